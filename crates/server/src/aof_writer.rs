@@ -30,7 +30,10 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum WriterNews {
     /// Writing or syncing failed; the data is kept and retried.
-    Failed { what: &'static str, error: io::Error },
+    Failed {
+        what: &'static str,
+        error: io::Error,
+    },
     Recovered,
 }
 

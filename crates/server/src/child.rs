@@ -251,9 +251,7 @@ mod tests {
 
     #[test]
     fn a_child_reports_its_result_and_ends_with_zero() {
-        let work = |_: &mut Reporter| {
-            Ok(Report { keys: 7, size_bytes: 99, ..Report::default() })
-        };
+        let work = |_: &mut Reporter| Ok(Report { keys: 7, size_bytes: 99, ..Report::default() });
         let mut child = spawn(&[], work).unwrap();
         assert_eq!(wait_for(&mut child), Exit::Code(0));
         assert!(child.last.done);

@@ -222,10 +222,7 @@ fn open_unix(path: &Path, settings: &ListenSettings) -> io::Result<Listener> {
 }
 
 fn out_of_descriptors(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 /// A host without IPv6 still serves IPv4.

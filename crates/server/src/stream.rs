@@ -44,7 +44,8 @@ impl Stream {
         source: Source,
         on: bool,
     ) -> io::Result<()> {
-        let interest = if on { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let interest =
+            if on { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         match self {
             Stream::Tcp(s) => registry.reregister(s, source.token(), interest),
             Stream::Unix(s) => registry.reregister(s, source.token(), interest),
