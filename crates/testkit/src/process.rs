@@ -1,0 +1,124 @@
+//! Programs that run to their end, and what the kernel knows of a running one.
+//!
+//! Must not: signal any process but by the id of one that this crate started.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::wait::wait_for;
+
+/// What a program printed and how it ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Both outputs, for tests that do not care which one carried a text.
+    pub fn output(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    #[track_caller]
+    pub fn expect_success(self, what: &str) -> Finished {
+        assert!(self.status.success(), "{what}: {}\n{}", self.status, self.output());
+        self
+    }
+}
+
+/// Runs `program` to its end; panics when it has not ended after `timeout`, and kills it then.
+#[track_caller]
+pub fn run(program: &Path, args: &[&str], timeout: Duration) -> Finished {
+    let mut command = Command::new(program);
+    command.args(args);
+    run_command(command, timeout)
+}
+
+/// Like [`run`], for a command with a working directory or an environment of its own.
+#[track_caller]
+pub fn run_command(mut command: Command, timeout: Duration) -> Finished {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    // Both pipes are drained while we wait, or a talkative program would wait for us.
+    let stdout = drain(child.stdout.take());
+    let stderr = drain(child.stderr.take());
+    let mut reaper = KillOnDrop(child);
+    let what = format!("{command:?} ends");
+    let status = wait_for(timeout, &what, || match reaper.0.try_wait() {
+        Ok(Some(status)) => Ok(status),
+        Ok(None) => Err("still running".into()),
+        Err(e) => Err(e.to_string()),
+    });
+    Finished {
+        status,
+        stdout: stdout.join().unwrap_or_default(),
+        stderr: stderr.join().unwrap_or_default(),
+    }
+}
+
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        // Both fail when the child is already reaped, which is the ordinary end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn drain(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// User and system CPU time of a process so far, without its children.
+pub fn cpu_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field is the program's name in parentheses, which may hold blanks.
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
+    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+    // SAFETY: sysconf reads a constant of the system and touches no memory of ours.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64;
+    Duration::from_secs_f64((ticks(11) + ticks(12)) as f64 / per_second)
+}
+
+/// Resident bytes of a process.
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|l| l.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::SHORT;
+
+    #[test]
+    fn output_and_status_are_reported() {
+        let done = run(Path::new("/bin/sh"), &["-c", "echo out; echo err >&2; exit 3"], SHORT);
+        assert_eq!(done.status.code(), Some(3));
+        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("out\n", "err\n"));
+    }
+
+    #[test]
+    fn our_own_process_has_memory() {
+        assert!(resident_bytes(std::process::id()) > 100_000);
+    }
+}
