@@ -1,1 +1,21 @@
-//! protocol
+//! Wire bytes: RESP2 and RESP3, inline commands, key slots and the words of a replication link.
+//!
+//! Everything here works on byte slices and buffers that the caller fills; nothing opens a socket,
+//! knows a command's meaning or reads a clock. Bytes of a peer never panic, and never make us
+//! allocate what they merely announce.
+
+mod args;
+mod command;
+mod error;
+pub mod number;
+mod reply;
+mod request;
+mod split;
+
+pub use args::{Args, Iter, OwnedArgs};
+pub use command::{encode_command, encoded_command_len};
+pub use error::ProtocolError;
+pub use number::{format_f64, parse_f64, parse_i64};
+pub use reply::{Checkpoint, DeferMark, ReplyBuf, Resp};
+pub use request::{BIG_BULK_LEN, Limits, Request, RequestParser};
+pub use split::{quote, split_args};

@@ -1,0 +1,159 @@
+//! Numbers as text, by Redis's rules: what it accepts from clients and what it prints.
+
+/// Reads a decimal integer as strictly as Redis does: no blanks, no `+`, no leading zero, no `-0`.
+pub fn parse_i64(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    match digits {
+        [b'0'] if !negative => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
+        _ => return None,
+    }
+    // Nineteen digits always fit a u64, so overflow can wait until the end.
+    let mut value = 0u64;
+    for &byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
+}
+
+/// Reads a floating point number as Redis does for scores and increments: `inf` in any spelling
+/// is one, NaN and blanks are not.
+pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let spelled_out = text.iter().any(|byte| matches!(byte, b'i' | b'I'));
+    (!value.is_nan() && (value.is_finite() || spelled_out)).then_some(value)
+}
+
+/// Prints a double as Redis 7.2 does: the shortest digits that read back the same, whole numbers
+/// without exponent, `inf` and `-inf`.
+pub fn format_f64(value: f64) -> String {
+    // Whole numbers in this range are printed as integers; -0 is not one of them.
+    const WHOLE: f64 = (i64::MAX / 2) as f64;
+    if value.is_nan() {
+        return "nan".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
+    }
+    if value == 0.0 {
+        return if value.is_sign_negative() { "-0" } else { "0" }.to_owned();
+    }
+    if value > -WHOLE && value < WHOLE && value.trunc() == value {
+        return itoa::Buffer::new().format(value as i64).to_owned();
+    }
+    let shortest = format!("{value:e}");
+    // `{:e}` of a finite number is always digits with at most one point, `e`, and the exponent.
+    let (mantissa, exponent) = shortest.split_once('e').expect("an exponent");
+    let exponent: i32 = exponent.parse().expect("a decimal exponent");
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", mantissa),
+    };
+    let digits: String = mantissa.chars().filter(|&c| c != '.').collect();
+    format!("{sign}{}", place_point(&digits, exponent, sign.is_empty()))
+}
+
+/// Lays out significant digits: plain while that stays short, else with an exponent.
+fn place_point(digits: &str, exponent: i32, positive: bool) -> String {
+    let count = digits.len() as i32;
+    // The power of ten of the last digit.
+    let last = exponent - count + 1;
+    let most_zeros = if positive { 7 } else { 6 };
+    if last >= 0 && exponent.abs() < count + most_zeros {
+        return format!("{digits}{}", "0".repeat(last as usize));
+    }
+    if last < 0 && (last > -7 || exponent.abs() < 4) {
+        let whole = count + last;
+        if whole <= 0 {
+            return format!("0.{}{digits}", "0".repeat(-whole as usize));
+        }
+        let (whole, fraction) = digits.split_at(whole as usize);
+        return format!("{whole}.{fraction}");
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    match digits.split_at(1) {
+        (first, "") => format!("{first}e{sign}{}", exponent.abs()),
+        (first, rest) => format!("{first}.{rest}e{sign}{}", exponent.abs()),
+    }
+}
+
+/// Appends `<kind><n>\r\n`: the head of a bulk or an aggregate.
+#[inline]
+pub(crate) fn push_header(out: &mut Vec<u8>, kind: u8, n: usize) {
+    if n < 10 {
+        out.extend_from_slice(&[kind, b'0' + n as u8, b'\r', b'\n']);
+    } else {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(n);
+        out.reserve(digits.len() + 3);
+        out.push(kind);
+        out.extend_from_slice(digits.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// How many decimal digits `n` has.
+pub(crate) fn decimal_len(n: usize) -> usize {
+    n.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_read_strictly() {
+        for (text, value) in [
+            ("0", 0),
+            ("-1", -1),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+        ] {
+            assert_eq!(parse_i64(text.as_bytes()), Some(value));
+        }
+        for text in [
+            "",
+            "-",
+            "+1",
+            "01",
+            "-0",
+            "00",
+            " 1",
+            "1 ",
+            "1a",
+            "0x1",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "18446744073709551616",
+            "99999999999999999999",
+        ] {
+            assert_eq!(parse_i64(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn doubles_are_printed_as_redis_7_2_prints_scores() {
+        for (value, text) in [
+            (3.0, "3"),
+            (-0.0, "-0"),
+            (3.1, "3.1"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e17, "100000000000000000"),
+            (1e20, "1e+20"),
+            (1.5e-9, "1.5e-9"),
+            (0.00001, "0.00001"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::MAX, "1.7976931348623157e+308"),
+        ] {
+            assert_eq!(format_f64(value), text);
+        }
+    }
+}

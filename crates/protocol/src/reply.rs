@@ -1,0 +1,474 @@
+//! A client's output: replies in the protocol it speaks, and the bytes on their way to its socket.
+//!
+//! Must not know commands or sockets: the caller writes what `io_slices` shows and calls `advance`.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+
+use crate::number::{format_f64, push_header};
+
+/// From this length on, bytes that are shared are sent from where they lie.
+const SHARED_LEN: usize = crate::request::BIG_BULK_LEN;
+/// A tail above this is sealed into a chunk, so that a slow client's output is freed as it goes.
+const CHUNK_LEN: usize = 64 * 1024;
+/// What an empty tail may keep allocated.
+const KEPT_LEN: usize = CHUNK_LEN;
+
+/// The protocol version that a client speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resp {
+    /// RESP2, what every client speaks until HELLO.
+    #[default]
+    V2,
+    /// RESP3.
+    V3,
+}
+
+/// Replies on their way to a client. In order: `chunks`, then the rest of `tail` with each of
+/// `shared` at its place.
+#[derive(Debug, Default)]
+pub struct ReplyBuf {
+    /// The protocol that typed replies are written in.
+    pub resp: Resp,
+    chunks: VecDeque<Bytes>,
+    tail: Vec<u8>,
+    /// Bytes of `tail` that were sent.
+    sent: usize,
+    /// Shared bytes and the position in `tail` that they precede.
+    shared: VecDeque<(usize, Bytes)>,
+    /// Length of all in `chunks` and `shared`.
+    outside_len: usize,
+    /// Bytes written since ever, for checkpoints.
+    written: u64,
+    /// Aggregates whose length is not known yet; the tail is not sealed under them.
+    deferred: usize,
+}
+
+/// A place in the output to truncate back to.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint {
+    written: u64,
+    deferred: usize,
+}
+
+/// An aggregate whose length is not known yet: finish them in reverse order.
+#[derive(Debug)]
+#[must_use]
+pub struct DeferMark {
+    at: usize,
+    /// How many of `shared` come before it.
+    shared: usize,
+}
+
+impl ReplyBuf {
+    /// An empty buffer in RESP2 that has allocated nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `+<text>`.
+    pub fn status(&mut self, text: &str) {
+        self.line(b'+', text.as_bytes());
+    }
+
+    /// `+OK`.
+    #[inline]
+    pub fn ok(&mut self) {
+        self.raw(b"+OK\r\n");
+    }
+
+    /// `-<text>`, the text beginning with its code word (`ERR ...`). Line ends inside it become
+    /// blanks.
+    pub fn error(&mut self, text: &str) {
+        if !text.bytes().any(|byte| byte == b'\r' || byte == b'\n') {
+            return self.line(b'-', text.as_bytes());
+        }
+        self.line(b'-', text.replace(['\r', '\n'], " ").as_bytes());
+    }
+
+    /// `:<n>`.
+    #[inline]
+    pub fn int(&mut self, n: i64) {
+        match n {
+            0 => self.raw(b":0\r\n"),
+            1 => self.raw(b":1\r\n"),
+            _ => self.line(b':', itoa::Buffer::new().format(n).as_bytes()),
+        }
+    }
+
+    /// A string of any bytes.
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.seal_large();
+        let before = self.tail.len();
+        self.tail.reserve(bytes.len() + 24);
+        push_header(&mut self.tail, b'$', bytes.len());
+        self.tail.extend_from_slice(bytes);
+        self.tail.extend_from_slice(b"\r\n");
+        self.written += (self.tail.len() - before) as u64;
+    }
+
+    /// A string that is sent from where it lies when that is worth it.
+    pub fn bulk_shared(&mut self, bytes: Bytes) {
+        if bytes.len() < SHARED_LEN {
+            return self.bulk(&bytes);
+        }
+        self.header(b'$', bytes.len());
+        self.raw_shared(bytes);
+        self.raw(b"\r\n");
+    }
+
+    /// A decimal integer as a bulk string.
+    pub fn bulk_int(&mut self, n: i64) {
+        self.bulk(itoa::Buffer::new().format(n).as_bytes());
+    }
+
+    /// The null of a missing value: `$-1`, or `_` in RESP3.
+    #[inline]
+    pub fn null(&mut self) {
+        self.raw(match self.resp {
+            Resp::V2 => b"$-1\r\n",
+            Resp::V3 => b"_\r\n",
+        });
+    }
+
+    /// The null of a missing array: `*-1`, or `_` in RESP3.
+    pub fn null_array(&mut self) {
+        self.raw(match self.resp {
+            Resp::V2 => b"*-1\r\n",
+            Resp::V3 => b"_\r\n",
+        });
+    }
+
+    /// The head of an array of `n` elements.
+    #[inline]
+    pub fn array(&mut self, n: usize) {
+        self.header(b'*', n);
+    }
+
+    /// The head of a map of `n` pairs; in RESP2 an array of twice as many.
+    pub fn map(&mut self, n: usize) {
+        match self.resp {
+            Resp::V2 => self.header(b'*', 2 * n),
+            Resp::V3 => self.header(b'%', n),
+        }
+    }
+
+    /// The head of a set of `n` elements; in RESP2 an array.
+    pub fn set(&mut self, n: usize) {
+        self.header(self.head_of(b'~'), n);
+    }
+
+    /// The head of an out-of-band push of `n` elements; in RESP2 an array.
+    pub fn push(&mut self, n: usize) {
+        self.header(self.head_of(b'>'), n);
+    }
+
+    /// The head of `n` pairs of attributes of the reply that follows. RESP2 has none, so there
+    /// the caller must leave the pairs out too: `false`.
+    pub fn attribute(&mut self, n: usize) -> bool {
+        let has_attributes = self.resp == Resp::V3;
+        if has_attributes {
+            self.header(b'|', n);
+        }
+        has_attributes
+    }
+
+    /// A floating point number; in RESP2 a bulk.
+    pub fn double(&mut self, value: f64) {
+        let text = format_f64(value);
+        match self.resp {
+            Resp::V2 => self.bulk(text.as_bytes()),
+            Resp::V3 => self.line(b',', text.as_bytes()),
+        }
+    }
+
+    /// A truth; in RESP2 `:1` or `:0`.
+    pub fn bool(&mut self, value: bool) {
+        match self.resp {
+            Resp::V2 => self.int(value.into()),
+            Resp::V3 => self.raw(if value { b"#t\r\n" } else { b"#f\r\n" }),
+        }
+    }
+
+    /// Text of a format that a three-byte extension names (`txt`, `mkd`); in RESP2 a bulk.
+    pub fn verbatim(&mut self, extension: &str, bytes: &[u8]) {
+        match self.resp {
+            Resp::V2 => self.bulk(bytes),
+            Resp::V3 => {
+                debug_assert_eq!(extension.len(), 3);
+                self.header(b'=', bytes.len() + 4);
+                self.raw(extension.as_bytes());
+                self.raw(b":");
+                self.raw(bytes);
+                self.raw(b"\r\n");
+            }
+        }
+    }
+
+    /// An integer of any size, as its digits; in RESP2 a bulk.
+    pub fn big_number(&mut self, digits: &[u8]) {
+        match self.resp {
+            Resp::V2 => self.bulk(digits),
+            Resp::V3 => self.line(b'(', digits),
+        }
+    }
+
+    /// Bytes that are already in the protocol.
+    #[inline]
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.seal_large();
+        self.tail.extend_from_slice(bytes);
+        self.written += bytes.len() as u64;
+    }
+
+    /// As `raw`, without a copy when that is worth it.
+    pub fn raw_shared(&mut self, bytes: Bytes) {
+        if bytes.len() < SHARED_LEN {
+            return self.raw(&bytes);
+        }
+        self.written += bytes.len() as u64;
+        self.outside_len += bytes.len();
+        self.shared.push_back((self.tail.len(), bytes));
+    }
+
+    /// Begins an aggregate whose length is known only after its elements are written. Nothing may
+    /// be sent before it is finished.
+    pub fn defer_array(&mut self) -> DeferMark {
+        self.deferred += 1;
+        DeferMark { at: self.tail.len(), shared: self.shared.len() }
+    }
+
+    /// Ends a deferred aggregate as an array of `n` elements.
+    pub fn finish_array(&mut self, mark: DeferMark, n: usize) {
+        self.finish(mark, b'*', n);
+    }
+
+    /// Ends a deferred aggregate as a map of `n` pairs; in RESP2 an array of twice as many.
+    pub fn finish_map(&mut self, mark: DeferMark, n: usize) {
+        match self.resp {
+            Resp::V2 => self.finish(mark, b'*', 2 * n),
+            Resp::V3 => self.finish(mark, b'%', n),
+        }
+    }
+
+    /// Ends a deferred aggregate as a set of `n` elements; in RESP2 an array.
+    pub fn finish_set(&mut self, mark: DeferMark, n: usize) {
+        self.finish(mark, self.head_of(b'~'), n);
+    }
+
+    /// Bytes that wait to be sent.
+    #[inline]
+    pub fn len_bytes(&self) -> usize {
+        self.outside_len + self.tail.len() - self.sent
+    }
+
+    /// Whether all was sent.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len_bytes() == 0
+    }
+
+    /// Bytes allocated, shared ones included: what output buffer limits bound.
+    pub fn memory_bytes(&self) -> usize {
+        self.tail.capacity() + self.outside_len
+    }
+
+    /// Fills `slices` with the first bytes to send, for a vectored write; returns how many it set.
+    pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        for (slot, bytes) in slices.iter_mut().zip(self.pieces()) {
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        count
+    }
+
+    /// The first `n` bytes were sent.
+    pub fn advance(&mut self, mut n: usize) {
+        assert!(n <= self.len_bytes());
+        while n > 0 {
+            if let Some(chunk) = self.chunks.front_mut() {
+                let taken = n.min(chunk.len());
+                chunk.advance(taken);
+                self.outside_len -= taken;
+                n -= taken;
+                if chunk.is_empty() {
+                    self.chunks.pop_front();
+                }
+                continue;
+            }
+            match self.shared.front_mut() {
+                Some((at, bytes)) if *at == self.sent => {
+                    let taken = n.min(bytes.len());
+                    bytes.advance(taken);
+                    self.outside_len -= taken;
+                    n -= taken;
+                    if bytes.is_empty() {
+                        self.shared.pop_front();
+                    }
+                }
+                next => {
+                    let end = next.map_or(self.tail.len(), |(at, _)| *at);
+                    let taken = n.min(end - self.sent);
+                    self.sent += taken;
+                    n -= taken;
+                }
+            }
+        }
+        if self.is_empty() && self.deferred == 0 {
+            self.tail.clear();
+            self.sent = 0;
+            if self.tail.capacity() > KEPT_LEN {
+                self.tail = Vec::new();
+            }
+        }
+    }
+
+    /// Drops all that waits to be sent.
+    pub fn clear(&mut self) {
+        self.deferred = 0;
+        self.advance(self.len_bytes());
+    }
+
+    /// Returns memory that an idle client does not need.
+    pub fn shrink(&mut self) {
+        if self.is_empty() && self.deferred == 0 {
+            self.tail = Vec::new();
+            self.sent = 0;
+        }
+        self.shared.shrink_to_fit();
+        self.chunks.shrink_to_fit();
+    }
+
+    /// Remembers the end of the output as it is now.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { written: self.written, deferred: self.deferred }
+    }
+
+    /// Bytes written since the checkpoint.
+    pub fn written_since(&self, checkpoint: Checkpoint) -> u64 {
+        self.written - checkpoint.written
+    }
+
+    /// Takes back what was written since the checkpoint and is not sent yet.
+    pub fn truncate(&mut self, checkpoint: Checkpoint) {
+        let mut excess = usize::try_from(self.written - checkpoint.written).unwrap_or(usize::MAX);
+        excess = excess.min(self.len_bytes());
+        self.written = checkpoint.written;
+        self.deferred = checkpoint.deferred;
+        while excess > 0 {
+            let (bytes, is_shared) = match (self.shared.back_mut(), self.chunks.back_mut()) {
+                (Some((at, bytes)), _) if *at == self.tail.len() => (bytes, true),
+                (None, Some(chunk)) if self.tail.is_empty() => (chunk, false),
+                (last, _) => {
+                    let begin = last.map_or(self.sent, |(at, _)| *at);
+                    let taken = excess.min(self.tail.len() - begin);
+                    self.tail.truncate(self.tail.len() - taken);
+                    excess -= taken;
+                    continue;
+                }
+            };
+            let taken = excess.min(bytes.len());
+            bytes.truncate(bytes.len() - taken);
+            let is_gone = bytes.is_empty();
+            self.outside_len -= taken;
+            excess -= taken;
+            match (is_gone, is_shared) {
+                (true, true) => _ = self.shared.pop_back(),
+                (true, false) => _ = self.chunks.pop_back(),
+                _ => {}
+            }
+        }
+    }
+
+    /// All bytes that wait to be sent, copied: for tests and small replies.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.pieces().collect::<Vec<_>>().concat()
+    }
+
+    #[inline]
+    fn header(&mut self, kind: u8, n: usize) {
+        self.seal_large();
+        let before = self.tail.len();
+        push_header(&mut self.tail, kind, n);
+        self.written += (self.tail.len() - before) as u64;
+    }
+
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        self.seal_large();
+        self.tail.reserve(text.len() + 3);
+        self.tail.push(kind);
+        self.tail.extend_from_slice(text);
+        self.tail.extend_from_slice(b"\r\n");
+        self.written += text.len() as u64 + 3;
+    }
+
+    /// The head of a RESP3 aggregate, or of the array that stands for it.
+    fn head_of(&self, resp3: u8) -> u8 {
+        match self.resp {
+            Resp::V2 => b'*',
+            Resp::V3 => resp3,
+        }
+    }
+
+    fn finish(&mut self, mark: DeferMark, kind: u8, n: usize) {
+        let mut header = Vec::with_capacity(24);
+        push_header(&mut header, kind, n);
+        // What was shared since then moves with the elements.
+        for (at, _) in self.shared.iter_mut().skip(mark.shared) {
+            *at += header.len();
+        }
+        self.written += header.len() as u64;
+        self.tail.splice(mark.at..mark.at, header);
+        self.deferred -= 1;
+    }
+
+    #[inline]
+    fn seal_large(&mut self) {
+        if self.tail.len() >= CHUNK_LEN && self.deferred == 0 {
+            self.seal();
+        }
+    }
+
+    /// Turns the tail and what is shared in it into chunks.
+    #[cold]
+    fn seal(&mut self) {
+        let tail = Bytes::from(std::mem::take(&mut self.tail));
+        let mut from = std::mem::take(&mut self.sent);
+        for (at, bytes) in self.shared.drain(..) {
+            if at > from {
+                self.outside_len += at - from;
+                self.chunks.push_back(tail.slice(from..at));
+            }
+            self.chunks.push_back(bytes);
+            from = at;
+        }
+        if tail.len() > from {
+            self.outside_len += tail.len() - from;
+            self.chunks.push_back(tail.slice(from..));
+        }
+    }
+
+    /// The non-empty pieces of the output in order.
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let mut from = self.sent;
+        let inline = self.shared.iter().flat_map(move |(at, bytes)| {
+            let before = &self.tail[from..*at];
+            from = *at;
+            [before, &bytes[..]]
+        });
+        let last = self.shared.back().map_or(self.sent, |(at, _)| *at);
+        self.chunks
+            .iter()
+            .map(|chunk| &chunk[..])
+            .chain(inline)
+            .chain([&self.tail[last..]])
+            .filter(|piece| !piece.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests;

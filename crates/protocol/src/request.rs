@@ -1,0 +1,624 @@
+//! A connection's input: the bytes received and the requests found in them.
+//!
+//! The order of calls is `spare`, `filled` (or `feed`), `parse`, `request` for each, `consume`.
+//! All requests of one read are known before the first runs, so that keys can be prefetched. Must
+//! not know what a request means.
+
+use bytes::Bytes;
+
+use crate::args::{Args, Span};
+use crate::error::ProtocolError;
+use crate::number::parse_i64;
+use crate::split::split_in_place;
+
+/// From this length on a bulk is read straight into a buffer of its own, which can be stored.
+pub const BIG_BULK_LEN: usize = 32 * 1024;
+
+/// A header or an inline command has to end within this many bytes.
+const LINE_MAX: usize = 64 * 1024;
+const MULTIBULK_MAX: i64 = i32::MAX as i64;
+const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
+const UNAUTHENTICATED_BULK_MAX: i64 = 16384;
+
+/// Room offered for one read.
+const READ_LEN: usize = 16 * 1024;
+/// With less room than this, make more before reading.
+const READ_LEN_MIN: usize = READ_LEN / 4;
+/// First room of a big bulk; it doubles as the bytes really arrive.
+const BIG_BULK_FIRST: usize = 64 * 1024;
+/// Bookkeeping above this many entries is returned after use.
+const KEPT_SPANS: usize = 4096;
+
+/// What a peer may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `proto-max-bulk-len`.
+    pub max_bulk_len: i64,
+    /// A client that has yet to authenticate gets small requests only, and one at a time: the
+    /// first may be the AUTH that lifts the limit.
+    pub unauthenticated: bool,
+    /// The peer is our master: no length limit, but no inline command either.
+    pub from_master: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_bulk_len: 512 * 1024 * 1024, unauthenticated: false, from_master: false }
+    }
+}
+
+impl Limits {
+    /// For the stream of our master.
+    pub fn master() -> Self {
+        Self { max_bulk_len: i64::MAX, unauthenticated: false, from_master: true }
+    }
+}
+
+/// A connection's input buffer and the requests in it.
+///
+/// Requests are queued as spans into the buffer. Bytes move only when the buffer has no room
+/// left, and a big bulk never passes through it. `start <= pos <= end <= input.len()`.
+#[derive(Debug, Default)]
+pub struct RequestParser {
+    /// Wholly initialised; `start..end` holds what was received.
+    input: Vec<u8>,
+    /// First byte of the first request that is not consumed.
+    start: usize,
+    /// The next byte to parse.
+    pos: usize,
+    end: usize,
+    /// Arguments of the queued requests and then of the current one.
+    spans: Vec<Span>,
+    bulks: Vec<Bytes>,
+    bulks_len: usize,
+    queued: Vec<Queued>,
+    /// Queued requests before this one are consumed.
+    first: usize,
+    current: Current,
+    error: Option<ProtocolError>,
+}
+
+/// A complete request.
+#[derive(Debug)]
+struct Queued {
+    start: usize,
+    /// Bytes of it that lie in `input`.
+    input_len: usize,
+    /// Bytes of the stream it stands for.
+    raw_len: usize,
+    spans_end: usize,
+    bulks_end: usize,
+    is_raw: bool,
+}
+
+/// The request that is being parsed.
+#[derive(Debug, Default)]
+struct Current {
+    state: State,
+    /// Where its bytes begin in `input`.
+    start: usize,
+    spans_start: usize,
+    bulks_start: usize,
+    /// Arguments still to come.
+    missing: usize,
+    /// Bytes of the stream that belong to it but do not lie in `start..pos`.
+    elsewhere: usize,
+    /// Differs from what `encode_command` makes, though it was accepted.
+    is_odd: bool,
+    big: BigBulk,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    /// Before the first byte of a request.
+    #[default]
+    Begin,
+    /// Before the `$` of an argument.
+    BulkHeader,
+    /// Before the bytes of an argument of this length.
+    Bulk(usize),
+    /// A big bulk fills its own buffer.
+    BigBulk,
+    /// Before the line end that closes a big bulk.
+    BigBulkEnd,
+}
+
+#[derive(Debug, Default)]
+struct BigBulk {
+    buffer: Vec<u8>,
+    filled: usize,
+    announced: usize,
+}
+
+/// One complete request.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    args: Args<'a>,
+    raw_len: usize,
+}
+
+impl<'a> Request<'a> {
+    /// Its arguments: at least one.
+    #[inline]
+    pub fn args(&self) -> Args<'a> {
+        self.args
+    }
+
+    /// Bytes that it took in the stream, skipped empty requests before it included.
+    pub fn raw_len(&self) -> usize {
+        self.raw_len
+    }
+}
+
+impl RequestParser {
+    /// A parser that has allocated nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Room to read the socket into, never empty: the big bulk's own buffer while one arrives.
+    pub fn spare(&mut self) -> &mut [u8] {
+        if matches!(self.current.state, State::BigBulk) {
+            return self.current.big.spare();
+        }
+        if self.input.len() - self.end < READ_LEN_MIN {
+            self.make_room();
+        }
+        &mut self.input[self.end..]
+    }
+
+    /// The first `n` bytes of `spare` now hold what the peer sent.
+    pub fn filled(&mut self, n: usize) {
+        if matches!(self.current.state, State::BigBulk) {
+            let big = &mut self.current.big;
+            assert!(n <= big.buffer.len() - big.filled);
+            big.filled += n;
+            self.current.elsewhere += n;
+        } else {
+            assert!(n <= self.input.len() - self.end);
+            self.end += n;
+        }
+    }
+
+    /// Appends bytes that came some other way than by `spare`. Parses nothing.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.current.big.is_full() {
+                self.finish_big_bulk();
+            }
+            let spare = self.spare();
+            let n = spare.len().min(bytes.len());
+            spare[..n].copy_from_slice(&bytes[..n]);
+            self.filled(n);
+            bytes = &bytes[n..];
+        }
+    }
+
+    /// Finds complete requests until `max_requests` are queued, and returns how many are. The
+    /// protocol error that ends the stream shows only once all before it are consumed; then for
+    /// ever.
+    pub fn parse(&mut self, limits: &Limits, max_requests: usize) -> Result<usize, ProtocolError> {
+        let most = if limits.unauthenticated { 1 } else { max_requests };
+        while self.queued.len() - self.first < most && self.error.is_none() {
+            match self.parse_one(limits) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => self.error = Some(error),
+            }
+        }
+        match (self.queued.len() - self.first, self.error) {
+            (0, Some(error)) => Err(error),
+            (queued, _) => Ok(queued),
+        }
+    }
+
+    /// How many complete requests wait to be consumed.
+    pub fn queued_len(&self) -> usize {
+        self.queued.len() - self.first
+    }
+
+    /// Queued request `i`, counted from the first that is not consumed.
+    #[inline]
+    pub fn request(&self, i: usize) -> Request<'_> {
+        let index = self.first + i;
+        let request = &self.queued[index];
+        let (spans_start, bulks_start) = match index.checked_sub(1) {
+            Some(before) => (self.queued[before].spans_end, self.queued[before].bulks_end),
+            None => (0, 0),
+        };
+        let bytes = &self.input[request.start..request.start + request.input_len];
+        let args = Args::from_spans(
+            bytes,
+            &self.spans[spans_start..request.spans_end],
+            &self.bulks[bulks_start..request.bulks_end],
+            request.is_raw.then_some(bytes),
+        );
+        Request { args, raw_len: request.raw_len }
+    }
+
+    /// Bytes that queued request `i` took in the stream. Over all requests, every byte of the
+    /// stream counts once.
+    pub fn raw_len(&self, i: usize) -> usize {
+        self.queued[self.first + i].raw_len
+    }
+
+    /// Forgets the first `n` queued requests.
+    pub fn consume(&mut self, n: usize) {
+        assert!(n <= self.queued.len() - self.first);
+        self.first += n;
+        if self.first < self.queued.len() {
+            self.start = self.queued[self.first].start;
+            return;
+        }
+        self.queued.clear();
+        self.first = 0;
+        self.start = self.current.start;
+        self.spans.drain(..self.current.spans_start);
+        self.current.spans_start = 0;
+        if self.current.bulks_start > 0 {
+            let gone = self.bulks.drain(..self.current.bulks_start);
+            self.bulks_len -= gone.map(|bulk| bulk.len()).sum::<usize>();
+            self.current.bulks_start = 0;
+        }
+        if self.start == self.end {
+            self.rewind();
+        }
+    }
+
+    /// Bytes received and not yet consumed: what `client-query-buffer-limit` bounds.
+    pub fn buffered_len(&self) -> usize {
+        self.end - self.start + self.bulks_len + self.current.big.filled
+    }
+
+    /// Bytes allocated for input.
+    pub fn capacity(&self) -> usize {
+        self.input.capacity()
+            + self.current.big.buffer.capacity()
+            + self.bulks_len
+            + self.spans.capacity() * size_of::<Span>()
+            + self.queued.capacity() * size_of::<Queued>()
+    }
+
+    /// Returns memory that an idle or a quiet connection does not need.
+    pub fn shrink(&mut self) {
+        let used = self.end - self.start;
+        if used == 0 {
+            self.rewind();
+            self.input = Vec::new();
+        } else if self.input.len() > 2 * used + READ_LEN {
+            self.compact();
+            self.input.truncate(used + READ_LEN_MIN);
+            self.input.shrink_to_fit();
+        }
+        self.spans.shrink_to_fit();
+        self.bulks.shrink_to_fit();
+        self.queued.shrink_to_fit();
+    }
+
+    /// Makes at least `READ_LEN_MIN` of room behind `end`.
+    fn make_room(&mut self) {
+        self.compact();
+        let used = self.end;
+        // After a compaction that freed little, doubling keeps the moving linear.
+        if self.input.len() - used < self.input.len() / 2 || self.input.len() < READ_LEN {
+            let len = (2 * used).max(READ_LEN);
+            self.input.reserve_exact(len - self.input.len().min(len));
+            self.input.resize(len.max(self.input.len()), 0);
+        }
+    }
+
+    /// Moves what is not consumed to the front.
+    fn compact(&mut self) {
+        let by = self.start;
+        if by == 0 {
+            return;
+        }
+        self.input.copy_within(by..self.end, 0);
+        self.start = 0;
+        self.pos -= by;
+        self.end -= by;
+        self.current.start -= by;
+        for request in &mut self.queued[self.first..] {
+            request.start -= by;
+        }
+    }
+
+    /// Starts over at the front: nothing is left to parse or to consume.
+    fn rewind(&mut self) {
+        // A big bulk may be under way with nothing of its request left in the input.
+        debug_assert!(self.start == self.end && self.pos == self.end);
+        self.start = 0;
+        self.pos = 0;
+        self.end = 0;
+        self.current.start = 0;
+        if self.spans.capacity() > KEPT_SPANS {
+            self.spans.shrink_to(KEPT_SPANS);
+        }
+    }
+
+    /// Parses up to the end of the next request. `false`: more bytes are needed.
+    fn parse_one(&mut self, limits: &Limits) -> Result<bool, ProtocolError> {
+        loop {
+            match self.current.state {
+                State::Begin => match self.input[..self.end].get(self.pos) {
+                    None => return Ok(false),
+                    Some(b'*') => {
+                        if !self.parse_multibulk_header(limits)? {
+                            return Ok(false);
+                        }
+                    }
+                    Some(_) => match self.parse_inline(limits)? {
+                        Inline::Complete => return Ok(true),
+                        Inline::Incomplete => return Ok(false),
+                        Inline::Empty => {}
+                    },
+                },
+                State::BulkHeader => {
+                    if self.current.missing == 0 {
+                        self.queue(!self.current.is_odd);
+                        return Ok(true);
+                    }
+                    if !self.parse_bulk_header(limits)? {
+                        return Ok(false);
+                    }
+                }
+                State::Bulk(len) => {
+                    if self.end - self.pos < len + 2 {
+                        return Ok(false);
+                    }
+                    let line_end = self.pos + len;
+                    self.current.is_odd |= self.input[line_end..line_end + 2] != *b"\r\n";
+                    self.spans.push(Span::inline(self.pos - self.current.start, len));
+                    self.pos = line_end + 2;
+                    self.current.missing -= 1;
+                    self.current.state = State::BulkHeader;
+                }
+                State::BigBulk => {
+                    if !self.current.big.is_full() {
+                        return Ok(false);
+                    }
+                    self.finish_big_bulk();
+                }
+                State::BigBulkEnd => {
+                    if self.end - self.pos < 2 {
+                        return Ok(false);
+                    }
+                    self.pos += 2;
+                    self.current.missing -= 1;
+                    self.current.state = State::BulkHeader;
+                }
+            }
+        }
+    }
+
+    /// `*<count>\r\n`. `false`: more bytes are needed.
+    fn parse_multibulk_header(&mut self, limits: &Limits) -> Result<bool, ProtocolError> {
+        let line = &self.input[self.pos + 1..self.end];
+        let (count, len) = match header_number(line) {
+            Header::Incomplete => return Ok(false),
+            Header::TooLong => return Err(ProtocolError::MultibulkCountTooLong),
+            Header::Line { number: None, .. } => return Err(ProtocolError::InvalidMultibulkLength),
+            Header::Line { number: Some(count), len, is_odd } => {
+                self.current.is_odd |= is_odd;
+                (count, len)
+            }
+        };
+        if count > MULTIBULK_MAX {
+            return Err(ProtocolError::InvalidMultibulkLength);
+        }
+        if count > UNAUTHENTICATED_ARGS_MAX && limits.unauthenticated {
+            return Err(ProtocolError::UnauthenticatedMultibulkLength);
+        }
+        self.pos += 1 + len;
+        if count <= 0 {
+            self.skip_empty();
+        } else {
+            self.current.missing = count as usize;
+            self.current.state = State::BulkHeader;
+        }
+        Ok(true)
+    }
+
+    /// `$<length>\r\n`, and the start of a big bulk. `false`: more bytes are needed.
+    fn parse_bulk_header(&mut self, limits: &Limits) -> Result<bool, ProtocolError> {
+        let Some((&kind, line)) = self.input[self.pos..self.end].split_first() else {
+            return Ok(false);
+        };
+        let header = header_number(line);
+        // Redis looks at the kind of a line only once the line is whole.
+        let (number, len, is_odd) = match header {
+            Header::Incomplete => return Ok(false),
+            Header::TooLong => return Err(ProtocolError::BulkCountTooLong),
+            Header::Line { number, len, is_odd } => (number, len, is_odd),
+        };
+        if kind != b'$' {
+            return Err(ProtocolError::ExpectedDollar(kind));
+        }
+        let max = if limits.from_master { i64::MAX - 2 } else { limits.max_bulk_len };
+        let number = match number {
+            Some(number) if (0..=max).contains(&number) => number,
+            _ => return Err(ProtocolError::InvalidBulkLength),
+        };
+        if number > UNAUTHENTICATED_BULK_MAX && limits.unauthenticated {
+            return Err(ProtocolError::UnauthenticatedBulkLength);
+        }
+        self.current.is_odd |= is_odd;
+        self.pos += 1 + len;
+        let bulk_len = number as usize;
+        if bulk_len >= BIG_BULK_LEN {
+            self.begin_big_bulk(bulk_len);
+        } else {
+            self.current.state = State::Bulk(bulk_len);
+        }
+        Ok(true)
+    }
+
+    /// Gives a big bulk its buffer, with what is here of it already.
+    fn begin_big_bulk(&mut self, announced: usize) {
+        let here = announced.min(self.end - self.pos);
+        let big = &mut self.current.big;
+        *big = BigBulk { buffer: Vec::new(), filled: here, announced };
+        big.grow();
+        big.buffer[..here].copy_from_slice(&self.input[self.pos..self.pos + here]);
+        if self.pos + here == self.end {
+            self.end = self.pos;
+            self.current.elsewhere += here;
+        } else {
+            self.pos += here;
+        }
+        self.current.state = State::BigBulk;
+    }
+
+    fn finish_big_bulk(&mut self) {
+        let BigBulk { buffer, announced, .. } = std::mem::take(&mut self.current.big);
+        debug_assert_eq!(buffer.len(), announced);
+        self.bulks_len += announced;
+        self.spans.push(Span::bulk(self.bulks.len() - self.current.bulks_start));
+        self.bulks.push(Bytes::from(buffer));
+        self.current.state = State::BigBulkEnd;
+    }
+
+    fn parse_inline(&mut self, limits: &Limits) -> Result<Inline, ProtocolError> {
+        let received = &self.input[self.pos..self.end];
+        // Redis searches a C string: a line with a NUL byte before its end never ends.
+        let within = &received[..received.len().min(LINE_MAX + 1)];
+        let newline = memchr::memchr2(b'\n', 0, within).filter(|&at| within[at] == b'\n');
+        let Some(newline) = newline else {
+            return match received.len() > LINE_MAX {
+                true => Err(ProtocolError::InlineTooLong),
+                false => Ok(Inline::Incomplete),
+            };
+        };
+        let line_start = self.pos;
+        let line = &mut self.input[line_start..line_start + newline];
+        let base = line_start - self.current.start;
+        let spans = &mut self.spans;
+        let split = split_in_place(line, |word| {
+            spans.push(Span::inline(base + word.start, word.len()));
+        });
+        if split.is_none() {
+            return Err(ProtocolError::UnbalancedQuotes);
+        }
+        self.pos += newline + 1;
+        if self.spans.len() == self.current.spans_start {
+            self.skip_empty();
+            return Ok(Inline::Empty);
+        }
+        if limits.from_master {
+            return Err(ProtocolError::InlineFromMaster);
+        }
+        self.queue(false);
+        Ok(Inline::Complete)
+    }
+
+    /// The current request turned out empty: its bytes count with the next one.
+    fn skip_empty(&mut self) {
+        self.current.elsewhere += self.pos - self.current.start;
+        self.current.start = self.pos;
+        self.current.is_odd = false;
+        if self.queued.len() == self.first {
+            self.start = self.pos;
+            if self.start == self.end {
+                self.rewind();
+            }
+        }
+    }
+
+    /// The current request is complete.
+    fn queue(&mut self, is_raw: bool) {
+        let current = &mut self.current;
+        let input_len = self.pos - current.start;
+        self.queued.push(Queued {
+            start: current.start,
+            input_len,
+            raw_len: input_len + current.elsewhere,
+            spans_end: self.spans.len(),
+            bulks_end: self.bulks.len(),
+            is_raw: is_raw && self.bulks.len() == current.bulks_start,
+        });
+        current.state = State::Begin;
+        current.start = self.pos;
+        current.spans_start = self.spans.len();
+        current.bulks_start = self.bulks.len();
+        current.elsewhere = 0;
+        current.is_odd = false;
+    }
+}
+
+enum Inline {
+    Complete,
+    Incomplete,
+    Empty,
+}
+
+impl BigBulk {
+    fn is_full(&self) -> bool {
+        self.announced > 0 && self.filled == self.announced
+    }
+
+    fn spare(&mut self) -> &mut [u8] {
+        if self.filled == self.buffer.len() {
+            self.grow();
+        }
+        &mut self.buffer[self.filled..]
+    }
+
+    /// Makes room in proportion to what arrived, and in the end exactly what was announced.
+    fn grow(&mut self) {
+        let len = self.announced.min(BIG_BULK_FIRST.max(2 * self.filled));
+        self.buffer.reserve_exact(len - self.buffer.len());
+        self.buffer.resize(len, 0);
+    }
+}
+
+enum Header {
+    Incomplete,
+    TooLong,
+    /// `len` counts the line end. `number` is `None` if the line holds none.
+    Line {
+        number: Option<i64>,
+        len: usize,
+        is_odd: bool,
+    },
+}
+
+/// Reads the number of a header line, `bytes` beginning behind its kind byte.
+#[inline]
+fn header_number(bytes: &[u8]) -> Header {
+    let mut number = 0i64;
+    // Nine digits cannot overflow, and a header with more is rare.
+    for (i, &byte) in bytes.iter().take(10).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            number = number * 10 + i64::from(digit);
+            continue;
+        }
+        let canonical = i > 0 && (bytes[0] != b'0' || i == 1);
+        if canonical && byte == b'\r' && bytes.get(i + 1) == Some(&b'\n') {
+            return Header::Line { number: Some(number), len: i + 2, is_odd: false };
+        }
+        break;
+    }
+    odd_header_number(bytes)
+}
+
+/// Any header line, as Redis takes it: up to `\r` and one byte more, whatever that is.
+#[cold]
+fn odd_header_number(bytes: &[u8]) -> Header {
+    // Redis searches a C string: a line with a NUL byte before its end never ends.
+    let within = &bytes[..bytes.len().min(LINE_MAX + 1)];
+    let end = memchr::memchr2(b'\r', 0, within).filter(|&at| within[at] == b'\r');
+    match end {
+        None if bytes.len() > LINE_MAX => Header::TooLong,
+        None => Header::Incomplete,
+        Some(end) if end + 1 == bytes.len() => Header::Incomplete,
+        Some(end) => Header::Line {
+            number: parse_i64(&bytes[..end]),
+            len: end + 2,
+            is_odd: bytes[end + 1] != b'\n',
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! What the request parser promises: the same requests however the stream is cut, Redis's errors,
+//! every byte counted once, and no memory for mere announcements.
+
+use super::*;
+use crate::command::encode_command;
+
+/// A request's arguments and its length in the stream.
+type Parsed = (Vec<Vec<u8>>, usize);
+
+/// Feeds the stream in pieces and collects each request's arguments and stream length.
+fn run(stream: &[u8], piece_len: usize, limits: &Limits) -> (Vec<Parsed>, Option<ProtocolError>) {
+    let mut parser = RequestParser::new();
+    let mut requests = Vec::new();
+    for piece in stream.chunks(piece_len.max(1)) {
+        let mut piece = piece;
+        while !piece.is_empty() {
+            let spare = parser.spare();
+            let n = spare.len().min(piece.len());
+            spare[..n].copy_from_slice(&piece[..n]);
+            parser.filled(n);
+            piece = &piece[n..];
+            loop {
+                match parser.parse(limits, 3) {
+                    Ok(0) => break,
+                    Ok(n) => {
+                        for i in 0..n {
+                            let args = parser.request(i).args();
+                            requests.push((
+                                args.iter().map(<[u8]>::to_vec).collect(),
+                                parser.raw_len(i),
+                            ));
+                        }
+                        parser.consume(n);
+                    }
+                    Err(error) => return (requests, Some(error)),
+                }
+            }
+        }
+    }
+    (requests, None)
+}
+
+fn error_of(stream: &[u8], limits: &Limits) -> String {
+    let (_, whole) = run(stream, stream.len(), limits);
+    let (_, bytewise) = run(stream, 1, limits);
+    assert_eq!(whole, bytewise);
+    whole.map(|error| error.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn any_cut_of_a_stream_gives_the_same_requests() {
+    let big = vec![b'b'; BIG_BULK_LEN + 5000];
+    let mut stream = b"\r\n*0\r\n".to_vec();
+    let commands: [&[&[u8]]; 5] =
+        [&[b"SET", b"key", b"value"], &[b"PING"], &[b"SET", b"", &big], &[b"", b"\r\n"], &[b"X"]];
+    for command in commands {
+        encode_command(&mut stream, command.iter().copied());
+        stream.extend_from_slice(b"*-1\r\n");
+        stream.extend_from_slice(b"set \"a b\" 'c'\r\n\n");
+    }
+    let expected: Vec<Vec<Vec<u8>>> = commands
+        .iter()
+        .flat_map(|command| {
+            let inline = vec![b"set".to_vec(), b"a b".to_vec(), b"c".to_vec()];
+            [command.iter().map(|arg| arg.to_vec()).collect(), inline]
+        })
+        .collect();
+    for piece_len in [1, 2, 3, 7, 100, 4096, 16384, 1 << 20] {
+        let (requests, error) = run(&stream, piece_len, &Limits::default());
+        assert_eq!(error, None);
+        // The last "\n" is an empty request that waits for the next one.
+        assert_eq!(requests.iter().map(|(_, len)| len).sum::<usize>(), stream.len() - 1);
+        assert!(requests.into_iter().map(|(args, _)| args).eq(expected.iter().cloned()));
+    }
+}
+
+#[test]
+fn protocol_errors_have_the_texts_of_redis() {
+    let long = vec![b'1'; 70_000];
+    let cat = |head: &[u8]| [head, &long].concat();
+    let cases: [(&[u8], &str); 16] = [
+        (b"*x\r\n", "invalid multibulk length"),
+        (b"*\r\n", "invalid multibulk length"),
+        (b"*01\r\n", "invalid multibulk length"),
+        (b"*2147483648\r\n", "invalid multibulk length"),
+        (&cat(b"*"), "too big mbulk count string"),
+        (&cat(b"*1\r\n$"), "too big bulk count string"),
+        (&cat(b""), "too big inline request"),
+        (b"*1\r\nfoo\r\n", "expected '$', got 'f'"),
+        (b"*1\r\n$-1\r\n", "invalid bulk length"),
+        (b"*1\r\n$x\r\n", "invalid bulk length"),
+        (b"*1\r\n$536870913\r\n", "invalid bulk length"),
+        (b"*1\r\n$9223372036854775808\r\n", "invalid bulk length"),
+        (b"set \"\"\"test\"\"\"\r\n", "unbalanced quotes in request"),
+        (&[&b"\0"[..], &long, b"\r\n"].concat(), "too big inline request"),
+        (&[&b"*\0"[..], &long, b"\r\n"].concat(), "too big mbulk count string"),
+        (&[&b"$\0"[..], &long, b"\r\n"].concat(), "too big inline request"),
+    ];
+    for (stream, text) in cases {
+        let text = format!("Protocol error: {text}");
+        assert_eq!(error_of(stream, &Limits::default()), text, "{}", stream.escape_ascii());
+    }
+}
+
+#[test]
+fn a_client_that_has_not_authenticated_gets_small_requests() {
+    let limits = Limits { unauthenticated: true, ..Limits::default() };
+    let many = error_of(b"*11\r\n", &limits);
+    assert_eq!(many, "Protocol error: unauthenticated multibulk length");
+    assert_eq!(error_of(b"*10\r\n", &limits), "");
+    let long = error_of(b"*1\r\n$16385\r\n", &limits);
+    assert_eq!(long, "Protocol error: unauthenticated bulk length");
+    assert_eq!(error_of(b"*1\r\n$16384\r\n", &limits), "");
+
+    // AUTH and a request above the limits in one read: the limit is lifted in between.
+    let mut parser = RequestParser::new();
+    parser.feed(b"*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n*11\r\n");
+    assert_eq!(parser.parse(&limits, 100), Ok(1));
+    parser.consume(1);
+    assert_eq!(parser.parse(&Limits::default(), 100), Ok(0));
+}
+
+#[test]
+fn a_master_sends_no_inline_commands_and_any_length() {
+    assert_ne!(error_of(b"PING\r\n", &Limits::master()), "");
+    assert_eq!(error_of(b"\n\n*1\r\n$1000000000000\r\n", &Limits::master()), "");
+}
+
+#[test]
+fn an_error_waits_until_the_requests_before_it_are_consumed_and_then_stays() {
+    let mut parser = RequestParser::new();
+    parser.feed(b"PING\r\nPING\r\n*x\r\nPING\r\n");
+    assert_eq!(parser.parse(&Limits::default(), 100), Ok(2));
+    parser.consume(1);
+    assert_eq!(parser.parse(&Limits::default(), 100), Ok(1));
+    parser.consume(1);
+    for _ in 0..2 {
+        let error = parser.parse(&Limits::default(), 100);
+        assert_eq!(error, Err(ProtocolError::InvalidMultibulkLength));
+    }
+}
+
+#[test]
+fn raw_is_the_request_when_it_is_plain_and_in_one_piece() {
+    let plain = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+    // Redis does not look at the bytes where a line end belongs; we must not pass them on.
+    let odd =
+        [&b"*2\r\n$3\r\nGETxx$1\r\nk\r\n"[..], b"*2\rx$3\r\nGET\r\n$1\r\nk\r\n", b"GET k\r\n"];
+    let big = [&b"*2\r\n$3\r\nGET\r\n$40000\r\n"[..], &[b'x'; 40000], b"\r\n"].concat();
+    let mut parser = RequestParser::new();
+    parser.feed(b"\r\n");
+    for bytes in [&plain[..], odd[0], plain, odd[1], odd[2], plain, &big, plain] {
+        parser.feed(bytes);
+    }
+    assert_eq!(parser.parse(&Limits::default(), 100), Ok(8));
+    for i in 0..8 {
+        let args = parser.request(i).args();
+        assert_eq!(&args[0], b"GET");
+        let expected = [0, 2, 5, 7].contains(&i).then_some(&plain[..]);
+        assert_eq!(args.raw(), expected);
+        assert_eq!(args.shared(1).is_some(), i == 6);
+    }
+    assert_eq!(parser.raw_len(0), plain.len() + 2);
+    assert_eq!(parser.raw_len(6), big.len());
+}
+
+#[test]
+fn an_announced_length_allocates_only_in_proportion_to_what_arrived() {
+    let mut parser = RequestParser::new();
+    parser.feed(b"*2000000000\r\n$500000000\r\n");
+    assert_eq!(parser.parse(&Limits::default(), 1), Ok(0));
+    let mut arrived = 0;
+    while arrived < 10 << 20 {
+        let n = parser.spare().len();
+        arrived += n;
+        parser.filled(n);
+        assert!(parser.capacity() <= 2 * arrived + 128 * 1024, "{arrived}");
+    }
+}
+
+#[test]
+fn a_big_bulk_is_read_into_its_own_exact_buffer() {
+    let len = BIG_BULK_LEN * 3 + 1;
+    let mut parser = RequestParser::new();
+    parser.feed(format!("*1\r\n${len}\r\nab").as_bytes());
+    assert_eq!(parser.parse(&Limits::default(), 1), Ok(0));
+    let mut arrived = 2;
+    while arrived < len {
+        let spare = parser.spare();
+        assert!(spare.len() <= len - arrived);
+        spare.fill(b'c');
+        let n = spare.len();
+        parser.filled(n);
+        arrived += n;
+        assert_eq!(parser.parse(&Limits::default(), 1), Ok(0));
+    }
+    parser.feed(b"\r\n");
+    assert_eq!(parser.parse(&Limits::default(), 1), Ok(1));
+    let bulk = parser.request(0).args().shared(0).unwrap().clone();
+    assert_eq!((bulk.len(), &bulk[..3]), (len, &b"abc"[..]));
+    parser.consume(1);
+    // The parser lets go of it, so the one who keeps it may change it in place.
+    assert_eq!(parser.buffered_len(), 0);
+    assert!(bulk.try_into_mut().is_ok());
+}
+
+#[test]
+fn a_quiet_connection_gives_its_memory_back() {
+    let mut parser = RequestParser::new();
+    parser.feed(&b"PING\r\n".repeat(100_000));
+    while parser.parse(&Limits::default(), 1000) != Ok(0) {
+        parser.consume(parser.queued_len());
+    }
+    parser.feed(b"*1\r\n$4\r\nPI");
+    assert_eq!(parser.parse(&Limits::default(), 1), Ok(0));
+    parser.shrink();
+    assert!(parser.capacity() < 8 * 1024);
+    parser.feed(b"NG\r\n");
+    assert_eq!(parser.parse(&Limits::default(), 1), Ok(1));
+    assert_eq!(&parser.request(0).args()[0], b"PING");
+    parser.consume(1);
+    parser.shrink();
+    assert_eq!(parser.capacity(), 0);
+}
