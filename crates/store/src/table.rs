@@ -243,11 +243,7 @@ impl<E: Element> Table<E> {
     }
 
     #[inline]
-    pub fn find_mut_with(
-        &mut self,
-        hash: u64,
-        is_match: impl FnMut(&E) -> bool,
-    ) -> Option<&mut E> {
+    pub fn find_mut_with(&mut self, hash: u64, is_match: impl FnMut(&E) -> bool) -> Option<&mut E> {
         let place = self.locate(hash, is_match)?;
         // SAFETY: the word of an element, borrowed mutably with the table.
         Some(unsafe { &mut *place.word().cast::<E>() })
@@ -332,9 +328,8 @@ impl<E: Element> Table<E> {
                         continue;
                     }
                     // SAFETY: as above. What fills the hole is looked at again at this index.
-                    let word = unsafe {
-                        (*bucket.as_ptr()).remove(index, &mut self.overflow_bytes)
-                    };
+                    let word =
+                        unsafe { (*bucket.as_ptr()).remove(index, &mut self.overflow_bytes) };
                     self.len -= 1;
                     // SAFETY: the word left the table, so it is ours.
                     drop(unsafe { from_word::<E>(word) });
@@ -433,8 +428,8 @@ impl<E: Element> Table<E> {
     fn locate(&self, hash: u64, mut is_match: impl FnMut(&E) -> bool) -> Option<Place> {
         let (bucket, tag) = self.bucket_of(hash);
         // SAFETY: a bucket of ours, and words with a tag are elements.
-        let index = unsafe { bucket.as_ref() }
-            .find(tag, |word| is_match(unsafe { &*word.cast::<E>() }))?;
+        let index =
+            unsafe { bucket.as_ref() }.find(tag, |word| is_match(unsafe { &*word.cast::<E>() }))?;
         Some(Place { bucket, index })
     }
 
@@ -442,9 +437,8 @@ impl<E: Element> Table<E> {
     #[inline]
     fn take(&mut self, place: Place) -> E {
         // SAFETY: a bucket of ours, and no reference into it lives.
-        let word = unsafe {
-            (*place.bucket.as_ptr()).remove(place.index, &mut self.overflow_bytes)
-        };
+        let word =
+            unsafe { (*place.bucket.as_ptr()).remove(place.index, &mut self.overflow_bytes) };
         self.len -= 1;
         if self.len < self.main.count() {
             self.shrink_if_sparse();
