@@ -4,11 +4,15 @@
 //! randomness come in as arguments), no wire or disk formats beyond the blobs that are also the
 //! memory form.
 
+mod block;
 mod bucket;
 pub mod element;
 pub mod hash;
+pub mod intset;
 pub mod limits;
 pub mod list;
+pub mod listpack;
+pub mod quicklist;
 pub mod seed;
 pub mod set;
 pub mod size_class;

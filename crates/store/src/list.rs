@@ -1,36 +1,618 @@
-//! Lists.
+//! Lists: a listpack while short, a quicklist when long. Owns the conversions between them and the
+//! operations of the list commands; must not know replies, blocking or key lookups.
 
-use crate::value::Encoding;
+use std::collections::vec_deque;
 
-/// A list value.
-#[derive(Debug, Default)]
-#[allow(clippy::box_collection)]
+use crate::limits::{Limits, NodeLimit};
+use crate::listpack::{self, Listpack, Pos};
+use crate::quicklist::{self, Node, Quicklist};
+use crate::value::{Encoding, Item};
+
+/// A list value. Commands delete the key of an emptied one.
+#[derive(Debug)]
 pub struct List {
-    elements: Box<Vec<Vec<u8>>>,
+    repr: Repr,
+}
+
+#[derive(Debug)]
+enum Repr {
+    Packed(Listpack),
+    Quick(Box<Quicklist>),
+}
+
+/// An end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Head,
+    Tail,
+}
+
+/// A run of elements as RDB files carry it.
+#[derive(Clone, Copy, Debug)]
+pub enum NodeRef<'a> {
+    Packed(&'a Listpack),
+    Plain(&'a [u8]),
 }
 
 impl List {
     pub fn new() -> Self {
-        Self::default()
+        List { repr: Repr::Packed(Listpack::new()) }
     }
 
     pub fn len(&self) -> usize {
-        self.elements.len()
+        match &self.repr {
+            Repr::Packed(entries) => entries.len(),
+            Repr::Quick(quick) => quick.len(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.elements.is_empty()
+        match &self.repr {
+            Repr::Packed(entries) => entries.is_empty(),
+            Repr::Quick(quick) => quick.len() == 0,
+        }
     }
 
     pub fn encoding(&self) -> Encoding {
-        Encoding::Listpack
+        match &self.repr {
+            Repr::Packed(_) => Encoding::Listpack,
+            Repr::Quick(_) => Encoding::Quicklist,
+        }
+    }
+
+    /// Makes ready for a command that adds `count` elements of `bytes` together. Redis decides on
+    /// the whole command, before it knows whether all will be added; so callers do the same.
+    pub fn grow(&mut self, bytes: usize, count: usize, limits: &Limits) {
+        if let Repr::Packed(entries) = &mut self.repr {
+            let bytes = entries.byte_len().saturating_add(bytes);
+            if limits.list_node().exceeded_by(bytes, entries.len() + count) {
+                let mut quick = Quicklist::new();
+                quick.push_node(Node::packed(std::mem::take(entries)));
+                self.repr = Repr::Quick(Box::new(quick));
+            }
+        }
+    }
+
+    /// Back to a listpack when few elements are left: below half of what would make a quicklist,
+    /// so that a list around the limit does not go back and forth.
+    fn shrink(&mut self, limits: &Limits) {
+        let NodeLimit { bytes, count } = limits.list_node();
+        self.pack_if_within(bytes / 2, count / 2);
+    }
+
+    fn pack_if_within(&mut self, max_bytes: usize, max_count: usize) {
+        let Repr::Quick(quick) = &mut self.repr else { return };
+        if quick.nodes().len() == 1
+            && let Some(Node::Packed { entries, count }) = quick.nodes().front()
+            && entries.byte_len() <= max_bytes
+            && *count as usize <= max_count
+            && let Some(entries) = quick.take_only_node()
+        {
+            self.repr = Repr::Packed(entries);
+        } else if quick.len() == 0 {
+            self.repr = Repr::Packed(Listpack::new());
+        }
+    }
+
+    pub fn push(&mut self, end: End, text: &[u8], limits: &Limits) {
+        self.grow(text.len(), 1, limits);
+        self.push_grown(end, text, limits);
+    }
+
+    /// Pushes one after the other, so at the head the last of them ends up first.
+    pub fn extend<'t>(
+        &mut self,
+        end: End,
+        texts: impl Iterator<Item = &'t [u8]> + Clone,
+        limits: &Limits,
+    ) {
+        let (bytes, count) =
+            texts.clone().fold((0, 0), |(bytes, count), text| (bytes + text.len(), count + 1));
+        self.grow(bytes, count, limits);
+        for text in texts {
+            self.push_grown(end, text, limits);
+        }
+    }
+
+    fn push_grown(&mut self, end: End, text: &[u8], limits: &Limits) {
+        match (&mut self.repr, end) {
+            (Repr::Packed(entries), End::Head) => entries.push_front(text),
+            (Repr::Packed(entries), End::Tail) => entries.push_back(text),
+            (Repr::Quick(quick), End::Head) => quick.push_front(text, limits.list_node()),
+            (Repr::Quick(quick), End::Tail) => quick.push_back(text, limits.list_node()),
+        }
+    }
+
+    /// The element at an end.
+    pub fn peek(&self, end: End) -> Option<Item<'_>> {
+        match end {
+            End::Head => self.iter().next(),
+            End::Tail => self.iter().next_back(),
+        }
+    }
+
+    /// Removes the element at an end, after `f` has seen it.
+    pub fn pop<R>(
+        &mut self,
+        end: End,
+        limits: &Limits,
+        f: impl FnOnce(Item<'_>) -> R,
+    ) -> Option<R> {
+        let result = f(self.peek(end)?);
+        let index = match end {
+            End::Head => 0,
+            End::Tail => self.len() - 1,
+        };
+        self.remove_range(index, 1, limits);
+        Some(result)
+    }
+
+    pub fn at(&self, index: usize) -> Option<Item<'_>> {
+        match &self.repr {
+            Repr::Packed(entries) => entries.seek(index).map(|pos| entries.at(pos)),
+            Repr::Quick(quick) => quick.at(index),
+        }
+    }
+
+    /// Whether there was an element `index` to replace.
+    pub fn set(&mut self, index: usize, text: &[u8], limits: &Limits) -> bool {
+        self.grow(text.len(), 1, limits);
+        let found = match &mut self.repr {
+            Repr::Packed(entries) => match entries.seek(index) {
+                Some(pos) => {
+                    entries.replace(pos, text);
+                    true
+                }
+                None => false,
+            },
+            Repr::Quick(quick) => quick.replace(index, text, limits.list_node()),
+        };
+        self.shrink(limits);
+        found
+    }
+
+    /// Inserts before element `index`, or at the end.
+    pub fn insert(&mut self, index: usize, text: &[u8], limits: &Limits) {
+        self.grow(text.len(), 1, limits);
+        match &mut self.repr {
+            Repr::Packed(entries) => match entries.seek(index) {
+                Some(pos) => entries.insert_before(pos, text),
+                None => entries.push_back(text),
+            },
+            Repr::Quick(quick) => quick.insert(index, text, limits.list_node()),
+        }
+    }
+
+    /// The index of the first element equal to `text`.
+    pub fn position(&self, text: &[u8]) -> Option<usize> {
+        let needle = listpack::classify(text);
+        self.iter().position(|item| same(item, needle))
+    }
+
+    /// Inserts `text` before or after the first `pivot`; false if there is none.
+    pub fn insert_beside(
+        &mut self,
+        pivot: &[u8],
+        after: bool,
+        text: &[u8],
+        limits: &Limits,
+    ) -> bool {
+        // As in Redis, the list converts even when the pivot is then not found.
+        self.grow(text.len(), 1, limits);
+        let Some(index) = self.position(pivot) else { return false };
+        self.insert(index + usize::from(after), text, limits);
+        true
+    }
+
+    /// Removes up to `max` elements equal to `text`, seen from `end`. Returns how many.
+    pub fn remove_equal(&mut self, end: End, max: usize, text: &[u8], limits: &Limits) -> usize {
+        let needle = listpack::classify(text);
+        let removed = match &mut self.repr {
+            Repr::Packed(entries) => remove_equal_packed(entries, end, max, needle),
+            Repr::Quick(quick) => quick.remove_equal(end == End::Head, max, needle),
+        };
+        if removed > 0 {
+            self.shrink(limits);
+        }
+        removed
+    }
+
+    /// Removes up to `n` elements from `index` on.
+    pub fn remove_range(&mut self, index: usize, n: usize, limits: &Limits) {
+        match &mut self.repr {
+            Repr::Packed(entries) => entries.remove_range(index, n),
+            Repr::Quick(quick) => quick.remove_range(index, n),
+        }
+        self.shrink(limits);
+    }
+
+    /// Keeps only the `n` elements from `index` on.
+    pub fn trim(&mut self, index: usize, n: usize, limits: &Limits) {
+        let len = self.len();
+        let start = index.min(len);
+        let stop = start.saturating_add(n).min(len);
+        match &mut self.repr {
+            Repr::Packed(entries) => {
+                entries.remove_range(stop, len - stop);
+                entries.remove_range(0, start);
+            }
+            Repr::Quick(quick) => {
+                quick.remove_range(stop, len - stop);
+                quick.remove_range(0, start);
+            }
+        }
+        self.shrink(limits);
+    }
+
+    /// All elements, from either end.
+    pub fn iter(&self) -> Iter<'_> {
+        match &self.repr {
+            Repr::Packed(entries) => Iter::Packed(entries.iter()),
+            Repr::Quick(quick) => Iter::Quick(quick.iter()),
+        }
+    }
+
+    /// The elements from `index` to the end.
+    pub fn iter_from(&self, index: usize) -> Iter<'_> {
+        match &self.repr {
+            Repr::Packed(entries) => Iter::Packed(match entries.seek(index) {
+                Some(pos) => entries.iter_from(pos),
+                None => listpack::Iter::empty(),
+            }),
+            Repr::Quick(quick) => Iter::Quick(quick.iter_from(index)),
+        }
+    }
+
+    /// The elements before `index`; `rev()` walks from there to the head.
+    pub fn iter_to(&self, index: usize) -> Iter<'_> {
+        match &self.repr {
+            Repr::Packed(entries) => Iter::Packed(match entries.seek(index) {
+                Some(pos) => entries.iter_before(pos),
+                None => entries.iter(),
+            }),
+            Repr::Quick(quick) => Iter::Quick(quick.iter_to(index)),
+        }
+    }
+
+    /// The elements as runs: one when this is a listpack, the nodes of a quicklist otherwise.
+    pub fn nodes(&self) -> Nodes<'_> {
+        match &self.repr {
+            Repr::Packed(entries) => Nodes::Packed(Some(entries)),
+            Repr::Quick(quick) => Nodes::Quick(quick.nodes().iter()),
+        }
+    }
+
+    pub fn nodes_len(&self) -> usize {
+        match &self.repr {
+            Repr::Packed(_) => 1,
+            Repr::Quick(quick) => quick.nodes().len(),
+        }
     }
 
     pub fn free_effort(&self) -> usize {
-        self.elements.len()
+        self.nodes_len()
     }
 
-    pub fn memory_usage(&self, _samples: usize) -> usize {
-        self.elements.iter().map(Vec::len).sum()
+    pub fn memory_usage(&self, samples: usize) -> usize {
+        match &self.repr {
+            Repr::Packed(entries) => entries.allocated_bytes(),
+            Repr::Quick(quick) => {
+                let nodes = quick.nodes();
+                let sampled = if samples == 0 { nodes.len() } else { samples.min(nodes.len()) };
+                let bytes: usize = nodes.iter().take(sampled).map(Node::allocated_bytes).sum();
+                size_of::<Quicklist>()
+                    + nodes.capacity() * size_of::<Node>()
+                    + scale(bytes, sampled, nodes.len())
+            }
+        }
+    }
+}
+
+/// What `sampled` elements cost, told of `all`.
+pub(crate) fn scale(bytes: usize, sampled: usize, all: usize) -> usize {
+    if sampled == 0 { 0 } else { (bytes as f64 / sampled as f64 * all as f64) as usize }
+}
+
+/// Whether `item`, as it is kept, is what `needle` was classified as.
+pub(crate) fn same(item: Item<'_>, needle: Item<'_>) -> bool {
+    match (item, needle) {
+        (Item::Int(a), Item::Int(b)) => a == b,
+        (Item::Bytes(a), Item::Bytes(b)) => a == b,
+        // Foreign listpacks may spell an integer out, and plain nodes always do.
+        (Item::Bytes(text), Item::Int(_)) => needle.eq_bytes(text),
+        (Item::Int(_), Item::Bytes(_)) => false,
+    }
+}
+
+/// Removes from one listpack, in the direction asked for.
+pub(crate) fn remove_equal_packed(
+    entries: &mut Listpack,
+    end: End,
+    max: usize,
+    needle: Item<'_>,
+) -> usize {
+    let mut removed = 0;
+    let mut cursor: Option<Pos> = match end {
+        End::Head => entries.first(),
+        End::Tail => entries.last(),
+    };
+    while let Some(pos) = cursor
+        && removed < max
+    {
+        let matches = same(entries.at(pos), needle);
+        cursor = match end {
+            End::Head if matches => entries.remove(pos),
+            End::Head => entries.next(pos),
+            End::Tail => {
+                let previous = entries.prev(pos);
+                if matches {
+                    entries.remove(pos);
+                }
+                previous
+            }
+        };
+        removed += usize::from(matches);
+    }
+    removed
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Puts a list together from the runs of a file, in order.
+#[derive(Debug, Default)]
+pub struct ListBuilder {
+    quick: Quicklist,
+}
+
+impl ListBuilder {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty run is left out.
+    pub fn push_packed(&mut self, entries: Listpack) {
+        self.quick.push_node(Node::packed(entries));
+    }
+
+    pub fn push_plain(&mut self, text: &[u8]) {
+        self.quick.push_node(Node::plain(text));
+    }
+
+    /// One element, put where a push would put it: for files that list elements singly.
+    pub fn push(&mut self, text: &[u8], limits: &Limits) {
+        self.quick.push_back(text, limits.list_node());
+    }
+
+    /// The list, in the encoding that its size calls for.
+    pub fn finish(self, limits: &Limits) -> List {
+        let mut list = List { repr: Repr::Quick(Box::new(self.quick)) };
+        let NodeLimit { bytes, count } = limits.list_node();
+        list.pack_if_within(bytes, count);
+        list
+    }
+}
+
+/// Elements of a list.
+#[derive(Clone, Debug)]
+pub enum Iter<'a> {
+    Packed(listpack::Iter<'a>),
+    Quick(quicklist::Iter<'a>),
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Item<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<'a>> {
+        match self {
+            Iter::Packed(iter) => iter.next(),
+            Iter::Quick(iter) => iter.next(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match self {
+            Iter::Packed(iter) => iter.next_back(),
+            Iter::Quick(iter) => iter.next_back(),
+        }
+    }
+}
+
+/// The runs of a list.
+#[derive(Clone, Debug)]
+pub enum Nodes<'a> {
+    Packed(Option<&'a Listpack>),
+    Quick(vec_deque::Iter<'a, Node>),
+}
+
+impl<'a> Iterator for Nodes<'a> {
+    type Item = NodeRef<'a>;
+
+    fn next(&mut self) -> Option<NodeRef<'a>> {
+        match self {
+            Nodes::Packed(entries) => entries.take().map(NodeRef::Packed),
+            Nodes::Quick(nodes) => nodes.next().map(|node| match node {
+                Node::Packed { entries, .. } => NodeRef::Packed(entries),
+                Node::Plain(text) => NodeRef::Plain(text),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits(size: i32) -> Limits {
+        Limits { list_max_listpack_size: size, ..Limits::default() }
+    }
+
+    fn texts(list: &List) -> Vec<Vec<u8>> {
+        list.iter().map(|item| item.to_vec()).collect()
+    }
+
+    #[test]
+    fn a_list_converts_at_the_limit_and_back_at_half_of_it() {
+        let limits = limits(4);
+        let mut list = List::new();
+        list.extend(End::Tail, [&b"a"[..], b"b", b"c", b"d"].into_iter(), &limits);
+        assert_eq!(list.encoding(), Encoding::Listpack);
+        list.push(End::Head, b"e", &limits);
+        assert_eq!(list.encoding(), Encoding::Quicklist);
+        assert_eq!(list.nodes_len(), 2);
+        let popped = |list: &mut List| list.pop(End::Head, &limits, |item| item.to_vec());
+        assert_eq!(popped(&mut list), Some(b"e".to_vec()));
+        popped(&mut list);
+        assert_eq!(list.encoding(), Encoding::Quicklist);
+        popped(&mut list);
+        assert_eq!(list.encoding(), Encoding::Listpack);
+        assert_eq!(texts(&list), [b"c", b"d"]);
+    }
+
+    #[test]
+    fn an_element_larger_than_a_node_gets_its_own() {
+        let limits = limits(-1);
+        let mut list = List::new();
+        let large = vec![b'x'; 5000];
+        list.push(End::Tail, b"a", &limits);
+        list.push(End::Tail, &large, &limits);
+        list.push(End::Tail, b"b", &limits);
+        let plain: Vec<_> = list.nodes().map(|node| matches!(node, NodeRef::Plain(_))).collect();
+        assert_eq!(plain, [false, true, false]);
+        assert_eq!(list.remove_equal(End::Tail, 9, &large, &limits), 1);
+        assert_eq!(texts(&list), [b"a", b"b"]);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Edit {
+        Push(bool, Vec<Vec<u8>>),
+        Pop(bool),
+        Set(prop::sample::Index, Vec<u8>),
+        Insert(prop::sample::Index, bool, Vec<u8>),
+        RemoveEqual(bool, usize, prop::sample::Index),
+        RemoveRange(prop::sample::Index, usize),
+        Trim(prop::sample::Index, usize),
+    }
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            8 => (0i64..30).prop_map(|n| n.to_string().into_bytes()),
+            8 => prop::collection::vec(any::<u8>(), 0..40),
+            2 => prop::collection::vec(any::<u8>(), 900..1500),
+            1 => prop::collection::vec(any::<u8>(), 4000..9000),
+        ]
+    }
+
+    fn edit() -> impl Strategy<Value = Edit> {
+        use prop::sample::Index;
+        prop_oneof![
+            4 => (any::<bool>(), prop::collection::vec(text(), 1..20)).prop_map(|(e, t)| Edit::Push(e, t)),
+            2 => any::<bool>().prop_map(Edit::Pop),
+            2 => (any::<Index>(), text()).prop_map(|(i, t)| Edit::Set(i, t)),
+            4 => (any::<Index>(), any::<bool>(), text()).prop_map(|(i, a, t)| Edit::Insert(i, a, t)),
+            2 => (any::<bool>(), 1usize..4, any::<Index>()).prop_map(|(e, n, i)| Edit::RemoveEqual(e, n, i)),
+            1 => (any::<Index>(), 1usize..40).prop_map(|(i, n)| Edit::RemoveRange(i, n)),
+            1 => (any::<Index>(), 1usize..60).prop_map(|(i, n)| Edit::Trim(i, n)),
+        ]
+    }
+
+    fn end(head: bool) -> End {
+        if head { End::Head } else { End::Tail }
+    }
+
+    fn apply(list: &mut List, model: &mut Vec<Vec<u8>>, edit: Edit, limits: &Limits) {
+        match edit {
+            Edit::Push(head, texts) => {
+                list.extend(end(head), texts.iter().map(Vec::as_slice), limits);
+                for text in texts {
+                    model.insert(if head { 0 } else { model.len() }, text);
+                }
+            }
+            _ if model.is_empty() => {}
+            Edit::Pop(head) => {
+                let expected = model.remove(if head { 0 } else { model.len() - 1 });
+                assert_eq!(list.pop(end(head), limits, |item| item.to_vec()), Some(expected));
+            }
+            Edit::Set(at, text) => {
+                let at = at.index(model.len());
+                assert!(list.set(at, &text, limits));
+                model[at] = text;
+            }
+            Edit::Insert(at, after, text) => {
+                let pivot = model[at.index(model.len())].clone();
+                let at = model.iter().position(|text| *text == pivot).unwrap();
+                assert!(list.insert_beside(&pivot, after, &text, limits));
+                model.insert(at + usize::from(after), text);
+            }
+            Edit::RemoveEqual(head, max, at) => {
+                let text = model[at.index(model.len())].clone();
+                let mut equal: Vec<usize> =
+                    (0..model.len()).filter(|&i| model[i] == text).collect();
+                if !head {
+                    equal.reverse();
+                }
+                equal.truncate(max);
+                equal.sort();
+                assert_eq!(list.remove_equal(end(head), max, &text, limits), equal.len());
+                equal.into_iter().rev().for_each(|i| drop(model.remove(i)));
+            }
+            Edit::RemoveRange(at, n) => {
+                let at = at.index(model.len());
+                list.remove_range(at, n, limits);
+                model.drain(at..(at + n).min(model.len()));
+            }
+            Edit::Trim(at, n) => {
+                let at = at.index(model.len());
+                list.trim(at, n, limits);
+                model.truncate(at + n);
+                model.drain(..at);
+            }
+        }
+    }
+
+    fn rebuilt(list: &List, limits: &Limits) -> List {
+        let mut builder = ListBuilder::new();
+        for node in list.nodes() {
+            match node {
+                NodeRef::Packed(entries) => {
+                    builder.push_packed(Listpack::from_bytes(entries.as_bytes()).unwrap());
+                }
+                NodeRef::Plain(text) => builder.push_plain(text),
+            }
+        }
+        builder.finish(limits)
+    }
+
+    proptest! {
+        #[test]
+        fn edits_agree_with_a_vec(
+            size in prop_oneof![-3i32..0, 0i32..12, Just(128)],
+            edits in prop::collection::vec(edit(), 0..60),
+            from in any::<prop::sample::Index>(),
+        ) {
+            let limits = limits(size);
+            let (mut list, mut model) = (List::new(), Vec::new());
+            for edit in edits {
+                apply(&mut list, &mut model, edit, &limits);
+                prop_assert_eq!(list.len(), model.len());
+                prop_assert_eq!(texts(&list), &model[..]);
+            }
+            let from = from.index(model.len() + 1);
+            let tail: Vec<_> = list.iter_from(from).map(|item| item.to_vec()).collect();
+            prop_assert_eq!(&tail, &model[from..]);
+            let head: Vec<_> = list.iter_to(from).rev().map(|item| item.to_vec()).collect();
+            prop_assert!(head.iter().eq(model[..from].iter().rev()));
+            prop_assert_eq!(list.at(from).map(|item| item.to_vec()), model.get(from).cloned());
+            prop_assert_eq!(texts(&rebuilt(&list, &limits)), model);
+        }
     }
 }

@@ -1,0 +1,71 @@
+//! Allocations whose size their own header tells: a thin pointer, no capacity word. Owns the size
+//! classes; must not know what the bytes mean.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::ptr::NonNull;
+
+use crate::size_class;
+
+/// What an allocation of `len` bytes really takes: jemalloc's classes, four steps to a doubling.
+///
+/// A block's capacity is a pure function of its length, so it needs no field of its own, and a
+/// block that grows byte by byte is moved only when it leaves its class.
+pub(crate) const fn size_class(len: usize) -> usize {
+    if len <= 8 { 8 } else { size_class::round_up(len) }
+}
+
+fn layout(len: usize) -> Layout {
+    // Every class is a multiple of 8, so headers and pointers in a block are aligned.
+    Layout::from_size_align(size_class(len), 8).expect("a block is far smaller than isize::MAX")
+}
+
+/// A block of at least `len` bytes, uninitialized.
+pub(crate) fn allocate(len: usize) -> NonNull<u8> {
+    let layout = layout(len);
+    // SAFETY: the smallest class is 8 bytes, so the layout is never empty.
+    NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+/// # Safety
+/// `block` comes from `allocate` or `resize`, was given for `len` bytes, and is not used again.
+pub(crate) unsafe fn free(block: NonNull<u8>, len: usize) {
+    // SAFETY: the layout is computed from the same length as at allocation.
+    unsafe { dealloc(block.as_ptr(), layout(len)) }
+}
+
+/// The block moved to a class that holds `new_len`; as many bytes survive as both classes hold.
+///
+/// # Safety
+/// As `free`; the result is the block from then on.
+pub(crate) unsafe fn resize(block: NonNull<u8>, old_len: usize, new_len: usize) -> NonNull<u8> {
+    let new_layout = layout(new_len);
+    if size_class(old_len) == new_layout.size() {
+        return block;
+    }
+    // SAFETY: the old layout is that of the allocation, the new size is not zero and was checked
+    // against isize::MAX by `layout`.
+    let moved = unsafe { realloc(block.as_ptr(), layout(old_len), new_layout.size()) };
+    NonNull::new(moved).unwrap_or_else(|| handle_alloc_error(new_layout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_keeps_its_bytes_from_class_to_class() {
+        let mut block = allocate(3);
+        let mut len = 3;
+        for new_len in [8, 9, 200, 70_000, 100, 1] {
+            // SAFETY: the block holds `len` bytes, of which the first is written.
+            unsafe {
+                block.write(len as u8);
+                block = resize(block, len, new_len);
+                assert_eq!(block.read(), len as u8);
+            }
+            len = new_len;
+        }
+        // SAFETY: as above.
+        unsafe { free(block, len) };
+    }
+}
