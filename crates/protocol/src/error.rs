@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A request stream that cannot go on. `Display` gives the text that follows `-ERR ` in the last
-/// reply before the connection is closed.
+/// A request stream that cannot go on. [`ProtocolError::text`] follows `-ERR ` in the last reply
+/// before the connection is closed; `Display` is the same for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     /// `*<count>` is no number, or more than can be served.
@@ -28,23 +28,34 @@ pub enum ProtocolError {
     InlineFromMaster,
 }
 
+impl ProtocolError {
+    /// Redis's text, which may hold a byte of the peer's that is no character.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = b"Protocol error: ".to_vec();
+        text.extend_from_slice(match self {
+            Self::InvalidMultibulkLength => b"invalid multibulk length",
+            Self::MultibulkCountTooLong => b"too big mbulk count string",
+            Self::UnauthenticatedMultibulkLength => b"unauthenticated multibulk length",
+            Self::ExpectedDollar(_) => b"expected '$', got '",
+            Self::InvalidBulkLength => b"invalid bulk length",
+            Self::BulkCountTooLong => b"too big bulk count string",
+            Self::UnauthenticatedBulkLength => b"unauthenticated bulk length",
+            Self::InlineTooLong => b"too big inline request",
+            Self::UnbalancedQuotes => b"unbalanced quotes in request",
+            Self::InlineFromMaster => b"Master using the inline protocol. Desync?",
+        });
+        if let Self::ExpectedDollar(got) = *self {
+            // A reply's line must not end early.
+            text.push(if matches!(got, b'\r' | b'\n') { b' ' } else { got });
+            text.push(b'\'');
+        }
+        text
+    }
+}
+
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::InvalidMultibulkLength => "invalid multibulk length",
-            Self::MultibulkCountTooLong => "too big mbulk count string",
-            Self::UnauthenticatedMultibulkLength => "unauthenticated multibulk length",
-            Self::ExpectedDollar(got) => {
-                return write!(f, "Protocol error: expected '$', got '{}'", *got as char);
-            }
-            Self::InvalidBulkLength => "invalid bulk length",
-            Self::BulkCountTooLong => "too big bulk count string",
-            Self::UnauthenticatedBulkLength => "unauthenticated bulk length",
-            Self::InlineTooLong => "too big inline request",
-            Self::UnbalancedQuotes => "unbalanced quotes in request",
-            Self::InlineFromMaster => "Master using the inline protocol. Desync?",
-        };
-        write!(f, "Protocol error: {text}")
+        f.write_str(&String::from_utf8_lossy(&self.text()))
     }
 }
 

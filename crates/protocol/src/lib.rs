@@ -7,9 +7,11 @@
 mod args;
 mod command;
 mod error;
+pub mod link;
 pub mod number;
 mod reply;
 mod request;
+pub mod slot;
 mod split;
 
 pub use args::{Args, Iter, OwnedArgs};
@@ -18,4 +20,5 @@ pub use error::ProtocolError;
 pub use number::{format_f64, parse_f64, parse_i64};
 pub use reply::{Checkpoint, DeferMark, ReplyBuf, Resp};
 pub use request::{BIG_BULK_LEN, Limits, Request, RequestParser};
+pub use slot::key_slot;
 pub use split::{quote, split_args};

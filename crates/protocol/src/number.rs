@@ -34,8 +34,8 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
 /// Prints a double as Redis 7.2 does: the shortest digits that read back the same, whole numbers
 /// without exponent, `inf` and `-inf`.
 pub fn format_f64(value: f64) -> String {
-    // Whole numbers in this range are printed as integers; -0 is not one of them.
-    const WHOLE: f64 = (i64::MAX / 2) as f64;
+    // Whole numbers up to this size are printed as integers.
+    const WHOLE_MAX: f64 = (i64::MAX / 2) as f64;
     if value.is_nan() {
         return "nan".to_owned();
     }
@@ -45,7 +45,7 @@ pub fn format_f64(value: f64) -> String {
     if value == 0.0 {
         return if value.is_sign_negative() { "-0" } else { "0" }.to_owned();
     }
-    if value > -WHOLE && value < WHOLE && value.trunc() == value {
+    if value.abs() <= WHOLE_MAX && value.trunc() == value {
         return itoa::Buffer::new().format(value as i64).to_owned();
     }
     let shortest = format!("{value:e}");
@@ -57,16 +57,15 @@ pub fn format_f64(value: f64) -> String {
         None => ("", mantissa),
     };
     let digits: String = mantissa.chars().filter(|&c| c != '.').collect();
-    format!("{sign}{}", place_point(&digits, exponent, sign.is_empty()))
+    format!("{sign}{}", place_point(&digits, exponent))
 }
 
 /// Lays out significant digits: plain while that stays short, else with an exponent.
-fn place_point(digits: &str, exponent: i32, positive: bool) -> String {
+fn place_point(digits: &str, exponent: i32) -> String {
     let count = digits.len() as i32;
     // The power of ten of the last digit.
     let last = exponent - count + 1;
-    let most_zeros = if positive { 7 } else { 6 };
-    if last >= 0 && exponent.abs() < count + most_zeros {
+    if last >= 0 && exponent.abs() < count + 7 {
         return format!("{digits}{}", "0".repeat(last as usize));
     }
     if last < 0 && (last > -7 || exponent.abs() < 4) {

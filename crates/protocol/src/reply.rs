@@ -79,13 +79,20 @@ impl ReplyBuf {
         self.raw(b"+OK\r\n");
     }
 
-    /// `-<text>`, the text beginning with its code word (`ERR ...`). Line ends inside it become
-    /// blanks.
-    pub fn error(&mut self, text: &str) {
-        if !text.bytes().any(|byte| byte == b'\r' || byte == b'\n') {
-            return self.line(b'-', text.as_bytes());
+    /// `-<text>`, the text beginning with its code word (`ERR ...`). It may quote bytes of a
+    /// client's that are no characters. Line ends within it become blanks.
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        let mut text = text.as_ref();
+        while let [rest @ .., b'\r' | b'\n'] = text {
+            text = rest;
         }
-        self.line(b'-', text.replace(['\r', '\n'], " ").as_bytes());
+        self.line(b'-', text);
+        let end = self.tail.len() - 2;
+        for byte in &mut self.tail[end - text.len()..end] {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
     }
 
     /// `:<n>`.

@@ -393,8 +393,7 @@ impl RequestParser {
 
     /// `*<count>\r\n`. `false`: more bytes are needed.
     fn parse_multibulk_header(&mut self, limits: &Limits) -> Result<bool, ProtocolError> {
-        let line = &self.input[self.pos + 1..self.end];
-        let (count, len) = match header_number(line) {
+        let (count, len) = match header_number(&self.input[self.pos..self.end]) {
             Header::Incomplete => return Ok(false),
             Header::TooLong => return Err(ProtocolError::MultibulkCountTooLong),
             Header::Line { number: None, .. } => return Err(ProtocolError::InvalidMultibulkLength),
@@ -409,7 +408,7 @@ impl RequestParser {
         if count > UNAUTHENTICATED_ARGS_MAX && limits.unauthenticated {
             return Err(ProtocolError::UnauthenticatedMultibulkLength);
         }
-        self.pos += 1 + len;
+        self.pos += len;
         if count <= 0 {
             self.skip_empty();
         } else {
@@ -421,18 +420,15 @@ impl RequestParser {
 
     /// `$<length>\r\n`, and the start of a big bulk. `false`: more bytes are needed.
     fn parse_bulk_header(&mut self, limits: &Limits) -> Result<bool, ProtocolError> {
-        let Some((&kind, line)) = self.input[self.pos..self.end].split_first() else {
-            return Ok(false);
-        };
-        let header = header_number(line);
-        // Redis looks at the kind of a line only once the line is whole.
-        let (number, len, is_odd) = match header {
+        let received = &self.input[self.pos..self.end];
+        // Redis looks at what kind of line it is only once the line is whole.
+        let (number, len, is_odd) = match header_number(received) {
             Header::Incomplete => return Ok(false),
             Header::TooLong => return Err(ProtocolError::BulkCountTooLong),
             Header::Line { number, len, is_odd } => (number, len, is_odd),
         };
-        if kind != b'$' {
-            return Err(ProtocolError::ExpectedDollar(kind));
+        if received[0] != b'$' {
+            return Err(ProtocolError::ExpectedDollar(received[0]));
         }
         let max = if limits.from_master { i64::MAX - 2 } else { limits.max_bulk_len };
         let number = match number {
@@ -443,7 +439,7 @@ impl RequestParser {
             return Err(ProtocolError::UnauthenticatedBulkLength);
         }
         self.current.is_odd |= is_odd;
-        self.pos += 1 + len;
+        self.pos += len;
         let bulk_len = number as usize;
         if bulk_len >= BIG_BULK_LEN {
             self.begin_big_bulk(bulk_len);
@@ -574,7 +570,7 @@ impl BigBulk {
 enum Header {
     Incomplete,
     TooLong,
-    /// `len` counts the line end. `number` is `None` if the line holds none.
+    /// `len` counts the kind byte and the line end. `number` is `None` if the line holds none.
     Line {
         number: Option<i64>,
         len: usize,
@@ -582,19 +578,19 @@ enum Header {
     },
 }
 
-/// Reads the number of a header line, `bytes` beginning behind its kind byte.
+/// Reads a header line: a byte that says its kind, and a number.
 #[inline]
 fn header_number(bytes: &[u8]) -> Header {
     let mut number = 0i64;
     // Nine digits cannot overflow, and a header with more is rare.
-    for (i, &byte) in bytes.iter().take(10).enumerate() {
+    for (i, &byte) in bytes.iter().enumerate().take(11).skip(1) {
         let digit = byte.wrapping_sub(b'0');
         if digit <= 9 {
             number = number * 10 + i64::from(digit);
             continue;
         }
-        let canonical = i > 0 && (bytes[0] != b'0' || i == 1);
-        if canonical && byte == b'\r' && bytes.get(i + 1) == Some(&b'\n') {
+        let is_canonical = i > 1 && (bytes[1] != b'0' || i == 2);
+        if is_canonical && byte == b'\r' && bytes.get(i + 1) == Some(&b'\n') {
             return Header::Line { number: Some(number), len: i + 2, is_odd: false };
         }
         break;
@@ -613,7 +609,7 @@ fn odd_header_number(bytes: &[u8]) -> Header {
         None => Header::Incomplete,
         Some(end) if end + 1 == bytes.len() => Header::Incomplete,
         Some(end) => Header::Line {
-            number: parse_i64(&bytes[..end]),
+            number: parse_i64(bytes.get(1..end).unwrap_or_default()),
             len: end + 2,
             is_odd: bytes[end + 1] != b'\n',
         },

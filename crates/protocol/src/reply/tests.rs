@@ -26,7 +26,8 @@ fn every_type_has_its_resp3_form_and_its_resp2_fallback() {
     for same in both(|out| {
         out.ok();
         out.status("PONG");
-        out.error("ERR a\r\nb");
+        out.error("ERR a\r\nb\r\n");
+        out.error(b"ERR \xff");
         out.int(-12);
         out.int(1);
         out.bulk(b"");
@@ -34,7 +35,7 @@ fn every_type_has_its_resp3_form_and_its_resp2_fallback() {
         out.bulk_int(42);
         out.array(100);
     }) {
-        assert_eq!(same, "+OK|+PONG|-ERR a  b|:-12|:1|$0||$10|0123456789|$2|42|*100|");
+        assert_eq!(same, "+OK|+PONG|-ERR a  b|-ERR \\xff|:-12|:1|$0||$10|0123456789|$2|42|*100|");
     }
 }
 

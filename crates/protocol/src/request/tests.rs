@@ -78,7 +78,7 @@ fn any_cut_of_a_stream_gives_the_same_requests() {
 fn protocol_errors_have_the_texts_of_redis() {
     let long = vec![b'1'; 70_000];
     let cat = |head: &[u8]| [head, &long].concat();
-    let cases: [(&[u8], &str); 16] = [
+    let cases: [(&[u8], &str); 18] = [
         (b"*x\r\n", "invalid multibulk length"),
         (b"*\r\n", "invalid multibulk length"),
         (b"*01\r\n", "invalid multibulk length"),
@@ -87,6 +87,8 @@ fn protocol_errors_have_the_texts_of_redis() {
         (&cat(b"*1\r\n$"), "too big bulk count string"),
         (&cat(b""), "too big inline request"),
         (b"*1\r\nfoo\r\n", "expected '$', got 'f'"),
+        (b"*1\r\n\rf", "expected '$', got ' '"),
+        (b"*1\r\n\nPING\r\n", "expected '$', got ' '"),
         (b"*1\r\n$-1\r\n", "invalid bulk length"),
         (b"*1\r\n$x\r\n", "invalid bulk length"),
         (b"*1\r\n$536870913\r\n", "invalid bulk length"),
@@ -96,10 +98,19 @@ fn protocol_errors_have_the_texts_of_redis() {
         (&[&b"*\0"[..], &long, b"\r\n"].concat(), "too big mbulk count string"),
         (&[&b"$\0"[..], &long, b"\r\n"].concat(), "too big inline request"),
     ];
+    assert_eq!(error_of(b"*1\r\n\0foo\r\n", &Limits::default()), "");
     for (stream, text) in cases {
         let text = format!("Protocol error: {text}");
         assert_eq!(error_of(stream, &Limits::default()), text, "{}", stream.escape_ascii());
     }
+}
+
+#[test]
+fn an_error_quotes_the_peer_s_byte_as_it_is() {
+    assert_eq!(
+        ProtocolError::ExpectedDollar(0xff).text(),
+        b"Protocol error: expected '$', got '\xff'"
+    );
 }
 
 #[test]
