@@ -1,1 +1,9 @@
-//! persist
+//! Disk bytes: RDB and AOF, read and written through `io::Read` and `io::Write`.
+//!
+//! Opens no file, asks no clock, logs nothing: `server` does that around it. Bytes of a file or a
+//! peer never panic here and never make it allocate what they merely announce.
+
+pub mod crc;
+pub mod error;
+pub mod lzf;
+pub mod source;

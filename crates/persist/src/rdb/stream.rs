@@ -1,0 +1,162 @@
+//! Owns the walk over a stream's serialized form: it finds the end, checks what must hold, and
+//! can write the form of an older version. Keeps no stream: the store holds the bytes as they are.
+
+use store::listpack::Listpack;
+
+use super::format::kind;
+use super::primitive::{bytes, length, time_ms};
+use crate::error::{RdbError, Reason};
+use crate::source::Source;
+
+/// Bytes of a stream id: milliseconds and sequence, big-endian so that they sort.
+const ID_BYTES: usize = 16;
+
+/// Where the parts of a stream begin and end, for those who rewrite it. Nothing by default.
+trait Visitor {
+    /// `range` holds a part that older versions do not have; `since` is the first type that does.
+    fn newer_part(&mut self, since: u8, from: u64, to: u64);
+}
+
+struct Ignore;
+
+impl Visitor for Ignore {
+    fn newer_part(&mut self, _since: u8, _from: u64, _to: u64) {}
+}
+
+/// The parts that only types after `target` have, in the order they come.
+struct Cuts {
+    target: u8,
+    ranges: Vec<(u64, u64)>,
+}
+
+impl Visitor for Cuts {
+    fn newer_part(&mut self, since: u8, from: u64, to: u64) {
+        if since > self.target {
+            self.ranges.push((from, to));
+        }
+    }
+}
+
+/// Whether this is a stream's type byte.
+pub fn is_stream(type_byte: u8) -> bool {
+    matches!(
+        type_byte,
+        kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3
+    )
+}
+
+/// Consumes one stream, checking its structure.
+pub fn walk(source: &mut Source<'_>, type_byte: u8) -> Result<(), RdbError> {
+    visit(source, type_byte, &mut Ignore)
+}
+
+/// The stream `payload` of `type_byte` in the form of the older type `target`: consumers lose
+/// their active time before type 21, groups and the stream their counters before type 19.
+pub fn downgrade(payload: &[u8], type_byte: u8, target: u8) -> Result<Vec<u8>, RdbError> {
+    let mut rest = payload;
+    let mut source = Source::new(&mut rest, Some(payload.len() as u64));
+    let mut cuts = Cuts { target, ranges: Vec::new() };
+    visit(&mut source, type_byte, &mut cuts)?;
+    let mut out = Vec::with_capacity(payload.len());
+    let mut kept_from = 0;
+    for (from, to) in cuts.ranges {
+        out.extend_from_slice(&payload[kept_from..from as usize]);
+        kept_from = to as usize;
+    }
+    out.extend_from_slice(&payload[kept_from..]);
+    Ok(out)
+}
+
+fn visit(
+    source: &mut Source<'_>,
+    type_byte: u8,
+    visitor: &mut dyn Visitor,
+) -> Result<(), RdbError> {
+    let mut scratch = Vec::new();
+    for _ in 0..length(source, "a stream's node count")? {
+        node(source, &mut scratch)?;
+    }
+    length(source, "a stream's length")?;
+    id_lengths(source, "a stream's last id")?;
+    if type_byte >= kind::STREAM_LISTPACKS_2 {
+        let from = source.offset();
+        id_lengths(source, "a stream's first id")?;
+        id_lengths(source, "a stream's highest deleted id")?;
+        length(source, "a stream's count of added entries")?;
+        visitor.newer_part(kind::STREAM_LISTPACKS_2, from, source.offset());
+    }
+    for _ in 0..length(source, "a stream's group count")? {
+        bytes(source, &mut scratch, "a consumer group's name")?;
+        id_lengths(source, "a consumer group's last id")?;
+        if type_byte >= kind::STREAM_LISTPACKS_2 {
+            let from = source.offset();
+            length(source, "a consumer group's read counter")?;
+            visitor.newer_part(kind::STREAM_LISTPACKS_2, from, source.offset());
+        }
+        group(source, type_byte, visitor, &mut scratch)?;
+    }
+    Ok(())
+}
+
+fn node(source: &mut Source<'_>, scratch: &mut Vec<u8>) -> Result<(), RdbError> {
+    if bytes(source, scratch, "a stream node's id")?.len() != ID_BYTES {
+        return Err(source.error(Reason::Invalid("a stream node whose id is not 16 bytes")));
+    }
+    let at = source.offset();
+    let node = bytes(source, scratch, "a stream node")?;
+    match Listpack::validate(node) {
+        Ok(()) if node.len() > Listpack::EMPTY_BYTES => Ok(()),
+        Ok(()) => Err(RdbError::new(at, Reason::Invalid("an empty stream node"))),
+        Err(e) => Err(RdbError::new(at, super::value::listpack_reason(e))),
+    }
+}
+
+/// An id as two lengths.
+fn id_lengths(source: &mut Source<'_>, what: &'static str) -> Result<(), RdbError> {
+    length(source, what)?;
+    length(source, what)?;
+    Ok(())
+}
+
+fn group(
+    source: &mut Source<'_>,
+    type_byte: u8,
+    visitor: &mut dyn Visitor,
+    scratch: &mut Vec<u8>,
+) -> Result<(), RdbError> {
+    const PENDING: &str = "a consumer group's pending entries";
+    let mut pending = Vec::new();
+    let count = length(source, PENDING)?;
+    let _ = pending.try_reserve(source.plausible_count(count, ID_BYTES as u64 + 9).min(1 << 16));
+    for _ in 0..count {
+        let id: [u8; ID_BYTES] = source.array(PENDING)?;
+        time_ms(source, PENDING)?;
+        length(source, PENDING)?;
+        if pending.try_reserve(1).is_err() {
+            return Err(source.error(Reason::OutOfMemory));
+        }
+        pending.push(id);
+    }
+    pending.sort_unstable();
+    if pending.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(source.error(Reason::Invalid("a pending entry that is there twice")));
+    }
+    for _ in 0..length(source, "a consumer group's consumers")? {
+        bytes(source, scratch, "a consumer's name")?;
+        time_ms(source, "a consumer's seen time")?;
+        if type_byte >= kind::STREAM_LISTPACKS_3 {
+            let from = source.offset();
+            time_ms(source, "a consumer's active time")?;
+            visitor.newer_part(kind::STREAM_LISTPACKS_3, from, source.offset());
+        }
+        for _ in 0..length(source, "a consumer's pending entries")? {
+            let id: [u8; ID_BYTES] = source.array("a consumer's pending entries")?;
+            if pending.binary_search(&id).is_err() {
+                return Err(source.error(Reason::Invalid(
+                    "a consumer's pending entry that its group does not have",
+                )));
+            }
+        }
+    }
+    Ok(())
+}
