@@ -6,4 +6,5 @@
 pub mod crc;
 pub mod error;
 pub mod lzf;
+pub mod rdb;
 pub mod source;

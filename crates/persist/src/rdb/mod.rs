@@ -7,5 +7,6 @@
 pub mod format;
 pub mod primitive;
 pub mod stream;
+pub mod writer;
 pub mod ziplist;
 pub mod zipmap;

@@ -1,6 +1,7 @@
 //! Owns reading of the RDB format's atoms: lengths, strings, doubles, times. Each says what it was
 //! reading for when the bytes end; none knows where in a file it stands.
 
+use store::listpack::InvalidListpack;
 use store::value::{Item, ItemBuf};
 
 use super::format::{len, string};
@@ -198,6 +199,11 @@ pub fn text_double(source: &mut Source<'_>, what: &'static str) -> Result<f64, R
             }
         }
     }
+}
+
+/// What the store has to say against a listpack, in this crate's words.
+pub fn listpack_reason(e: InvalidListpack) -> Reason {
+    Reason::Malformed { what: "listpack", at: e.offset, why: e.reason }
 }
 
 pub fn time_ms(source: &mut Source<'_>, what: &'static str) -> Result<i64, RdbError> {

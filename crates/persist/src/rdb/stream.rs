@@ -4,7 +4,7 @@
 use store::listpack::Listpack;
 
 use super::format::kind;
-use super::primitive::{bytes, length, time_ms};
+use super::primitive::{bytes, length, listpack_reason, time_ms};
 use crate::error::{RdbError, Reason};
 use crate::source::Source;
 
@@ -104,10 +104,10 @@ fn node(source: &mut Source<'_>, scratch: &mut Vec<u8>) -> Result<(), RdbError> 
     }
     let at = source.offset();
     let node = bytes(source, scratch, "a stream node")?;
-    match Listpack::validate(node) {
-        Ok(()) if node.len() > Listpack::EMPTY_BYTES => Ok(()),
-        Ok(()) => Err(RdbError::new(at, Reason::Invalid("an empty stream node"))),
-        Err(e) => Err(RdbError::new(at, super::value::listpack_reason(e))),
+    match Listpack::from_bytes(node) {
+        Ok(node) if !node.is_empty() => Ok(()),
+        Ok(_) => Err(RdbError::new(at, Reason::Invalid("an empty stream node"))),
+        Err(e) => Err(RdbError::new(at, listpack_reason(e))),
     }
 }
 
