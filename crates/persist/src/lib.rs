@@ -3,6 +3,7 @@
 //! Opens no file, asks no clock, logs nothing: `server` does that around it. Bytes of a file or a
 //! peer never panic here and never make it allocate what they merely announce.
 
+pub mod aof;
 pub mod crc;
 pub mod error;
 pub mod lzf;

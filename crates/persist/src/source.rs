@@ -196,6 +196,11 @@ impl<'r> Source<'r> {
         Ok(Some(&self.buf[self.pos..self.end]))
     }
 
+    /// What `peek` or `peek_more` last showed, as far as it is not consumed.
+    pub fn buffered(&self) -> &[u8] {
+        &self.buf[self.pos..self.end]
+    }
+
     /// Consumes bytes that `peek` showed.
     pub fn consume(&mut self, n: usize) {
         assert!(n <= self.end - self.pos, "only what was peeked is consumed");
