@@ -5,8 +5,12 @@
 //! `dump` serves DUMP and RESTORE; `verify` checks without a keyspace.
 
 pub mod format;
+mod load;
 pub mod primitive;
 pub mod stream;
+mod verify;
 pub mod writer;
 pub mod ziplist;
 pub mod zipmap;
+
+pub use verify::SnapshotVerifier;
