@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn folding_and_tables_agree_at_every_length_and_split() {
-        let bytes: Vec<u8> = (0..5000u32).map(|i| (i.wrapping_mul(2654435761) >> 13) as u8).collect();
+        let bytes: Vec<u8> =
+            (0..5000u32).map(|i| (i.wrapping_mul(2654435761) >> 13) as u8).collect();
         for len in (0..700).chain([1023, 1024, 1025, 4096, 5000]) {
             assert_eq!(crc64(7, &bytes[..len]), ::crc64::crc64(7, &bytes[..len]), "length {len}");
         }

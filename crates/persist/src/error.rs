@@ -101,9 +101,7 @@ impl fmt::Display for Reason {
                 "the RDB file contains AUX module data that can't be loaded: no matching module \
                  '{name}' (encoding version {version})"
             ),
-            Reason::PreReleaseFunctions => {
-                f.write_str("pre-release function format not supported")
-            }
+            Reason::PreReleaseFunctions => f.write_str("pre-release function format not supported"),
             Reason::OutOfMemory => f.write_str("not enough memory"),
             Reason::Cancelled => f.write_str("stopped on request"),
         }
@@ -134,7 +132,8 @@ impl RdbError {
         RdbError { offset, reason, key: None }
     }
 
-    pub(crate) fn of_key(mut self, key: &[u8]) -> RdbError {
+    /// Notes the key that was being read, unless one is noted already.
+    pub fn of_key(mut self, key: &[u8]) -> RdbError {
         self.key.get_or_insert_with(|| key[..key.len().min(128)].into());
         self
     }

@@ -182,8 +182,8 @@ impl Compressor {
 
     /// Notes position `at` for its three bytes, and gives the distance to the one noted before.
     fn replace(&mut self, input: &[u8], at: usize) -> usize {
-        let three =
-            u32::from_le_bytes([input[at], input[at + 1], input[at + 2], 0]).wrapping_mul(0x9E37_79B1);
+        let three = u32::from_le_bytes([input[at], input[at + 1], input[at + 2], 0])
+            .wrapping_mul(0x9E37_79B1);
         let slot = &mut self.table[(three >> (32 - HASH_BITS)) as usize];
         let here = self.base + at as u32;
         let distance = here - *slot;
@@ -296,7 +296,8 @@ mod tests {
         for round in 0..3u32 {
             compressor.base = u32::MAX - 10_000 - round * 7;
             for i in 0..50u32 {
-                let input = format!("{i}:the same words, the same words, {}", i * round).into_bytes();
+                let input =
+                    format!("{i}:the same words, the same words, {}", i * round).into_bytes();
                 let packed = pack_with(&mut compressor, &input).expect("compressible");
                 assert_eq!(unpack(&packed, input.len()).unwrap(), input);
             }

@@ -34,7 +34,8 @@ pub struct Source<'r> {
 impl<'r> Source<'r> {
     /// `total`: how many bytes there are, for a file or a transfer of announced length.
     pub fn new(inner: &'r mut dyn Read, total: Option<u64>) -> Source<'r> {
-        let wanted = total.map_or(BUFFER_BYTES as u64, |total| total.clamp(64, BUFFER_BYTES as u64));
+        let wanted =
+            total.map_or(BUFFER_BYTES as u64, |total| total.clamp(64, BUFFER_BYTES as u64));
         Source {
             inner,
             buf: vec![0; wanted as usize].into_boxed_slice(),
@@ -239,7 +240,12 @@ impl<'r> Source<'r> {
     }
 
     /// Appends `n` bytes to `out`: however large `n` claims to be, memory follows what arrives.
-    pub fn append(&mut self, n: u64, out: &mut Vec<u8>, what: &'static str) -> Result<(), RdbError> {
+    pub fn append(
+        &mut self,
+        n: u64,
+        out: &mut Vec<u8>,
+        what: &'static str,
+    ) -> Result<(), RdbError> {
         let start = self.offset();
         if let Some(remaining) = self.remaining().filter(|remaining| n > *remaining) {
             return Err(RdbError::new(start + remaining, Reason::UnexpectedEnd(what)));

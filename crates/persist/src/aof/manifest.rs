@@ -121,7 +121,11 @@ impl Manifest {
     pub fn parse(text: &[u8]) -> Result<Manifest, ManifestError> {
         let mut manifest = Manifest::default();
         if text.is_empty() {
-            return Err(ManifestError { line_number: 1, line: vec![], reason: ManifestReason::Empty });
+            return Err(ManifestError {
+                line_number: 1,
+                line: vec![],
+                reason: ManifestReason::Empty,
+            });
         }
         for (i, line) in text.split_inclusive(|b| *b == b'\n').enumerate() {
             manifest.line(line).map_err(|reason| ManifestError {
@@ -233,8 +237,7 @@ impl Manifest {
 
     /// A single AOF of a server before 7.0, taken over as the base of a new manifest.
     pub fn upgraded_from(appendfilename: &str) -> Manifest {
-        let base =
-            AofFile { name: appendfilename.to_owned(), seq: 1, file_type: FileType::Base };
+        let base = AofFile { name: appendfilename.to_owned(), seq: 1, file_type: FileType::Base };
         Manifest { base: Some(base), base_seq: 1, ..Manifest::default() }
     }
 }
@@ -400,12 +403,8 @@ mod tests {
     fn an_old_single_file_is_upgraded_once() {
         let upgraded = Manifest::upgraded_from("a.aof");
         assert_eq!(upgraded.format(), b"file a.aof seq 1 type b\n");
-        let found = Found {
-            old_file: true,
-            aof_dir: false,
-            manifest: None,
-            old_file_in_aof_dir: false,
-        };
+        let found =
+            Found { old_file: true, aof_dir: false, manifest: None, old_file_in_aof_dir: false };
         assert!(needs_upgrade("a.aof", found));
         assert!(needs_upgrade("a.aof", Found { aof_dir: true, ..found }));
         let stored = Found { aof_dir: true, manifest: Some(&upgraded), ..found };

@@ -150,7 +150,14 @@ enum Look {
 impl<'r> AofReader<'r> {
     pub fn new(source: Source<'r>) -> AofReader<'r> {
         let valid_up_to = source.offset();
-        AofReader { source, args: Vec::new(), arena: Vec::new(), valid_up_to, in_multi: false, lent: 0 }
+        AofReader {
+            source,
+            args: Vec::new(),
+            arena: Vec::new(),
+            valid_up_to,
+            in_multi: false,
+            lent: 0,
+        }
     }
 
     /// The end of the last whole command or transaction that `next` has returned.
@@ -256,7 +263,9 @@ impl<'r> AofReader<'r> {
                 return Err(self.format_error("expected CR LF after an argument"));
             }
             if self.args.try_reserve(1).is_err() {
-                return Err(self.error(self.source.offset(), AofErrorKind::Io("out of memory".into())));
+                return Err(
+                    self.error(self.source.offset(), AofErrorKind::Io("out of memory".into()))
+                );
             }
             self.args.push(from..self.arena.len());
         }
@@ -397,7 +406,10 @@ fn parse_number(digits: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn read_all(bytes: &[u8], buffer: Option<u64>) -> (Vec<(u64, String)>, Result<(), AofError>, u64) {
+    fn read_all(
+        bytes: &[u8],
+        buffer: Option<u64>,
+    ) -> (Vec<(u64, String)>, Result<(), AofError>, u64) {
         let mut rest = bytes;
         let mut reader = AofReader::new(Source::new(&mut rest, buffer));
         let mut seen = Vec::new();
@@ -507,7 +519,9 @@ mod tests {
 
     #[test]
     fn a_preamble_is_recognised_by_its_magic() {
-        for (bytes, expected) in [(&b"REDIS0010"[..], true), (b"*1\r\n", false), (b"", false), (b"RED", false)] {
+        for (bytes, expected) in
+            [(&b"REDIS0010"[..], true), (b"*1\r\n", false), (b"", false), (b"RED", false)]
+        {
             let mut rest = bytes;
             assert_eq!(has_rdb_preamble(&mut Source::new(&mut rest, None)), Ok(expected));
         }

@@ -32,7 +32,8 @@ pub struct Ziplist<'a> {
 impl<'a> Ziplist<'a> {
     /// Checks the header; the entries are checked as they are read.
     pub fn new(bytes: &'a [u8]) -> Result<Ziplist<'a>, Reason> {
-        let header = bytes.first_chunk::<HEADER_BYTES>().ok_or(malformed(0, "shorter than its header"))?;
+        let header =
+            bytes.first_chunk::<HEADER_BYTES>().ok_or(malformed(0, "shorter than its header"))?;
         let size = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
         if size as usize != bytes.len() {
             return Err(malformed(0, "its size field is wrong"));
@@ -223,8 +224,7 @@ mod tests {
     }
 
     /// The example of the format's description: the integers 2 and 5.
-    const TWO_AND_FIVE: [u8; 15] =
-        [15, 0, 0, 0, 12, 0, 0, 0, 2, 0, 0, 0xf3, 2, 0xf6, 0xff];
+    const TWO_AND_FIVE: [u8; 15] = [15, 0, 0, 0, 12, 0, 0, 0, 2, 0, 0, 0xf3, 2, 0xf6, 0xff];
 
     #[test]
     fn the_documented_example() {
@@ -240,7 +240,23 @@ mod tests {
     fn every_encoding_comes_back() {
         let long = vec![b'l'; 70_000];
         let middle = vec![b'm'; 300];
-        let numbers: Vec<i64> = [0, 12, 13, -1, 127, 128, -129, 32767, 32768, -8388608, 8388608, 1 << 31, i64::MIN, i64::MAX].to_vec();
+        let numbers: Vec<i64> = [
+            0,
+            12,
+            13,
+            -1,
+            127,
+            128,
+            -129,
+            32767,
+            32768,
+            -8388608,
+            8388608,
+            1 << 31,
+            i64::MIN,
+            i64::MAX,
+        ]
+        .to_vec();
         let mut out = Vec::new();
         let mut writer = ZiplistWriter::new(&mut out);
         for n in &numbers {
@@ -249,8 +265,16 @@ mod tests {
         for bytes in [&b""[..], b"abc", &middle, &long, b"007", b"end"] {
             writer.push(Item::Bytes(bytes));
         }
-        let mut expected: Vec<Vec<u8>> = numbers.iter().map(|n| n.to_string().into_bytes()).collect();
-        expected.extend([b"".to_vec(), b"abc".to_vec(), middle.clone(), long.clone(), b"007".to_vec(), b"end".to_vec()]);
+        let mut expected: Vec<Vec<u8>> =
+            numbers.iter().map(|n| n.to_string().into_bytes()).collect();
+        expected.extend([
+            b"".to_vec(),
+            b"abc".to_vec(),
+            middle.clone(),
+            long.clone(),
+            b"007".to_vec(),
+            b"end".to_vec(),
+        ]);
         assert_eq!(all(writer.finish()).unwrap(), expected);
     }
 

@@ -13,6 +13,9 @@ fn malformed(at: usize, why: &'static str) -> Reason {
     Reason::Malformed { what: "zipmap", at, why }
 }
 
+/// A field and its value.
+pub type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Yields (field, value), checking every byte on the way; after an error it ends.
 pub struct Zipmap<'a> {
     bytes: &'a [u8],
@@ -29,7 +32,7 @@ impl<'a> Zipmap<'a> {
         Ok(Zipmap { bytes, at: 1, seen: 0, done: false })
     }
 
-    fn step(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>, Reason> {
+    fn step(&mut self) -> Result<Option<Pair<'a>>, Reason> {
         if self.byte()? == END {
             return self.finish().map(|()| None);
         }
@@ -73,14 +76,16 @@ impl<'a> Zipmap<'a> {
 
     fn take(&mut self, n: usize) -> Result<&'a [u8], Reason> {
         let from = self.at;
-        let bytes = self.bytes[from..].get(..n).ok_or(malformed(from, "an entry that reaches beyond the end"))?;
+        let bytes = self.bytes[from..]
+            .get(..n)
+            .ok_or(malformed(from, "an entry that reaches beyond the end"))?;
         self.at += n;
         Ok(bytes)
     }
 }
 
 impl<'a> Iterator for Zipmap<'a> {
-    type Item = Result<(&'a [u8], &'a [u8]), Reason>;
+    type Item = Result<Pair<'a>, Reason>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
