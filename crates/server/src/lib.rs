@@ -12,3 +12,6 @@ mod resolver;
 mod signals;
 mod stream;
 mod token;
+
+pub mod config;
+pub mod start;

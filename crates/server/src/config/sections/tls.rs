@@ -1,0 +1,70 @@
+//! Owns the directives of TLS. They are kept and reported; connections are not encrypted yet.
+
+use super::super::directive::section;
+use super::super::values::TlsAuthClients;
+use super::I32_MAX;
+
+section! {
+    /// TLS, which is still to come: the directives are kept and reported.
+    Tls in tls {
+        /// The port for encrypted connections. Not supported yet: only 0 is accepted.
+        tls_port: u16 = special(tls_port), "tls-port", "0", NO_EFFECT;
+
+        /// The server's certificate, PEM.
+        tls_cert_file: String = text(), "tls-cert-file", "", NO_EFFECT => "redis.crt";
+
+        /// Its private key, PEM.
+        tls_key_file: String = text(), "tls-key-file", "", NO_EFFECT => "redis.key";
+
+        /// The password of that key.
+        tls_key_file_pass: String = text(), "tls-key-file-pass", "", SENSITIVE, NO_EFFECT => "secret";
+
+        /// The certificate for connections that the server opens itself, if it differs.
+        tls_client_cert_file: String = text(), "tls-client-cert-file", "", NO_EFFECT => "client.crt";
+
+        /// Its private key.
+        tls_client_key_file: String = text(), "tls-client-key-file", "", NO_EFFECT => "client.key";
+
+        /// The password of that key.
+        tls_client_key_file_pass: String = text(), "tls-client-key-file-pass", "", SENSITIVE, NO_EFFECT => "secret";
+
+        /// Diffie-Hellman parameters, for old versions of OpenSSL.
+        tls_dh_params_file: String = text(), "tls-dh-params-file", "", NO_EFFECT => "redis.dh";
+
+        /// The authorities that certificates of peers are checked against: a file ...
+        tls_ca_cert_file: String = text(), "tls-ca-cert-file", "", NO_EFFECT => "ca.crt";
+
+        /// ... or a directory.
+        tls_ca_cert_dir: String = text(), "tls-ca-cert-dir", "", NO_EFFECT => "/etc/ssl/certs";
+
+        /// Whether clients must (yes), may (optional) or need not (no) show a certificate.
+        tls_auth_clients: TlsAuthClients = choice(), "tls-auth-clients", "yes", NO_EFFECT;
+
+        /// Encrypt the links between masters and replicas.
+        tls_replication: bool = bool(), "tls-replication", "no", NO_EFFECT;
+
+        /// Encrypt the cluster bus.
+        tls_cluster: bool = bool(), "tls-cluster", "no", NO_EFFECT;
+
+        /// The versions of TLS to accept.
+        tls_protocols: String = text(), "tls-protocols", "", NO_EFFECT => "\"TLSv1.2 TLSv1.3\"";
+
+        /// The ciphers of TLS 1.2, in OpenSSL's notation.
+        tls_ciphers: String = text(), "tls-ciphers", "", NO_EFFECT => "DEFAULT:!MEDIUM";
+
+        /// The cipher suites of TLS 1.3.
+        tls_ciphersuites: String = text(), "tls-ciphersuites", "", NO_EFFECT => "TLS_CHACHA20_POLY1305_SHA256";
+
+        /// Choose the cipher by the server's preference.
+        tls_prefer_server_ciphers: bool = bool(), "tls-prefer-server-ciphers", "no", NO_EFFECT;
+
+        /// Let clients resume sessions.
+        tls_session_caching: bool = bool(), "tls-session-caching", "yes", NO_EFFECT;
+
+        /// How many sessions are kept.
+        tls_session_cache_size: u32 = int(0, I32_MAX), "tls-session-cache-size", "20480", NO_EFFECT;
+
+        /// Seconds for which they are kept.
+        tls_session_cache_timeout_s: u32 = int(0, I32_MAX), "tls-session-cache-timeout", "300", NO_EFFECT;
+    }
+}
