@@ -1,5 +1,10 @@
 //! Numbers as text, by Redis's rules: what it accepts from clients and what it prints.
 
+mod hex;
+mod long_double;
+
+pub use long_double::LongDouble;
+
 /// Reads a decimal integer as strictly as Redis does: no blanks, no `+`, no leading zero, no `-0`.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
@@ -23,12 +28,37 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
 }
 
-/// Reads a floating point number as Redis does for scores and increments: `inf` in any spelling
-/// is one, NaN and blanks are not.
+/// Reads a floating point number as Redis does for scores and ranges: decimal, hexadecimal, or
+/// `inf`; no blanks, not NaN, not beyond a double's range in either direction.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
-    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    let spelled_out = text.iter().any(|byte| matches!(byte, b'i' | b'I'));
-    (!value.is_nan() && (value.is_finite() || spelled_out)).then_some(value)
+    let (sign, magnitude) = match text {
+        [b'-', rest @ ..] => (-1.0, rest),
+        [b'+', rest @ ..] => (1.0, rest),
+        _ => (1.0, text),
+    };
+    let value = match magnitude {
+        [b'0', b'x' | b'X', digits @ ..] => {
+            let scaled = hex::parse_hex(digits)?;
+            let value = scaled.to_f64();
+            (value != 0.0 || scaled.mantissa == 0).then_some(value)?
+        }
+        [b'0'..=b'9' | b'.', ..] => {
+            let value: f64 = std::str::from_utf8(magnitude).ok()?.parse().ok()?;
+            (value != 0.0 || is_decimal_zero(magnitude)).then_some(value)?
+        }
+        _ => {
+            let is_infinity = magnitude.eq_ignore_ascii_case(b"inf")
+                || magnitude.eq_ignore_ascii_case(b"infinity");
+            return is_infinity.then_some(sign * f64::INFINITY);
+        }
+    };
+    value.is_finite().then_some(sign * value)
+}
+
+/// Whether the digits before the exponent are all zero.
+fn is_decimal_zero(text: &[u8]) -> bool {
+    let mantissa = text.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    mantissa.into_iter().all(|byte| !matches!(byte, b'1'..=b'9'))
 }
 
 /// Prints a double as Redis 7.2 does: the shortest digits that read back the same, whole numbers
@@ -134,6 +164,62 @@ mod tests {
             "99999999999999999999",
         ] {
             assert_eq!(parse_i64(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn doubles_are_read_as_redis_reads_them() {
+        for (text, value) in [
+            ("0x10", 16.0),
+            ("-0X1A", -26.0),
+            ("0x1p3", 8.0),
+            ("0x.8p1", 1.0),
+            ("0x1.fffffffffffff8p0", 2.0),
+            ("0x1.fffffffffffff7p0", 1.9999999999999998),
+            ("0x1p-1074", 5e-324),
+            ("0x1.8p-1074", 1e-323),
+            ("0x123456789abcdef0123456789abcdef0123p0", 9.911442310458055e+40),
+            ("0x0p99999999999999999999", 0.0),
+            ("+inf", f64::INFINITY),
+            ("-InFinity", f64::NEG_INFINITY),
+            ("4.9e-324", 5e-324),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("+5", 5.0),
+            ("0e99999", 0.0),
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), Some(value), "{text}");
+        }
+        assert!(parse_f64(b"-0").unwrap().is_sign_negative());
+        for text in [
+            "nan",
+            "nan(1)",
+            "infx",
+            " 1",
+            "1 ",
+            "",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "1e",
+            "1e+",
+            "+",
+            "-",
+            "--5",
+            "+-5",
+            "1_0",
+            "1f",
+            "0x",
+            "0xp",
+            "0x1.fp",
+            "0x1..",
+            "0x1p1024",
+            "0x1p-1075",
+            "1e99999999999",
+            "1\0",
+            "\u{663}",
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), None, "{text:?}");
         }
     }
 
