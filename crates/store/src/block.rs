@@ -48,6 +48,51 @@ pub(crate) unsafe fn resize(block: NonNull<u8>, old_len: usize, new_len: usize) 
     NonNull::new(moved).unwrap_or_else(|| handle_alloc_error(new_layout))
 }
 
+/// From here on a length takes nine bytes instead of one.
+const LONG_LEN: u8 = 0xFF;
+
+/// Bytes that `write_len` takes for `len`.
+#[inline]
+pub(crate) const fn len_len(len: usize) -> usize {
+    if len < LONG_LEN as usize { 1 } else { 9 }
+}
+
+/// Writes `len` and `text`; returns what follows them.
+///
+/// # Safety
+/// `at` has room for both.
+#[inline]
+pub(crate) unsafe fn write_text(at: NonNull<u8>, text: &[u8]) -> NonNull<u8> {
+    let len_len = len_len(text.len());
+    // SAFETY: there is room, says the caller, and `text` cannot be the same memory.
+    unsafe {
+        if len_len == 1 {
+            at.write(text.len() as u8);
+        } else {
+            at.write(LONG_LEN);
+            at.add(1).cast::<u64>().write_unaligned(text.len() as u64);
+        }
+        at.add(len_len).copy_from_nonoverlapping(NonNull::from(text).cast(), text.len());
+        at.add(len_len + text.len())
+    }
+}
+
+/// The text that `write_text` wrote at `at`.
+///
+/// # Safety
+/// It did, and the text outlives `'a`.
+#[inline]
+pub(crate) unsafe fn read_text<'a>(at: NonNull<u8>) -> &'a [u8] {
+    // SAFETY: `write_text` wrote the length and that many bytes.
+    unsafe {
+        let (start, len) = match at.read() {
+            LONG_LEN => (at.add(9), at.add(1).cast::<u64>().read_unaligned() as usize),
+            len => (at.add(1), len as usize),
+        };
+        std::slice::from_raw_parts(start.as_ptr(), len)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,10 @@
 //! The settings that decide which encoding a value has. Owns their defaults and their meaning as
 //! sizes; must not parse configuration text.
 
-/// Thresholds between the packed and the full encodings, named as the directives of redis.conf.
+use crate::seed::HashSeed;
+
+/// Thresholds between the packed and the full encodings, named as the directives of redis.conf,
+/// and the key of the hash tables that the full ones have.
 ///
 /// Every operation that may convert a value takes them by reference, so that a `CONFIG SET` takes
 /// effect with the next write, and existing values keep the encoding they have.
@@ -18,6 +21,8 @@ pub struct Limits {
     pub set_max_listpack_value: usize,
     pub zset_max_listpack_entries: usize,
     pub zset_max_listpack_value: usize,
+    /// Must be the process's own secret wherever clients choose the keys.
+    pub hash_seed: HashSeed,
 }
 
 impl Default for Limits {
@@ -32,6 +37,7 @@ impl Default for Limits {
             set_max_listpack_value: 64,
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,
+            hash_seed: HashSeed::new(0, 0),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Layout: total bytes (u32 LE), count (u16 LE, 65535 = too many to say), entries, 0xFF.
 //! Entry: encoding and data, then the length of both, written so that it can be read backwards.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ptr::NonNull;
 
@@ -443,6 +444,27 @@ pub(crate) fn classify(text: &[u8]) -> Item<'_> {
     match parse_int(text) {
         Some(n) => Item::Int(n),
         None => Item::Bytes(text),
+    }
+}
+
+/// Few enough elements to compare each with each.
+const COMPARE_ALL_MAX: usize = 16;
+
+/// Whether two elements are equal, looking only at every `skip + 1`th.
+pub(crate) fn has_duplicates(listpack: &Listpack, skip: usize) -> bool {
+    let keys = listpack.iter().step_by(skip + 1).map(canonical);
+    if listpack.len() / (skip + 1) <= COMPARE_ALL_MAX {
+        return keys.clone().enumerate().any(|(n, a)| keys.clone().take(n).any(|b| a == b));
+    }
+    let mut seen = HashSet::new();
+    !keys.clone().all(|key| seen.insert(key))
+}
+
+/// What equality of elements goes by: an integer that was written as text is still the same.
+fn canonical(item: Item<'_>) -> Result<i64, &[u8]> {
+    match item {
+        Item::Bytes(text) => parse_int(text).ok_or(text),
+        Item::Int(n) => Ok(n),
     }
 }
 
