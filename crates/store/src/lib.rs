@@ -6,9 +6,13 @@
 
 mod block;
 mod bucket;
+pub mod db;
 pub mod element;
+pub mod entry;
 pub mod hash;
 pub mod intset;
+pub mod key;
+pub mod keyspace;
 pub mod limits;
 pub mod list;
 pub mod listpack;
@@ -23,6 +27,12 @@ pub mod table;
 pub mod value;
 pub mod zset;
 
+pub use db::{Db, DbSlot, EntryMut, SetExpire, VacantEntry};
 pub use element::{Element, Tagged};
+pub use entry::{Entry, NewValue, OwnedEntry};
+pub use key::{IntoKey, Key};
+pub use keyspace::Keyspace;
+pub use limits::Limits;
 pub use seed::HashSeed;
 pub use table::Table;
+pub use value::{Encoding, Type, Value, ValueMut, ValueRef};

@@ -285,6 +285,13 @@ impl<E: Element> Table<E> {
     /// Adds an element whose key the caller knows to be absent.
     #[inline]
     pub fn insert_new_hashed(&mut self, hash: u64, element: E) -> &mut E {
+        let place = self.insert_place(hash, element);
+        // SAFETY: the word just written, borrowed mutably with the table.
+        unsafe { &mut *place.word().cast::<E>() }
+    }
+
+    #[inline]
+    fn insert_place(&mut self, hash: u64, element: E) -> Place {
         debug_assert!(self.locate(hash, |e| e.key() == element.key()).is_none());
         self.step();
         if self.len >= self.main.count() * SLOTS {
@@ -293,8 +300,7 @@ impl<E: Element> Table<E> {
         let generation = if self.is_in_old(hash) { &mut self.old } else { &mut self.main };
         let place = generation.push(hash, into_word(element), &mut self.overflow_bytes);
         self.len += 1;
-        // SAFETY: the word just written, borrowed mutably with the table.
-        unsafe { &mut *place.word().cast::<E>() }
+        place
     }
 
     #[inline]

@@ -79,6 +79,13 @@ impl<'a, E: Element> Vacant<'a, E> {
         self.table.insert_new_hashed(self.hash, element)
     }
 
+    /// [`insert`](Vacant::insert), returning the place.
+    #[inline]
+    pub fn insert_occupied(self, element: E) -> Occupied<'a, E> {
+        let place = self.table.insert_place(self.hash, element);
+        Occupied::new(self.table, place)
+    }
+
     #[inline]
     pub fn hash(&self) -> u64 {
         self.hash

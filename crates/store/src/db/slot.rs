@@ -1,0 +1,174 @@
+//! A key's place in a database, for changing what is there with one lookup.
+//!
+//! Owns the duty to keep the index of expiries in step with an entry that changes or moves.
+
+use std::ops::Deref;
+
+use super::{ExpireRef, SetExpire, remove_ref};
+use crate::entry::{Entry, NewValue};
+use crate::key::Key;
+use crate::table::{Occupied, Table, Vacant};
+use crate::value::{Value, ValueMut};
+
+/// The place of a key.
+pub enum DbSlot<'a, 'k> {
+    Occupied(EntryMut<'a>),
+    Vacant(VacantEntry<'a, 'k>),
+}
+
+/// An entry in its database. Reads go through to [`Entry`].
+pub struct EntryMut<'a> {
+    slot: Occupied<'a, Entry>,
+    expires: &'a mut Table<ExpireRef>,
+    hash: u64,
+}
+
+/// The place of a key that is absent.
+pub struct VacantEntry<'a, 'k> {
+    slot: Vacant<'a, Entry>,
+    expires: &'a mut Table<ExpireRef>,
+    key: Key<'k>,
+}
+
+impl Deref for EntryMut<'_> {
+    type Target = Entry;
+
+    #[inline]
+    fn deref(&self) -> &Entry {
+        self.slot.element()
+    }
+}
+
+impl<'a> EntryMut<'a> {
+    #[inline]
+    pub(super) fn new(
+        slot: Occupied<'a, Entry>,
+        expires: &'a mut Table<ExpireRef>,
+        hash: u64,
+    ) -> Self {
+        EntryMut { slot, expires, hash }
+    }
+
+    /// The entry for as long as the database is borrowed.
+    #[inline]
+    pub fn into_ref(self) -> &'a Entry {
+        self.slot.into_mut()
+    }
+
+    /// The value for changing it in place. A string that lives in its entry is lent as
+    /// [`ValueMut::EmbeddedStr`] and changed by the methods below.
+    #[inline]
+    pub fn value_mut(&mut self) -> ValueMut<'_> {
+        self.slot.element_mut().value_mut()
+    }
+
+    /// [`value_mut`](EntryMut::value_mut) for as long as the database is borrowed.
+    #[inline]
+    pub fn into_value_mut(self) -> ValueMut<'a> {
+        self.slot.into_mut().value_mut()
+    }
+
+    /// Another value, and what is to become of the expiry. Returns the value that was, when it had
+    /// allocations of its own.
+    #[inline]
+    pub fn set<'v>(
+        &mut self,
+        value: impl Into<NewValue<'v>>,
+        expire: impl Into<SetExpire>,
+    ) -> Option<Value> {
+        let expire_ms = expire.into().resolve(self.expire_ms());
+        self.follow(expire_ms, |entry| entry.replace(value.into(), expire_ms))
+    }
+
+    /// Sets or removes the expiry; returns the one that was.
+    pub fn set_expire_ms(&mut self, expire_ms: Option<i64>) -> Option<i64> {
+        let old_ms = self.expire_ms();
+        if old_ms != expire_ms {
+            self.follow(expire_ms, |entry| entry.set_expire_ms(expire_ms));
+        }
+        old_ms
+    }
+
+    /// Appends to a string and returns its new length.
+    ///
+    /// # Panics
+    /// When the value is not a string.
+    pub fn append(&mut self, tail: &[u8]) -> usize {
+        self.follow(self.expire_ms(), |entry| entry.append(tail))
+    }
+
+    /// The bytes of a string for changing them, made longer with zeros if it is shorter than
+    /// `min_len`: what SETRANGE and SETBIT write into.
+    ///
+    /// # Panics
+    /// When the value is not a string.
+    pub fn text_mut(&mut self, min_len: usize) -> &mut [u8] {
+        // First to its length, which may move the entry; then for the caller, which does not.
+        self.follow(self.expire_ms(), |entry| {
+            entry.text_mut(min_len);
+        });
+        self.slot.element_mut().text_mut(min_len)
+    }
+
+    /// Takes the entry out of the database.
+    pub fn remove(self) -> Entry {
+        let entry = self.slot.remove();
+        if entry.expire_ms().is_some() {
+            remove_ref(self.expires, self.hash, &entry);
+        }
+        entry
+    }
+
+    /// Lets `change` have the entry, after which it has the expiry `expire_ms`, and brings the
+    /// index in step.
+    #[inline]
+    fn follow<R>(&mut self, expire_ms: Option<i64>, change: impl FnOnce(&mut Entry) -> R) -> R {
+        let entry = self.slot.element_mut();
+        let was_volatile = entry.expire_ms().is_some();
+        if was_volatile && expire_ms.is_none() {
+            // While the key can still be read: a step of a resize may hash any key it meets.
+            remove_ref(self.expires, self.hash, entry);
+        }
+        let old_base = entry.base();
+        let result = change(entry);
+        debug_assert_eq!(entry.expire_ms(), expire_ms);
+        if expire_ms.is_some() {
+            if !was_volatile {
+                self.expires.insert_new_hashed(self.hash, ExpireRef::new(entry));
+            } else if entry.base() != old_base {
+                // This lookup compares addresses alone: the old one leads nowhere by now.
+                self.expires
+                    .find_mut_with(self.hash, |expire| expire.points_at(old_base))
+                    .expect("an entry with an expiry is in the index")
+                    .0
+                    .set_ptr(entry.base());
+            }
+        }
+        result
+    }
+}
+
+impl<'a> VacantEntry<'a, '_> {
+    #[inline]
+    pub(super) fn new<'k>(
+        slot: Vacant<'a, Entry>,
+        expires: &'a mut Table<ExpireRef>,
+        key: Key<'k>,
+    ) -> VacantEntry<'a, 'k> {
+        VacantEntry { slot, expires, key }
+    }
+
+    /// Adds the key.
+    pub fn insert<'v>(
+        self,
+        value: impl Into<NewValue<'v>>,
+        expire_ms: Option<i64>,
+    ) -> EntryMut<'a> {
+        let entry = Entry::new(self.key.bytes, value, expire_ms);
+        let slot = self.slot.insert_occupied(entry);
+        if expire_ms.is_some() {
+            self.expires.insert_new_hashed(self.key.hash, ExpireRef::new(slot.element()));
+        }
+        EntryMut::new(slot, self.expires, self.key.hash)
+    }
+}

@@ -1,0 +1,180 @@
+//! A database against a plain map: entries, expiries and walks agree through every change.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::hash::Hash;
+use crate::value::{ValueMut, ValueRef};
+
+const SEED: HashSeed = HashSeed::new(1, 2);
+const SCALE: usize = if cfg!(miri) { 1000 } else { 1 };
+
+impl Db {
+    /// The invariants at the head of the file.
+    fn check(&self) {
+        let volatile = self.iter().filter(|entry| entry.expire_ms().is_some()).count();
+        assert_eq!(volatile, self.expires.len());
+        for expire in &self.expires {
+            let entry = self.get(expire.key()).expect("the index points at entries");
+            assert!(expire.points_at(entry.base()) && entry.expire_ms().is_some());
+        }
+    }
+}
+
+fn text(entry: &Entry) -> Vec<u8> {
+    match entry.value() {
+        ValueRef::Int(number) => number.to_string().into_bytes(),
+        ValueRef::Str(text) => text.to_vec(),
+        ValueRef::SharedStr(text) => text.to_vec(),
+        _ => b"(a collection)".to_vec(),
+    }
+}
+
+/// Random writes of every kind, with expiries that come, go and fall due, on a database that
+/// grows and shrinks; the model is a map from key to text and expiry.
+#[test]
+fn a_million_random_operations_match_a_plain_map() {
+    let operations = 1_000_000 / SCALE;
+    let mut rng = Rng::with_seed(7);
+    let mut db = Db::new(SEED);
+    let mut model: HashMap<Vec<u8>, (Vec<u8>, Option<i64>)> = HashMap::new();
+    let mut now_ms = 0i64;
+    for op in 0..operations {
+        now_ms += 1;
+        let growing = (op * 8 / operations).is_multiple_of(2);
+        let number = rng.usize(..30_000 / SCALE.min(300));
+        let key = format!("key:{number}:{}", "x".repeat(number % 40)).into_bytes();
+        let value = random_value(&mut rng);
+        let expire_ms = rng.bool().then(|| now_ms + rng.i64(0..50_000));
+        match rng.u8(..16) {
+            0..5 if growing => {
+                db.set(&key, &value[..], expire_ms);
+                model.insert(key, (value, expire_ms));
+            }
+            0..4 => {
+                let removed = db.remove(&key).map(|entry| (text(&entry), entry.expire_ms()));
+                assert_eq!(removed, model.remove(&key));
+            }
+            4 | 5 => {
+                db.set(&key, &value[..], SetExpire::Keep);
+                model.entry(key).or_insert((vec![], None)).0 = value;
+            }
+            6 | 7 => {
+                let had = db.set_expire(&key, expire_ms);
+                let old = model.get_mut(&key).map(|(_, old)| std::mem::replace(old, expire_ms));
+                assert_eq!(had, old.map(|old| old.is_some()));
+            }
+            8 => {
+                if let Some(mut entry) = db.get_mut(&key) {
+                    let (expected, _) = model.get_mut(&key).expect("both have it");
+                    expected.extend_from_slice(&value);
+                    assert_eq!(entry.append(&value), expected.len());
+                }
+            }
+            9 => {
+                if let DbSlot::Occupied(entry) = db.slot(&key) {
+                    let entry = entry.remove();
+                    let to = format!("other:{number}").into_bytes();
+                    let had = db.insert_entry(entry.with_key(&to));
+                    let moved = model.remove(&key).expect("both have it");
+                    assert_eq!(had.is_some(), model.insert(to, moved).is_some());
+                }
+            }
+            10 => expire_some(&mut db, &mut model, now_ms),
+            11 if rng.u16(..) == 0 => {
+                assert_eq!(db.take().len(), model.len());
+                model.clear();
+            }
+            12 if rng.u8(..) == 0 => {
+                if rng.bool() { db.pause_resize() } else { db.resume_resize() }
+            }
+            13 => {
+                db.rehash_for(10);
+            }
+            _ => {
+                let found = db.get(&key).map(|entry| (text(entry), entry.expire_ms()));
+                assert_eq!(found, model.get(&key).cloned());
+            }
+        }
+        assert_eq!(db.len(), model.len());
+        if op % (operations / 50) == 0 {
+            db.check();
+        }
+    }
+    db.check();
+    for entry in db.iter() {
+        assert_eq!(model.remove(entry.key()), Some((text(entry), entry.expire_ms())));
+    }
+    assert!(model.is_empty());
+}
+
+fn random_value(rng: &mut Rng) -> Vec<u8> {
+    let len = match rng.u8(..8) {
+        0 => return rng.i64(..).to_string().into_bytes(),
+        1..6 => rng.usize(..64),
+        6 => rng.usize(..600),
+        _ => rng.usize(900..1200),
+    };
+    vec![rng.u8(..); len]
+}
+
+/// What the engine's expiry cycle does.
+fn expire_some(db: &mut Db, model: &mut HashMap<Vec<u8>, (Vec<u8>, Option<i64>)>, now_ms: i64) {
+    let mut due = Vec::new();
+    db.expire_scan(now_ms as u64, 5, |entry| {
+        if entry.is_expired(now_ms) {
+            due.push(entry.key().to_vec());
+        }
+    });
+    for key in due {
+        let entry = db.remove(&key).expect("it was just seen");
+        assert!(entry.is_expired(now_ms));
+        let (_, expire_ms) = model.remove(&key).expect("both have it");
+        assert!(expire_ms.is_some_and(|expire_ms| expire_ms < now_ms));
+    }
+}
+
+#[test]
+fn collections_are_created_found_and_moved_between_databases() {
+    let mut keyspace = crate::Keyspace::new(16, SEED);
+    let key = keyspace.key(b"h");
+    let mut entry = keyspace.db_mut(3).get_or_insert_with(key, || Value::Hash(Hash::new()));
+    assert!(matches!(entry.value_mut(), ValueMut::Hash(_)));
+    entry.set_expire_ms(Some(10));
+    let again = keyspace.db_mut(3).get_or_insert_with(key, || unreachable!("it is there"));
+    assert_eq!(again.expire_ms(), Some(10));
+    let (from, to) = keyspace.two_mut(3, 4).expect("two");
+    assert!(to.insert_entry(from.remove(key).expect("there")).is_none());
+    assert_eq!((from.len(), from.expires_len(), to.len(), to.expires_len()), (0, 0, 1, 1));
+    to.check();
+    keyspace.swap(4, 5);
+    assert!(keyspace.db(5).contains(key) && keyspace.two_mut(3, 3).is_none());
+    let old = keyspace.take();
+    assert_eq!((old.keys(), keyspace.keys(), keyspace.len()), (1, 0, 16));
+    // A helper thread may drop what a flush detached.
+    std::thread::scope(|scope| drop(scope.spawn(move || drop(old))));
+}
+
+#[test]
+fn an_expiry_walk_sees_every_entry_that_expires() {
+    let mut db = Db::new(SEED);
+    let count = 2000 / SCALE.min(50);
+    for i in 0..count {
+        let expire_ms = (i % 2 == 0).then_some(i as i64);
+        db.set(format!("{i}").as_bytes(), b"v", expire_ms);
+    }
+    let (mut cursor, mut seen) = (0, 0);
+    loop {
+        cursor = db.expire_scan(cursor, 20, |entry| {
+            assert!(entry.expire_ms().is_some());
+            seen += 1;
+        });
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert!(seen >= count / 2);
+    let mut rng = Rng::with_seed(0);
+    assert!(db.random_volatile(&mut rng).is_some_and(|entry| entry.expire_ms().is_some()));
+    assert!(db.random(&mut rng).is_some());
+}
