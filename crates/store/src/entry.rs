@@ -283,11 +283,7 @@ impl Entry {
 
     /// Puts another value in, and the expiry; returns the value that was, when it was not one that
     /// lives in the entry.
-    pub(crate) fn replace(
-        &mut self,
-        value: NewValue<'_>,
-        expire_ms: Option<i64>,
-    ) -> Option<Value> {
+    pub(crate) fn replace(&mut self, value: NewValue<'_>, expire_ms: Option<i64>) -> Option<Value> {
         let key_len = shape::read_key(self.base()).len;
         Payload::with(key_len, value, |payload| self.rewrite(payload, expire_ms))
     }
@@ -448,9 +444,8 @@ impl Entry {
     fn value_field(&mut self) -> Option<&mut Value> {
         let shape = self.shape();
         // SAFETY: the shape says that a value is there; it is borrowed with the entry.
-        (shape.kind == Kind::Value).then(|| unsafe {
-            self.base().add(shape.payload_at()).cast::<Value>().as_mut()
-        })
+        (shape.kind == Kind::Value)
+            .then(|| unsafe { self.base().add(shape.payload_at()).cast::<Value>().as_mut() })
     }
 
     #[inline]

@@ -86,7 +86,11 @@ fn a_million_random_operations_match_a_plain_map() {
                 model.clear();
             }
             12 if rng.u8(..) == 0 => {
-                if rng.bool() { db.pause_resize() } else { db.resume_resize() }
+                if rng.bool() {
+                    db.pause_resize()
+                } else {
+                    db.resume_resize()
+                }
             }
             13 => {
                 db.rehash_for(10);

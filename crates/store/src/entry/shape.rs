@@ -75,8 +75,7 @@ impl Shape {
             1 => Kind::Text,
             _ => Kind::Value,
         };
-        let mut shape =
-            Shape { key_len: key.len, expires: meta & EXPIRES != 0, kind, text_len: 0 };
+        let mut shape = Shape { key_len: key.len, expires: meta & EXPIRES != 0, kind, text_len: 0 };
         if kind == Kind::Text {
             // SAFETY: a text begins with its length.
             let len = unsafe { base.add(key.at + key.len).cast::<u16>().read_unaligned() };
