@@ -9,6 +9,7 @@ mod bucket;
 pub mod db;
 pub mod element;
 pub mod entry;
+pub mod glob;
 pub mod hash;
 pub mod intset;
 pub mod key;
