@@ -1,1 +1,34 @@
-//! engine
+//! The whole database without I/O: command table, one file per command family, client state,
+//! transactions, blocking, pub/sub.
+//!
+//! Owns what a command means. Knows no socket, file, thread or clock: time comes in with every
+//! call ([`Now`]), the world is asked through [`World`], effects go out as values.
+
+mod blocking;
+pub mod client;
+pub mod command;
+mod commands;
+mod ctx;
+mod dispatch;
+mod engine;
+mod error;
+mod evict;
+mod expire;
+mod info;
+mod keys;
+pub mod notify;
+pub mod propagate;
+mod pubsub;
+pub mod settings;
+mod slowlog;
+mod stats;
+mod table;
+mod watch;
+pub mod world;
+
+pub use client::{Client, ClientId, Kind, Peer};
+pub use commands::connection::REDIS_VERSION;
+pub use engine::{Engine, Role};
+pub use error::CommandError;
+pub use settings::Settings;
+pub use world::{Action, Now, Outcome, World};

@@ -1,0 +1,159 @@
+//! Owns blocked clients: what each waits for, since when, and who is next when a key is ready.
+//!
+//! A client that blocks on keys keeps its command. When one of its keys is written, the command
+//! runs again through the ordinary door; if it still finds nothing, it blocks on, and keeps its
+//! place in the queue. So a blocking command has no second implementation.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use protocol::OwnedArgs;
+
+use crate::client::ClientId;
+use crate::command::Found;
+
+type DbKey = (usize, Box<[u8]>);
+
+/// What a blocked client waits for.
+#[derive(Debug)]
+pub enum Waiting {
+    /// One of these keys to be written.
+    Keys(Vec<Box<[u8]>>),
+    /// `replicas` acknowledgements of `offset` (WAIT; WAITAOF with `local` and fsynced replicas).
+    Acks { offset: u64, replicas: u32, local: Option<u32> },
+    /// The end of a CLIENT PAUSE.
+    Pause,
+}
+
+/// What is answered when the time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTimeout {
+    NullArray,
+    Null,
+    /// How many acknowledgements there were.
+    AckCount,
+}
+
+#[derive(Debug)]
+pub struct Blocked {
+    pub waiting: Waiting,
+    pub on_timeout: OnTimeout,
+    /// Monotonic, 0 for never.
+    pub deadline_us: u64,
+    pub db: usize,
+    /// The command to run again; the door fills it in after the handler asked to block.
+    pub again: Option<(Found, OwnedArgs)>,
+}
+
+/// Everybody who is blocked, by key and by deadline.
+#[derive(Debug, Default)]
+pub struct BlockedClients {
+    by_key: HashMap<DbKey, VecDeque<ClientId>>,
+    deadlines: BTreeSet<(u64, ClientId)>,
+    waiting_acks: Vec<ClientId>,
+    paused: Vec<ClientId>,
+    /// Keys written since the last hand-out, in order, each once.
+    ready: VecDeque<DbKey>,
+    count: usize,
+}
+
+impl BlockedClients {
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    pub fn keys(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub fn add(&mut self, client: ClientId, blocked: &Blocked) {
+        self.count += 1;
+        if blocked.deadline_us != 0 {
+            self.deadlines.insert((blocked.deadline_us, client));
+        }
+        match &blocked.waiting {
+            Waiting::Keys(keys) => {
+                for key in keys {
+                    let queue = self.by_key.entry((blocked.db, key.clone())).or_default();
+                    // BLPOP may name a key twice.
+                    if !queue.contains(&client) {
+                        queue.push_back(client);
+                    }
+                }
+            }
+            Waiting::Acks { .. } => self.waiting_acks.push(client),
+            Waiting::Pause => self.paused.push(client),
+        }
+    }
+
+    pub fn remove(&mut self, client: ClientId, blocked: &Blocked) {
+        self.count -= 1;
+        self.deadlines.remove(&(blocked.deadline_us, client));
+        match &blocked.waiting {
+            Waiting::Keys(keys) => {
+                for key in keys {
+                    let db_key = (blocked.db, key.clone());
+                    if let Some(queue) = self.by_key.get_mut(&db_key) {
+                        queue.retain(|other| *other != client);
+                        if queue.is_empty() {
+                            self.by_key.remove(&db_key);
+                        }
+                    }
+                }
+            }
+            Waiting::Acks { .. } => self.waiting_acks.retain(|other| *other != client),
+            Waiting::Pause => self.paused.retain(|other| *other != client),
+        }
+    }
+
+    /// A key was written: those who wait for it get their turn after the command.
+    pub fn key_written(&mut self, db: usize, key: &[u8]) {
+        if self.by_key.is_empty() {
+            return;
+        }
+        let db_key = (db, Box::from(key));
+        if self.by_key.contains_key(&db_key) && !self.ready.contains(&db_key) {
+            self.ready.push_back(db_key);
+        }
+    }
+
+    /// After SWAPDB and the like, any key of `db` may be there.
+    pub fn db_replaced(&mut self, db: usize) {
+        let keys: Vec<DbKey> = self.by_key.keys().filter(|key| key.0 == db).cloned().collect();
+        for (db, key) in keys {
+            self.key_written(db, &key);
+        }
+    }
+
+    /// How many wait with a deadline.
+    pub fn timeouts(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    pub fn next_ready(&mut self) -> Option<(DbKey, Vec<ClientId>)> {
+        let db_key = self.ready.pop_front()?;
+        let queue = self.by_key.get(&db_key).map(|q| q.iter().copied().collect());
+        Some((db_key, queue.unwrap_or_default()))
+    }
+
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub fn waiting_acks(&self) -> &[ClientId] {
+        &self.waiting_acks
+    }
+
+    pub fn paused(&self) -> &[ClientId] {
+        &self.paused
+    }
+
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        self.deadlines.first().map(|(deadline_us, _)| *deadline_us)
+    }
+
+    /// A client whose time is up, if there is one.
+    pub fn expired(&self, mono_us: u64) -> Option<ClientId> {
+        let (deadline_us, client) = self.deadlines.first()?;
+        (*deadline_us <= mono_us).then_some(*client)
+    }
+}

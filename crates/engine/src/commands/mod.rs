@@ -1,0 +1,11 @@
+//! The command families: one file each, rows and handlers together.
+
+pub(crate) mod args;
+pub(crate) mod connection;
+pub(crate) mod keyspace;
+pub(crate) mod persistence;
+pub(crate) mod pubsub;
+pub(crate) mod replication;
+pub(crate) mod server;
+pub(crate) mod strings;
+pub(crate) mod transactions;

@@ -1,0 +1,110 @@
+//! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, SHUTDOWN: the wish; the work is `server`'s.
+
+use protocol::Args;
+
+use super::args::is;
+use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use crate::ctx::Ctx;
+use crate::error::CommandError;
+use crate::world::{Action, ShutdownFlags};
+
+const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT);
+
+pub(crate) static ROWS: &[CommandSpec] = &[
+    row(
+        "save",
+        save,
+        1,
+        ADMIN.or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI_QUEUE),
+        Keys::None,
+        Acl::NONE,
+        "1.0.0",
+        "Synchronously saves the database(s) to disk.",
+    ),
+    row(
+        "bgsave",
+        bgsave,
+        -1,
+        ADMIN.or(Flags::NO_ASYNC_LOADING),
+        Keys::None,
+        Acl::NONE,
+        "1.0.0",
+        "Asynchronously saves the database(s) to disk.",
+    ),
+    row(
+        "bgrewriteaof",
+        bgrewriteaof,
+        1,
+        ADMIN.or(Flags::NO_ASYNC_LOADING),
+        Keys::None,
+        Acl::NONE,
+        "1.0.0",
+        "Asynchronously rewrites the append-only file to disk.",
+    ),
+    row(
+        "lastsave",
+        lastsave,
+        1,
+        Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
+        Keys::None,
+        Acl::ADMIN.or(Acl::DANGEROUS),
+        "1.0.0",
+        "Returns the Unix timestamp of the last successful save to disk.",
+    ),
+    row(
+        "shutdown",
+        shutdown,
+        -1,
+        ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::NO_MULTI_QUEUE).or(Flags::ALLOW_BUSY),
+        Keys::None,
+        Acl::NONE,
+        "1.0.0",
+        "Synchronously saves the database(s) to disk and shuts down the Redis server.",
+    ),
+];
+
+fn save(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.perform_and_reply(Action::Save)
+}
+
+fn bgsave(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let schedule = match args.len() {
+        1 => false,
+        2 if is(args.at(1), "schedule") => true,
+        _ => return Err(CommandError::Syntax),
+    };
+    ctx.perform_and_reply(Action::BgSave { schedule })
+}
+
+fn bgrewriteaof(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.perform_and_reply(Action::BgRewriteAof)
+}
+
+fn lastsave(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    let at = ctx.world.last_save_unix_s();
+    ctx.client.out.int(at);
+    Ok(())
+}
+
+fn shutdown(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let mut flags = ShutdownFlags::default();
+    for word in args.iter().skip(1) {
+        if is(word, "save") && flags.save != Some(false) {
+            flags.save = Some(true);
+        } else if is(word, "nosave") && flags.save != Some(true) {
+            flags.save = Some(false);
+        } else if is(word, "now") {
+            flags.now = true;
+        } else if is(word, "force") {
+            flags.force = true;
+        } else if is(word, "abort") {
+            flags.abort = true;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    if flags.abort && args.len() > 2 {
+        return Err(CommandError::Syntax);
+    }
+    ctx.perform_and_reply(Action::Shutdown(flags))
+}

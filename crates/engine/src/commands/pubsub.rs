@@ -1,0 +1,408 @@
+//! PUBLISH, SUBSCRIBE and their kin.
+
+use protocol::{Args, ReplyBuf, Resp};
+
+use crate::Engine;
+use crate::client::{Client, ClientId};
+use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use crate::ctx::Ctx;
+use crate::error::CommandError;
+use store::glob;
+
+const SUBSCRIBER: Flags = Flags::PUBSUB.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
+const PUBLISHER: Flags =
+    Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::MAY_REPLICATE);
+const INSPECTOR: Flags = Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE);
+
+pub(crate) static ROWS: &[CommandSpec] = &[
+    row(
+        "publish",
+        publish,
+        3,
+        PUBLISHER,
+        Keys::None,
+        Acl::NONE,
+        "2.0.0",
+        "Posts a message to a channel.",
+    ),
+    row(
+        "spublish",
+        spublish,
+        3,
+        PUBLISHER,
+        Keys::ONE,
+        Acl::NONE,
+        "7.0.0",
+        "Post a message to a shard channel",
+    ),
+    row(
+        "subscribe",
+        subscribe,
+        -2,
+        SUBSCRIBER,
+        Keys::None,
+        Acl::NONE,
+        "2.0.0",
+        "Listens for messages published to channels.",
+    ),
+    row(
+        "unsubscribe",
+        unsubscribe,
+        -1,
+        SUBSCRIBER,
+        Keys::None,
+        Acl::NONE,
+        "2.0.0",
+        "Stops listening to messages posted to channels.",
+    ),
+    row(
+        "psubscribe",
+        psubscribe,
+        -2,
+        SUBSCRIBER,
+        Keys::None,
+        Acl::NONE,
+        "2.0.0",
+        "Listens for messages published to channels that match one or more patterns.",
+    ),
+    row(
+        "punsubscribe",
+        punsubscribe,
+        -1,
+        SUBSCRIBER,
+        Keys::None,
+        Acl::NONE,
+        "2.0.0",
+        "Stops listening to messages published to channels that match one or more patterns.",
+    ),
+    row(
+        "ssubscribe",
+        ssubscribe,
+        -2,
+        SUBSCRIBER,
+        Keys::ALL,
+        Acl::NONE,
+        "7.0.0",
+        "Listens for messages published to shard channels.",
+    ),
+    row(
+        "sunsubscribe",
+        sunsubscribe,
+        -1,
+        SUBSCRIBER,
+        Keys::ALL,
+        Acl::NONE,
+        "7.0.0",
+        "Stops listening to messages posted to shard channels.",
+    ),
+    row(
+        "pubsub",
+        container,
+        -2,
+        Flags::NONE,
+        Keys::None,
+        Acl::NONE,
+        "2.8.0",
+        "A container for Pub/Sub commands.",
+    )
+    .with(SUBCOMMANDS),
+];
+
+static SUBCOMMANDS: &[CommandSpec] = &[
+    row(
+        "channels",
+        channels,
+        -2,
+        INSPECTOR,
+        Keys::None,
+        Acl::NONE,
+        "2.8.0",
+        "Returns the active channels.",
+    ),
+    row(
+        "numsub",
+        numsub,
+        -2,
+        INSPECTOR,
+        Keys::None,
+        Acl::NONE,
+        "2.8.0",
+        "Returns a count of subscribers to channels.",
+    ),
+    row(
+        "numpat",
+        numpat,
+        2,
+        INSPECTOR,
+        Keys::None,
+        Acl::NONE,
+        "2.8.0",
+        "Returns a count of unique pattern subscriptions.",
+    ),
+    row(
+        "shardchannels",
+        shardchannels,
+        -2,
+        INSPECTOR,
+        Keys::None,
+        Acl::NONE,
+        "7.0.0",
+        "Returns the active shard channels.",
+    ),
+    row(
+        "shardnumsub",
+        shardnumsub,
+        -2,
+        INSPECTOR,
+        Keys::None,
+        Acl::NONE,
+        "7.0.0",
+        "Returns the count of subscribers of shard channels.",
+    ),
+];
+
+/// A container called alone: its subcommands have the real handlers.
+pub(crate) fn container(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    match args.get(1) {
+        None => Err(CommandError::arity(ctx.found.spec.name)),
+        Some(word) => Err(CommandError::unknown_subcommand(word, ctx.found.spec.name)),
+    }
+}
+
+fn publish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let receivers = ctx.engine.publish(args.at(1), args.at(2));
+    ctx.force_propagation();
+    ctx.client.out.int(receivers as i64);
+    Ok(())
+}
+
+fn spublish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (channel, message) = (args.at(1), args.at(2));
+    let receivers = ctx.engine.pubsub.shard_channels.get(channel).cloned().unwrap_or_default();
+    for &id in &receivers {
+        ctx.engine.push_message(id, b"smessage", None, channel, message);
+    }
+    ctx.force_propagation();
+    ctx.client.out.int(receivers.len() as i64);
+    Ok(())
+}
+
+/// Which of a client's three sets of subscriptions a command speaks of.
+#[derive(Clone, Copy)]
+enum Family {
+    Channels,
+    Patterns,
+    Shards,
+}
+
+impl Family {
+    fn words(self) -> (&'static [u8], &'static [u8]) {
+        match self {
+            Family::Channels => (b"subscribe", b"unsubscribe"),
+            Family::Patterns => (b"psubscribe", b"punsubscribe"),
+            Family::Shards => (b"ssubscribe", b"sunsubscribe"),
+        }
+    }
+
+    fn of(self, client: &mut Client) -> &mut std::collections::BTreeSet<Box<[u8]>> {
+        match self {
+            Family::Channels => &mut client.subscriptions.channels,
+            Family::Patterns => &mut client.subscriptions.patterns,
+            Family::Shards => &mut client.subscriptions.shard_channels,
+        }
+    }
+
+    fn count(self, client: &Client) -> usize {
+        match self {
+            Family::Shards => client.subscriptions.shard_channels.len(),
+            _ => client.subscriptions.count(),
+        }
+    }
+}
+
+impl Engine {
+    fn add_subscription(&mut self, family: Family, name: &[u8], id: ClientId) {
+        match family {
+            Family::Channels => self.pubsub.subscribe(name, id),
+            Family::Patterns => self.pubsub.psubscribe(name, id),
+            Family::Shards => self.pubsub.ssubscribe(name, id),
+        }
+    }
+
+    fn remove_subscription(&mut self, family: Family, name: &[u8], id: ClientId) {
+        match family {
+            Family::Channels => self.pubsub.unsubscribe(name, id),
+            Family::Patterns => self.pubsub.punsubscribe(name, id),
+            Family::Shards => self.pubsub.sunsubscribe(name, id),
+        }
+    }
+
+    /// Without a word to the client: it goes, or starts anew.
+    pub(crate) fn unsubscribe_all(&mut self, client: &mut Client) {
+        for family in [Family::Channels, Family::Patterns, Family::Shards] {
+            for name in std::mem::take(family.of(client)) {
+                self.remove_subscription(family, &name, client.id);
+            }
+        }
+    }
+
+    /// Delivers to everybody subscribed; how many that were.
+    pub fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
+        if self.pubsub.is_empty() {
+            return 0;
+        }
+        let direct = self.pubsub.channels.get(channel).cloned().unwrap_or_default();
+        let by_pattern: Vec<(Vec<u8>, ClientId)> = self
+            .pubsub
+            .matching(channel)
+            .flat_map(|(pattern, ids)| ids.iter().map(|id| (pattern.to_vec(), *id)))
+            .collect();
+        for &id in &direct {
+            self.push_message(id, b"message", None, channel, message);
+        }
+        for (pattern, id) in &by_pattern {
+            self.push_message(*id, b"pmessage", Some(pattern), channel, message);
+        }
+        direct.len() + by_pattern.len()
+    }
+
+    fn push_message(
+        &mut self,
+        id: ClientId,
+        kind: &[u8],
+        pattern: Option<&[u8]>,
+        channel: &[u8],
+        message: &[u8],
+    ) {
+        let resp = match self.client(id) {
+            Some(client) => client.out.resp,
+            // The publisher itself: only RESP3 lets it be subscribed and publish.
+            None => Resp::V3,
+        };
+        let mut push = ReplyBuf::default();
+        push.resp = resp;
+        push.push(if pattern.is_some() { 4 } else { 3 });
+        push.bulk(kind);
+        if let Some(pattern) = pattern {
+            push.bulk(pattern);
+        }
+        push.bulk(channel);
+        push.bulk(message);
+        self.push_bytes(id, &push.to_vec());
+    }
+}
+
+fn subscribe_to(ctx: &mut Ctx<'_>, args: Args<'_>, family: Family) -> Result<(), CommandError> {
+    for name in args.iter().skip(1) {
+        if family.of(ctx.client).insert(name.into()) {
+            ctx.engine.add_subscription(family, name, ctx.client.id);
+        }
+        confirm(ctx.client, family, family.words().0, Some(name));
+    }
+    Ok(())
+}
+
+fn unsubscribe_from(ctx: &mut Ctx<'_>, args: Args<'_>, family: Family) -> Result<(), CommandError> {
+    let names: Vec<Box<[u8]>> = match args.len() {
+        1 => family.of(ctx.client).iter().cloned().collect(),
+        _ => args.iter().skip(1).map(Box::from).collect(),
+    };
+    for name in &names {
+        if family.of(ctx.client).remove(name) {
+            ctx.engine.remove_subscription(family, name, ctx.client.id);
+        }
+        confirm(ctx.client, family, family.words().1, Some(name));
+    }
+    if names.is_empty() {
+        confirm(ctx.client, family, family.words().1, None);
+    }
+    Ok(())
+}
+
+fn confirm(client: &mut Client, family: Family, word: &[u8], name: Option<&[u8]>) {
+    let count = family.count(client) as i64;
+    client.out.push(3);
+    client.out.bulk(word);
+    match name {
+        Some(name) => client.out.bulk(name),
+        None => client.out.null(),
+    }
+    client.out.int(count);
+}
+
+fn subscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    subscribe_to(ctx, args, Family::Channels)
+}
+
+fn unsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    unsubscribe_from(ctx, args, Family::Channels)
+}
+
+fn psubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    subscribe_to(ctx, args, Family::Patterns)
+}
+
+fn punsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    unsubscribe_from(ctx, args, Family::Patterns)
+}
+
+fn ssubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    subscribe_to(ctx, args, Family::Shards)
+}
+
+fn sunsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    unsubscribe_from(ctx, args, Family::Shards)
+}
+
+fn channels(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    list_channels(ctx, args, false)
+}
+
+fn shardchannels(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    list_channels(ctx, args, true)
+}
+
+fn list_channels(ctx: &mut Ctx<'_>, args: Args<'_>, shards: bool) -> Result<(), CommandError> {
+    if args.len() > 3 {
+        return Err(CommandError::arity(&ctx.found.full_name()));
+    }
+    let pubsub = &ctx.engine.pubsub;
+    let map = if shards { &pubsub.shard_channels } else { &pubsub.channels };
+    let pattern = args.get(2);
+    let names: Vec<&[u8]> = map
+        .keys()
+        .map(|name| &**name)
+        .filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name)))
+        .collect();
+    ctx.client.out.array(names.len());
+    for name in names {
+        ctx.client.out.bulk(name);
+    }
+    Ok(())
+}
+
+fn numsub(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    count_subscribers(ctx, args, false)
+}
+
+fn shardnumsub(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    count_subscribers(ctx, args, true)
+}
+
+fn count_subscribers(ctx: &mut Ctx<'_>, args: Args<'_>, shards: bool) -> Result<(), CommandError> {
+    let pubsub = &ctx.engine.pubsub;
+    let map = if shards { &pubsub.shard_channels } else { &pubsub.channels };
+    let out = &mut ctx.client.out;
+    out.array((args.len() - 2) * 2);
+    for name in args.iter().skip(2) {
+        out.bulk(name);
+        out.int(map.get(name).map_or(0, Vec::len) as i64);
+    }
+    Ok(())
+}
+
+fn numpat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.out.int(ctx.engine.pubsub.patterns.len() as i64);
+    Ok(())
+}
+

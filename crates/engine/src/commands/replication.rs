@@ -1,0 +1,189 @@
+//! What replicas, operators and Sentinel say of replication. The decisions are `repl`'s; here the
+//! words are parsed and the replies shaped.
+
+use protocol::{Args, parse_i64};
+
+use super::args::{int, is, text, timeout_ms};
+use crate::blocking::{OnTimeout, Waiting};
+use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use crate::ctx::Ctx;
+use crate::engine::Role;
+use crate::error::CommandError;
+use crate::world::{Action, MasterAddress, Outcome};
+
+const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT);
+
+pub(crate) static ROWS: &[CommandSpec] = &[
+    row(
+        "replicaof",
+        replicaof,
+        3,
+        ADMIN.or(Flags::STALE).or(Flags::NO_ASYNC_LOADING),
+        Keys::None,
+        Acl::NONE,
+        "5.0.0",
+        "Configures a server as replica of another, or promotes it to a master.",
+    ),
+    row(
+        "slaveof",
+        replicaof,
+        3,
+        ADMIN.or(Flags::STALE).or(Flags::NO_ASYNC_LOADING),
+        Keys::None,
+        Acl::NONE,
+        "1.0.0",
+        "Sets a Redis server as a replica of another, or promotes it to being a master.",
+    ),
+    row(
+        "role",
+        role,
+        1,
+        Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST),
+        Keys::None,
+        Acl::ADMIN.or(Acl::DANGEROUS),
+        "2.8.12",
+        "Returns the replication role.",
+    ),
+    row(
+        "psync",
+        psync,
+        -3,
+        ADMIN.or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI),
+        Keys::None,
+        Acl::NONE,
+        "2.8.0",
+        "An internal command used in replication.",
+    ),
+    row(
+        "sync",
+        sync,
+        1,
+        ADMIN.or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI),
+        Keys::None,
+        Acl::NONE,
+        "1.0.0",
+        "An internal command used in replication.",
+    ),
+    row(
+        "replconf",
+        replconf,
+        -1,
+        ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY),
+        Keys::None,
+        Acl::NONE,
+        "3.0.0",
+        "An internal configuration command used in replication.",
+    ),
+    row(
+        "wait",
+        wait,
+        3,
+        Flags::BLOCKING,
+        Keys::None,
+        Acl::CONNECTION,
+        "3.0.0",
+        "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
+    ),
+];
+
+fn replicaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let target = if is(args.at(1), "no") && is(args.at(2), "one") {
+        None
+    } else {
+        let port = int(args.at(2))?;
+        let port = u16::try_from(port).map_err(|_| CommandError::err("Invalid master port"))?;
+        Some(MasterAddress { host: text(args.at(1)), port })
+    };
+    ctx.perform_and_reply(Action::ReplicaOf(target))
+}
+
+fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    let info = ctx.world.replication();
+    let out = &mut ctx.client.out;
+    match info.master {
+        None => {
+            out.array(3);
+            out.bulk(b"master");
+            out.int(info.offset as i64);
+            let online = info.replicas.iter().filter(|replica| replica.state == "online");
+            out.array(online.clone().count());
+            for replica in online {
+                out.array(3);
+                out.bulk(replica.ip.as_bytes());
+                out.bulk(replica.port.to_string().as_bytes());
+                out.bulk(replica.offset.to_string().as_bytes());
+            }
+        }
+        Some(master) => {
+            out.array(5);
+            out.bulk(b"slave");
+            out.bulk(master.host.as_bytes());
+            out.int(master.port.into());
+            out.bulk(master.state.as_bytes());
+            out.int(if master.up { master.offset as i64 } else { -1 });
+        }
+    }
+    Ok(())
+}
+
+fn psync(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if args.len() > 3 {
+        // PSYNC <replid> <offset> FAILOVER: a master hands over to this replica.
+        if !is(args.at(3), "failover") {
+            return Err(CommandError::Syntax);
+        }
+        let words = [b"failover".as_slice(), args.at(1), args.at(2)];
+        let outcome = ctx.perform(Action::DebugReplication { words: &words })?;
+        debug_assert_eq!(outcome, Outcome::Done);
+    }
+    let offset = parse_i64(args.at(2)).ok_or(CommandError::NotAnInteger)?;
+    start_sync(ctx, Some(args.at(1)), offset)
+}
+
+fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    start_sync(ctx, None, -1)
+}
+
+fn start_sync(
+    ctx: &mut Ctx<'_>,
+    replid: Option<&[u8]>,
+    offset: i64,
+) -> Result<(), CommandError> {
+    let client = ctx.client.id;
+    if !ctx.client.out.is_empty() && ctx.client.kind == crate::client::Kind::Normal {
+        // The stream begins right behind what was answered so far, and a pipeline that mixes both
+        // would make the peer read replies as stream.
+        return Err(CommandError::err("SYNC and PSYNC are invalid with pending output"));
+    }
+    ctx.perform(Action::Psync { client, replid, offset }).map(|_| ())
+}
+
+fn replconf(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let words: Vec<&[u8]> = args.iter().skip(1).collect();
+    let client = ctx.client.id;
+    match ctx.perform(Action::Replconf { client, words: &words })? {
+        Outcome::Done => ctx.client.out.ok(),
+        Outcome::Status(status) => ctx.client.out.status(&status),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn wait(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if matches!(ctx.engine.role, Role::Replica { .. }) {
+        return Err(CommandError::err(
+            "WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
+        ));
+    }
+    let replicas = int(args.at(1))?.clamp(0, u32::MAX.into()) as u32;
+    let timeout_us = timeout_ms(args.at(2))?;
+    let offset = ctx.client.write_offset;
+    let (acked, _) = ctx.world.acked_replicas(offset);
+    if acked >= replicas || !ctx.may_block() {
+        ctx.client.out.int(acked.into());
+        return Ok(());
+    }
+    ctx.block(Waiting::Acks { offset, replicas, local: None }, timeout_us, OnTimeout::AckCount);
+    ctx.world.request_acks();
+    Ok(())
+}

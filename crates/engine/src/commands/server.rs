@@ -1,0 +1,392 @@
+//! INFO, CONFIG, TIME, DBSIZE, FLUSHALL, FLUSHDB, SWAPDB, SLOWLOG, MONITOR.
+
+use protocol::{Args, parse_i64};
+
+use super::args::{int, is};
+use super::pubsub::container;
+use crate::Engine;
+use crate::client::{Client, ClientId, Kind};
+use crate::command::{Acl, CommandSpec, Flags, Found, Keys, row};
+use crate::ctx::Ctx;
+use crate::error::CommandError;
+use crate::world::{Action, Garbage};
+
+const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
+const WRITES: Flags = Flags::WRITE;
+const SLOWLOG: Flags = Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE);
+
+pub(crate) static ROWS: &[CommandSpec] = &[
+    row(
+        "info",
+        info,
+        -1,
+        Flags::LOADING.or(Flags::STALE),
+        Keys::None,
+        Acl::DANGEROUS,
+        "1.0.0",
+        "Returns information and statistics about the server.",
+    ),
+    row(
+        "config",
+        container,
+        -2,
+        Flags::NONE,
+        Keys::None,
+        Acl::NONE,
+        "2.0.0",
+        "A container for server configuration commands.",
+    )
+    .with(CONFIG),
+    row(
+        "time",
+        time,
+        1,
+        Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
+        Keys::None,
+        Acl::NONE,
+        "2.6.0",
+        "Returns the server time.",
+    ),
+    row(
+        "dbsize",
+        dbsize,
+        1,
+        Flags::READONLY.or(Flags::FAST),
+        Keys::None,
+        Acl::KEYSPACE,
+        "1.0.0",
+        "Returns the number of keys in the database.",
+    ),
+    row(
+        "flushall",
+        flushall,
+        -1,
+        WRITES,
+        Keys::None,
+        Acl::KEYSPACE.or(Acl::DANGEROUS),
+        "1.0.0",
+        "Removes all keys from all databases.",
+    ),
+    row(
+        "flushdb",
+        flushdb,
+        -1,
+        WRITES,
+        Keys::None,
+        Acl::KEYSPACE.or(Acl::DANGEROUS),
+        "1.0.0",
+        "Remove all keys from the current database.",
+    ),
+    row(
+        "swapdb",
+        swapdb,
+        3,
+        WRITES.or(Flags::FAST),
+        Keys::None,
+        Acl::KEYSPACE.or(Acl::DANGEROUS),
+        "4.0.0",
+        "Swaps two Redis databases.",
+    ),
+    row(
+        "monitor",
+        monitor,
+        1,
+        ADMIN,
+        Keys::None,
+        Acl::NONE,
+        "1.0.0",
+        "Listens for all requests received by the server in real-time.",
+    ),
+    row(
+        "slowlog",
+        container,
+        -2,
+        Flags::NONE,
+        Keys::None,
+        Acl::NONE,
+        "2.2.12",
+        "A container for slow log commands.",
+    )
+    .with(SLOWLOG_ROWS),
+];
+
+static CONFIG: &[CommandSpec] = &[
+    row(
+        "get",
+        config_get,
+        -3,
+        ADMIN,
+        Keys::None,
+        Acl::NONE,
+        "2.0.0",
+        "Returns the effective values of configuration parameters.",
+    ),
+    row(
+        "set",
+        config_set,
+        -4,
+        ADMIN,
+        Keys::None,
+        Acl::NONE,
+        "2.0.0",
+        "Sets configuration parameters in-flight.",
+    ),
+    row(
+        "rewrite",
+        config_rewrite,
+        2,
+        ADMIN,
+        Keys::None,
+        Acl::NONE,
+        "2.8.0",
+        "Persists the effective configuration to file.",
+    ),
+    row(
+        "resetstat",
+        config_resetstat,
+        2,
+        ADMIN,
+        Keys::None,
+        Acl::NONE,
+        "2.0.0",
+        "Resets the server's statistics.",
+    ),
+];
+
+static SLOWLOG_ROWS: &[CommandSpec] = &[
+    row(
+        "get",
+        slowlog_get,
+        -2,
+        SLOWLOG,
+        Keys::None,
+        Acl::NONE,
+        "2.2.12",
+        "Returns the slow log's entries.",
+    ),
+    row(
+        "len",
+        slowlog_len,
+        2,
+        SLOWLOG,
+        Keys::None,
+        Acl::NONE,
+        "2.2.12",
+        "Returns the number of entries in the slow log.",
+    ),
+    row(
+        "reset",
+        slowlog_reset,
+        2,
+        SLOWLOG,
+        Keys::None,
+        Acl::NONE,
+        "2.2.12",
+        "Clears all entries from the slow log.",
+    ),
+];
+
+fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let wanted: Vec<&[u8]> = args.iter().skip(1).collect();
+    let text = ctx.engine.info(ctx.world, &wanted);
+    ctx.client.out.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn config_get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let patterns: Vec<&[u8]> = args.iter().skip(2).collect();
+    let found = ctx.world.config_get(&patterns);
+    let out = &mut ctx.client.out;
+    out.map(found.len());
+    for (name, value) in found {
+        out.bulk(name.as_bytes());
+        out.bulk(&value);
+    }
+    Ok(())
+}
+
+fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if !args.len().is_multiple_of(2) {
+        return Err(CommandError::arity("config|set"));
+    }
+    let pairs: Vec<(&[u8], &[u8])> =
+        (2..args.len()).step_by(2).map(|at| (args.at(at), args.at(at + 1))).collect();
+    ctx.perform(Action::ConfigSet { pairs: &pairs })?;
+    let settings = ctx.world.settings();
+    ctx.engine.apply_settings(settings);
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn config_rewrite(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.perform_and_reply(Action::ConfigRewrite)
+}
+
+fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.engine.stats.reset();
+    ctx.perform_and_reply(Action::ConfigResetStat)
+}
+
+impl Engine {
+    /// Takes over changed settings: the caller has validated them.
+    pub fn apply_settings(&mut self, settings: crate::settings::Settings) {
+        self.settings = settings;
+    }
+}
+
+fn time(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    let unix_us = ctx.engine.now.unix_us;
+    let out = &mut ctx.client.out;
+    out.array(2);
+    out.bulk_int((unix_us / 1_000_000) as i64);
+    out.bulk_int((unix_us % 1_000_000) as i64);
+    Ok(())
+}
+
+fn dbsize(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    let len = ctx.db().len();
+    ctx.client.out.int(len as i64);
+    Ok(())
+}
+
+/// Whether a flush frees away from the loop: its own word, else the setting.
+fn flush_is_lazy(ctx: &Ctx<'_>, args: Args<'_>) -> Result<bool, CommandError> {
+    match args.get(1) {
+        _ if args.len() > 2 => Err(CommandError::Syntax),
+        None => Ok(ctx.engine.settings.lazyfree_lazy_user_flush),
+        Some(word) if is(word, "async") => Ok(true),
+        Some(word) if is(word, "sync") => Ok(false),
+        Some(_) => Err(CommandError::Syntax),
+    }
+}
+
+fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let lazy = flush_is_lazy(ctx, args)?;
+    for db in 0..ctx.engine.keyspace.len() {
+        ctx.engine.flush_db(db, lazy);
+    }
+    // Propagated even when there was nothing: a replica or file may hold what we do not.
+    ctx.force_propagation();
+    ctx.perform(Action::KeyspaceFlushed)?;
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let lazy = flush_is_lazy(ctx, args)?;
+    ctx.engine.flush_db(ctx.client.db, lazy);
+    ctx.force_propagation();
+    ctx.client.out.ok();
+    Ok(())
+}
+
+impl Engine {
+    /// Empties a database; how many keys that were.
+    pub fn flush_db(&mut self, db: usize, lazy: bool) -> usize {
+        let keyspace = &self.keyspace;
+        self.watches.touch_db(Some(db), |db, key| keyspace.db(db).contains(key));
+        let removed = self.keyspace.db_mut(db).take();
+        let keys = removed.len();
+        self.dirty += keys as u64;
+        if lazy && keys > 0 {
+            self.garbage.push(Garbage(Box::new(removed)));
+        }
+        keys
+    }
+}
+
+fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let index = |arg: &[u8], which: &str| {
+        parse_i64(arg)
+            .ok_or_else(|| CommandError::err(format_args!("invalid {which} DB index")))
+            .and_then(|n| match usize::try_from(n) {
+                Ok(n) if n < ctx.engine.keyspace.len() => Ok(n),
+                _ => Err(CommandError::DbIndexOutOfRange),
+            })
+    };
+    let (a, b) = (index(args.at(1), "first")?, index(args.at(2), "second")?);
+    let engine = &mut *ctx.engine;
+    let keyspace = &engine.keyspace;
+    for (db, other) in [(a, b), (b, a)] {
+        // A key that stands in neither database is what it was.
+        engine.watches.touch_db(Some(db), |db, key| {
+            keyspace.db(db).contains(key) || keyspace.db(other).contains(key)
+        });
+    }
+    engine.keyspace.swap(a, b);
+    engine.blocked.db_replaced(a);
+    engine.blocked.db_replaced(b);
+    engine.dirty += 1;
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    if ctx.client.kind != Kind::Replica && !ctx.engine.monitors.contains(&ctx.client.id) {
+        ctx.engine.monitors.push(ctx.client.id);
+    }
+    ctx.client.out.ok();
+    Ok(())
+}
+
+impl Engine {
+    /// The line that monitors see before the command runs. What is secret or administrative is not shown.
+    pub(crate) fn feed_monitors(&mut self, client: &Client, found: &Found, args: Args<'_>) {
+        if found.spec.flags.has(Flags::SKIP_MONITOR)
+            || found.spec.flags.has(Flags::ADMIN)
+            || matches!(found.spec.name, "auth" | "hello" | "monitor")
+            || client.kind == Kind::Loader
+        {
+            return;
+        }
+        let unix_us = self.now.unix_us;
+        let mut text = format!("+{}.{:06} ", unix_us / 1_000_000, unix_us % 1_000_000).into_bytes();
+        text.extend_from_slice(format!("[{} {}]", client.db, client.peer.addr).as_bytes());
+        for arg in args.iter() {
+            text.push(b' ');
+            text.extend_from_slice(&protocol::quote(arg));
+        }
+        text.extend_from_slice(b"\r\n");
+        let monitors: Vec<ClientId> = self.monitors.clone();
+        for id in monitors {
+            self.push_bytes(id, &text);
+        }
+    }
+}
+
+fn slowlog_get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let count = match args.get(2) {
+        _ if args.len() > 3 => return Err(CommandError::arity("slowlog|get")),
+        None => 10,
+        Some(arg) => match int(arg)? {
+            -1 => usize::MAX,
+            n if n >= 0 => n as usize,
+            _ => return Err(CommandError::err("count should be greater than or equal to -1")),
+        },
+    };
+    let out = &mut ctx.client.out;
+    let shown = ctx.engine.slowlog.len().min(count);
+    out.array(shown);
+    for entry in ctx.engine.slowlog.iter().take(shown) {
+        out.array(6);
+        out.int(entry.id as i64);
+        out.int(entry.unix_s);
+        out.int(entry.duration_us as i64);
+        out.array(entry.args.len());
+        entry.args.iter().for_each(|arg| out.bulk(arg));
+        out.bulk(entry.client_addr.as_bytes());
+        out.bulk(&entry.client_name);
+    }
+    Ok(())
+}
+
+fn slowlog_len(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.out.int(ctx.engine.slowlog.len() as i64);
+    Ok(())
+}
+
+fn slowlog_reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.engine.slowlog.reset();
+    ctx.client.out.ok();
+    Ok(())
+}

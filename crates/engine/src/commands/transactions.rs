@@ -1,0 +1,143 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+use protocol::Args;
+
+use crate::client::Multi;
+use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use crate::ctx::Ctx;
+use crate::error::CommandError;
+
+const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY);
+
+pub(crate) static ROWS: &[CommandSpec] = &[
+    row(
+        "multi",
+        multi,
+        1,
+        ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
+        Keys::None,
+        Acl::TRANSACTION,
+        "1.2.0",
+        "Starts a transaction.",
+    ),
+    row(
+        "exec",
+        exec,
+        1,
+        Flags::NOSCRIPT
+            .or(Flags::LOADING)
+            .or(Flags::STALE)
+            .or(Flags::SKIP_SLOWLOG)
+            .or(Flags::NO_MULTI),
+        Keys::None,
+        Acl::TRANSACTION,
+        "1.2.0",
+        "Executes all commands in a transaction.",
+    ),
+    row(
+        "discard",
+        discard,
+        1,
+        ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
+        Keys::None,
+        Acl::TRANSACTION,
+        "2.0.0",
+        "Discards a transaction.",
+    ),
+    row(
+        "watch",
+        watch,
+        -2,
+        ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
+        Keys::ALL,
+        Acl::TRANSACTION,
+        "2.2.0",
+        "Monitors changes to keys to determine the execution of a transaction.",
+    ),
+    row(
+        "unwatch",
+        unwatch,
+        1,
+        ANYTIME.or(Flags::FAST),
+        Keys::None,
+        Acl::TRANSACTION,
+        "2.2.0",
+        "Forgets about watched keys of a transaction.",
+    ),
+];
+
+fn multi(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    if ctx.client.multi.is_some() {
+        return Err(CommandError::NestedMulti);
+    }
+    ctx.client.multi = Some(Box::<Multi>::default());
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    let Some(multi) = ctx.client.multi.take() else {
+        return Err(CommandError::ExecWithoutMulti);
+    };
+    let id = ctx.client.id;
+    let dirty = ctx.engine.watches.is_dirty(id) || watched_key_expired(ctx);
+    ctx.engine.watches.unwatch_all(id, &mut ctx.client.watched);
+    if multi.aborted {
+        return Err(CommandError::ExecAbort);
+    }
+    if dirty {
+        ctx.client.out.null_array();
+        return Ok(());
+    }
+    // Its effects travel command by command; the door wraps them when they are several.
+    ctx.propagate_nothing();
+    ctx.engine.in_exec = true;
+    ctx.client.out.array(multi.queue.len());
+    for (found, args) in &multi.queue {
+        ctx.engine.call(ctx.client, ctx.world, *found, args.as_args());
+    }
+    ctx.engine.in_exec = false;
+    Ok(())
+}
+
+/// A watched key whose time came after WATCH counts as touched, even if nobody deleted it yet.
+fn watched_key_expired(ctx: &Ctx<'_>) -> bool {
+    let now_ms = ctx.engine.now.unix_ms();
+    ctx.client.watched.iter().any(|(db, key)| {
+        ctx.engine.keyspace.db(*db).get(&**key).is_some_and(|entry| entry.is_expired(now_ms))
+    })
+}
+
+fn discard(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    if ctx.client.multi.is_none() {
+        return Err(CommandError::DiscardWithoutMulti);
+    }
+    ctx.engine.discard(ctx.client);
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn watch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if ctx.client.multi.is_some() {
+        return Err(CommandError::WatchInMulti);
+    }
+    let db = ctx.client.db;
+    for key in args.iter().skip(1) {
+        // A key that has expired already is absent: its deletion later is no change.
+        let hashed = ctx.engine.key(key);
+        ctx.engine.expire_if_needed(db, hashed);
+        if ctx.client.watched.iter().any(|(other_db, other)| *other_db == db && **other == *key) {
+            continue;
+        }
+        ctx.engine.watches.watch(ctx.client.id, db, key);
+        ctx.client.watched.push((db, key.into()));
+    }
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn unwatch(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.engine.watches.unwatch_all(ctx.client.id, &mut ctx.client.watched);
+    ctx.client.out.ok();
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Owns what a handler is given: the engine, its client and the world, for one command.
+
+use store::Db;
+
+use crate::Engine;
+use crate::blocking::{Blocked, OnTimeout, Waiting};
+use crate::client::Client;
+use crate::command::Found;
+use crate::error::CommandError;
+use crate::world::{Action, Outcome, World};
+
+/// A handler's view. The fields are separate so that a borrowed value (`engine`) can be written to
+/// the reply (`client.out`).
+pub struct Ctx<'a> {
+    pub engine: &'a mut Engine,
+    pub client: &'a mut Client,
+    pub world: &'a mut dyn World,
+    pub found: Found,
+    /// Cleared by a handler that has propagated its effect itself, or has none.
+    pub(crate) propagate_as_received: bool,
+}
+
+impl Ctx<'_> {
+    /// The client's database.
+    pub fn db(&self) -> &Db {
+        self.engine.keyspace.db(self.client.db)
+    }
+
+    pub fn db_mut(&mut self) -> &mut Db {
+        self.engine.keyspace.db_mut(self.client.db)
+    }
+
+    /// This command travels as `args` instead of as received. May be called several times: all
+    /// travel, as one transaction.
+    pub fn propagate(&mut self, args: &[&[u8]]) {
+        self.propagate_as_received = false;
+        self.engine.propagation.command(self.client.db, args.iter().copied());
+    }
+
+    /// The same, for a key of another database.
+    pub fn propagate_in(&mut self, db: usize, args: &[&[u8]]) {
+        self.propagate_as_received = false;
+        self.engine.propagation.command(db, args.iter().copied());
+    }
+
+    /// Nothing of this command travels but what was said by [`Self::propagate`].
+    pub fn propagate_nothing(&mut self) {
+        self.propagate_as_received = false;
+    }
+
+    /// This command travels as received even if no key changed (PUBLISH, SCRIPT LOAD).
+    pub fn force_propagation(&mut self) {
+        self.engine.force_propagation = true;
+    }
+
+    /// Whether the client may be made to wait: not in a transaction, nor when a master, a file or
+    /// a script speaks.
+    pub fn may_block(&self) -> bool {
+        !self.engine.in_exec && !self.client.is_internal()
+    }
+
+    /// Blocks the client until one of `keys` is written, then the command runs again. `timeout_us`
+    /// of 0 is for ever.
+    pub fn block_on_keys<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'k [u8]>,
+        timeout_us: u64,
+        on_timeout: OnTimeout,
+    ) {
+        self.block(Waiting::Keys(keys.into_iter().map(Box::from).collect()), timeout_us, on_timeout);
+    }
+
+    pub fn block(&mut self, waiting: Waiting, timeout_us: u64, on_timeout: OnTimeout) {
+        let deadline_us = match timeout_us {
+            0 => 0,
+            _ => self.engine.now.mono_us.saturating_add(timeout_us),
+        };
+        self.propagate_as_received = false;
+        self.client.blocked = Some(Box::new(Blocked {
+            waiting,
+            on_timeout,
+            deadline_us,
+            db: self.client.db,
+            again: None,
+        }));
+    }
+
+    pub fn perform(&mut self, action: Action<'_>) -> Result<Outcome, CommandError> {
+        self.world.perform(action, &mut self.engine.keyspace)
+    }
+
+    /// Performs an action and answers its outcome in the usual way.
+    pub fn perform_and_reply(&mut self, action: Action<'_>) -> Result<(), CommandError> {
+        let outcome = self.perform(action)?;
+        let out = &mut self.client.out;
+        match outcome {
+            Outcome::Done => out.ok(),
+            Outcome::Status(text) => out.status(&text),
+            Outcome::Text(text) => out.verbatim("txt", text.as_bytes()),
+            Outcome::Int(n) => out.int(n),
+            Outcome::Silent => {}
+        }
+        Ok(())
+    }
+}

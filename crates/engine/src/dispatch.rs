@@ -1,0 +1,405 @@
+//! Owns the one door through which every command runs: the checks, in Redis's order, the call, its
+//! statistics and its propagation; then whoever the command has unblocked.
+
+use protocol::{Args, OwnedArgs};
+
+use crate::Engine;
+use crate::blocking::{OnTimeout, Waiting};
+use crate::client::{Client, ClientId, Kind, ReplyMode};
+use crate::command::{self, Flags, Found};
+use crate::ctx::Ctx;
+use crate::engine::Role;
+use crate::error::CommandError;
+use crate::settings::Guard;
+use crate::world::{Now, World};
+
+impl Engine {
+    /// Runs one command of a client. Its reply, if it has one now, is in the client's `out`.
+    pub fn execute(&mut self, now: Now, world: &mut dyn World, id: ClientId, args: Args<'_>) {
+        let Some(mut client) = self.take_client(id) else { return };
+        if self.now != now {
+            self.now = now;
+            self.last_command_end_us = now.mono_us;
+        }
+        self.applying = client.is_internal();
+        self.no_touch = client.no_touch;
+        if client.reply_mode == ReplyMode::SkipNext {
+            client.reply_mode = ReplyMode::Skip;
+        }
+        let before = (client.reply_mode != ReplyMode::On).then(|| client.out.checkpoint());
+        self.process(&mut client, world, args);
+        if client.reply_mode == ReplyMode::Skip {
+            client.reply_mode = ReplyMode::On;
+            if let Some(before) = before {
+                client.out.truncate(before);
+            }
+        } else if client.reply_mode == ReplyMode::Off && let Some(before) = before {
+            client.out.truncate(before);
+        }
+        if client.kind == Kind::Master || client.kind == Kind::Loader {
+            client.out.clear();
+        }
+        self.applying = false;
+        self.put_client(client);
+        if self.blocked.has_ready() {
+            self.serve_ready_keys(world);
+        }
+    }
+
+    fn process(&mut self, client: &mut Client, world: &mut dyn World, args: Args<'_>) {
+        let found = match command::find(args) {
+            Ok(found) => found,
+            Err(error) => return self.reject(client, None, error),
+        };
+        if let Err(error) = self.check(client, world, &found, args) {
+            return self.reject(client, Some(&found), error);
+        }
+        if self.must_pause(client, &found) {
+            return self.pause_client(client, found, args);
+        }
+        let queues = client.multi.is_some() && !found.spec.flags.has(Flags::NO_MULTI);
+        if queues {
+            let multi = client.multi.as_mut().expect("checked just above");
+            multi.has_write |= found.spec.is_write();
+            multi.queue.push((found, OwnedArgs::from(args)));
+            client.out.status("QUEUED");
+            return;
+        }
+        self.call(client, world, found, args);
+        self.finish_unit(client, world);
+        if let Some(blocked) = &mut client.blocked {
+            blocked.again = Some((found, OwnedArgs::from(args)));
+            self.blocked.add(client.id, blocked);
+        }
+    }
+
+    /// The rules that hold for every command, in the order in which Redis applies them.
+    fn check(
+        &mut self,
+        client: &Client,
+        world: &mut dyn World,
+        found: &Found,
+        args: Args<'_>,
+    ) -> Result<(), CommandError> {
+        let spec = found.spec;
+        let flags = spec.flags;
+        if !spec.arity_fits(args.len()) {
+            return Err(CommandError::arity(&found.full_name()));
+        }
+        if client.is_internal() {
+            return Ok(());
+        }
+        if flags.has(Flags::PROTECTED) {
+            self.check_guard(client, found)?;
+        }
+        if !client.authenticated && !flags.has(Flags::NO_AUTH) {
+            return Err(CommandError::NoAuth);
+        }
+        // EXEC is judged by what it has queued.
+        let queued_write = spec.name == "exec"
+            && client.multi.as_ref().is_some_and(|multi| multi.has_write);
+        let is_write = flags.has(Flags::WRITE) || queued_write;
+        if self.settings.maxmemory_bytes > 0 && !self.free_memory_if_needed(world) {
+            let queued_denyoom = spec.name == "exec"
+                && client.multi.as_ref().is_some_and(|multi| {
+                    multi.queue.iter().any(|(found, _)| found.spec.flags.has(Flags::DENYOOM))
+                });
+            if flags.has(Flags::DENYOOM) || queued_denyoom {
+                return Err(CommandError::Oom);
+            }
+        }
+        let is_replica = matches!(self.role, Role::Replica { .. });
+        if is_write || flags.has(Flags::MAY_REPLICATE) && spec.name == "ping" {
+            if !is_replica
+                && let Some(refusal) = world.write_refusal()
+            {
+                return Err(refusal);
+            }
+            if !is_replica
+                && self.settings.min_replicas_to_write > 0
+                && self.settings.min_replicas_max_lag_s > 0
+                && world.replication().good_replicas < self.settings.min_replicas_to_write
+            {
+                return Err(CommandError::NoReplicas);
+            }
+            if is_replica && self.settings.replica_read_only {
+                return Err(CommandError::ReadOnly);
+            }
+        }
+        if client.in_pubsub_mode()
+            && !matches!(
+                spec.name,
+                "ping" | "subscribe" | "ssubscribe" | "psubscribe" | "unsubscribe"
+                    | "sunsubscribe" | "punsubscribe" | "quit" | "reset"
+            )
+        {
+            let name = found.full_name();
+            return Err(CommandError::err(format_args!(
+                "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+            )));
+        }
+        if self.role == (Role::Replica { link_up: false })
+            && !self.settings.replica_serve_stale_data
+            && !flags.has(Flags::STALE)
+        {
+            return Err(CommandError::MasterDown);
+        }
+        if self.loading && !self.async_loading && !flags.has(Flags::LOADING) {
+            return Err(CommandError::Loading);
+        }
+        if self.async_loading && flags.has(Flags::NO_ASYNC_LOADING) {
+            return Err(CommandError::Loading);
+        }
+        if client.kind == Kind::Replica && (is_write || flags.has(Flags::MAY_REPLICATE)) {
+            return Err(CommandError::err("Replica can't interact with the keyspace"));
+        }
+        if client.multi.is_some() && flags.has(Flags::NO_MULTI_QUEUE) {
+            return Err(CommandError::err("Command not allowed inside a transaction"));
+        }
+        Ok(())
+    }
+
+    fn check_guard(&self, client: &Client, found: &Found) -> Result<(), CommandError> {
+        let top = found.container.unwrap_or(found.spec).name;
+        let (guard, refusal) = match top {
+            "module" => (self.settings.enable_module_command, CommandError::ModuleNotAllowed),
+            _ => (self.settings.enable_debug_command, CommandError::DebugNotAllowed),
+        };
+        match guard {
+            Guard::Yes => Ok(()),
+            Guard::Local if client.peer.local => Ok(()),
+            _ => Err(refusal),
+        }
+    }
+
+    /// Answers an error for a command that did not run; a transaction that lost a command this way
+    /// must not be executed.
+    fn reject(&mut self, client: &mut Client, found: Option<&Found>, error: CommandError) {
+        if let Some(found) = found {
+            self.stats.commands[found.stat as usize].rejected_calls += 1;
+        }
+        if let Some(multi) = &mut client.multi {
+            let is_exec = found.is_some_and(|found| found.spec.name == "exec");
+            if is_exec {
+                let text = format!("EXECABORT Transaction discarded because of: {error}");
+                self.discard(client);
+                return self.error_reply(client, &CommandError::text(text));
+            }
+            multi.aborted = true;
+        }
+        self.error_reply(client, &error);
+    }
+
+    pub(crate) fn error_reply(&mut self, client: &mut Client, error: &CommandError) {
+        self.stats.record_error(error.code());
+        client.out.error(error.as_str());
+    }
+
+    /// Runs the handler: the one place where commands run, from a client, EXEC, a master or a file.
+    pub(crate) fn call(
+        &mut self,
+        client: &mut Client,
+        world: &mut dyn World,
+        found: Found,
+        args: Args<'_>,
+    ) {
+        if !self.monitors.is_empty() {
+            self.feed_monitors(client, &found, args);
+        }
+        let dirty_before = self.dirty;
+        let db = client.db;
+        self.force_propagation = false;
+        client.commands += 1;
+        client.last_command = Some(found.spec);
+        client.last_command_mono_us = self.now.mono_us;
+        let mut ctx = Ctx { engine: self, client, world, found, propagate_as_received: true };
+        let result = (found.spec.handler)(&mut ctx, args);
+        let as_received = ctx.propagate_as_received;
+        if let Err(error) = &result {
+            self.error_reply(client, error);
+        }
+        if as_received && (self.dirty != dirty_before || self.force_propagation) {
+            match args.raw() {
+                Some(raw) => self.propagation.raw(db, raw),
+                None => self.propagation.command(db, args.iter()),
+            }
+        }
+        self.record(client, world, &found, args, result.is_err());
+    }
+
+    fn record(
+        &mut self,
+        client: &Client,
+        world: &dyn World,
+        found: &Found,
+        args: Args<'_>,
+        failed: bool,
+    ) {
+        let end_us = world.mono_us();
+        let took_us = end_us.saturating_sub(self.last_command_end_us);
+        self.last_command_end_us = end_us;
+        self.stats.record_call(found.stat, took_us, failed);
+        let slow = self.settings.slowlog_log_slower_than_us;
+        if slow >= 0
+            && took_us >= slow as u64
+            && !found.spec.flags.has(Flags::SKIP_SLOWLOG)
+            && client.blocked.is_none()
+        {
+            let max_len = self.settings.slowlog_max_len;
+            self.slowlog.push(args, took_us, self.now.unix_s(), client, max_len);
+        }
+    }
+
+    /// The unit is over: what it propagated leaves, and the client knows what WAIT must wait for.
+    fn finish_unit(&mut self, client: &mut Client, world: &mut dyn World) {
+        if self.propagation.pending_commands() > 0 && self.end_unit(world) {
+            client.write_offset = world.stream_offset();
+        }
+    }
+
+    /// Clients that wait for keys just written get their turn, in the order in which they came.
+    fn serve_ready_keys(&mut self, world: &mut dyn World) {
+        while let Some(((db, key), waiting)) = self.blocked.next_ready() {
+            for id in waiting {
+                if !self.keyspace.db(db).contains(&*key) {
+                    break;
+                }
+                self.run_again(world, id);
+            }
+        }
+    }
+
+    /// Runs a blocked client's command once more.
+    pub(crate) fn run_again(&mut self, world: &mut dyn World, id: ClientId) {
+        let Some(mut client) = self.take_client(id) else { return };
+        let Some(mut blocked) = client.blocked.take() else { return self.put_client(client) };
+        let (found, args) = blocked.again.take().expect("a blocked client keeps its command");
+        self.reprocessing = true;
+        self.last_command_end_us = world.mono_us();
+        self.call(&mut client, world, found, args.as_args());
+        self.reprocessing = false;
+        self.finish_unit(&mut client, world);
+        if client.blocked.is_some() {
+            // Nothing for it yet: it keeps its deadline and its place.
+            blocked.again = Some((found, args));
+            client.blocked = Some(blocked);
+        } else {
+            self.blocked.remove(id, &blocked);
+            self.unblocked.push(id);
+        }
+        self.put_client(client);
+    }
+
+    /// Ends a client's wait with the reply for that, at its deadline or by CLIENT UNBLOCK.
+    pub(crate) fn end_wait(&mut self, world: &mut dyn World, id: ClientId, error: Option<CommandError>) {
+        let Some(mut client) = self.take_client(id) else { return };
+        if let Some(blocked) = client.blocked.take() {
+            self.blocked.remove(id, &blocked);
+            self.unblocked.push(id);
+            match (error, blocked.on_timeout) {
+                (Some(error), _) => self.error_reply(&mut client, &error),
+                (None, OnTimeout::NullArray) => client.out.null_array(),
+                (None, OnTimeout::Null) => client.out.null(),
+                (None, OnTimeout::AckCount) => self.reply_ack_count(&mut client, world, &blocked.waiting),
+            }
+        }
+        self.put_client(client);
+    }
+
+    fn reply_ack_count(&self, client: &mut Client, world: &dyn World, waiting: &Waiting) {
+        if let Waiting::Acks { offset, local, .. } = waiting {
+            let (acked, fsynced) = world.acked_replicas(*offset);
+            match local {
+                None => client.out.int(acked.into()),
+                Some(_) => {
+                    client.out.array(2);
+                    client.out.int(world.fsynced_offset().is_some_and(|at| at >= *offset) as i64);
+                    client.out.int(fsynced.into());
+                }
+            }
+        }
+    }
+
+    /// Acknowledgements have come in: those who wait for them go on.
+    pub fn acks_changed(&mut self, world: &mut dyn World) {
+        for id in self.blocked.waiting_acks().to_vec() {
+            let Some(blocked) = self.client(id).and_then(|client| client.blocked.as_ref()) else {
+                continue;
+            };
+            let Waiting::Acks { offset, replicas, local } = blocked.waiting else { continue };
+            let (acked, fsynced) = world.acked_replicas(offset);
+            let enough = match local {
+                None => acked >= replicas,
+                Some(local) => {
+                    let here = world.fsynced_offset().is_some_and(|at| at >= offset);
+                    fsynced >= replicas && here as u32 >= local
+                }
+            };
+            if enough {
+                self.end_wait(world, id, None);
+            }
+        }
+    }
+
+    fn must_pause(&self, client: &Client, found: &Found) -> bool {
+        let Some(pause) = self.pause else { return false };
+        if self.now.mono_us >= pause.until_mono_us || client.kind != Kind::Normal {
+            return false;
+        }
+        let flags = found.spec.flags;
+        let writes = flags.has(Flags::WRITE)
+            || flags.has(Flags::MAY_REPLICATE)
+            || found.spec.name == "exec"
+                && client.multi.as_ref().is_some_and(|multi| multi.has_write);
+        let queues = client.multi.is_some() && !flags.has(Flags::NO_MULTI);
+        let exempt = found.container.is_some_and(|top| top.name == "client");
+        !exempt && !queues && (!pause.writes_only || writes)
+    }
+
+    fn pause_client(&mut self, client: &mut Client, found: Found, args: Args<'_>) {
+        let blocked = crate::blocking::Blocked {
+            waiting: Waiting::Pause,
+            on_timeout: OnTimeout::Null,
+            deadline_us: 0,
+            db: client.db,
+            again: Some((found, OwnedArgs::from(args))),
+        };
+        self.blocked.add(client.id, &blocked);
+        client.blocked = Some(Box::new(blocked));
+    }
+
+    /// CLIENT UNPAUSE, or the pause's end: paused commands run through the whole door.
+    pub(crate) fn end_pause(&mut self, world: &mut dyn World) {
+        self.pause = None;
+        for id in self.blocked.paused().to_vec() {
+            let Some(mut client) = self.take_client(id) else { continue };
+            let Some(mut blocked) = client.blocked.take() else {
+                self.put_client(client);
+                continue;
+            };
+            self.blocked.remove(id, &blocked);
+            self.put_client(client);
+            self.unblocked.push(id);
+            if let Some((_, args)) = blocked.again.take() {
+                self.execute(self.now, world, id, args.as_args());
+            }
+        }
+    }
+
+    /// Deadlines that have passed: timed-out waits, the end of a pause.
+    pub fn handle_deadlines(&mut self, now: Now, world: &mut dyn World) {
+        self.now = now;
+        while let Some(id) = self.blocked.expired(now.mono_us) {
+            self.end_wait(world, id, None);
+        }
+        if self.pause.is_some_and(|pause| pause.until_mono_us <= now.mono_us) {
+            self.end_pause(world);
+        }
+    }
+
+    /// Ends the transaction without running it.
+    pub(crate) fn discard(&mut self, client: &mut Client) {
+        client.multi = None;
+        self.watches.unwatch_all(client.id, &mut client.watched);
+    }
+}

@@ -1,0 +1,239 @@
+//! Owns the engine's state and its public API: the whole database without I/O.
+//!
+//! Call order: `connect` once a client, `execute` for each of its commands, `disconnect`. Between
+//! commands the caller takes what has come out: clients with output, propagated bytes for the
+//! append-only file, clients that may go on. `before_sleep` and `cron` drive expiry and deadlines.
+
+use slab::Slab;
+use store::{HashSeed, Keyspace};
+
+use crate::blocking::BlockedClients;
+use crate::client::{Client, ClientId, Kind, Peer};
+use crate::expire::ExpireState;
+use crate::propagate::Propagation;
+use crate::pubsub::PubSub;
+use crate::settings::Settings;
+use crate::slowlog::Slowlog;
+use crate::stats::Stats;
+use crate::watch::Watches;
+use crate::world::{Garbage, Now, World};
+
+/// Whose writes count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    #[default]
+    Master,
+    Replica {
+        /// The link is up and the data set is the master's.
+        link_up: bool,
+    },
+}
+
+pub struct Engine {
+    pub keyspace: Keyspace,
+    pub settings: Settings,
+    pub stats: Stats,
+    pub role: Role,
+    /// A data set is being loaded: data commands are refused, and what they would find is not
+    /// there. With `async_loading` the old data set still serves.
+    pub loading: bool,
+    pub async_loading: bool,
+    pub propagation: Propagation,
+    /// Changes since the last successful save: what `save` points count.
+    pub dirty: u64,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub active_expire: bool,
+    pub rng: fastrand::Rng,
+    pub(crate) now: Now,
+    pub(crate) clients: Slab<Option<Box<Client>>>,
+    pub(crate) next_client_id: u64,
+    pub(crate) pending_output: Vec<ClientId>,
+    pub(crate) unblocked: Vec<ClientId>,
+    pub(crate) blocked: BlockedClients,
+    pub(crate) watches: Watches,
+    pub(crate) pubsub: PubSub,
+    pub(crate) monitors: Vec<ClientId>,
+    pub(crate) slowlog: Slowlog,
+    pub(crate) expire: ExpireState,
+    /// Pushes for the client whose command runs: it is not in `clients` meanwhile.
+    pub(crate) pushes_to_self: Vec<(ClientId, Vec<u8>)>,
+    /// Removed values that are freed away from the loop.
+    pub(crate) garbage: Vec<Garbage>,
+    /// CLIENT NO-TOUCH of the client whose command runs.
+    pub(crate) no_touch: bool,
+    /// The master link or a loader speaks: expired keys are its business, not ours.
+    pub(crate) applying: bool,
+    pub(crate) in_exec: bool,
+    /// A blocked command runs again.
+    pub(crate) reprocessing: bool,
+    pub(crate) force_propagation: bool,
+    /// CLIENT PAUSE: monotonic end, and whether only writes wait.
+    pub(crate) pause: Option<Pause>,
+    /// When the last command ended: the next one's start, within a pass of the loop.
+    pub(crate) last_command_end_us: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    pub until_mono_us: u64,
+    pub writes_only: bool,
+}
+
+impl Engine {
+    /// `seed` determines every random choice and the keyspace's hash function.
+    pub fn new(settings: Settings, seed: u64) -> Engine {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let hash_seed = HashSeed::new(rng.u64(..), rng.u64(..));
+        Engine {
+            keyspace: Keyspace::new(settings.databases, hash_seed),
+            stats: Stats::default(),
+            role: Role::Master,
+            loading: false,
+            async_loading: false,
+            propagation: Propagation::default(),
+            dirty: 0,
+            active_expire: true,
+            rng,
+            now: Now::default(),
+            clients: Slab::new(),
+            next_client_id: 1,
+            pending_output: Vec::new(),
+            unblocked: Vec::new(),
+            blocked: BlockedClients::default(),
+            watches: Watches::default(),
+            pubsub: PubSub::default(),
+            monitors: Vec::new(),
+            slowlog: Slowlog::default(),
+            expire: ExpireState::default(),
+            pushes_to_self: Vec::new(),
+            garbage: Vec::new(),
+            no_touch: false,
+            applying: false,
+            in_exec: false,
+            reprocessing: false,
+            force_propagation: false,
+            pause: None,
+            last_command_end_us: 0,
+            settings,
+        }
+    }
+
+    pub fn connect(&mut self, now: Now, kind: Kind, peer: Peer) -> ClientId {
+        let entry = self.clients.vacant_entry();
+        let id = ClientId { id: self.next_client_id, slot: entry.key() as u32 };
+        self.next_client_id += 1;
+        let authenticated = self.settings.requirepass.is_empty() || kind != Kind::Normal;
+        let mut client = Client::new(id, peer, now.mono_us, authenticated);
+        client.kind = kind;
+        entry.insert(Some(Box::new(client)));
+        self.stats.peak_clients = self.stats.peak_clients.max(self.clients.len() as u64);
+        id
+    }
+
+    /// Forgets the client: its transaction, watches, subscriptions and place in queues.
+    pub fn disconnect(&mut self, id: ClientId) {
+        let Some(mut client) = self.take_client(id) else { return };
+        self.clients.remove(id.slot as usize);
+        if let Some(blocked) = client.blocked.take() {
+            self.blocked.remove(id, &blocked);
+        }
+        self.watches.unwatch_all(id, &mut client.watched);
+        self.unsubscribe_all(&mut client);
+        self.monitors.retain(|monitor| *monitor != id);
+        self.pending_output.retain(|other| *other != id);
+        self.unblocked.retain(|other| *other != id);
+    }
+
+    /// The client, if it is still connected (and its command does not run right now).
+    pub fn client(&self, id: ClientId) -> Option<&Client> {
+        self.clients.get(id.slot as usize)?.as_deref().filter(|client| client.id == id)
+    }
+
+    pub fn client_mut(&mut self, id: ClientId) -> Option<&mut Client> {
+        self.clients.get_mut(id.slot as usize)?.as_deref_mut().filter(|client| client.id == id)
+    }
+
+    /// Everybody who is connected, but for the client whose command runs.
+    pub fn clients(&self) -> impl Iterator<Item = &Client> {
+        self.clients.iter().filter_map(|(_, client)| client.as_deref())
+    }
+
+    pub fn connected(&self) -> usize {
+        self.clients.len()
+    }
+
+    pub fn blocked_clients(&self) -> usize {
+        self.blocked.count()
+    }
+
+    /// Takes the clients whose output has grown since the last call.
+    pub fn take_pending_output(&mut self, into: &mut Vec<ClientId>) {
+        into.clear();
+        std::mem::swap(into, &mut self.pending_output);
+        for &id in &*into {
+            if let Some(client) = self.client_mut(id) {
+                client.pending_output = false;
+            }
+        }
+    }
+
+    /// Takes the clients that were blocked and may go on with what they have sent meanwhile.
+    pub fn take_unblocked(&mut self) -> Vec<ClientId> {
+        std::mem::take(&mut self.unblocked)
+    }
+
+    /// Writes to a client out of turn: pub/sub messages, invalidations, monitors' lines.
+    pub(crate) fn push_bytes(&mut self, id: ClientId, bytes: &[u8]) {
+        match self.clients.get_mut(id.slot as usize) {
+            Some(Some(client)) if client.id == id => {
+                client.out.raw(bytes);
+                if !client.pending_output {
+                    client.pending_output = true;
+                    self.pending_output.push(id);
+                }
+            }
+            Some(None) => self.pushes_to_self.push((id, bytes.to_vec())),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn take_client(&mut self, id: ClientId) -> Option<Box<Client>> {
+        let slot = self.clients.get_mut(id.slot as usize)?;
+        match slot {
+            Some(client) if client.id == id => slot.take(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn put_client(&mut self, mut client: Box<Client>) {
+        if !self.pushes_to_self.is_empty() {
+            for (_, bytes) in std::mem::take(&mut self.pushes_to_self) {
+                client.out.raw(&bytes);
+            }
+        }
+        if !client.pending_output && !client.out.is_empty() {
+            client.pending_output = true;
+            self.pending_output.push(client.id);
+        }
+        let slot = client.id.slot as usize;
+        self.clients[slot] = Some(client);
+    }
+
+    /// The monotonic time at which something is due: a blocked client's deadline, a pause's end.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        let pause = self.pause.map(|pause| pause.until_mono_us);
+        [self.blocked.next_deadline_us(), pause].into_iter().flatten().min()
+    }
+
+    /// The replication stream takes up the door's output: called at the end of every unit.
+    pub(crate) fn end_unit(&mut self, world: &mut dyn World) -> bool {
+        if !self.propagation.end_unit() {
+            return false;
+        }
+        if !self.propagation.stream_bytes().is_empty() {
+            world.replicate(self.propagation.stream_bytes());
+            self.propagation.clear_stream();
+        }
+        true
+    }
+}

@@ -1,0 +1,117 @@
+//! Owns how commands reach keys: lazy expiry, hits and misses, access clocks; and the one signal
+//! that every change of a key passes.
+
+use store::{DbSlot, Entry, EntryMut, Key};
+
+use crate::Engine;
+use crate::engine::Role;
+use crate::notify::Classes;
+
+impl Engine {
+    /// Hashes a key, for several look-ups in one command.
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        self.keyspace.key(bytes)
+    }
+
+    /// The key as a reader sees it: gone when its time is up. Counts a hit or a miss.
+    #[inline]
+    pub fn read(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
+        let key = self.key(key);
+        let expired = self.expire_if_needed(db, key);
+        let tells_misses = self.settings.notify_keyspace_events.intersects(Classes::KEYMISS);
+        if tells_misses && (expired || !self.keyspace.db(db).contains(key)) {
+            self.notify(db, key.bytes, Classes::KEYMISS, "keymiss");
+        }
+        let clock = self.access_clock();
+        let found = if expired { None } else { self.keyspace.db(db).get(key) };
+        let Some(entry) = found else {
+            self.stats.keyspace_misses += 1;
+            return None;
+        };
+        self.stats.keyspace_hits += 1;
+        if !self.no_touch {
+            entry.touch(clock);
+        }
+        Some(entry)
+    }
+
+    /// The key as a reader sees it, leaving no trace: no hit, no access (OBJECT, TTL, DEBUG).
+    pub fn peek(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
+        let key = self.key(key);
+        if self.expire_if_needed(db, key) {
+            return None;
+        }
+        self.keyspace.db(db).get(key)
+    }
+
+    /// The key as a writer finds it: an expired one is gone.
+    #[inline]
+    pub fn write(&mut self, db: usize, key: &[u8]) -> Option<EntryMut<'_>> {
+        match self.slot(db, key) {
+            DbSlot::Occupied(entry) => Some(entry),
+            DbSlot::Vacant(_) => None,
+        }
+    }
+
+    /// The place of a key as a writer finds it, filled or not.
+    #[inline]
+    pub fn slot<'k>(&mut self, db: usize, key: &'k [u8]) -> DbSlot<'_, 'k> {
+        let key = self.key(key);
+        if self.expire_if_needed(db, key) && self.role != Role::Master {
+            // On a writable replica it is still there but counts as absent: the write makes it anew.
+            self.keyspace.db_mut(db).remove(key);
+        }
+        let clock = self.access_clock();
+        let slot = self.keyspace.db_mut(db).slot(key);
+        if let DbSlot::Occupied(entry) = &slot {
+            entry.touch(clock);
+        }
+        slot
+    }
+
+    /// The 24-bit clock that entries carry: seconds, as OBJECT IDLETIME counts.
+    #[inline]
+    pub(crate) fn access_clock(&self) -> u32 {
+        (self.now.unix_us / 1_000_000) as u32 & 0xFF_FFFF
+    }
+
+    /// The one signal of a change: counts it, fails transactions that watch the key, wakes who waits
+    /// for it, tells subscribers. Every handler that changed a key calls it, once an event.
+    #[inline]
+    pub fn changed(&mut self, db: usize, key: &[u8], class: Classes, event: &str) {
+        self.dirty += 1;
+        self.touched(db, key, class, event);
+    }
+
+    /// The same for what no command did: expiry and eviction travel as deletions of their own, and
+    /// the command that came across them has not changed anything by that.
+    #[inline]
+    pub(crate) fn touched(&mut self, db: usize, key: &[u8], class: Classes, event: &str) {
+        self.watches.touch(db, key);
+        self.blocked.key_written(db, key);
+        self.notify(db, key, class, event);
+    }
+
+    /// Publishes a keyspace notification, if its class is asked for.
+    #[inline]
+    pub fn notify(&mut self, db: usize, key: &[u8], class: Classes, event: &str) {
+        let wanted = self.settings.notify_keyspace_events;
+        if wanted.intersects(class) {
+            self.publish_event(db, key, wanted, event);
+        }
+    }
+
+    #[cold]
+    fn publish_event(&mut self, db: usize, key: &[u8], wanted: Classes, event: &str) {
+        if wanted.intersects(Classes::KEYSPACE) {
+            let mut channel = format!("__keyspace@{db}__:").into_bytes();
+            channel.extend_from_slice(key);
+            self.publish(&channel, event.as_bytes());
+        }
+        if wanted.intersects(Classes::KEYEVENT) {
+            let channel = format!("__keyevent@{db}__:{event}");
+            self.publish(channel.as_bytes(), key);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Owns the counters of INFO stats, commandstats and errorstats.
+
+use std::collections::BTreeMap;
+
+use crate::command;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommandStats {
+    pub calls: u64,
+    pub usec: u64,
+    pub rejected_calls: u64,
+    pub failed_calls: u64,
+}
+
+/// Per-command latencies in powers of two of a microsecond, for INFO latencystats.
+pub const HISTOGRAM_BUCKETS: usize = 32;
+
+#[derive(Debug)]
+pub struct Stats {
+    pub commands: Vec<CommandStats>,
+    pub histograms: Vec<Option<Box<[u64; HISTOGRAM_BUCKETS]>>>,
+    pub errors: BTreeMap<String, u64>,
+    pub total_commands: u64,
+    pub total_error_replies: u64,
+    pub unexpected_error_replies: u64,
+    pub keyspace_hits: u64,
+    pub keyspace_misses: u64,
+    pub expired_keys: u64,
+    pub expired_stale_perc: f64,
+    pub expired_time_cap_reached: u64,
+    pub expire_cycle_cpu_us: u64,
+    pub evicted_keys: u64,
+    pub lazyfreed_objects: u64,
+    pub ops_per_sec: OpsRate,
+    pub peak_clients: u64,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Stats {
+            commands: vec![CommandStats::default(); command::stat_rows()],
+            histograms: vec![None; command::stat_rows()],
+            errors: BTreeMap::new(),
+            total_commands: 0,
+            total_error_replies: 0,
+            unexpected_error_replies: 0,
+            keyspace_hits: 0,
+            keyspace_misses: 0,
+            expired_keys: 0,
+            expired_stale_perc: 0.0,
+            expired_time_cap_reached: 0,
+            expire_cycle_cpu_us: 0,
+            evicted_keys: 0,
+            lazyfreed_objects: 0,
+            ops_per_sec: OpsRate::default(),
+            peak_clients: 0,
+        }
+    }
+}
+
+impl Stats {
+    pub fn record_call(&mut self, stat: u32, usec: u64, failed: bool) {
+        self.total_commands += 1;
+        let row = &mut self.commands[stat as usize];
+        row.calls += 1;
+        row.usec += usec;
+        row.failed_calls += failed as u64;
+        let buckets = self.histograms[stat as usize].get_or_insert_with(Box::default);
+        buckets[(u64::BITS - usec.leading_zeros()).min(HISTOGRAM_BUCKETS as u32 - 1) as usize] += 1;
+    }
+
+    pub fn record_error(&mut self, code: &str) {
+        self.total_error_replies += 1;
+        if let Some(count) = self.errors.get_mut(code) {
+            *count += 1;
+        } else if self.errors.len() < 128 {
+            // Codes come from our own texts and from scripts: bounded, so that the latter can't grow it.
+            self.errors.insert(code.to_string(), 1);
+        }
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&mut self) {
+        *self = Stats::default();
+    }
+}
+
+/// The mean rate of the last sixteen samples, as INFO's `instantaneous_ops_per_sec`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpsRate {
+    samples: [u64; 16],
+    next: usize,
+    last_count: u64,
+    last_mono_us: u64,
+}
+
+impl OpsRate {
+    pub fn sample(&mut self, count: u64, mono_us: u64) {
+        let elapsed_us = mono_us.saturating_sub(self.last_mono_us);
+        if elapsed_us > 0 {
+            let rate = count.saturating_sub(self.last_count) as u128 * 1_000_000 / elapsed_us as u128;
+            self.samples[self.next] = rate as u64;
+            self.next = (self.next + 1) % self.samples.len();
+        }
+        self.last_count = count;
+        self.last_mono_us = mono_us;
+    }
+
+    pub fn per_second(&self) -> u64 {
+        self.samples.iter().sum::<u64>() / self.samples.len() as u64
+    }
+}

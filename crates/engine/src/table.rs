@@ -1,0 +1,16 @@
+//! The one table of commands, family by family. A command comes as a row and a function, in the
+//! file of its family.
+
+use crate::command::CommandSpec;
+use crate::commands as families;
+
+pub static COMMANDS: &[&[CommandSpec]] = &[
+    families::connection::ROWS,
+    families::transactions::ROWS,
+    families::pubsub::ROWS,
+    families::replication::ROWS,
+    families::strings::ROWS,
+    families::keyspace::ROWS,
+    families::persistence::ROWS,
+    families::server::ROWS,
+];

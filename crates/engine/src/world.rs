@@ -1,0 +1,212 @@
+//! Owns the border to the world: what the engine asks of `server`, as values.
+//!
+//! The engine knows no socket, file, thread or clock. What it needs of them it says as an
+//! [`Action`]; what it must know of them it asks as a view. `server` implements [`World`], tests
+//! implement a recorder. A `World` must not call back into the engine: it gets the keyspace as an
+//! argument where the work needs it, and defers everything else to after the command.
+
+use store::Keyspace;
+
+use crate::client::ClientId;
+use crate::error::CommandError;
+use crate::settings::Settings;
+
+/// The time of one pass of the loop: wall clock for expiries, monotonic for durations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    pub unix_us: u64,
+    pub mono_us: u64,
+}
+
+impl Now {
+    pub fn unix_ms(self) -> i64 {
+        (self.unix_us / 1000) as i64
+    }
+
+    pub fn unix_s(self) -> i64 {
+        (self.unix_us / 1_000_000) as i64
+    }
+}
+
+/// Where a replica is told to sync from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterAddress {
+    pub host: String,
+    pub port: u16,
+}
+
+/// How SHUTDOWN was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShutdownFlags {
+    /// `Some(true)` for SAVE, `Some(false)` for NOSAVE.
+    pub save: Option<bool>,
+    pub now: bool,
+    pub force: bool,
+    pub abort: bool,
+}
+
+/// Work that needs the world. Performed at once, in the middle of the command that asks, so that
+/// it keeps its place in a transaction; what cannot be done at once is begun and answered as Redis
+/// answers it ("Background saving started").
+#[derive(Debug)]
+pub enum Action<'a> {
+    Save,
+    BgSave { schedule: bool },
+    BgRewriteAof,
+    /// `None` is REPLICAOF NO ONE.
+    ReplicaOf(Option<MasterAddress>),
+    /// PSYNC or SYNC turned `client` into a replica's connection. `replid` is `None` for SYNC.
+    Psync { client: ClientId, replid: Option<&'a [u8]>, offset: i64 },
+    /// The words after REPLCONF, from a connection that is or will be a replica, or from the master.
+    Replconf { client: ClientId, words: &'a [&'a [u8]] },
+    Failover { target: Option<MasterAddress>, timeout_ms: u64, force: bool, abort: bool },
+    ConfigSet { pairs: &'a [(&'a [u8], &'a [u8])] },
+    ConfigRewrite,
+    ConfigResetStat,
+    /// FLUSHALL has emptied everything: a snapshot in the making is stale, the RDB file may be rewritten.
+    KeyspaceFlushed,
+    Shutdown(ShutdownFlags),
+    /// Closes another client's connection; its engine state is removed by the server's disconnect.
+    CloseClient { client: ClientId },
+    /// Blocks the whole server, on purpose.
+    DebugSleep { us: u64 },
+    /// Saves to the RDB file (unless `nosave`) and loads it again.
+    DebugReload { nosave: bool, noflush: bool },
+    DebugLoadAof,
+    /// DEBUG subcommands that hurt the process on purpose: SEGFAULT, PANIC, OOM, RESTART...
+    DebugCrash { how: &'a str },
+    /// DEBUG CHANGE-REPL-ID and the like: a word to replication.
+    DebugReplication { words: &'a [&'a [u8]] },
+    /// DEBUG JMAP and MEMORY DOCTOR's kin: the allocator's own report.
+    AllocatorReport,
+    MemoryPurge,
+    /// Frees a detached database or a large value away from the loop.
+    LazyFree(Garbage),
+}
+
+/// What lazy free hands over: dropping it may take long.
+pub struct Garbage(pub Box<dyn Send>);
+
+impl std::fmt::Debug for Garbage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Garbage")
+    }
+}
+
+/// What an [`Action`] came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The action's usual answer: +OK.
+    Done,
+    /// A status line of its own, `Background saving started`.
+    Status(String),
+    /// A text to answer as a bulk (verbatim in RESP3).
+    Text(String),
+    Int(i64),
+    /// No answer now: the connection belongs to replication, or the answer was written already.
+    Silent,
+}
+
+/// One row of INFO's or ROLE's list of replicas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplicaInfo {
+    pub ip: String,
+    pub port: u16,
+    /// `wait_bgsave`, `send_bulk` or `online`, as INFO says it.
+    pub state: &'static str,
+    pub offset: u64,
+    pub lag_s: u64,
+}
+
+/// The link to the master, as a replica sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MasterLinkInfo {
+    pub host: String,
+    pub port: u16,
+    pub up: bool,
+    /// ROLE's word: `connect`, `connecting`, `handshake`, `sync`, `connected`.
+    pub state: &'static str,
+    /// Seconds since the master was last heard, -1 when the link is down.
+    pub last_io_seconds_ago: i64,
+    pub sync_in_progress: bool,
+    pub read_offset: u64,
+    pub offset: u64,
+    /// While a sync runs. `total_bytes` is 0 when the size is not known beforehand.
+    pub sync_total_bytes: u64,
+    pub sync_read_bytes: u64,
+    pub sync_last_io_seconds_ago: i64,
+    pub sync_bytes_per_second: u64,
+    pub sync_seconds_left: Option<u64>,
+    /// -1 while it was never up.
+    pub down_since_seconds: i64,
+    pub priority: u32,
+    pub read_only: bool,
+    pub announced: bool,
+}
+
+/// Everything INFO replication and ROLE say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplicationInfo {
+    pub master: Option<MasterLinkInfo>,
+    pub replicas: Vec<ReplicaInfo>,
+    pub good_replicas: u32,
+    pub failover_state: &'static str,
+    pub replid: String,
+    pub replid2: String,
+    pub offset: u64,
+    /// -1 when there is no second id.
+    pub second_offset: i64,
+    pub backlog_active: bool,
+    pub backlog_size_bytes: u64,
+    pub backlog_first_byte_offset: u64,
+    pub backlog_histlen: u64,
+}
+
+/// A section of INFO that the world fills: lines of `name:value` in their order.
+pub type InfoLines = Vec<(&'static str, String)>;
+
+/// The engine's view of `server`.
+pub trait World {
+    fn perform(&mut self, action: Action<'_>, keyspace: &mut Keyspace)
+    -> Result<Outcome, CommandError>;
+
+    /// The one door to replication: the bytes of the stream, in order, once.
+    /// Called only where this server is a master.
+    fn replicate(&mut self, bytes: &[u8]);
+
+    /// The settings as they stand, after an [`Action::ConfigSet`].
+    fn settings(&self) -> Settings;
+
+    /// Directive names and values whose name matches one of the patterns.
+    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)>;
+
+    fn replication(&self) -> ReplicationInfo;
+
+    /// The sections that speak of the process: `server`, `memory`, `persistence`, `cpu`, and the
+    /// world's part of `clients` and `stats`.
+    fn info(&self, section: &str) -> InfoLines;
+
+    /// The stream's offset after everything that was replicated so far.
+    fn stream_offset(&self) -> u64;
+
+    /// The offset up to which our own append-only file is fsynced; `None` when it is off.
+    fn fsynced_offset(&self) -> Option<u64>;
+
+    /// Replicas that acknowledged `offset`, and of them those that have it fsynced.
+    fn acked_replicas(&self, offset: u64) -> (u32, u32);
+
+    /// Asks all replicas for an acknowledgement (REPLCONF GETACK) before the loop sleeps.
+    fn request_acks(&mut self);
+
+    /// Bytes that the allocator has handed out; asked only where `maxmemory` is set, and by INFO.
+    fn used_memory_bytes(&self) -> u64;
+
+    /// The monotonic clock of [`Now`], read now: for command durations.
+    fn mono_us(&self) -> u64;
+
+    /// Why writes are refused at the moment: a failing snapshot or append-only file.
+    fn write_refusal(&self) -> Option<CommandError>;
+
+    /// Unix seconds of the last successful save.
+    fn last_save_unix_s(&self) -> i64;
+}

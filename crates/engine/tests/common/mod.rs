@@ -1,0 +1,135 @@
+//! A whole database in one process, driven through its public API: no socket, file, thread or clock.
+
+use engine::world::{InfoLines, ReplicationInfo};
+use engine::{Action, ClientId, CommandError, Engine, Kind, Now, Outcome, Peer, Settings, World};
+use protocol::Args;
+use store::Keyspace;
+
+/// A world that records what it is asked for, and does nothing.
+#[derive(Default)]
+pub struct Recorder {
+    pub actions: Vec<String>,
+    pub stream: Vec<u8>,
+    pub settings: Settings,
+    pub replication: ReplicationInfo,
+    pub acked: u32,
+    pub now: Now,
+}
+
+impl World for Recorder {
+    fn perform(&mut self, action: Action<'_>, _: &mut Keyspace) -> Result<Outcome, CommandError> {
+        self.actions.push(format!("{action:?}"));
+        Ok(Outcome::Done)
+    }
+
+    fn replicate(&mut self, bytes: &[u8]) {
+        self.stream.extend_from_slice(bytes);
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
+    fn config_get(&self, _: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        vec![("maxmemory".to_string(), b"0".to_vec())]
+    }
+
+    fn replication(&self) -> ReplicationInfo {
+        self.replication.clone()
+    }
+
+    fn info(&self, _: &str) -> InfoLines {
+        Vec::new()
+    }
+
+    fn stream_offset(&self) -> u64 {
+        self.stream.len() as u64
+    }
+
+    fn fsynced_offset(&self) -> Option<u64> {
+        None
+    }
+
+    fn acked_replicas(&self, _: u64) -> (u32, u32) {
+        (self.acked, 0)
+    }
+
+    fn request_acks(&mut self) {
+        self.actions.push("request_acks".to_string());
+    }
+
+    fn used_memory_bytes(&self) -> u64 {
+        0
+    }
+
+    fn mono_us(&self) -> u64 {
+        self.now.mono_us
+    }
+
+    fn write_refusal(&self) -> Option<CommandError> {
+        None
+    }
+
+    fn last_save_unix_s(&self) -> i64 {
+        0
+    }
+}
+
+/// An engine, its world, and a clock that moves when it is told to.
+pub struct Database {
+    pub engine: Engine,
+    pub world: Recorder,
+    pub now: Now,
+}
+
+impl Database {
+    pub fn new() -> Database {
+        Database::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Database {
+        let now = Now { unix_us: 1_700_000_000_000_000, mono_us: 1_000_000 };
+        let mut engine = Engine::new(settings.clone(), 7);
+        engine.propagation.set_stream(true);
+        Database { engine, world: Recorder { settings, now, ..Recorder::default() }, now }
+    }
+
+    pub fn connect(&mut self) -> ClientId {
+        self.engine.connect(self.now, Kind::Normal, Peer::default())
+    }
+
+    /// Runs a command of words; its reply as it stands on the wire, empty while it blocks.
+    pub fn run(&mut self, client: ClientId, command: &str) -> String {
+        let words: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+        self.run_args(client, &words)
+    }
+
+    pub fn run_args(&mut self, client: ClientId, words: &[&[u8]]) -> String {
+        self.engine.execute(self.now, &mut self.world, client, Args::new(words));
+        self.replies(client)
+    }
+
+    /// What has been written to the client since the last look.
+    pub fn replies(&mut self, client: ClientId) -> String {
+        let Some(client) = self.engine.client_mut(client) else { return String::new() };
+        let text = String::from_utf8_lossy(&client.out.to_vec()).into_owned();
+        client.out.clear();
+        text
+    }
+
+    /// Lets time pass and does what the loop would do then.
+    pub fn advance_ms(&mut self, ms: u64) {
+        self.now.unix_us += ms * 1000;
+        self.now.mono_us += ms * 1000;
+        self.world.now = self.now;
+        self.engine.handle_deadlines(self.now, &mut self.world);
+    }
+
+    /// The words of the replication stream since the last look.
+    pub fn stream(&mut self) -> String {
+        let bytes = std::mem::take(&mut self.world.stream);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let words = text.split("\r\n").filter(|word| !word.starts_with(['*', '$']));
+        words.collect::<Vec<_>>().join(" ").trim().to_string()
+    }
+}

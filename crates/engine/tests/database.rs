@@ -1,0 +1,163 @@
+//! The engine without a server: commands, transactions, expiry, blocking and propagation through
+//! the public API.
+
+mod common;
+
+use common::Database;
+
+#[test]
+fn a_value_is_set_read_and_deleted() {
+    let mut db = Database::new();
+    let c = db.connect();
+    assert_eq!(db.run(c, "SET k hello"), "+OK\r\n");
+    assert_eq!(db.run(c, "GET k"), "$5\r\nhello\r\n");
+    assert_eq!(db.run(c, "DEL k absent"), ":1\r\n");
+    assert_eq!(db.run(c, "GET k"), "$-1\r\n");
+}
+
+#[test]
+fn what_travels_is_what_changed_once() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SET k v");
+    assert_eq!(db.stream(), "SELECT 0 SET k v");
+    db.run(c, "GET k");
+    db.run(c, "DEL absent");
+    assert_eq!(db.stream(), "");
+    db.run(c, "SET k v EX 10");
+    assert_eq!(db.stream(), "SET k v PXAT 1700000010000");
+    db.run(c, "SET k v2 GET");
+    assert_eq!(db.stream(), "SET k v2");
+}
+
+#[test]
+fn a_transaction_travels_whole_and_watch_fails_it() {
+    let mut db = Database::new();
+    let (a, b) = (db.connect(), db.connect());
+    db.run(a, "MULTI");
+    assert_eq!(db.run(a, "SET x 1"), "+QUEUED\r\n");
+    db.run(a, "SET y 2");
+    assert_eq!(db.run(a, "EXEC"), "*2\r\n+OK\r\n+OK\r\n");
+    assert_eq!(db.stream(), "MULTI SELECT 0 SET x 1 SET y 2 EXEC");
+
+    db.run(a, "WATCH x");
+    db.run(b, "SET x 3");
+    db.run(a, "MULTI");
+    db.run(a, "SET x 4");
+    assert_eq!(db.run(a, "EXEC"), "*-1\r\n");
+    assert_eq!(db.run(a, "GET x"), "$1\r\n3\r\n");
+}
+
+#[test]
+fn a_transaction_with_a_bad_command_is_refused() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "MULTI");
+    assert_eq!(db.run(c, "GET"), "-ERR wrong number of arguments for 'get' command\r\n");
+    assert_eq!(
+        db.run(c, "EXEC"),
+        "-EXECABORT Transaction discarded because of previous errors.\r\n"
+    );
+    assert_eq!(db.run(c, "EXEC"), "-ERR EXEC without MULTI\r\n");
+}
+
+#[test]
+fn an_expired_key_is_gone_and_its_deletion_travels() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SET k v PX 100");
+    db.stream();
+    db.advance_ms(101);
+    assert_eq!(db.run(c, "GET k"), "$-1\r\n");
+    assert_eq!(db.stream(), "DEL k");
+}
+
+#[test]
+fn a_replica_hides_an_expired_key_but_keeps_it() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SET k v PX 100");
+    db.engine.role = engine::Role::Replica { link_up: true };
+    db.advance_ms(101);
+    assert_eq!(db.run(c, "GET k"), "$-1\r\n");
+    assert_eq!(db.run(c, "DBSIZE"), ":1\r\n");
+    assert_eq!(
+        db.run(c, "SET k v"),
+        "-READONLY You can't write against a read only replica.\r\n"
+    );
+}
+
+#[test]
+fn the_active_cycle_deletes_what_nobody_asks_for() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for i in 0..500 {
+        db.run(c, &format!("SET k{i} v PX 10"));
+    }
+    db.run(c, "SET stays v");
+    db.advance_ms(20);
+    for _ in 0..50 {
+        db.engine.cron(db.now, &mut db.world);
+    }
+    assert_eq!(db.run(c, "DBSIZE"), ":1\r\n");
+}
+
+#[test]
+fn an_unknown_command_is_named_with_its_arguments() {
+    let mut db = Database::new();
+    let c = db.connect();
+    assert_eq!(
+        db.run(c, "FOO a b"),
+        "-ERR unknown command 'FOO', with args beginning with: 'a' 'b' \r\n"
+    );
+    assert_eq!(
+        db.run(c, "CONFIG FOO"),
+        "-ERR unknown subcommand 'FOO'. Try CONFIG HELP.\r\n"
+    );
+    assert_eq!(
+        db.run(c, "CONFIG GET"),
+        "-ERR wrong number of arguments for 'config|get' command\r\n"
+    );
+}
+
+#[test]
+fn a_message_reaches_channel_and_pattern_subscribers() {
+    let mut db = Database::new();
+    let (a, b, p) = (db.connect(), db.connect(), db.connect());
+    assert_eq!(db.run(a, "SUBSCRIBE news"), "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+    db.run(b, "PSUBSCRIBE n*");
+    assert_eq!(db.run(p, "PUBLISH news hi"), ":2\r\n");
+    assert_eq!(db.replies(a), "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
+    assert!(db.replies(b).starts_with("*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n"));
+    assert!(db.run(a, "GET k").starts_with("-ERR Can't execute 'get': only"));
+    db.engine.disconnect(a);
+    db.engine.disconnect(b);
+    assert_eq!(db.run(p, "PUBLISH news hi"), ":0\r\n");
+}
+
+#[test]
+fn a_password_is_asked_for() {
+    let settings =
+        engine::Settings { requirepass: b"secret".to_vec(), ..engine::Settings::default() };
+    let mut db = Database::with(settings);
+    let c = db.connect();
+    assert_eq!(db.run(c, "GET k"), "-NOAUTH Authentication required.\r\n");
+    assert!(db.run(c, "AUTH wrong").starts_with("-WRONGPASS"));
+    assert_eq!(db.run(c, "AUTH secret"), "+OK\r\n");
+    assert_eq!(db.run(c, "GET k"), "$-1\r\n");
+}
+
+#[test]
+fn wait_answers_when_enough_replicas_have_it() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SET k v");
+    assert_eq!(db.run(c, "WAIT 1 0"), "");
+    db.world.acked = 1;
+    db.engine.acks_changed(&mut db.world);
+    assert_eq!(db.replies(c), ":1\r\n");
+    assert_eq!(db.engine.take_unblocked(), vec![c]);
+    assert_eq!(db.run(c, "WAIT 2 100"), "");
+    db.advance_ms(100);
+    assert_eq!(db.replies(c), ":1\r\n");
+}
