@@ -104,9 +104,14 @@ pub enum Keys {
     /// First, last (negative counts from the end), step.
     Range(i16, i16, i16),
     /// A count at this argument, then as many keys (`ZUNION 2 a b`).
-    Counted { count_at: u8 },
+    Counted {
+        count_at: u8,
+    },
     /// A destination at `dest`, a count at `count_at`, then as many keys (`ZUNIONSTORE`).
-    DestCounted { dest: u8, count_at: u8 },
+    DestCounted {
+        dest: u8,
+        count_at: u8,
+    },
     /// Known only to the command's own parser (SORT, MIGRATE, ...): `f` yields their positions.
     Custom(fn(Args<'_>, &mut Vec<usize>)),
 }

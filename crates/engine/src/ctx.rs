@@ -67,7 +67,11 @@ impl Ctx<'_> {
         timeout_us: u64,
         on_timeout: OnTimeout,
     ) {
-        self.block(Waiting::Keys(keys.into_iter().map(Box::from).collect()), timeout_us, on_timeout);
+        self.block(
+            Waiting::Keys(keys.into_iter().map(Box::from).collect()),
+            timeout_us,
+            on_timeout,
+        );
     }
 
     pub fn block(&mut self, waiting: Waiting, timeout_us: u64, on_timeout: OnTimeout) {

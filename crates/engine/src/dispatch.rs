@@ -33,7 +33,9 @@ impl Engine {
             if let Some(before) = before {
                 client.out.truncate(before);
             }
-        } else if client.reply_mode == ReplyMode::Off && let Some(before) = before {
+        } else if client.reply_mode == ReplyMode::Off
+            && let Some(before) = before
+        {
             client.out.truncate(before);
         }
         if client.kind == Kind::Master || client.kind == Kind::Loader {
@@ -96,8 +98,8 @@ impl Engine {
             return Err(CommandError::NoAuth);
         }
         // EXEC is judged by what it has queued.
-        let queued_write = spec.name == "exec"
-            && client.multi.as_ref().is_some_and(|multi| multi.has_write);
+        let queued_write =
+            spec.name == "exec" && client.multi.as_ref().is_some_and(|multi| multi.has_write);
         let is_write = flags.has(Flags::WRITE) || queued_write;
         if self.settings.maxmemory_bytes > 0 && !self.free_memory_if_needed(world) {
             let queued_denyoom = spec.name == "exec"
@@ -110,9 +112,7 @@ impl Engine {
         }
         let is_replica = matches!(self.role, Role::Replica { .. });
         if is_write || flags.has(Flags::MAY_REPLICATE) && spec.name == "ping" {
-            if !is_replica
-                && let Some(refusal) = world.write_refusal()
-            {
+            if !is_replica && let Some(refusal) = world.write_refusal() {
                 return Err(refusal);
             }
             if !is_replica
@@ -129,8 +129,15 @@ impl Engine {
         if client.in_pubsub_mode()
             && !matches!(
                 spec.name,
-                "ping" | "subscribe" | "ssubscribe" | "psubscribe" | "unsubscribe"
-                    | "sunsubscribe" | "punsubscribe" | "quit" | "reset"
+                "ping"
+                    | "subscribe"
+                    | "ssubscribe"
+                    | "psubscribe"
+                    | "unsubscribe"
+                    | "sunsubscribe"
+                    | "punsubscribe"
+                    | "quit"
+                    | "reset"
             )
         {
             let name = found.full_name();
@@ -291,7 +298,12 @@ impl Engine {
     }
 
     /// Ends a client's wait with the reply for that, at its deadline or by CLIENT UNBLOCK.
-    pub(crate) fn end_wait(&mut self, world: &mut dyn World, id: ClientId, error: Option<CommandError>) {
+    pub(crate) fn end_wait(
+        &mut self,
+        world: &mut dyn World,
+        id: ClientId,
+        error: Option<CommandError>,
+    ) {
         let Some(mut client) = self.take_client(id) else { return };
         if let Some(blocked) = client.blocked.take() {
             self.blocked.remove(id, &blocked);
@@ -300,7 +312,9 @@ impl Engine {
                 (Some(error), _) => self.error_reply(&mut client, &error),
                 (None, OnTimeout::NullArray) => client.out.null_array(),
                 (None, OnTimeout::Null) => client.out.null(),
-                (None, OnTimeout::AckCount) => self.reply_ack_count(&mut client, world, &blocked.waiting),
+                (None, OnTimeout::AckCount) => {
+                    self.reply_ack_count(&mut client, world, &blocked.waiting)
+                }
             }
         }
         self.put_client(client);

@@ -106,7 +106,10 @@ impl Engine {
         let default = wanted.is_empty() || asks("default");
         let mut text = String::new();
         for (word, heading, by_default) in SECTIONS {
-            if !(all && word != "modules" || default && by_default || asks(word) || asks("everything"))
+            if !(all && word != "modules"
+                || default && by_default
+                || asks(word)
+                || asks("everything"))
             {
                 continue;
             }

@@ -80,7 +80,11 @@ impl Propagation {
     }
 
     /// A command in its final form. Does nothing when nobody reads.
-    pub fn command<'a>(&mut self, db: usize, args: impl IntoIterator<Item = &'a [u8], IntoIter: ExactSizeIterator + Clone>) {
+    pub fn command<'a>(
+        &mut self,
+        db: usize,
+        args: impl IntoIterator<Item = &'a [u8], IntoIter: ExactSizeIterator + Clone>,
+    ) {
         if self.is_on() {
             encode_command(&mut self.pending, args);
             self.items.push(Item { db: Some(db), end: self.pending.len() });
@@ -96,7 +100,10 @@ impl Propagation {
     }
 
     /// A command that does not depend on the selected database (SCRIPT FLUSH, FUNCTION LOAD, PUBLISH).
-    pub fn command_anywhere<'a>(&mut self, args: impl IntoIterator<Item = &'a [u8], IntoIter: ExactSizeIterator + Clone>) {
+    pub fn command_anywhere<'a>(
+        &mut self,
+        args: impl IntoIterator<Item = &'a [u8], IntoIter: ExactSizeIterator + Clone>,
+    ) {
         if self.is_on() {
             encode_command(&mut self.pending, args);
             self.items.push(Item { db: None, end: self.pending.len() });
@@ -210,9 +217,8 @@ mod tests {
             set(&mut door, 1, "a");
             door.end_unit();
         }
-        let selects = |d: &Propagation| {
-            String::from_utf8_lossy(d.stream_bytes()).matches("SELECT").count()
-        };
+        let selects =
+            |d: &Propagation| String::from_utf8_lossy(d.stream_bytes()).matches("SELECT").count();
         assert_eq!(selects(&door), 1);
         door.reselect_stream();
         set(&mut door, 1, "a");

@@ -98,7 +98,8 @@ impl OpsRate {
     pub fn sample(&mut self, count: u64, mono_us: u64) {
         let elapsed_us = mono_us.saturating_sub(self.last_mono_us);
         if elapsed_us > 0 {
-            let rate = count.saturating_sub(self.last_count) as u128 * 1_000_000 / elapsed_us as u128;
+            let rate =
+                count.saturating_sub(self.last_count) as u128 * 1_000_000 / elapsed_us as u128;
             self.samples[self.next] = rate as u64;
             self.next = (self.next + 1) % self.samples.len();
         }

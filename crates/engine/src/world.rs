@@ -51,32 +51,59 @@ pub struct ShutdownFlags {
 #[derive(Debug)]
 pub enum Action<'a> {
     Save,
-    BgSave { schedule: bool },
+    BgSave {
+        schedule: bool,
+    },
     BgRewriteAof,
     /// `None` is REPLICAOF NO ONE.
     ReplicaOf(Option<MasterAddress>),
     /// PSYNC or SYNC turned `client` into a replica's connection. `replid` is `None` for SYNC.
-    Psync { client: ClientId, replid: Option<&'a [u8]>, offset: i64 },
+    Psync {
+        client: ClientId,
+        replid: Option<&'a [u8]>,
+        offset: i64,
+    },
     /// The words after REPLCONF, from a connection that is or will be a replica, or from the master.
-    Replconf { client: ClientId, words: &'a [&'a [u8]] },
-    Failover { target: Option<MasterAddress>, timeout_ms: u64, force: bool, abort: bool },
-    ConfigSet { pairs: &'a [(&'a [u8], &'a [u8])] },
+    Replconf {
+        client: ClientId,
+        words: &'a [&'a [u8]],
+    },
+    Failover {
+        target: Option<MasterAddress>,
+        timeout_ms: u64,
+        force: bool,
+        abort: bool,
+    },
+    ConfigSet {
+        pairs: &'a [(&'a [u8], &'a [u8])],
+    },
     ConfigRewrite,
     ConfigResetStat,
     /// FLUSHALL has emptied everything: a snapshot in the making is stale, the RDB file may be rewritten.
     KeyspaceFlushed,
     Shutdown(ShutdownFlags),
     /// Closes another client's connection; its engine state is removed by the server's disconnect.
-    CloseClient { client: ClientId },
+    CloseClient {
+        client: ClientId,
+    },
     /// Blocks the whole server, on purpose.
-    DebugSleep { us: u64 },
+    DebugSleep {
+        us: u64,
+    },
     /// Saves to the RDB file (unless `nosave`) and loads it again.
-    DebugReload { nosave: bool, noflush: bool },
+    DebugReload {
+        nosave: bool,
+        noflush: bool,
+    },
     DebugLoadAof,
     /// DEBUG subcommands that hurt the process on purpose: SEGFAULT, PANIC, OOM, RESTART...
-    DebugCrash { how: &'a str },
+    DebugCrash {
+        how: &'a str,
+    },
     /// DEBUG CHANGE-REPL-ID and the like: a word to replication.
-    DebugReplication { words: &'a [&'a [u8]] },
+    DebugReplication {
+        words: &'a [&'a [u8]],
+    },
     /// DEBUG JMAP and MEMORY DOCTOR's kin: the allocator's own report.
     AllocatorReport,
     MemoryPurge,
@@ -167,8 +194,11 @@ pub type InfoLines = Vec<(&'static str, String)>;
 
 /// The engine's view of `server`.
 pub trait World {
-    fn perform(&mut self, action: Action<'_>, keyspace: &mut Keyspace)
-    -> Result<Outcome, CommandError>;
+    fn perform(
+        &mut self,
+        action: Action<'_>,
+        keyspace: &mut Keyspace,
+    ) -> Result<Outcome, CommandError>;
 
     /// The one door to replication: the bytes of the stream, in order, once.
     /// Called only where this server is a master.

@@ -81,10 +81,7 @@ fn a_replica_hides_an_expired_key_but_keeps_it() {
     db.advance_ms(101);
     assert_eq!(db.run(c, "GET k"), "$-1\r\n");
     assert_eq!(db.run(c, "DBSIZE"), ":1\r\n");
-    assert_eq!(
-        db.run(c, "SET k v"),
-        "-READONLY You can't write against a read only replica.\r\n"
-    );
+    assert_eq!(db.run(c, "SET k v"), "-READONLY You can't write against a read only replica.\r\n");
 }
 
 #[test]
@@ -110,10 +107,7 @@ fn an_unknown_command_is_named_with_its_arguments() {
         db.run(c, "FOO a b"),
         "-ERR unknown command 'FOO', with args beginning with: 'a' 'b' \r\n"
     );
-    assert_eq!(
-        db.run(c, "CONFIG FOO"),
-        "-ERR unknown subcommand 'FOO'. Try CONFIG HELP.\r\n"
-    );
+    assert_eq!(db.run(c, "CONFIG FOO"), "-ERR unknown subcommand 'FOO'. Try CONFIG HELP.\r\n");
     assert_eq!(
         db.run(c, "CONFIG GET"),
         "-ERR wrong number of arguments for 'config|get' command\r\n"

@@ -12,11 +12,8 @@ use crate::error::CommandError;
 /// What clients gate features on: the version of Redis whose behaviour this is.
 pub const REDIS_VERSION: &str = "7.2.4";
 
-const ANYTIME: Flags = Flags::NOSCRIPT
-    .or(Flags::LOADING)
-    .or(Flags::STALE)
-    .or(Flags::FAST)
-    .or(Flags::ALLOW_BUSY);
+const ANYTIME: Flags =
+    Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::ALLOW_BUSY);
 
 pub(crate) static ROWS: &[CommandSpec] = &[
     row(

@@ -8,7 +8,16 @@ use crate::error::CommandError;
 use crate::notify::Classes;
 
 pub(crate) static ROWS: &[CommandSpec] = &[
-    row("del", del, -2, Flags::WRITE, Keys::ALL, Acl::KEYSPACE, "1.0.0", "Deletes one or more keys."),
+    row(
+        "del",
+        del,
+        -2,
+        Flags::WRITE,
+        Keys::ALL,
+        Acl::KEYSPACE,
+        "1.0.0",
+        "Deletes one or more keys.",
+    ),
     row(
         "unlink",
         unlink,

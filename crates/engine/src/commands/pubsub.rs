@@ -405,4 +405,3 @@ fn numpat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.client.out.int(ctx.engine.pubsub.patterns.len() as i64);
     Ok(())
 }
-

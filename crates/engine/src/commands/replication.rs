@@ -144,11 +144,7 @@ fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     start_sync(ctx, None, -1)
 }
 
-fn start_sync(
-    ctx: &mut Ctx<'_>,
-    replid: Option<&[u8]>,
-    offset: i64,
-) -> Result<(), CommandError> {
+fn start_sync(ctx: &mut Ctx<'_>, replid: Option<&[u8]>, offset: i64) -> Result<(), CommandError> {
     let client = ctx.client.id;
     if !ctx.client.out.is_empty() && ctx.client.kind == crate::client::Kind::Normal {
         // The stream begins right behind what was answered so far, and a pipeline that mixes both

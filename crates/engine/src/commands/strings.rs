@@ -32,10 +32,7 @@ fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 /// A string's value, null for none; a large one is not copied.
-pub(crate) fn reply_string(
-    entry: Option<&Entry>,
-    out: &mut ReplyBuf,
-) -> Result<(), CommandError> {
+pub(crate) fn reply_string(entry: Option<&Entry>, out: &mut ReplyBuf) -> Result<(), CommandError> {
     match entry.map(|entry| entry.value()) {
         None => out.null(),
         Some(ValueRef::Str(bytes)) => out.bulk(bytes),
