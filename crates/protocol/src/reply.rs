@@ -7,7 +7,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use crate::number::{format_f64, push_header};
+use crate::number::{F64_TEXT_MAX, push_header, write_f64};
 
 /// From this length on, bytes that are shared are sent from where they lie.
 const SHARED_LEN: usize = crate::request::BIG_BULK_LEN;
@@ -185,10 +185,11 @@ impl ReplyBuf {
 
     /// A floating point number; in RESP2 a bulk.
     pub fn double(&mut self, value: f64) {
-        let text = format_f64(value);
+        let mut text = [0; F64_TEXT_MAX];
+        let len = write_f64(&mut text, value);
         match self.resp {
-            Resp::V2 => self.bulk(text.as_bytes()),
-            Resp::V3 => self.line(b',', text.as_bytes()),
+            Resp::V2 => self.bulk(&text[..len]),
+            Resp::V3 => self.line(b',', &text[..len]),
         }
     }
 
@@ -285,6 +286,17 @@ impl ReplyBuf {
 
     /// Fills `slices` with the first bytes to send, for a vectored write; returns how many it set.
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        if self.outside_len == 0 {
+            // Nearly always: everything lies in one piece.
+            let unsent = &self.tail[self.sent..];
+            return match slices.first_mut() {
+                Some(slot) if !unsent.is_empty() => {
+                    *slot = IoSlice::new(unsent);
+                    1
+                }
+                _ => 0,
+            };
+        }
         let mut count = 0;
         for (slot, bytes) in slices.iter_mut().zip(self.pieces()) {
             *slot = IoSlice::new(bytes);
@@ -296,6 +308,10 @@ impl ReplyBuf {
     /// The first `n` bytes were sent.
     pub fn advance(&mut self, mut n: usize) {
         assert!(n <= self.len_bytes());
+        if self.outside_len == 0 {
+            self.sent += n;
+            n = 0;
+        }
         while n > 0 {
             if let Some(chunk) = self.chunks.front_mut() {
                 let taken = n.min(chunk.len());
@@ -422,14 +438,21 @@ impl ReplyBuf {
     }
 
     fn finish(&mut self, mark: DeferMark, kind: u8, n: usize) {
-        let mut header = Vec::with_capacity(24);
-        push_header(&mut header, kind, n);
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(n).as_bytes();
+        let header_len = digits.len() + 3;
+        let body = mark.at..self.tail.len();
+        self.tail.resize(body.end + header_len, 0);
+        self.tail.copy_within(body, mark.at + header_len);
+        let header = &mut self.tail[mark.at..mark.at + header_len];
+        header[0] = kind;
+        header[1..=digits.len()].copy_from_slice(digits);
+        header[digits.len() + 1..].copy_from_slice(b"\r\n");
+        self.written += header_len as u64;
         // What was shared since then moves with the elements.
         for (at, _) in self.shared.iter_mut().skip(mark.shared) {
-            *at += header.len();
+            *at += header_len;
         }
-        self.written += header.len() as u64;
-        self.tail.splice(mark.at..mark.at, header);
         self.deferred -= 1;
     }
 
