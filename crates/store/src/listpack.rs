@@ -158,6 +158,12 @@ impl Listpack {
         Iter { back: pos.0 as usize, ..self.iter() }
     }
 
+    /// The `n` elements from the one at `index` on.
+    pub fn iter_range(&self, index: usize, n: usize) -> Iter<'_> {
+        let place = |index| self.seek(index).unwrap_or(self.end()).0 as usize;
+        Iter { bytes: self.as_bytes(), front: place(index), back: place(index.saturating_add(n)) }
+    }
+
     pub fn at(&self, pos: Pos) -> Item<'_> {
         decode(self.as_bytes(), pos.0 as usize).0
     }

@@ -1,36 +1,548 @@
-//! Sorted sets.
+//! Sorted sets: a listpack of members and scores while small, a skiplist with a hash table over
+//! its nodes when large. Owns the conversion, the order and ranges; must not know how commands
+//! spell scores and bounds.
 
-use crate::value::Encoding;
+use std::fmt;
+use std::ops::Range;
 
-/// A sorted set value.
-#[derive(Debug, Default)]
-#[allow(clippy::box_collection)]
+use fastrand::Rng;
+
+use crate::limits::Limits;
+use crate::list::scale;
+use crate::listpack::{self, Listpack, Pos, classify};
+use crate::sample;
+use crate::score::{Score, parse_score};
+use crate::skiplist::{self, NodePtr, NodeRef, Skiplist};
+use crate::table::{Slot, Table};
+use crate::value::{Encoding, Item, ItemBuf};
+
+/// A sorted set value. Scores are never NaN. Commands delete the key of an emptied one.
 pub struct ZSet {
-    elements: Box<Vec<Vec<u8>>>,
+    repr: Repr,
+}
+
+enum Repr {
+    Packed(Listpack),
+    Sorted(Box<Sorted>),
+}
+
+struct Sorted {
+    table: Table<NodePtr>,
+    list: Skiplist,
+}
+
+/// An interval of scores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScoreRange {
+    pub min: f64,
+    pub min_exclusive: bool,
+    pub max: f64,
+    pub max_exclusive: bool,
+}
+
+/// An end of an interval of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LexBound<'a> {
+    /// `-`: before every member.
+    First,
+    /// `+`: after every member.
+    Last,
+    Inclusive(&'a [u8]),
+    Exclusive(&'a [u8]),
+}
+
+impl ScoreRange {
+    fn is_below(&self, score: f64) -> bool {
+        if self.min_exclusive { score <= self.min } else { score < self.min }
+    }
+
+    fn is_above(&self, score: f64) -> bool {
+        if self.max_exclusive { score >= self.max } else { score > self.max }
+    }
+}
+
+impl LexBound<'_> {
+    /// Whether `member` comes before an interval that starts here.
+    fn starts_after(self, member: &[u8]) -> bool {
+        match self {
+            LexBound::First => false,
+            LexBound::Last => true,
+            LexBound::Inclusive(bound) => member < bound,
+            LexBound::Exclusive(bound) => member <= bound,
+        }
+    }
+
+    /// Whether `member` comes after an interval that ends here.
+    fn ends_before(self, member: &[u8]) -> bool {
+        match self {
+            LexBound::First => true,
+            LexBound::Last => false,
+            LexBound::Inclusive(bound) => member > bound,
+            LexBound::Exclusive(bound) => member >= bound,
+        }
+    }
 }
 
 impl ZSet {
     pub fn new() -> Self {
-        Self::default()
+        ZSet { repr: Repr::Packed(Listpack::new()) }
+    }
+
+    /// A sorted set out of the bytes of a file: members and scores in turn, no member twice. One
+    /// that is out of order is put in order.
+    pub fn from_listpack(entries: Listpack, limits: &Limits) -> Result<Self, &'static str> {
+        let len = entries.len();
+        if !len.is_multiple_of(2) {
+            return Err("a sorted set has a member without a score");
+        }
+        if entries.iter().skip(1).step_by(2).any(|score| parse_score(score).is_none()) {
+            return Err("a sorted set has a score that is not a number");
+        }
+        let too_many = len / 2 > limits.zset_max_listpack_entries;
+        if !too_many && listpack::has_duplicates(&entries, 1) {
+            return Err("a sorted set has a member twice");
+        }
+        let mut zset = ZSet { repr: Repr::Packed(entries) };
+        if too_many || !zset.is_in_order() {
+            let mut rebuilt = ZSet::new();
+            rebuilt.expect(len / 2, limits);
+            let mut buf = ItemBuf::new();
+            for (member, score) in zset.iter() {
+                if rebuilt.insert(member.as_bytes(&mut buf), score, limits).is_some() {
+                    return Err("a sorted set has a member twice");
+                }
+            }
+            zset = rebuilt;
+        }
+        Ok(zset)
+    }
+
+    fn is_in_order(&self) -> bool {
+        let mut previous: Option<(f64, Vec<u8>)> = None;
+        self.iter().all(|(member, score)| {
+            let here = (score, member.to_vec());
+            let ordered = previous.as_ref().is_none_or(|previous| *previous < here);
+            previous = Some(here);
+            ordered
+        })
     }
 
     pub fn len(&self) -> usize {
-        self.elements.len()
+        match &self.repr {
+            Repr::Packed(entries) => entries.len() / 2,
+            Repr::Sorted(sorted) => sorted.list.len(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.elements.is_empty()
+        match &self.repr {
+            Repr::Packed(entries) => entries.is_empty(),
+            Repr::Sorted(sorted) => sorted.list.len() == 0,
+        }
     }
 
     pub fn encoding(&self) -> Encoding {
-        Encoding::Listpack
+        match &self.repr {
+            Repr::Packed(_) => Encoding::Listpack,
+            Repr::Sorted(_) => Encoding::Skiplist,
+        }
+    }
+
+    /// The listpack, while it is one.
+    pub fn as_listpack(&self) -> Option<&Listpack> {
+        match &self.repr {
+            Repr::Packed(entries) => Some(entries),
+            Repr::Sorted(_) => None,
+        }
+    }
+
+    /// Makes ready for a command, or a file, that adds `count` members: Redis converts at once
+    /// when they alone are too many. The caller vouches for the number: memory is taken.
+    pub fn expect(&mut self, count: usize, limits: &Limits) {
+        if count > limits.zset_max_listpack_entries {
+            self.convert_to_sorted(count, limits);
+        }
+    }
+
+    fn convert_to_sorted(&mut self, more: usize, limits: &Limits) {
+        let Repr::Packed(entries) = &self.repr else { return };
+        let mut sorted = Box::new(Sorted {
+            table: Table::with_capacity(limits.hash_seed, entries.len() / 2 + more),
+            list: Skiplist::new(limits.hash_seed.hash(b"skiplist")),
+        });
+        let mut buf = ItemBuf::new();
+        for (member, score) in self.iter() {
+            sorted.insert_new(member.as_bytes(&mut buf), score);
+        }
+        self.repr = Repr::Sorted(sorted);
+    }
+
+    /// A skiplist becomes a listpack where the settings allow it: what Redis does with results of
+    /// unions and the like.
+    pub fn pack(&mut self, limits: &Limits) {
+        let Repr::Sorted(sorted) = &self.repr else { return };
+        let longest = sorted.list.iter().map(|node| node.member().len()).max().unwrap_or(0);
+        if sorted.list.len() > limits.zset_max_listpack_entries
+            || longest > limits.zset_max_listpack_value
+        {
+            return;
+        }
+        let mut entries = Listpack::new();
+        for node in sorted.list.iter() {
+            entries.push_back_items(&[classify(node.member()), Score::new(node.score()).as_item()]);
+        }
+        self.repr = Repr::Packed(entries);
+    }
+
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        match &self.repr {
+            Repr::Packed(entries) => {
+                let score = entries.next(find_packed(entries, member)?)?;
+                Some(score_at(entries, score))
+            }
+            Repr::Sorted(sorted) => sorted.table.find(member).map(|node| node.node().score()),
+        }
+    }
+
+    pub fn contains(&self, member: &[u8]) -> bool {
+        match &self.repr {
+            Repr::Packed(entries) => find_packed(entries, member).is_some(),
+            Repr::Sorted(sorted) => sorted.table.contains(member),
+        }
+    }
+
+    /// Adds a member or changes its score. Returns the score it had.
+    pub fn insert(&mut self, member: &[u8], score: f64, limits: &Limits) -> Option<f64> {
+        self.upsert(member, limits, |_| Some(score)).0
+    }
+
+    /// Looks a member up and gives it the score that `decide` says, which sees the one it has, if
+    /// any; `None` leaves all as it is. Returns the score before and the one after.
+    pub fn upsert(
+        &mut self,
+        member: &[u8],
+        limits: &Limits,
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> (Option<f64>, Option<f64>) {
+        if let Repr::Packed(entries) = &mut self.repr {
+            let found = find_packed(entries, member);
+            let old = found
+                .and_then(|pos| entries.next(pos))
+                .map(|score_pos| score_at(entries, score_pos));
+            let Some(new) = decide(old) else { return (old, old) };
+            debug_assert!(!new.is_nan());
+            match found {
+                Some(_) if old == Some(new) => return (old, old),
+                Some(pos) => {
+                    entries.remove_n(pos, 2);
+                }
+                None if entries.len() / 2 >= limits.zset_max_listpack_entries
+                    || member.len() > limits.zset_max_listpack_value
+                    || !entries.is_safe_to_add(member.len()) =>
+                {
+                    self.convert_to_sorted(1, limits);
+                    let Repr::Sorted(sorted) = &mut self.repr else {
+                        unreachable!("converted above")
+                    };
+                    sorted.insert_new(member, new);
+                    return (None, Some(new));
+                }
+                None => {}
+            }
+            insert_packed(entries, member, new);
+            return (old, Some(new));
+        }
+        let Repr::Sorted(sorted) = &mut self.repr else { unreachable!("packed is above") };
+        let Sorted { table, list } = &mut **sorted;
+        match table.slot(member) {
+            Slot::Occupied(slot) => {
+                let old = slot.element().node().score();
+                match decide(Some(old)) {
+                    Some(new) if new != old => {
+                        debug_assert!(!new.is_nan());
+                        list.set_score(slot.element(), new);
+                        (Some(old), Some(new))
+                    }
+                    _ => (Some(old), Some(old)),
+                }
+            }
+            Slot::Vacant(slot) => {
+                let Some(new) = decide(None) else { return (None, None) };
+                debug_assert!(!new.is_nan());
+                slot.insert(list.insert(new, member).to_ptr());
+                (None, Some(new))
+            }
+        }
+    }
+
+    /// The score of the member that is no more.
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        match &mut self.repr {
+            Repr::Packed(entries) => {
+                let pos = find_packed(entries, member)?;
+                let score = score_at(entries, entries.next(pos)?);
+                entries.remove_n(pos, 2);
+                Some(score)
+            }
+            Repr::Sorted(sorted) => {
+                let node = sorted.table.remove(member)?;
+                let score = node.node().score();
+                sorted.list.remove(node);
+                Some(score)
+            }
+        }
+    }
+
+    /// How many members come before this one, and its score.
+    pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
+        match &self.repr {
+            Repr::Packed(_) => self
+                .iter()
+                .enumerate()
+                .find(|(_, (item, _))| item.eq_bytes(member))
+                .map(|(rank, (_, score))| (rank, score)),
+            Repr::Sorted(sorted) => {
+                let score = sorted.table.find(member)?.node().score();
+                Some((sorted.list.rank(score, member), score))
+            }
+        }
+    }
+
+    /// The ranks of the members with scores in `range`.
+    pub fn ranks_by_score(&self, range: &ScoreRange) -> Range<usize> {
+        match &self.repr {
+            Repr::Packed(_) => {
+                let mut scores = self.iter().map(|(_, score)| score).peekable();
+                let mut start = 0;
+                while scores.next_if(|&score| range.is_below(score)).is_some() {
+                    start += 1;
+                }
+                start..start + scores.take_while(|&score| !range.is_above(score)).count()
+            }
+            Repr::Sorted(sorted) => {
+                let list = &sorted.list;
+                let start = list.partition_point(|node| range.is_below(node.score()));
+                let end = list.partition_point(|node| !range.is_above(node.score()));
+                start..end.max(start)
+            }
+        }
+    }
+
+    /// The ranks of the members between two bounds; sensible where all scores are equal.
+    pub fn ranks_by_lex(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
+        match &self.repr {
+            Repr::Packed(_) => {
+                let mut buf = ItemBuf::new();
+                let (mut start, mut count) = (0, 0);
+                for (member, _) in self.iter() {
+                    let member = member.as_bytes(&mut buf);
+                    if count == 0 && min.starts_after(member) {
+                        start += 1;
+                    } else if max.ends_before(member) {
+                        break;
+                    } else {
+                        count += 1;
+                    }
+                }
+                start..start + count
+            }
+            Repr::Sorted(sorted) => {
+                let list = &sorted.list;
+                let start = list.partition_point(|node| min.starts_after(node.member()));
+                let end = list.partition_point(|node| !max.ends_before(node.member()));
+                start..end.max(start)
+            }
+        }
+    }
+
+    /// All members with their scores, from the lowest, or with `rev()` from the highest.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter(match &self.repr {
+            Repr::Packed(entries) => IterRepr::Packed(entries.iter()),
+            Repr::Sorted(sorted) => IterRepr::Sorted(sorted.list.iter()),
+        })
+    }
+
+    /// The members of these ranks, from either end.
+    pub fn range(&self, ranks: Range<usize>) -> Iter<'_> {
+        Iter(match &self.repr {
+            Repr::Packed(entries) => IterRepr::Packed(
+                entries.iter_range(ranks.start.saturating_mul(2), ranks.len().saturating_mul(2)),
+            ),
+            Repr::Sorted(sorted) => IterRepr::Sorted(sorted.list.range(ranks)),
+        })
+    }
+
+    /// Removes the members of these ranks, from the lowest, each after `f` has seen it. Returns
+    /// how many.
+    pub fn remove_range(&mut self, ranks: Range<usize>, mut f: impl FnMut(Item<'_>, f64)) -> usize {
+        let ranks = ranks.start..ranks.end.min(self.len());
+        if ranks.is_empty() {
+            return 0;
+        }
+        let count = ranks.len();
+        if let Repr::Packed(_) = &self.repr {
+            self.range(ranks.clone()).for_each(|(member, score)| f(member, score));
+        }
+        match &mut self.repr {
+            Repr::Packed(entries) => entries.remove_range(2 * ranks.start, 2 * count),
+            Repr::Sorted(sorted) => {
+                let Sorted { table, list } = &mut **sorted;
+                list.remove_range(ranks, |node| {
+                    f(Item::Bytes(node.member()), node.score());
+                    table.remove(node.member());
+                });
+            }
+        }
+        count
+    }
+
+    /// One step of a walk that survives changes; starts and ends with cursor 0. A listpack is
+    /// walked in one step.
+    pub fn scan(&self, cursor: u64, mut f: impl FnMut(Item<'_>, f64)) -> u64 {
+        match &self.repr {
+            Repr::Packed(_) => {
+                self.iter().for_each(|(member, score)| f(member, score));
+                0
+            }
+            Repr::Sorted(sorted) => sorted.table.scan(cursor, |node| {
+                let (member, score) = pair(node.node());
+                f(member, score);
+            }),
+        }
+    }
+
+    /// A member with its score; each is equally likely.
+    pub fn random(&self, rng: &mut Rng) -> Option<(Item<'_>, f64)> {
+        if self.is_empty() {
+            return None;
+        }
+        match &self.repr {
+            Repr::Packed(_) => self.range(rng.usize(..self.len())..usize::MAX / 2).next(),
+            Repr::Sorted(sorted) => sorted.table.random(rng).map(|node| pair(node.node())),
+        }
+    }
+
+    /// Up to `n` distinct members; every choice is equally likely.
+    pub fn sample(&self, n: usize, rng: &mut Rng, mut f: impl FnMut(Item<'_>, f64)) {
+        match &self.repr {
+            Repr::Packed(_) => {
+                sample::choose(self.iter(), self.len(), n, rng, |(member, score)| f(member, score));
+            }
+            Repr::Sorted(sorted) => sample::choose_in_table(&sorted.table, n, rng, |node| {
+                let (member, score) = pair(node.node());
+                f(member, score);
+            }),
+        }
     }
 
     pub fn free_effort(&self) -> usize {
-        self.elements.len()
+        match &self.repr {
+            Repr::Packed(_) => 1,
+            Repr::Sorted(sorted) => sorted.list.len(),
+        }
     }
 
-    pub fn memory_usage(&self, _samples: usize) -> usize {
-        self.elements.iter().map(Vec::len).sum()
+    pub fn memory_usage(&self, samples: usize) -> usize {
+        match &self.repr {
+            Repr::Packed(entries) => entries.allocated_bytes(),
+            Repr::Sorted(sorted) => {
+                let len = sorted.list.len();
+                let sampled = if samples == 0 { len } else { samples.min(len) };
+                let nodes = sorted.list.iter().take(sampled);
+                let bytes = nodes.map(NodeRef::allocated_bytes).sum();
+                size_of::<Skiplist>()
+                    + sorted.list.head_bytes()
+                    + sorted.table.memory_bytes()
+                    + scale(bytes, sampled, len)
+            }
+        }
     }
 }
+
+impl Sorted {
+    fn insert_new(&mut self, member: &[u8], score: f64) {
+        let node = self.list.insert(score, member).to_ptr();
+        self.table.insert(node);
+    }
+}
+
+fn find_packed(entries: &Listpack, member: &[u8]) -> Option<Pos> {
+    entries.find(entries.first()?, member, 1)
+}
+
+fn score_at(entries: &Listpack, pos: Pos) -> f64 {
+    parse_score(entries.at(pos)).expect("checked when the listpack was taken in")
+}
+
+/// Puts a member that is not there into its place.
+fn insert_packed(entries: &mut Listpack, member: &[u8], score: f64) {
+    let mut buf = ItemBuf::new();
+    let mut cursor = entries.first();
+    let score_text = Score::new(score);
+    let new = [classify(member), score_text.as_item()];
+    while let Some(pos) = cursor {
+        let score_pos = entries.next(pos).expect("every member has a score");
+        let here = score_at(entries, score_pos);
+        if here > score || here == score && entries.at(pos).as_bytes(&mut buf) > member {
+            return entries.insert_items_before(pos, &new);
+        }
+        cursor = entries.next(score_pos);
+    }
+    entries.push_back_items(&new);
+}
+
+fn pair(node: NodeRef<'_>) -> (Item<'_>, f64) {
+    (Item::Bytes(node.member()), node.score())
+}
+
+impl Default for ZSet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ZSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// Members and scores in order, from both ends.
+pub struct Iter<'a>(IterRepr<'a>);
+
+enum IterRepr<'a> {
+    Packed(listpack::Iter<'a>),
+    Sorted(skiplist::Iter<'a>),
+}
+
+fn with_score<'a>(member: Item<'a>, score: Item<'a>) -> (Item<'a>, f64) {
+    (member, parse_score(score).expect("checked when the listpack was taken in"))
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (Item<'a>, f64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            IterRepr::Packed(iter) => Some(with_score(iter.next()?, iter.next()?)),
+            IterRepr::Sorted(iter) => iter.next().map(pair),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            IterRepr::Packed(iter) => {
+                let score = iter.next_back()?;
+                Some(with_score(iter.next_back()?, score))
+            }
+            IterRepr::Sorted(iter) => iter.next_back().map(pair),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "zset_tests.rs"]
+mod tests;
