@@ -162,7 +162,9 @@ fn load(config: Config, words: Words, mut stdin: impl Read) -> Result<Config, St
     };
     let mut loader = Loader::new(config);
     loader.text(&text, source)?;
-    Ok(loader.config)
+    let mut config = loader.config;
+    config.settle();
+    Ok(config)
 }
 
 fn version_line() -> String {

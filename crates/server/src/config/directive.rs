@@ -28,6 +28,8 @@ impl Flags {
     pub const NO_EFFECT: Flags = Flags(1 << 7);
     /// CONFIG REWRITE writes it even when the file does not name it and it has its default.
     pub const ALWAYS_WRITTEN: Flags = Flags(1 << 8);
+    /// Each line sets the part that its first word names, and leaves the others.
+    pub const KEYED: Flags = Flags(1 << 9);
 
     pub const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
@@ -185,6 +187,21 @@ impl Directive {
             Kind::Special { usage, .. } => (*usage).to_owned(),
         };
         format!("{} {value}", self.name)
+    }
+
+    /// The lines that say the value in a file, without the name; none where absence says it.
+    pub fn lines(&self, config: &Config) -> Vec<String> {
+        let line = match &self.kind {
+            Kind::Special { lines, .. } => return lines(config),
+            Kind::Bool { .. } | Kind::Choice { .. } => self.value(config),
+            Kind::Number { number, get, .. } => number.print_in_file(get(config)).into_bytes(),
+            Kind::Text { .. } | Kind::Secret { .. } => match self.value(config) {
+                // An empty default needs no line; any other has to be overridden by one.
+                empty if empty.is_empty() && self.default.is_empty() => return Vec::new(),
+                text => protocol::quote(&text),
+            },
+        };
+        vec![String::from_utf8_lossy(&line).into_owned()]
     }
 
     pub fn is(&self, name: &str) -> bool {

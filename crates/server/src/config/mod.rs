@@ -7,6 +7,7 @@ mod directive;
 mod file;
 mod glob;
 mod hint;
+mod rewrite;
 mod role;
 mod sections;
 mod set;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 pub use argv::{Invocation, StartError, parse_argv};
 pub use directive::{Directive, Flags, Kind, Origin};
 pub use file::FileError;
+pub use rewrite::RewriteError;
 pub use role::{RoleDecision, RoleError, StartRole, decide_role};
 pub use sections::GROUPS;
 pub use sections::cluster::Cluster;
@@ -111,6 +113,15 @@ impl Default for Config {
             directive.reset(&mut config);
         }
         config
+    }
+}
+
+impl Config {
+    /// Moves values that were accepted but make no sense to the nearest that do, as Redis does.
+    fn settle(&mut self) {
+        self.general.hz = self.general.hz.clamp(1, 500);
+        self.replication.repl_backlog_size_bytes =
+            self.replication.repl_backlog_size_bytes.max(16 << 10);
     }
 }
 

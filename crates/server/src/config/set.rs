@@ -81,6 +81,7 @@ impl Config {
             row.set(&mut next, &[value], Origin::Command)
                 .map_err(|why| SetError::Failed { name: text(name), why })?;
         }
+        next.settle();
         let changed = rows.into_iter().filter(|row| row.value(self) != row.value(&next)).collect();
         *self = next;
         Ok(changed)

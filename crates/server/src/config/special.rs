@@ -109,7 +109,7 @@ pub(in crate::config) mod save {
         if matches!(words, [b""]) {
             return Ok(());
         }
-        if words.is_empty() || words.len() % 2 != 0 {
+        if words.is_empty() || !words.len().is_multiple_of(2) {
             return Err("Invalid save parameters".into());
         }
         for pair in words.chunks(2) {
@@ -190,7 +190,10 @@ pub(in crate::config) mod buffer_limits {
     pub const USAGE: &str = "normal|replica|pubsub <hard limit> <soft limit> <soft seconds>";
 
     pub fn parse(limits: &mut BufferLimits, words: &[&[u8]], _: Origin) -> Result<(), String> {
-        if words.is_empty() || words.len() % 4 != 0 {
+        if matches!(words, [b""]) {
+            return Ok(());
+        }
+        if words.is_empty() || !words.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         }
         for words in words.chunks(4) {

@@ -60,10 +60,9 @@ impl Number {
     /// As it stands in a file: memory in the largest unit that divides it.
     pub fn print_in_file(self, value: i128) -> String {
         const UNITS: [(i128, &str); 3] = [(1 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb")];
-        if matches!(self, Number::memory | Number::memory_or_percent) && value > 0 {
-            if let Some((unit, name)) = UNITS.iter().find(|(unit, _)| value % unit == 0) {
-                return format!("{}{name}", value / unit);
-            }
+        let is_size = matches!(self, Number::memory | Number::memory_or_percent) && value > 0;
+        if is_size && let Some((unit, name)) = UNITS.iter().find(|(unit, _)| value % unit == 0) {
+            return format!("{}{name}", value / unit);
         }
         self.print(value)
     }
@@ -99,7 +98,12 @@ pub fn parse_memory(word: &[u8]) -> Option<u64> {
         b"gb" => 1 << 30,
         _ => return None,
     };
-    std::str::from_utf8(number).ok()?.parse::<u64>().ok()?.checked_mul(factor)
+    // A unit alone says nothing. Too large a number is as good as the largest.
+    let (first, rest) = number.split_first()?;
+    let digits = rest.iter().fold(u64::from(first - b'0'), |sum, digit| {
+        sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+    });
+    Some(digits.saturating_mul(factor))
 }
 
 pub fn yes_no(value: bool) -> &'static str {
@@ -131,23 +135,21 @@ pub trait Choice: Copy {
     fn name(self) -> &'static str;
 }
 
-/// A row reads `/// doc` then `Type { "word" => Variant, ... }`, and `; synonyms { "word" => Variant }`
-/// where several words mean one thing.
+/// A row reads `/// doc` then `Type { "word" => Variant, ... }`.
 macro_rules! choices {
     ($(
         #[doc = $doc:literal]
         $Type:ident { $($name:literal => $Variant:ident),+ $(,)? }
-        $(; synonyms { $($synonym:literal => $Meant:ident),+ })?
     )+) => { $(
         #[doc = $doc]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $Type { $($Variant),+ }
 
         impl $crate::config::values::Choice for $Type {
-            const NAMES: &'static [&'static str] = &[$($name),+ $(, $($synonym),+)?];
+            const NAMES: &'static [&'static str] = &[$($name),+];
 
             fn from_index(index: usize) -> Self {
-                [$(Self::$Variant),+ $(, $(Self::$Meant),+)?][index]
+                [$(Self::$Variant),+][index]
             }
 
             fn name(self) -> &'static str {
@@ -192,9 +194,6 @@ choices! {
         "allkeys-lru" => AllkeysLru, "allkeys-lfu" => AllkeysLfu,
         "allkeys-random" => AllkeysRandom, "noeviction" => Noeviction,
     }
-    /// `oom-score-adj`
-    OomScoreAdj { "no" => No, "yes" => Relative, "absolute" => Absolute }
-    ; synonyms { "relative" => Relative }
     /// `acl-pubsub-default`
     AclPubsubDefault { "allchannels" => AllChannels, "resetchannels" => ResetChannels }
     /// `sanitize-dump-payload`
@@ -205,4 +204,29 @@ choices! {
     EndpointType { "ip" => Ip, "hostname" => Hostname, "unknown-endpoint" => Unknown }
     /// `tls-auth-clients`
     TlsAuthClients { "no" => No, "yes" => Yes, "optional" => Optional }
+}
+
+/// `oom-score-adj`, the one choice where two words mean the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OomScoreAdj {
+    #[default]
+    No,
+    Relative,
+    Absolute,
+}
+
+impl Choice for OomScoreAdj {
+    const NAMES: &'static [&'static str] = &["no", "yes", "relative", "absolute"];
+
+    fn from_index(index: usize) -> Self {
+        [Self::No, Self::Relative, Self::Relative, Self::Absolute][index]
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Relative => "yes",
+            Self::Absolute => "absolute",
+        }
+    }
 }

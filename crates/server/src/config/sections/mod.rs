@@ -64,6 +64,7 @@ fn filename(name: &str, refusal: &'static str) -> Check {
 }
 
 fn proc_title(template: &str) -> Check {
+    const REFUSAL: &str = "template format is invalid or contains unknown variables";
     const KNOWN: [&str; 7] =
         ["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
     let mut rest = template;
@@ -71,8 +72,12 @@ fn proc_title(template: &str) -> Check {
         let tail = &rest[open + 1..];
         match tail.find('}') {
             Some(close) if KNOWN.contains(&&tail[..close]) => rest = &tail[close + 1..],
-            _ => return Err("template format is invalid or contains unknown variables"),
+            _ => return Err(REFUSAL),
         }
+    }
+    // The title alone would be empty while the server starts.
+    if template.replace("{title}", "").trim().is_empty() {
+        return Err(REFUSAL);
     }
     Ok(())
 }

@@ -49,7 +49,7 @@ section! {
         /// limit, or when it stays above the soft limit for the given seconds; 0 is no limit. The
         /// classes are normal, replica and pubsub; each has a line of its own.
         client_output_buffer_limit: BufferLimits = special(buffer_limits), "client-output-buffer-limit",
-            "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", MULTI_ARG;
+            "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", MULTI_ARG, KEYED;
 
         /// How many bytes of requests that have not run yet a client may pile up.
         client_query_buffer_limit_bytes: u64 = memory(MB, I64_MAX), "client-query-buffer-limit", "1gb", DEBUG;

@@ -12,7 +12,7 @@ section! {
     Persistence in persistence {
         /// Save a snapshot when so many seconds have passed and so many keys have changed: pairs, any
         /// of which is enough. `save ""` saves none.
-        save: Vec<SavePoint> = special(save), "save", "3600 1 300 100 60 10000", MULTI_ARG, ALWAYS_WRITTEN;
+        save: Vec<SavePoint> = special(save), "save", "3600 1 300 100 60 10000", MULTI_ARG;
 
         /// The directory for all files of the server, and what relative names are relative to.
         dir: PathBuf = special(dir), "dir", "./", PROTECTED, DENY_LOADING, ALWAYS_WRITTEN;
