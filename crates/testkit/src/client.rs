@@ -248,7 +248,7 @@ fn read_line(stream: &mut impl BufRead) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-fn read_reply(stream: &mut impl BufRead) -> io::Result<Reply> {
+pub(crate) fn read_reply(stream: &mut impl BufRead) -> io::Result<Reply> {
     let line = read_line(stream)?;
     let bad = || io::Error::new(io::ErrorKind::InvalidData, format!("not RESP: {line:?}"));
     let rest = line.get(1..).ok_or_else(bad)?;

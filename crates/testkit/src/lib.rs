@@ -9,6 +9,10 @@
 #[allow(clippy::disallowed_methods)]
 pub mod binaries;
 pub mod client;
+#[allow(clippy::disallowed_methods)]
+pub mod daemon;
+#[allow(clippy::disallowed_methods)]
+pub mod fake_master;
 pub mod fill;
 pub mod info;
 #[allow(clippy::disallowed_methods)]
@@ -26,6 +30,8 @@ pub mod server;
 pub mod wait;
 
 pub use client::{Client, Reply};
+pub use daemon::Daemon;
+pub use fake_master::{Answer, FakeMaster};
 pub use info::Info;
 pub use load::Load;
 pub use proxy::{Direction, Proxy};

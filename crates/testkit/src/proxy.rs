@@ -4,7 +4,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -39,6 +39,8 @@ struct Shared {
     stopping: AtomicBool,
     /// Bytes each direction may carry per second; 0 is without limit.
     bytes_per_second: AtomicU64,
+    /// Most bytes passed on at once; 0 is as they come.
+    fragment: AtomicUsize,
     to_master: AtomicU64,
     to_replica: AtomicU64,
     accepted: AtomicU64,
@@ -129,6 +131,11 @@ impl Proxy {
             link.half_open.store(true, Ordering::Relaxed);
             let _ = link.master.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Passes on `bytes` at a time, each piece in a packet of its own.
+    pub fn fragment(&self, bytes: usize) {
+        self.shared.fragment.store(bytes, Ordering::Relaxed);
     }
 
     pub fn throttle(&self, bytes_per_second: u64) {
@@ -276,6 +283,10 @@ fn pump(link: &Link, shared: &Shared, direction: Direction) {
         }
         let rate = shared.bytes_per_second.load(Ordering::Relaxed);
         let most = if rate == 0 { CHUNK } else { (rate as usize / 100).clamp(1, CHUNK) };
+        let piece = match shared.fragment.load(Ordering::Relaxed) {
+            0 => CHUNK,
+            n => n,
+        };
         let n = match from.read(&mut buf[..most]) {
             Ok(0) => break,
             Ok(n) => n,
@@ -288,7 +299,7 @@ fn pump(link: &Link, shared: &Shared, direction: Direction) {
             thread::sleep(TICK);
         }
         let (pass, tripped) = shared.passable(direction, &buf[..n]);
-        if !half_open && to.write_all(&buf[..pass]).is_err() {
+        if !half_open && buf[..pass].chunks(piece).any(|part| to.write_all(part).is_err()) {
             break;
         }
         shared.counter(direction).fetch_add(pass as u64, Ordering::Relaxed);

@@ -204,6 +204,22 @@ impl Server {
         self.child.as_ref().expect("the server runs").id()
     }
 
+    /// Rewrites the config file, for the next start.
+    #[track_caller]
+    pub fn edit_config(&self, edit: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(self.config_path()).expect("the config is read");
+        std::fs::write(self.config_path(), edit(text)).expect("the config is written");
+    }
+
+    /// Drops the config's lines that begin with `directive`, for the next start.
+    #[track_caller]
+    pub fn drop_directive(&self, directive: &str) {
+        self.edit_config(|text| {
+            let kept = text.lines().filter(|line| !line.starts_with(directive));
+            kept.map(|line| format!("{line}\n")).collect()
+        });
+    }
+
     /// Everything that the server has printed in all its lives.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(self.file(LOG_FILE)).unwrap_or_default();
