@@ -55,6 +55,7 @@ fn full_sync_into_an_empty_replica_straight_from_the_socket(m: Kind, r: Kind) {
 fn full_sync_with_an_append_only_file_on_both_sides(m: Kind, r: Kind) {
     let (master, mut replica) =
         full_sync_under_load(master(m).set("appendonly yes"), replica(r).set("appendonly yes"));
+    replica.wait_no_child();
     replica.stop();
     replica.drop_directive("replicaof");
     replica.start_again();

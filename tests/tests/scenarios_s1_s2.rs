@@ -36,9 +36,11 @@ fn s1_3_a_master_and_two_replicas_as_daemons_that_are_restarted(m: Kind, r: Kind
         });
     }
     for replica in &mut hosts.replicas {
+        replica.server().wait_no_child();
         replica.stop();
         replica.start_again();
     }
+    hosts.master.server().wait_no_child();
     hosts.master.stop();
     hosts.master.start_again();
     hosts.master.server().wait_online_replicas(2);
@@ -170,7 +172,7 @@ fn s2_2_info_replication_prints_its_fields_in_order(m: Kind, r: Kind) {
         with_tail(&["role", "connected_slaves"]),
         "a master alone"
     );
-    fill::many_keys(&mut master.client(), 5_000, 200);
+    master.client().args(&[b"SET".as_slice(), b"noise", &fill::noise(1_000_000, 5)]);
     let proxy = Proxy::before(&master);
     // Slow enough that the transfer is seen while it lasts.
     proxy.throttle(200_000);

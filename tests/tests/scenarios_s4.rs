@@ -206,7 +206,7 @@ fn s4_4_an_error_to_psync_makes_the_replica_use_sync(r: Kind) {
     let source = master(Kind::Redis);
     source.good("SET from-an-old-master 1");
     source.good("SAVE");
-    let rdb = std::fs::read(source.file("dump.rdb")).expect("the file that SAVE wrote");
+    let rdb = source.read_file("dump.rdb");
     let fake = FakeMaster::start(move |command| {
         let word = command.split(' ').next().unwrap_or("").to_ascii_uppercase();
         match word.as_str() {
@@ -294,7 +294,7 @@ fn several_share_one_snapshot(m: Kind, r: Kind, diskless: &str) {
         .set("repl-diskless-sync-delay 2")
         .start();
     // A snapshot that lasts longer than it takes three replicas to ask for one.
-    fill::many_keys(&mut master.client(), 300_000, 100);
+    fill::many_keys(&mut master.client(), 100_000, 100);
     let replicas: Vec<Server> = (0..3).map(|_| Server::of(r).name("replica").start()).collect();
     let mut clients: Vec<Client> = replicas.iter().map(Server::client).collect();
     let port = master.port().to_string();
@@ -322,12 +322,8 @@ fn s4_6_a_diskless_sync_leaves_no_file(m: Kind, r: Kind) {
     fill::every_encoding(&mut master.client());
     let replica = replica_of(&master, r);
     wait_equal(&master, &replica);
-    let names: Vec<String> = std::fs::read_dir(master.dir())
-        .expect("the master's folder")
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".rdb"))
-        .collect();
+    let mut names = master.files("");
+    names.retain(|name| name.ends_with(".rdb"));
     assert!(names.is_empty(), "{names:?}");
 }
 
@@ -378,7 +374,7 @@ fn s4_9_stale_data_is_served_or_refused(m: Kind, r: Kind) {
     const REFUSAL: &str =
         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
     assert_eq!(replica.run("GET k").error(), REFUSAL);
-    assert_eq!(replica.run("SET k v").error(), REFUSAL);
+    assert!(replica.run("SET k v").error().starts_with("READONLY "));
     // What an operator needs is answered all the same.
     assert_eq!(replica.info("replication").text("master_link_status"), "down");
     assert_eq!(replica.config("slave-serve-stale-data"), "no");
@@ -398,7 +394,8 @@ fn s4_10_heartbeats_go_both_ways(m: Kind, r: Kind) {
             info.part("slave0", "offset").and_then(|o| o.parse::<i64>().ok()).unwrap_or(0);
         acknowledged >= 3 * PING.len() as i64 && acknowledged % PING.len() as i64 == 0
     });
-    proxy.trip_on(Direction::ToReplica, PING.as_bytes(), 0);
+    // Redis spells it in small letters here: the command's frame is enough.
+    proxy.trip_on(Direction::ToReplica, b"*1\r\n$4\r\n", 0);
     proxy.wait_tripped();
     proxy.heal();
     master.wait_online_replicas(1);
@@ -520,6 +517,7 @@ fn s4_14_each_kind_of_persistence_survives_a_restart(m: Kind, r: Kind) {
         master.good("SET after-the-sync 1");
         wait_equal(&master, &replica);
         let digest = master.digest();
+        replica.wait_no_child();
         assert!(replica.stop().success());
         replica.drop_directive("replicaof");
         replica.start_again();
@@ -588,7 +586,7 @@ fn s4_15_a_damaged_payload_is_refused(r: Kind) {
     let source = master(Kind::Redis);
     fill::every_encoding(&mut source.client());
     source.good("SAVE");
-    let rdb = std::fs::read(source.file("dump.rdb")).expect("the file that SAVE wrote");
+    let rdb = source.read_file("dump.rdb");
     let damaged = Arc::new(Mutex::new(true));
     let (served, rule) = (rdb.clone(), damaged.clone());
     let fake = FakeMaster::start(move |command| {
@@ -600,8 +598,9 @@ fn s4_15_a_damaged_payload_is_refused(r: Kind) {
             "PSYNC" => {
                 let mut rdb = served.clone();
                 if *rule.lock().expect("no one panics with it") {
-                    // The magic is what even Redis looks at before it flushes.
-                    rdb[..5].copy_from_slice(b"BADDB");
+                    // Redis dies of damage behind the magic: it verifies while it loads.
+                    let at = if r.is_tandem() { rdb.len() / 2 } else { 0 };
+                    rdb[at] ^= 0x10;
                 }
                 let mut bytes = format!("+FULLRESYNC {} 1\r\n", "a".repeat(40)).into_bytes();
                 bytes.extend_from_slice(format!("${}\r\n", rdb.len()).as_bytes());
@@ -618,6 +617,9 @@ fn s4_15_a_damaged_payload_is_refused(r: Kind) {
         fake.commands().iter().filter(|c| c.starts_with("PSYNC")).count() >= 2
     });
     assert_eq!(replica.info("replication").text("master_link_status"), "down");
+    if r.is_tandem() {
+        assert_eq!(replica.good("GET old").text(), "data");
+    }
     *damaged.lock().expect("no one panics with it") = false;
     replica.wait_link_up();
     assert_eq!(replica.digest(), source.digest());

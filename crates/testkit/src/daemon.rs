@@ -70,7 +70,7 @@ impl Daemon {
     pub fn stop(&self) {
         let pid = self.pid().expect("a daemon that runs has a pid file");
         kill(Pid::from_raw(pid), Signal::SIGTERM).expect("the daemon can be signalled");
-        wait_until(LONG, "the daemon ends", || kill(Pid::from_raw(pid), None).is_err());
+        wait_until(LONG, "the daemon ends", || !is_running(pid));
     }
 }
 
@@ -84,4 +84,10 @@ impl Drop for Daemon {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
+}
+
+/// A daemon is nobody's child: in a container it may stay behind as a zombie, which counts as ended.
+fn is_running(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }

@@ -5,7 +5,7 @@
 use crate::client::Reply;
 use crate::info::Info;
 use crate::server::Server;
-use crate::wait::{LONG, wait_for, wait_until};
+use crate::wait::{LONG, wait_for, wait_or_explain, wait_until};
 
 /// How often a master answered with a full copy, with +CONTINUE, and refused +CONTINUE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,17 @@ impl Server {
         self.info("replication").text("master_replid").to_string()
     }
 
+    /// Waits until no snapshot and no rewrite is under way or due: Redis refuses to end before that.
+    #[track_caller]
+    pub fn wait_no_child(&self) {
+        wait_until(LONG, "no child is at work", || {
+            let info = self.info("persistence");
+            ["rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]
+                .iter()
+                .all(|field| info.text(field) == "0")
+        });
+    }
+
     /// DEBUG DIGEST: equal for equal data in all databases, whoever computes it.
     #[track_caller]
     pub fn digest(&self) -> String {
@@ -99,7 +110,7 @@ pub fn online_replicas(info: &Info) -> usize {
 /// both hold equal data. Nothing may write to the master meanwhile.
 #[track_caller]
 pub fn wait_equal(master: &Server, replica: &Server) {
-    wait_for(LONG, "master and replica are equal", || {
+    let attempt = || {
         let (ours, theirs) = (master.replication_offset(), replica.replication_offset());
         if theirs < ours {
             return Err(format!("the replica is at {theirs}, the master at {ours}"));
@@ -107,12 +118,10 @@ pub fn wait_equal(master: &Server, replica: &Server) {
         let (ours, theirs) = (master.run("DEBUG DIGEST"), replica.run("DEBUG DIGEST"));
         match (&ours, &theirs) {
             (Reply::Simple(a), Reply::Simple(b)) if a == b => Ok(()),
-            _ => Err(format!(
-                "digests differ: master {ours:?}, replica {theirs:?}\n{}",
-                differences(master, replica)
-            )),
+            _ => Err(format!("digests differ: master {ours:?}, replica {theirs:?}")),
         }
-    });
+    };
+    wait_or_explain(LONG, "master and replica are equal", attempt, || differences(master, replica));
 }
 
 /// The first keys whose digests differ: what one wants to know when two servers are not equal.

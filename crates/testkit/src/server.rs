@@ -220,6 +220,29 @@ impl Server {
         });
     }
 
+    /// The bytes of a file in the server's folder.
+    #[track_caller]
+    pub fn read_file(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.file(name)).unwrap_or_else(|e| panic!("{name} of {}: {e}", self.name))
+    }
+
+    /// Puts a file into the server's folder, creating the folders on its way.
+    #[track_caller]
+    pub fn write_file(&self, name: &str, bytes: &[u8]) {
+        let path = self.file(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(&path)).expect("the folder is made");
+        std::fs::write(&path, bytes).unwrap_or_else(|e| panic!("{name} of {}: {e}", self.name));
+    }
+
+    /// Names of the files in a folder of the server's folder, sorted; empty when there is none.
+    pub fn files(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.file(folder)).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
     /// Everything that the server has printed in all its lives.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(self.file(LOG_FILE)).unwrap_or_default();

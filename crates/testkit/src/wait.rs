@@ -17,16 +17,23 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Polls `condition` until it holds; panics with `what` when `timeout` has passed first.
 #[track_caller]
 pub fn wait_until(timeout: Duration, what: &str, mut condition: impl FnMut() -> bool) {
-    wait_for(timeout, what, || if condition() { Ok(()) } else { Err(String::new()) });
+    wait_for(timeout, what, || if condition() { Ok(()) } else { Err("it was not so".into()) });
 }
 
 /// Polls `attempt` until it yields a value, and returns that; panics with `what` and the last
 /// refusal when `timeout` has passed first.
 #[track_caller]
-pub fn wait_for<T>(
+pub fn wait_for<T>(timeout: Duration, what: &str, attempt: impl FnMut() -> Result<T, String>) -> T {
+    wait_or_explain(timeout, what, attempt, String::new)
+}
+
+/// Like [`wait_for`]; `explain` is asked once, when the wait has failed, for what is costly to find out.
+#[track_caller]
+pub fn wait_or_explain<T>(
     timeout: Duration,
     what: &str,
     mut attempt: impl FnMut() -> Result<T, String>,
+    explain: impl FnOnce() -> String,
 ) -> T {
     let deadline = Instant::now() + timeout;
     let mut pause = FIRST_PAUSE;
@@ -35,7 +42,9 @@ pub fn wait_for<T>(
         let late = Instant::now() >= deadline;
         match attempt() {
             Ok(value) => return value,
-            Err(why) if late => panic!("waited {timeout:?} in vain until {what}: {why}"),
+            Err(why) if late => {
+                panic!("waited {timeout:?} in vain until {what}: {why}\n{}", explain())
+            }
             Err(_) => sleep(pause),
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
