@@ -8,4 +8,5 @@ pub mod crc;
 pub mod error;
 pub mod lzf;
 pub mod rdb;
+mod sink;
 pub mod source;

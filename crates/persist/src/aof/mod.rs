@@ -2,5 +2,13 @@
 //!
 //! Opens, renames and truncates nothing: it names files and offsets, and `server` acts.
 
+mod check;
 pub mod manifest;
-pub mod reader;
+mod reader;
+mod rewrite;
+
+pub use check::{AofCheck, check_aof};
+pub use reader::{
+    AofError, AofErrorKind, AofReader, Command, Record, annotation_timestamp, has_rdb_preamble,
+};
+pub use rewrite::{RewriteOptions, rewrite, timestamp_annotation};

@@ -1,7 +1,61 @@
-//! Owns the walk through an RDB file.
+//! Owns the walk through an RDB file: header, opcodes, keys, checksum. What becomes of what it
+//! finds is a `Visitor`'s business; how values look inside is `value`'s.
 
-use super::format::{HEADER_BYTES, MAGIC, MAX_VERSION};
-use crate::error::Reason;
+use store::limits::Limits;
+use store::value::{Item, Value};
+
+use super::format::{CHECKSUM_VERSION, HEADER_BYTES, MAGIC, MAX_VERSION, module_type, opcode};
+use super::primitive::{bytes_into, length, time_ms};
+use super::value::{Loaded, Scratch, is_value_type, load_value};
+use crate::error::{RdbError, Reason};
+use crate::source::Source;
+
+/// Bytes between two calls of the progress hook.
+const PROGRESS_STEP: u64 = 2 << 20;
+
+/// What stands before a key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyMeta {
+    pub expire_ms: Option<i64>,
+    /// Seconds since the last access, under an LRU policy.
+    pub idle_s: Option<u64>,
+    /// The logarithmic access counter, under an LFU policy.
+    pub freq: Option<u8>,
+}
+
+/// Receives what a file holds, in its order. A reason returned ends the walk.
+pub trait Visitor {
+    fn aux(&mut self, name: &[u8], value: &[u8]) -> Result<(), Reason>;
+    fn select_db(&mut self, db: u64) -> Result<(), Reason>;
+    /// How many keys and expiries the selected database will get; both can be there.
+    fn resize_db(&mut self, keys: usize, expires: usize);
+    /// The code of a function library.
+    fn function(&mut self, code: Vec<u8>) -> Result<(), Reason>;
+    fn string(&mut self, key: &[u8], value: Item<'_>, meta: KeyMeta) -> Result<(), Reason>;
+    fn value(&mut self, key: &[u8], value: Value, meta: KeyMeta) -> Result<(), Reason>;
+    /// A collection without elements, which some older server has written.
+    fn empty_value(&mut self, key: &[u8]);
+    /// Called every few megabytes.
+    fn progress(&mut self, offset: u64) -> Result<(), Reason>;
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, Default)]
+pub struct WalkOptions {
+    pub limits: Limits,
+    /// Off with `rdbchecksum no`: the checksum is then read, but believed.
+    pub verify_checksum: bool,
+}
+
+/// What the frame of a file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    pub version: u32,
+    /// The checksum was there and was compared.
+    pub checksum_verified: bool,
+    /// Bytes of the snapshot; an AOF may go on behind it.
+    pub bytes: u64,
+}
 
 /// Checks `REDIS` and a version that this crate reads.
 pub fn parse_header(header: &[u8; HEADER_BYTES]) -> Result<u32, Reason> {
@@ -14,5 +68,161 @@ pub fn parse_header(header: &[u8; HEADER_BYTES]) -> Result<u32, Reason> {
         Ok(version)
     } else {
         Err(Reason::UnsupportedVersion(version))
+    }
+}
+
+/// Reads one snapshot from its header to its checksum, and nothing behind it.
+pub fn walk(
+    source: &mut Source<'_>,
+    options: &WalkOptions,
+    visitor: &mut impl Visitor,
+) -> Result<Frame, RdbError> {
+    let from = source.offset();
+    source.begin_crc();
+    let header = source.array("the header")?;
+    let version = parse_header(&header).map_err(|reason| RdbError::new(from, reason))?;
+    let mut walk = Walk {
+        options,
+        visitor,
+        scratch: Scratch::default(),
+        key: Vec::new(),
+        meta: KeyMeta::default(),
+        next_progress: from + PROGRESS_STEP,
+    };
+    while walk.step(source)? {}
+    let checksum_verified = check_end(source, version, options)?;
+    Ok(Frame { version, checksum_verified, bytes: source.offset() - from })
+}
+
+fn check_end(
+    source: &mut Source<'_>,
+    version: u32,
+    options: &WalkOptions,
+) -> Result<bool, RdbError> {
+    let computed = source.crc();
+    source.end_crc();
+    if version < CHECKSUM_VERSION {
+        return Ok(false);
+    }
+    let at = source.offset();
+    let stored = u64::from_le_bytes(source.array("the checksum")?);
+    // Zero is what `rdbchecksum no` writes.
+    if stored == 0 || !options.verify_checksum {
+        return Ok(false);
+    }
+    if stored != computed {
+        return Err(RdbError::new(at, Reason::BadChecksum { stored, computed }));
+    }
+    Ok(true)
+}
+
+struct Walk<'a, V> {
+    options: &'a WalkOptions,
+    visitor: &'a mut V,
+    scratch: Scratch,
+    key: Vec<u8>,
+    /// Of the key that comes next.
+    meta: KeyMeta,
+    next_progress: u64,
+}
+
+impl<V: Visitor> Walk<'_, V> {
+    /// One opcode or key; false at the end of the snapshot.
+    fn step(&mut self, source: &mut Source<'_>) -> Result<bool, RdbError> {
+        let at = source.offset();
+        if at >= self.next_progress {
+            self.next_progress = at + PROGRESS_STEP;
+            self.visitor.progress(at).map_err(|reason| RdbError::new(at, reason))?;
+        }
+        let code = source.u8("an opcode or a value type")?;
+        match code {
+            opcode::EOF => return Ok(false),
+            opcode::FIRST.. => self.opcode(source, code, at)?,
+            code if is_value_type(code) => self.key(source, code, at)?,
+            code => return Err(RdbError::new(at, Reason::UnknownType(code))),
+        }
+        Ok(true)
+    }
+
+    fn opcode(&mut self, source: &mut Source<'_>, code: u8, at: u64) -> Result<(), RdbError> {
+        match code {
+            opcode::EXPIRETIME_MS => {
+                // -1 is Redis's word for none.
+                self.meta.expire_ms = Some(time_ms(source, "an expiry")?).filter(|ms| *ms != -1);
+            }
+            opcode::EXPIRETIME => {
+                let seconds = i32::from_le_bytes(source.array("an expiry")?);
+                self.meta.expire_ms = Some(i64::from(seconds) * 1000);
+            }
+            opcode::FREQ => self.meta.freq = Some(source.u8("an access counter")?),
+            opcode::IDLE => self.meta.idle_s = Some(length(source, "an idle time")?),
+            opcode::SELECTDB => {
+                let db = length(source, "a database number")?;
+                self.tell(at, |visitor| visitor.select_db(db))?;
+            }
+            opcode::RESIZEDB => self.resize(source)?,
+            opcode::AUX => self.aux(source, at)?,
+            opcode::SLOT_INFO => {
+                for _ in 0..3 {
+                    length(source, "a slot's figures")?;
+                }
+            }
+            opcode::FUNCTION => {
+                let mut library = Vec::new();
+                bytes_into(source, &mut library, "a function library")?;
+                self.tell(at, |visitor| visitor.function(library))?;
+            }
+            opcode::FUNCTION_PRE_RELEASE => {
+                return Err(RdbError::new(at, Reason::PreReleaseFunctions));
+            }
+            opcode::MODULE_AUX => {
+                let (name, version) = module_type(length(source, "a module's id")?);
+                return Err(RdbError::new(at, Reason::ModuleAux { name, version }));
+            }
+            code => return Err(RdbError::new(at, Reason::UnknownOpcode(code))),
+        }
+        Ok(())
+    }
+
+    fn resize(&mut self, source: &mut Source<'_>) -> Result<(), RdbError> {
+        let keys = length(source, "a database's size")?;
+        let expires = length(source, "a database's expires size")?;
+        // The shortest key and value take a byte of type and one each of length; an expiry, nine more.
+        let keys = source.plausible_count(keys, 3);
+        let expires = source.plausible_count(expires, 12).min(keys);
+        self.visitor.resize_db(keys, expires);
+        Ok(())
+    }
+
+    fn aux(&mut self, source: &mut Source<'_>, at: u64) -> Result<(), RdbError> {
+        bytes_into(source, &mut self.key, "an AUX field's name")?;
+        let mut value = Vec::new();
+        bytes_into(source, &mut value, "an AUX field's value")?;
+        self.visitor.aux(&self.key, &value).map_err(|reason| RdbError::new(at, reason))
+    }
+
+    fn key(&mut self, source: &mut Source<'_>, code: u8, at: u64) -> Result<(), RdbError> {
+        bytes_into(source, &mut self.key, "a key")?;
+        let meta = std::mem::take(&mut self.meta);
+        let (key, visitor) = (&self.key, &mut *self.visitor);
+        let loaded = load_value(source, code, &mut self.scratch, &self.options.limits)
+            .map_err(|e| e.of_key(key))?;
+        let taken = match loaded {
+            Loaded::Str(item) => visitor.string(key, item, meta),
+            Loaded::Value(value) => visitor.value(key, value, meta),
+            Loaded::Empty => {
+                visitor.empty_value(key);
+                Ok(())
+            }
+        };
+        taken.map_err(|reason| RdbError::new(at, reason).of_key(key))
+    }
+
+    fn tell(
+        &mut self,
+        at: u64,
+        f: impl FnOnce(&mut V) -> Result<(), Reason>,
+    ) -> Result<(), RdbError> {
+        f(self.visitor).map_err(|reason| RdbError::new(at, reason))
     }
 }

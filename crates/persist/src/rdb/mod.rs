@@ -1,16 +1,28 @@
 //! The RDB format: the snapshot file, the full resync payload, and the body of DUMP.
 //!
 //! Code map: `format` has the constants, `primitive` reads and `writer` writes lengths and strings;
-//! `ziplist`, `zipmap` and `stream` walk packed forms; `load`/`value` and `save` do whole files;
-//! `dump` serves DUMP and RESTORE; `verify` checks without a keyspace.
+//! `ziplist`, `zipmap` and `stream` walk packed forms; `value` reads and `encode` writes one value;
+//! `load` walks a file, `into_keyspace` fills a keyspace from it, `check` only looks; `save` writes
+//! a file; `dump` serves DUMP and RESTORE; `verify` checks a snapshot that arrives in pieces.
 
+mod check;
+mod dump;
+mod encode;
 pub mod format;
+mod into_keyspace;
 mod load;
-pub mod primitive;
-pub mod stream;
+mod primitive;
+mod save;
+mod stream;
+mod value;
 mod verify;
-pub mod writer;
-pub mod ziplist;
-pub mod zipmap;
+mod writer;
+mod ziplist;
+mod zipmap;
 
+pub use check::{RdbCheck, check_rdb, check_rdb_at};
+pub use dump::{check_footer, dump_value, restore_value};
+pub use into_keyspace::{AccessClock, LoadHook, LoadOptions, LoadReport, load};
+pub use load::{Frame, KeyMeta, Visitor, WalkOptions, walk};
+pub use save::{Access, ReplInfo, SaveHook, SaveOptions, SaveReport, Version, offer_release, save};
 pub use verify::SnapshotVerifier;

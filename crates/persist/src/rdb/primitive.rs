@@ -42,24 +42,6 @@ pub fn length(source: &mut Source<'_>, what: &'static str) -> Result<u64, RdbErr
     }
 }
 
-/// Reads a string. Its bytes are lent from the source's buffer or from `scratch`.
-#[inline]
-pub fn string<'a>(
-    source: &'a mut Source<'_>,
-    scratch: &'a mut Vec<u8>,
-    what: &'static str,
-) -> Result<Item<'a>, RdbError> {
-    match length_or_encoding(source, what)? {
-        Length::Plain(n) if source.fits(n) => Ok(Item::Bytes(source.take(n as usize, what)?)),
-        Length::Plain(n) => {
-            scratch.clear();
-            source.append(n, scratch, what)?;
-            Ok(Item::Bytes(scratch))
-        }
-        Length::Encoded(code) => encoded_string(source, code, scratch, what),
-    }
-}
-
 /// The rest of a string whose length said `code`. `scratch` is overwritten.
 pub fn encoded_string<'a>(
     source: &mut Source<'_>,
@@ -156,29 +138,6 @@ pub fn bytes_into(
     Ok(())
 }
 
-/// A string of its own, with no more capacity than it needs.
-pub fn bytes_owned(source: &mut Source<'_>, what: &'static str) -> Result<Vec<u8>, RdbError> {
-    let mut out = Vec::new();
-    bytes_into(source, &mut out, what)?;
-    Ok(out)
-}
-
-/// Passes over a string without unfolding it.
-pub fn skip_string(source: &mut Source<'_>, what: &'static str) -> Result<(), RdbError> {
-    match length_or_encoding(source, what)? {
-        Length::Plain(n) => source.skip(n, what),
-        Length::Encoded(string::INT8) => source.skip(1, what),
-        Length::Encoded(string::INT16) => source.skip(2, what),
-        Length::Encoded(string::INT32) => source.skip(4, what),
-        Length::Encoded(string::LZF) => {
-            let compressed = length(source, what)?;
-            length(source, what)?;
-            source.skip(compressed, what)
-        }
-        Length::Encoded(code) => Err(source.error(Reason::UnknownStringEncoding(code))),
-    }
-}
-
 /// A score as a binary double.
 #[inline]
 pub fn binary_double(source: &mut Source<'_>, what: &'static str) -> Result<f64, RdbError> {
@@ -213,6 +172,11 @@ pub fn time_ms(source: &mut Source<'_>, what: &'static str) -> Result<i64, RdbEr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn bytes_owned(source: &mut Source<'_>, what: &'static str) -> Result<Vec<u8>, RdbError> {
+        let mut out = Vec::new();
+        bytes_into(source, &mut out, what).map(|()| out)
+    }
 
     fn read<T>(
         bytes: &[u8],

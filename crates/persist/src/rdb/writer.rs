@@ -1,14 +1,12 @@
-//! Owns the way out: a buffered, checksummed sink for the RDB format's atoms. Allocates its
+//! Owns writing of the RDB format's atoms: lengths, and strings in their shortest form. Allocates its
 //! buffers once, since it runs in a forked child; knows nothing of keys and values.
 
-use std::io::{self, Write};
+use std::io;
 
 use super::format::{len, string};
-use crate::crc::crc64;
 use crate::lzf::Compressor;
+use crate::sink::Sink;
 
-/// A write call a quarter megabyte: large enough to cost little, small enough to stay in cache.
-const BUFFER_BYTES: usize = 1 << 18;
 /// Shorter strings cannot gain enough to be worth the try.
 const COMPRESS_ABOVE: usize = 20;
 /// A compressed form must save more than this.
@@ -17,84 +15,33 @@ const MIN_GAIN: usize = 4;
 const MAX_INT_CHARS: usize = 11;
 
 pub struct Writer<'w> {
-    inner: &'w mut dyn Write,
-    buf: Vec<u8>,
-    /// Bytes that left `buf`.
-    flushed: u64,
-    crc: Option<u64>,
+    sink: Sink<'w>,
     compressor: Option<Compressor>,
     compressed: Vec<u8>,
 }
 
 impl<'w> Writer<'w> {
-    pub fn new(inner: &'w mut dyn Write, checksum: bool, compress: bool) -> Writer<'w> {
-        Writer::with_buffer(inner, checksum, compress, BUFFER_BYTES)
+    pub fn new(sink: Sink<'w>, compress: bool) -> Writer<'w> {
+        Writer { sink, compressor: compress.then(Compressor::new), compressed: Vec::new() }
     }
 
-    pub fn with_buffer(
-        inner: &'w mut dyn Write,
-        checksum: bool,
-        compress: bool,
-        buffer_bytes: usize,
-    ) -> Writer<'w> {
-        Writer {
-            inner,
-            buf: Vec::with_capacity(buffer_bytes),
-            flushed: 0,
-            crc: checksum.then_some(0),
-            compressor: compress.then(Compressor::new),
-            compressed: Vec::new(),
-        }
-    }
-
-    /// Bytes written so far, those still buffered included.
+    /// Bytes written so far.
     pub fn offset(&self) -> u64 {
-        self.flushed + self.buf.len() as u64
+        self.sink.offset()
     }
 
     /// The checksum of all that was written; 0 when none is kept.
     pub fn crc(&self) -> u64 {
-        self.crc.map_or(0, |crc| crc64(crc, &self.buf))
+        self.sink.crc()
     }
 
     pub fn flush(&mut self) -> io::Result<()> {
-        self.drain()?;
-        self.inner.flush()
-    }
-
-    #[cold]
-    fn drain(&mut self) -> io::Result<()> {
-        if let Some(crc) = &mut self.crc {
-            *crc = crc64(*crc, &self.buf);
-        }
-        self.inner.write_all(&self.buf)?;
-        self.flushed += self.buf.len() as u64;
-        self.buf.clear();
-        Ok(())
+        self.sink.flush()
     }
 
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.len() > self.buf.capacity() - self.buf.len() {
-            return self.raw_slow(bytes);
-        }
-        self.buf.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    #[cold]
-    fn raw_slow(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.drain()?;
-        if bytes.len() < self.buf.capacity() {
-            self.buf.extend_from_slice(bytes);
-            return Ok(());
-        }
-        if let Some(crc) = &mut self.crc {
-            *crc = crc64(*crc, bytes);
-        }
-        self.inner.write_all(bytes)?;
-        self.flushed += bytes.len() as u64;
-        Ok(())
+        self.sink.raw(bytes)
     }
 
     #[inline]
@@ -180,11 +127,7 @@ impl<'w> Writer<'w> {
         self.u8(len::ENCODED << 6 | string::LZF)?;
         self.length(packed as u64)?;
         self.length(bytes.len() as u64)?;
-        // Lent out for the call, so that `raw` may borrow the rest of the writer.
-        let out = std::mem::take(&mut self.compressed);
-        let result = self.raw(&out[..packed]);
-        self.compressed = out;
-        result
+        self.sink.raw(&self.compressed[..packed])
     }
 
     pub fn binary_double(&mut self, score: f64) -> io::Result<()> {
@@ -198,11 +141,18 @@ mod tests {
 
     use super::super::primitive;
     use super::*;
+    use crate::crc::crc64;
     use crate::source::Source;
+
+    fn bytes_owned(source: &mut Source<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        primitive::bytes_into(source, &mut out, "a string").unwrap();
+        out
+    }
 
     fn written(compress: bool, f: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut writer = Writer::with_buffer(&mut out, true, compress, 64);
+        let mut writer = Writer::new(Sink::with_buffer(&mut out, true, 64), compress);
         f(&mut writer);
         let crc = writer.crc();
         let offset = writer.offset();
@@ -239,14 +189,14 @@ mod tests {
             let mut rest = &bytes[..];
             let mut source = Source::new(&mut rest, Some(bytes.len() as u64));
             for s in &strings {
-                prop_assert_eq!(&primitive::bytes_owned(&mut source, "a string").unwrap(), s);
+                prop_assert_eq!(&bytes_owned(&mut source), s);
             }
             for n in &numbers {
                 prop_assert_eq!(primitive::length(&mut source, "a length").unwrap(), *n);
             }
             for n in &numbers {
                 let text = (*n as i64).to_string().into_bytes();
-                prop_assert_eq!(primitive::bytes_owned(&mut source, "an integer").unwrap(), text);
+                prop_assert_eq!(bytes_owned(&mut source), text);
             }
         }
     }

@@ -44,11 +44,6 @@ impl<'a> Ziplist<'a> {
         Ok(Ziplist { bytes, at: HEADER_BYTES, previous: 0, seen: 0, done: false })
     }
 
-    /// How many entries the header promises; at least that many is no promise above 65534.
-    pub fn count_hint(&self) -> usize {
-        usize::from(u16::from_le_bytes([self.bytes[8], self.bytes[9]])).min(self.bytes.len() / 2)
-    }
-
     fn step(&mut self) -> Result<Option<Item<'a>>, Reason> {
         let at = self.at;
         // `new` saw the end mark in the last byte, and every entry read so far ended before it.

@@ -103,7 +103,9 @@ mod tests {
 
     use super::*;
 
-    fn all(bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Reason> {
+    type Owned = (Vec<u8>, Vec<u8>);
+
+    fn all(bytes: &[u8]) -> Result<Vec<Owned>, Reason> {
         Zipmap::new(bytes)?.map(|pair| pair.map(|(f, v)| (f.to_vec(), v.to_vec()))).collect()
     }
 

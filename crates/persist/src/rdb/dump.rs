@@ -1,0 +1,80 @@
+//! Owns the payload of DUMP and RESTORE: type byte and body as in a file, then the format version
+//! in two bytes and a checksum of all before it.
+
+use store::limits::Limits;
+use store::str::Str;
+use store::value::{Item, Value, ValueRef};
+
+use super::encode::Encoder;
+use super::format::{CHECKSUM_BYTES, MAX_VERSION};
+use super::save::Version;
+use super::value::{Loaded, Scratch, is_value_type, load_value};
+use super::writer::Writer;
+use crate::crc::crc64;
+use crate::error::{RdbError, Reason};
+use crate::sink::Sink;
+use crate::source::Source;
+
+const FOOTER_BYTES: usize = 2 + CHECKSUM_BYTES;
+
+/// What DUMP answers. `version` says who is to understand it; the payload names the lowest format
+/// version that has what it uses.
+pub fn dump_value(value: ValueRef<'_>, version: Version) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let mut writer = Writer::new(Sink::with_buffer(&mut payload, false, 4096), true);
+    let mut encoder = Encoder::new(version);
+    writer
+        .u8(encoder.type_byte(value))
+        .and_then(|()| encoder.body(&mut writer, value))
+        .and_then(|()| writer.flush())
+        .expect("writing to memory does not fail, and a stream in memory was walked when it came");
+    drop(writer);
+    payload.extend_from_slice(&(version.number() as u16).to_le_bytes());
+    let crc = crc64(0, &payload);
+    payload.extend_from_slice(&crc.to_le_bytes());
+    payload
+}
+
+/// Checks the footer and gives what is before it; errors of this kind are Redis's `ERR DUMP payload
+/// version or checksum are wrong`, all others its `ERR Bad data format`.
+pub fn check_footer(payload: &[u8]) -> Result<&[u8], RdbError> {
+    let Some(at) = payload.len().checked_sub(FOOTER_BYTES) else {
+        return Err(RdbError::new(payload.len() as u64, Reason::UnexpectedEnd("the footer")));
+    };
+    let (body, footer) = payload.split_at(at);
+    let version = u32::from(u16::from_le_bytes([footer[0], footer[1]]));
+    if version > MAX_VERSION {
+        return Err(RdbError::new(at as u64, Reason::UnsupportedVersion(version)));
+    }
+    let (summed, stored) = payload.split_at(payload.len() - CHECKSUM_BYTES);
+    let stored = stored.try_into().map_or(0, u64::from_le_bytes);
+    let computed = crc64(0, summed);
+    // Zero stands for "not computed", here as in files.
+    if stored != 0 && stored != computed {
+        let at = summed.len() as u64;
+        return Err(RdbError::new(at, Reason::BadChecksum { stored, computed }));
+    }
+    Ok(body)
+}
+
+/// The value in a payload of DUMP. Call `check_footer` first where its error has a text of its own.
+pub fn restore_value(payload: &[u8], limits: &Limits) -> Result<Value, RdbError> {
+    let mut body = check_footer(payload)?;
+    let total = body.len() as u64;
+    let mut source = Source::new(&mut body, Some(total));
+    let code = source.u8("the type")?;
+    if !is_value_type(code) {
+        return Err(RdbError::new(0, Reason::UnknownType(code)));
+    }
+    let mut scratch = Scratch::default();
+    let value = match load_value(&mut source, code, &mut scratch, limits)? {
+        Loaded::Str(Item::Int(n)) => Value::Str(Str::Int(n)),
+        Loaded::Str(Item::Bytes(text)) => Value::Str(Str::new(text)),
+        Loaded::Value(value) => value,
+        Loaded::Empty => return Err(RdbError::new(0, Reason::EmptyValue)),
+    };
+    match source.remaining() {
+        Some(0) => Ok(value),
+        _ => Err(source.error(Reason::Invalid("bytes are left behind the value"))),
+    }
+}

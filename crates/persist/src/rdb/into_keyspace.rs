@@ -1,0 +1,224 @@
+//! Owns what becomes of a snapshot's contents in a keyspace: which keys are kept, with which
+//! clocks, and what is reported of the rest.
+
+use store::db::DbSlot;
+use store::entry::NewValue;
+use store::keyspace::Keyspace;
+use store::limits::Limits;
+use store::value::{Item, Value};
+
+use super::format::kind;
+use super::load::{Frame, KeyMeta, Visitor, WalkOptions, walk};
+use crate::error::{RdbError, Reason};
+use crate::source::Source;
+
+/// What the 24 bits of an entry's clock mean under the server's eviction policy, and what they say
+/// for a key of which the file says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessClock {
+    /// Seconds modulo 2^24, now.
+    Lru { now: u32 },
+    /// Minutes modulo 2^16, now; and the counter of a new key.
+    Lfu { now_minutes: u16, initial: u8 },
+}
+
+impl AccessClock {
+    fn of(self, meta: KeyMeta) -> u32 {
+        match self {
+            AccessClock::Lru { now } => {
+                let idle = meta.idle_s.unwrap_or(0).min(0xff_ffff) as u32;
+                now.wrapping_sub(idle) & 0xff_ffff
+            }
+            AccessClock::Lfu { now_minutes, initial } => {
+                u32::from(now_minutes) << 8 | u32::from(meta.freq.unwrap_or(initial))
+            }
+        }
+    }
+}
+
+/// How a snapshot is loaded.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    pub limits: Limits,
+    /// Unix time.
+    pub now_ms: i64,
+    /// Leave out keys that have expired: a master does, a replica waits for its master's word, and
+    /// the preamble of an AOF must keep what its commands go on with.
+    pub drop_expired: bool,
+    /// `rdbchecksum`.
+    pub verify_checksum: bool,
+    /// A key that is there already is replaced, not an error: DEBUG RELOAD NOFLUSH.
+    pub allow_duplicates: bool,
+    pub clock: AccessClock,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions {
+            limits: Limits::default(),
+            now_ms: 0,
+            drop_expired: false,
+            verify_checksum: true,
+            allow_duplicates: false,
+            clock: AccessClock::Lru { now: 0 },
+        }
+    }
+}
+
+/// What a snapshot said of itself, and how much of it was kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    pub version: u32,
+    pub bytes: u64,
+    pub checksum_verified: bool,
+    pub redis_ver: Option<String>,
+    pub ctime_s: Option<i64>,
+    pub used_memory_bytes: Option<u64>,
+    pub repl_stream_db: Option<i64>,
+    pub repl_id: Option<String>,
+    pub repl_offset: Option<i64>,
+    /// It was the base, or the preamble, of an AOF.
+    pub aof_base: bool,
+    pub keys_loaded: u64,
+    pub keys_expired: u64,
+    pub empty_keys_skipped: u64,
+    /// Function libraries' code, in the file's order.
+    pub functions: Vec<Vec<u8>>,
+    /// Lua scripts that Redis before 7.0 kept in its snapshots.
+    pub lua_scripts: Vec<Vec<u8>>,
+    /// Something is there that versions before 11 cannot say in full.
+    pub needs_v11: bool,
+}
+
+/// Is told how far a load has come; may stop it.
+pub trait LoadHook {
+    /// Called every few megabytes. `false` ends the load.
+    fn progress(&mut self, _offset: u64, _keys: u64) -> bool {
+        true
+    }
+}
+
+/// No hook.
+impl LoadHook for () {}
+
+impl<F: FnMut(u64, u64) -> bool> LoadHook for F {
+    fn progress(&mut self, offset: u64, keys: u64) -> bool {
+        self(offset, keys)
+    }
+}
+
+/// Loads one snapshot into `keyspace`, which after an error holds a part of it.
+pub fn load(
+    source: &mut Source<'_>,
+    keyspace: &mut Keyspace,
+    options: &LoadOptions,
+    hook: &mut dyn LoadHook,
+) -> Result<LoadReport, RdbError> {
+    let walk_options =
+        WalkOptions { limits: options.limits.clone(), verify_checksum: options.verify_checksum };
+    let mut filler = Filler { keyspace, db: 0, options, hook, report: LoadReport::default() };
+    let Frame { version, checksum_verified, bytes } = walk(source, &walk_options, &mut filler)?;
+    Ok(LoadReport { version, checksum_verified, bytes, ..filler.report })
+}
+
+struct Filler<'a> {
+    keyspace: &'a mut Keyspace,
+    db: usize,
+    options: &'a LoadOptions,
+    hook: &'a mut dyn LoadHook,
+    report: LoadReport,
+}
+
+impl Filler<'_> {
+    #[inline]
+    fn insert(&mut self, key: &[u8], value: NewValue<'_>, meta: KeyMeta) -> Result<(), Reason> {
+        if u32::try_from(key.len()).is_err() {
+            return Err(Reason::BadLength { what: "a key", length: key.len() as u64 });
+        }
+        if self.options.drop_expired && meta.expire_ms.is_some_and(|ms| ms < self.options.now_ms) {
+            self.report.keys_expired += 1;
+            return Ok(());
+        }
+        let entry = match self.keyspace.db_mut(self.db).slot(key) {
+            DbSlot::Vacant(vacant) => vacant.insert(value, meta.expire_ms),
+            DbSlot::Occupied(_) if !self.options.allow_duplicates => {
+                return Err(Reason::DuplicateKey { db: self.db as u64 });
+            }
+            DbSlot::Occupied(mut entry) => {
+                entry.set(value, meta.expire_ms);
+                entry
+            }
+        };
+        entry.touch(self.options.clock.of(meta));
+        self.report.keys_loaded += 1;
+        Ok(())
+    }
+}
+
+impl Visitor for Filler<'_> {
+    fn aux(&mut self, name: &[u8], value: &[u8]) -> Result<(), Reason> {
+        let text = || String::from_utf8_lossy(value).into_owned();
+        let int = || protocol::parse_i64(value);
+        let report = &mut self.report;
+        match name {
+            b"redis-ver" => report.redis_ver = Some(text()),
+            b"ctime" => report.ctime_s = int(),
+            b"used-mem" => report.used_memory_bytes = int().and_then(|n| u64::try_from(n).ok()),
+            b"repl-stream-db" => report.repl_stream_db = int(),
+            b"repl-id" => report.repl_id = Some(text()),
+            b"repl-offset" => report.repl_offset = int(),
+            b"aof-base" | b"aof-preamble" => report.aof_base |= int() == Some(1),
+            b"lua" => report.lua_scripts.push(value.to_vec()),
+            // Unknown ones are for others, by the format's own rule.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn select_db(&mut self, db: u64) -> Result<(), Reason> {
+        let databases = self.keyspace.len();
+        match usize::try_from(db) {
+            Ok(index) if index < databases => {
+                self.db = index;
+                Ok(())
+            }
+            _ => Err(Reason::DbOutOfRange { db, databases }),
+        }
+    }
+
+    fn resize_db(&mut self, keys: usize, expires: usize) {
+        self.keyspace.db_mut(self.db).reserve(keys, expires);
+    }
+
+    fn function(&mut self, code: Vec<u8>) -> Result<(), Reason> {
+        self.report.functions.push(code);
+        Ok(())
+    }
+
+    #[inline]
+    fn string(&mut self, key: &[u8], value: Item<'_>, meta: KeyMeta) -> Result<(), Reason> {
+        let value = match value {
+            Item::Int(n) => NewValue::Int(n),
+            Item::Bytes(text) => NewValue::Bytes(text),
+        };
+        self.insert(key, value, meta)
+    }
+
+    fn value(&mut self, key: &[u8], value: Value, meta: KeyMeta) -> Result<(), Reason> {
+        if let Value::Stream(stream) = &value {
+            self.report.needs_v11 |= stream.rdb_type == kind::STREAM_LISTPACKS_3;
+        }
+        self.insert(key, NewValue::Value(value), meta)
+    }
+
+    fn empty_value(&mut self, _key: &[u8]) {
+        self.report.empty_keys_skipped += 1;
+    }
+
+    fn progress(&mut self, offset: u64) -> Result<(), Reason> {
+        match self.hook.progress(offset, self.report.keys_loaded) {
+            true => Ok(()),
+            false => Err(Reason::Cancelled),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Owns reading of values: every type byte that Redis 2.8 to 7.2 writes becomes a value of the
+//! store. Packed forms that the store has too are adopted as checked copies; older ones are
+//! converted. Knows no keys.
+
+use store::hash::Hash;
+use store::intset::Intset;
+use store::limits::Limits;
+use store::list::ListBuilder;
+use store::listpack::Listpack;
+use store::set::Set;
+use store::str::Str;
+use store::value::{Item, ItemBuf, Opaque, Value};
+use store::zset::ZSet;
+
+use super::format::{container, kind, module_type, string};
+use super::primitive::{
+    Length, binary_double, bytes, bytes_into, encoded_string, length, length_or_encoding,
+    listpack_reason, text_double,
+};
+use super::stream;
+use super::ziplist::Ziplist;
+use super::zipmap::Zipmap;
+use crate::error::{RdbError, Reason};
+use crate::source::Source;
+
+/// A string value from here on is read into an allocation of its own, not through the buffer.
+const OWN_BYTES: u64 = 32 * 1024;
+
+/// Buffers that are reused from one value to the next.
+#[derive(Default)]
+pub struct Scratch {
+    a: Vec<u8>,
+    b: Vec<u8>,
+}
+
+/// Memory kept between values; what a large one made of it is given back.
+const SCRATCH_MAX: usize = 1 << 20;
+
+impl Scratch {
+    fn trim(&mut self) {
+        for buf in [&mut self.a, &mut self.b] {
+            if buf.capacity() > SCRATCH_MAX {
+                *buf = Vec::new();
+            }
+        }
+    }
+}
+
+/// What was read.
+pub enum Loaded<'a> {
+    /// A string, lent until the next read.
+    Str(Item<'a>),
+    Value(Value),
+    /// A collection without elements: no key of a keyspace has one.
+    Empty,
+}
+
+/// Whether a type byte announces a value, be it one that is refused later.
+pub fn is_value_type(code: u8) -> bool {
+    matches!(code, 0..=7 | 9..=21)
+}
+
+/// Reads the value behind type byte `code`.
+pub fn load_value<'a>(
+    source: &'a mut Source<'_>,
+    code: u8,
+    scratch: &'a mut Scratch,
+    limits: &Limits,
+) -> Result<Loaded<'a>, RdbError> {
+    scratch.trim();
+    if code == kind::STRING {
+        return load_string(source, &mut scratch.a);
+    }
+    let value = match code {
+        kind::LIST => plain_list(source, scratch, limits)?,
+        kind::SET => plain_set(source, scratch, limits)?,
+        kind::HASH => plain_hash(source, scratch, limits)?,
+        kind::ZSET => plain_zset(source, scratch, limits, text_double)?,
+        kind::ZSET_2 => plain_zset(source, scratch, limits, binary_double)?,
+        kind::LIST_QUICKLIST => quicklist(source, scratch, limits)?,
+        kind::LIST_QUICKLIST_2 => quicklist_2(source, scratch, limits)?,
+        kind::MODULE | kind::MODULE_2 => {
+            let at = source.offset();
+            let (name, version) = module_type(length(source, "a module type's id")?);
+            return Err(RdbError::new(at, Reason::ModuleValue { name, version }));
+        }
+        code if stream::is_stream(code) => opaque_stream(source, code)?,
+        code => packed(source, code, scratch, limits)?,
+    };
+    Ok(value.map_or(Loaded::Empty, Loaded::Value))
+}
+
+fn load_string<'a>(
+    source: &'a mut Source<'_>,
+    scratch: &'a mut Vec<u8>,
+) -> Result<Loaded<'a>, RdbError> {
+    const WHAT: &str = "a string value";
+    match length_or_encoding(source, WHAT)? {
+        Length::Plain(n) if n < OWN_BYTES => {
+            Ok(Loaded::Str(Item::Bytes(source.take(n as usize, WHAT)?)))
+        }
+        Length::Plain(n) => {
+            let mut text = Vec::new();
+            source.append(n, &mut text, WHAT)?;
+            text.shrink_to_fit();
+            Ok(Loaded::Value(Value::Str(Str::Owned(text))))
+        }
+        Length::Encoded(string::LZF) => {
+            encoded_string(source, string::LZF, scratch, WHAT)?;
+            if scratch.len() as u64 >= OWN_BYTES {
+                return Ok(Loaded::Value(Value::Str(Str::Owned(std::mem::take(scratch)))));
+            }
+            Ok(Loaded::Str(Item::Bytes(scratch)))
+        }
+        Length::Encoded(code) => Ok(Loaded::Str(encoded_string(source, code, scratch, WHAT)?)),
+    }
+}
+
+/// A collection of one element a string; `Ok(None)` for an empty one.
+type Built = Result<Option<Value>, RdbError>;
+
+fn plain_list(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) -> Built {
+    const ELEMENT: &str = "a list's element";
+    let count = length(source, "a list's length")?;
+    let mut list = ListBuilder::new();
+    for _ in 0..count {
+        list.push(bytes(source, &mut scratch.a, ELEMENT)?, limits);
+    }
+    Ok((count > 0).then(|| Value::List(list.finish(limits))))
+}
+
+fn plain_set(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) -> Built {
+    const MEMBER: &str = "a set's member";
+    let count = length(source, "a set's size")?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let room = source.plausible_count(count, 1);
+    let first = bytes(source, &mut scratch.a, MEMBER)?;
+    let mut set = Set::for_members(first, room, limits);
+    set.add(first, limits);
+    for _ in 1..count {
+        let at = source.offset();
+        if !set.add(bytes(source, &mut scratch.a, MEMBER)?, limits) {
+            return Err(RdbError::new(at, Reason::Invalid("a set has a member twice")));
+        }
+    }
+    Ok(Some(Value::Set(set)))
+}
+
+fn plain_hash(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) -> Built {
+    let count = length(source, "a hash's size")?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let mut hash = Hash::new();
+    hash.expect(source.plausible_count(count, 2), limits);
+    let Scratch { a, b } = scratch;
+    for _ in 0..count {
+        let at = source.offset();
+        bytes_into(source, a, "a hash's field")?;
+        if !hash.set(a, bytes(source, b, "a hash's value")?, limits) {
+            return Err(RdbError::new(at, Reason::Invalid("a hash has a field twice")));
+        }
+    }
+    Ok(Some(Value::Hash(hash)))
+}
+
+fn plain_zset(
+    source: &mut Source<'_>,
+    scratch: &mut Scratch,
+    limits: &Limits,
+    score: fn(&mut Source<'_>, &'static str) -> Result<f64, RdbError>,
+) -> Built {
+    let count = length(source, "a sorted set's size")?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let mut zset = ZSet::new();
+    zset.expect(source.plausible_count(count, 2), limits);
+    for _ in 0..count {
+        let at = source.offset();
+        bytes_into(source, &mut scratch.a, "a sorted set's member")?;
+        let score = score(source, "a sorted set's score")?;
+        if score.is_nan() {
+            return Err(RdbError::new(at, Reason::Invalid("a score that is not a number")));
+        }
+        if zset.insert(&scratch.a, score, limits).is_some() {
+            return Err(RdbError::new(at, Reason::Invalid("a sorted set has a member twice")));
+        }
+    }
+    Ok(Some(Value::ZSet(zset)))
+}
+
+/// Nodes that are ziplists.
+fn quicklist(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) -> Built {
+    let mut list = ListBuilder::new();
+    let mut any = false;
+    for _ in 0..length(source, "a list's node count")? {
+        let at = source.offset();
+        let node = bytes(source, &mut scratch.a, "a list's node")?;
+        let node = listpack_of_ziplist(node).map_err(|reason| RdbError::new(at, reason))?;
+        any |= !node.is_empty();
+        list.push_packed(node);
+    }
+    Ok(any.then(|| Value::List(list.finish(limits))))
+}
+
+/// Nodes that are listpacks, or single elements.
+fn quicklist_2(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) -> Built {
+    let mut list = ListBuilder::new();
+    let mut any = false;
+    for _ in 0..length(source, "a list's node count")? {
+        let at = source.offset();
+        match length(source, "a list node's container")? {
+            container::PLAIN => {
+                list.push_plain(bytes(source, &mut scratch.a, "a list's plain node")?);
+                any = true;
+            }
+            container::PACKED => {
+                let node = bytes(source, &mut scratch.a, "a list's node")?;
+                let node = checked_listpack(node).map_err(|reason| RdbError::new(at, reason))?;
+                any |= !node.is_empty();
+                list.push_packed(node);
+            }
+            _ => {
+                return Err(RdbError::new(
+                    at,
+                    Reason::Invalid("an unknown container of a list node"),
+                ));
+            }
+        }
+    }
+    Ok(any.then(|| Value::List(list.finish(limits))))
+}
+
+fn opaque_stream(source: &mut Source<'_>, code: u8) -> Built {
+    source.begin_capture();
+    stream::walk(source, code)?;
+    let payload = source.end_capture()?.into_boxed_slice();
+    Ok(Some(Value::Stream(Box::new(Opaque { rdb_type: code, payload }))))
+}
+
+/// A collection in one string.
+fn packed(source: &mut Source<'_>, code: u8, scratch: &mut Scratch, limits: &Limits) -> Built {
+    let at = source.offset();
+    let blob = bytes(source, &mut scratch.a, "a packed value")?;
+    let value = match code {
+        kind::HASH_ZIPMAP => {
+            listpack_of_zipmap(blob).and_then(|entries| hash_of_listpack(entries, limits))
+        }
+        kind::HASH_ZIPLIST => {
+            listpack_of_ziplist(blob).and_then(|entries| hash_of_listpack(entries, limits))
+        }
+        kind::HASH_LISTPACK => {
+            checked_listpack(blob).and_then(|entries| hash_of_listpack(entries, limits))
+        }
+        kind::LIST_ZIPLIST => list_of_ziplist(blob, limits),
+        kind::SET_INTSET => set_of_intset(blob, limits),
+        kind::SET_LISTPACK => checked_listpack(blob).and_then(|entries| {
+            if entries.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some(Value::Set(Set::from_listpack(entries, limits).map_err(Reason::Invalid)?)))
+        }),
+        kind::ZSET_ZIPLIST => {
+            listpack_of_ziplist(blob).and_then(|entries| zset_of_listpack(entries, limits))
+        }
+        kind::ZSET_LISTPACK => {
+            checked_listpack(blob).and_then(|entries| zset_of_listpack(entries, limits))
+        }
+        code => Err(Reason::UnknownType(code)),
+    };
+    value.map_err(|reason| RdbError::new(at, reason))
+}
+
+fn checked_listpack(blob: &[u8]) -> Result<Listpack, Reason> {
+    Listpack::from_bytes(blob).map_err(listpack_reason)
+}
+
+fn hash_of_listpack(entries: Listpack, limits: &Limits) -> Result<Option<Value>, Reason> {
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Value::Hash(Hash::from_listpack(entries, limits).map_err(Reason::Invalid)?)))
+}
+
+fn zset_of_listpack(entries: Listpack, limits: &Limits) -> Result<Option<Value>, Reason> {
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Value::ZSet(ZSet::from_listpack(entries, limits).map_err(Reason::Invalid)?)))
+}
+
+fn set_of_intset(blob: &[u8], limits: &Limits) -> Result<Option<Value>, Reason> {
+    let ints = Intset::from_bytes(blob).map_err(|e| Reason::Malformed {
+        what: "intset",
+        at: e.offset,
+        why: e.reason,
+    })?;
+    Ok((!ints.is_empty()).then(|| Value::Set(Set::from_intset(ints, limits))))
+}
+
+fn list_of_ziplist(blob: &[u8], limits: &Limits) -> Result<Option<Value>, Reason> {
+    let mut list = ListBuilder::new();
+    let mut any = false;
+    let mut buf = ItemBuf::new();
+    for item in Ziplist::new(blob)? {
+        list.push(item?.as_bytes(&mut buf), limits);
+        any = true;
+    }
+    Ok(any.then(|| Value::List(list.finish(limits))))
+}
+
+fn listpack_of_ziplist(blob: &[u8]) -> Result<Listpack, Reason> {
+    let mut entries = Listpack::new();
+    for item in Ziplist::new(blob)? {
+        push(&mut entries, item?)?;
+    }
+    Ok(entries)
+}
+
+fn listpack_of_zipmap(blob: &[u8]) -> Result<Listpack, Reason> {
+    let mut entries = Listpack::new();
+    for pair in Zipmap::new(blob)? {
+        let (field, value) = pair?;
+        push(&mut entries, Item::Bytes(field))?;
+        push(&mut entries, Item::Bytes(value))?;
+    }
+    Ok(entries)
+}
+
+fn push(entries: &mut Listpack, item: Item<'_>) -> Result<(), Reason> {
+    let size = match item {
+        Item::Int(_) => size_of::<i64>(),
+        Item::Bytes(text) => text.len(),
+    };
+    if !entries.is_safe_to_add(size + 16) {
+        return Err(Reason::BadLength {
+            what: "a packed value",
+            length: entries.byte_len() as u64,
+        });
+    }
+    match item {
+        Item::Int(_) => entries.push_back_items(&[item]),
+        // Not as it is: a number that was kept as text must become one.
+        Item::Bytes(text) => entries.push_back(text),
+    }
+    Ok(())
+}
