@@ -14,4 +14,6 @@ mod stream;
 mod token;
 
 pub mod config;
+pub mod daemon;
+pub mod logging;
 pub mod start;

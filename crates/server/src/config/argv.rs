@@ -172,7 +172,7 @@ fn version_line() -> String {
         "Redis server v={REDIS_VERSION} sha={}:0 malloc=jemalloc-5.3.0 bits={} build=0 tandem={}\n",
         crate::start::commit(),
         usize::BITS,
-        env!("CARGO_PKG_VERSION"),
+        crate::start::TANDEM_VERSION,
     )
 }
 

@@ -1,0 +1,372 @@
+//! Owns the process's place in the system: background, pid file, supervisor, and the limits and
+//! switches of the kernel that a server wants set. The umask is left as inherited.
+//! Every function says in the log what an operator should know; none decides to end the process.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+use sd_notify::NotifyState;
+
+use crate::config::{Config, OomScoreAdj, Supervised, os_error};
+
+/// Descriptors that are not clients: listeners, files, links and pipes.
+const RESERVED_FDS: u64 = 32;
+
+/// Leaves the terminal and goes on in a child of init. Must run before the first thread starts.
+pub fn daemonize() -> io::Result<()> {
+    // SAFETY: no other thread runs yet, so the child may do whatever the parent may.
+    match unsafe { fork() }? {
+        ForkResult::Parent { .. } => {
+            // SAFETY: _exit is always sound; it leaves buffers and hooks to the child.
+            unsafe { libc::_exit(0) }
+        }
+        ForkResult::Child => {}
+    }
+    setsid()?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
+    Ok(())
+}
+
+/// The file that says which process serves; removed when dropped.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+}
+
+impl PidFile {
+    /// Writes it if the configuration, or being in the background, asks for one. Failing is worth a line, not an end.
+    pub fn create(config: &Config, background: bool) -> Option<PidFile> {
+        let configured = config.general.pidfile.as_str();
+        let path = match (configured, background) {
+            ("", false) => return None,
+            ("", true) => "/var/run/redis.pid",
+            (path, _) => path,
+        };
+        let path = std::path::absolute(path).ok()?;
+        match fs::write(&path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(PidFile { path }),
+            Err(error) => {
+                log::info!("Failed to write PID file: {}", os_error(&error));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        log::info!("Removing the pid file.");
+        // Somebody else may have removed it, which is what was wanted.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Who is told about start, progress and stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supervisor {
+    Nobody,
+    Upstart,
+    Systemd,
+}
+
+impl Supervisor {
+    /// Finds the supervisor that the configuration names or the environment shows, and greets it.
+    pub fn detect(mode: Supervised) -> Supervisor {
+        let found = Supervisor::choose(mode, |name| std::env::var_os(name).is_some());
+        match found {
+            Supervisor::Systemd => log::info!(
+                "Supervised by systemd. Please make sure you set appropriate values for \
+                 TimeoutStartSec and TimeoutStopSec in your service unit."
+            ),
+            Supervisor::Upstart => {
+                log::info!("Supervised by upstart, will stop to signal readiness.");
+                // Upstart continues the process once it has seen it stopped.
+                let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP);
+            }
+            Supervisor::Nobody => match mode {
+                Supervised::Systemd => {
+                    log::warn!("systemd supervision requested, but NOTIFY_SOCKET not found!");
+                }
+                Supervised::Upstart => {
+                    log::warn!("upstart supervision requested, but UPSTART_JOB not found!");
+                }
+                Supervised::Auto | Supervised::No => {}
+            },
+        }
+        found.status("Redis is loading...");
+        found
+    }
+
+    fn choose(mode: Supervised, is_set: impl Fn(&str) -> bool) -> Supervisor {
+        let (upstart, systemd) = match mode {
+            Supervised::No => (false, false),
+            Supervised::Upstart => (true, false),
+            Supervised::Systemd => (false, true),
+            Supervised::Auto => (true, true),
+        };
+        if upstart && is_set("UPSTART_JOB") {
+            Supervisor::Upstart
+        } else if systemd && is_set("NOTIFY_SOCKET") {
+            Supervisor::Systemd
+        } else {
+            Supervisor::Nobody
+        }
+    }
+
+    /// The start is complete.
+    pub fn ready(self, status: &str) {
+        self.tell(&[NotifyState::Status(status), NotifyState::Ready]);
+    }
+
+    /// One line for `systemctl status`: what goes on, such as the progress of a sync.
+    pub fn status(self, status: &str) {
+        self.tell(&[NotifyState::Status(status)]);
+    }
+
+    /// The process is about to end.
+    pub fn stopping(self) {
+        self.tell(&[NotifyState::Stopping]);
+    }
+
+    fn tell(self, states: &[NotifyState]) {
+        if self == Supervisor::Systemd
+            && let Err(error) = sd_notify::notify(states)
+        {
+            log::warn!("systemd supervision error: {}", os_error(&error));
+        }
+    }
+}
+
+/// Which of `oom-score-adj-values` applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OomClass {
+    Master = 0,
+    Replica = 1,
+    Child = 2,
+}
+
+/// The kernel's preference among processes when memory runs out.
+#[derive(Debug, Default)]
+pub struct OomScore {
+    /// The score before the first change: what `relative` adds to, and what `no` goes back to.
+    base: Option<i32>,
+}
+
+const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
+
+impl OomScore {
+    /// Writes the score for a process of this class; the error is what CONFIG SET answers.
+    pub fn apply(&mut self, config: &Config, class: OomClass) -> Result<(), String> {
+        let mode = config.general.oom_score_adj;
+        if mode == OomScoreAdj::No && self.base.is_none() {
+            return Ok(());
+        }
+        let base = match self.base {
+            Some(base) => base,
+            None => read_number(OOM_SCORE_ADJ).map_err(|error| {
+                log::warn!("Unable to read oom_score_adj: {}", os_error(&error));
+                "Failed to apply new oom_score_adj configuration, check server logs."
+            })?,
+        };
+        self.base = Some(base);
+        let score = oom_score(mode, config.general.oom_score_adj_values[class as usize], base);
+        fs::write(OOM_SCORE_ADJ, score.to_string()).map_err(|error| {
+            log::warn!("Unable to write oom_score_adj: {}", os_error(&error));
+            "Failed to apply new oom_score_adj configuration, check server logs.".into()
+        })
+    }
+}
+
+/// The kernel takes -1000 to 1000.
+fn oom_score(mode: OomScoreAdj, value: i32, base: i32) -> i32 {
+    let score = match mode {
+        OomScoreAdj::No => base,
+        OomScoreAdj::Relative => base + value,
+        OomScoreAdj::Absolute => value,
+    };
+    score.clamp(-1000, 1000)
+}
+
+/// Opts this process out of transparent huge pages, if the configuration says so.
+pub fn disable_huge_pages(config: &Config) {
+    if !config.general.disable_thp {
+        return;
+    }
+    // SAFETY: PR_SET_THP_DISABLE takes plain numbers and changes only this process's flag.
+    let failed = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } != 0;
+    if failed {
+        let error = io::Error::last_os_error();
+        log::warn!("Failed to disable transparent huge pages: {}", os_error(&error));
+    }
+}
+
+/// There are not even descriptors for one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooFewFiles;
+
+/// Raises the limit on open files to what `maxclients` needs, or lowers `maxclients` to what the limit allows.
+pub fn adjust_open_files(config: &mut Config) -> Result<(), TooFewFiles> {
+    let wanted = u64::from(config.network.maxclients) + RESERVED_FDS;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        log::warn!("Unable to obtain the current NOFILE limit, assuming 1024");
+        config.network.maxclients = 1024 - RESERVED_FDS as u32;
+        return Ok(());
+    };
+    if soft >= wanted {
+        return Ok(());
+    }
+    // A privileged process may raise the hard limit as well; others get as far as that.
+    let mut reached = soft;
+    let mut refusal = None;
+    for limit in [wanted, hard.min(wanted)] {
+        match setrlimit(Resource::RLIMIT_NOFILE, limit, limit.max(hard)) {
+            Ok(()) => {
+                reached = limit;
+                break;
+            }
+            Err(errno) => refusal = Some(errno),
+        }
+    }
+    if reached >= wanted {
+        log::info!(
+            "Increased maximum number of open files to {wanted} (it was originally set to {soft})."
+        );
+        return Ok(());
+    }
+    let asked = config.network.maxclients;
+    if reached <= RESERVED_FDS {
+        log::warn!(
+            "Your current 'ulimit -n' of {soft} is not enough for the server to start. Please \
+             increase your open file limit to at least {wanted}. Exiting."
+        );
+        return Err(TooFewFiles);
+    }
+    config.network.maxclients = (reached - RESERVED_FDS) as u32;
+    log::warn!(
+        "You requested maxclients of {asked} requiring at least {wanted} max file descriptors."
+    );
+    log::warn!(
+        "Server can't set maximum open files to {wanted} because of OS error: {}.",
+        refusal.map_or("none", |errno| errno.desc())
+    );
+    log::warn!(
+        "Current maximum open files is {reached}. maxclients has been reduced to {} to compensate \
+         for low ulimit. If you need higher maxclients increase 'ulimit -n'.",
+        config.network.maxclients
+    );
+    Ok(())
+}
+
+/// Warns of kernel settings under which a server runs into trouble later.
+pub fn log_system_warnings(config: &Config) {
+    if read_number("/proc/sys/vm/overcommit_memory").is_ok_and(|value| value != 1) {
+        log::warn!(
+            "WARNING Memory overcommit must be enabled! Without it, a background save or \
+             replication may fail under low memory condition. Being disabled, it can also cause \
+             failures without low memory condition, see \
+             https://github.com/jemalloc/jemalloc/issues/1328. To fix this issue add \
+             'vm.overcommit_memory = 1' to /etc/sysctl.conf and then reboot or run the command \
+             'sysctl vm.overcommit_memory=1' for this to take effect."
+        );
+    }
+    let backlog = config.network.tcp_backlog;
+    if let Ok(max) = read_number("/proc/sys/net/core/somaxconn")
+        && i64::from(max) < i64::from(backlog)
+    {
+        log::warn!(
+            "WARNING: The TCP backlog setting of {backlog} cannot be enforced because \
+             /proc/sys/net/core/somaxconn is set to the lower value of {max}."
+        );
+    }
+}
+
+fn read_number(path: impl AsRef<Path>) -> io::Result<i32> {
+    let text = fs::read_to_string(path)?;
+    text.trim().parse().map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn the_pid_file_holds_the_pid_and_goes_with_its_owner() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("redis.pid");
+        let mut config = Config::default();
+        assert!(PidFile::create(&config, false).is_none());
+        config.general.pidfile = path.to_str().expect("text").into();
+        let file = PidFile::create(&config, false).expect("written");
+        let pid = format!("{}\n", std::process::id());
+        assert_eq!(fs::read_to_string(&path).expect("read"), pid);
+        drop(file);
+        assert!(!path.exists());
+        config.general.pidfile = "/nonexistent/redis.pid".into();
+        assert!(PidFile::create(&config, true).is_none());
+    }
+
+    #[test]
+    fn a_supervisor_is_found_by_mode_and_environment() {
+        let all = |_: &str| true;
+        let none = |_: &str| false;
+        let systemd = |name: &str| name == "NOTIFY_SOCKET";
+        assert_eq!(Supervisor::choose(Supervised::No, all), Supervisor::Nobody);
+        assert_eq!(Supervisor::choose(Supervised::Systemd, all), Supervisor::Systemd);
+        assert_eq!(Supervisor::choose(Supervised::Systemd, none), Supervisor::Nobody);
+        assert_eq!(Supervisor::choose(Supervised::Auto, all), Supervisor::Upstart);
+        assert_eq!(Supervisor::choose(Supervised::Auto, systemd), Supervisor::Systemd);
+        assert_eq!(Supervisor::choose(Supervised::Upstart, systemd), Supervisor::Nobody);
+    }
+
+    #[test]
+    fn systemd_hears_ready_status_and_stopping() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        // SAFETY: nextest runs each test in a process of its own, where no other thread reads the environment.
+        unsafe { std::env::set_var("NOTIFY_SOCKET", &path) };
+        let heard = || {
+            let mut buffer = [0; 256];
+            let len = socket.recv(&mut buffer).expect("a message");
+            String::from_utf8_lossy(&buffer[..len]).into_owned()
+        };
+        let supervisor = Supervisor::detect(Supervised::Systemd);
+        assert_eq!(heard(), "STATUS=Redis is loading...\n");
+        supervisor.ready("Ready to accept connections");
+        assert_eq!(heard(), "STATUS=Ready to accept connections\nREADY=1\n");
+        supervisor.status("MASTER <-> REPLICA sync: 40%");
+        assert_eq!(heard(), "STATUS=MASTER <-> REPLICA sync: 40%\n");
+        supervisor.stopping();
+        assert_eq!(heard(), "STOPPING=1\n");
+    }
+
+    #[test]
+    fn oom_scores_are_relative_or_absolute_and_bounded() {
+        assert_eq!(oom_score(OomScoreAdj::No, 800, 100), 100);
+        assert_eq!(oom_score(OomScoreAdj::Relative, 200, 100), 300);
+        assert_eq!(oom_score(OomScoreAdj::Relative, 2000, 100), 1000);
+        assert_eq!(oom_score(OomScoreAdj::Absolute, -2000, 100), -1000);
+    }
+
+    #[test]
+    fn maxclients_shrinks_to_the_limit_on_open_files() {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+        let mut config = Config::default();
+        config.network.maxclients = u32::MAX;
+        assert_eq!(adjust_open_files(&mut config), Ok(()));
+        let (reached, _) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+        assert!(reached >= soft);
+        if u64::from(u32::MAX) + RESERVED_FDS > reached {
+            assert_eq!(u64::from(config.network.maxclients), reached - RESERVED_FDS);
+        }
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard.max(reached)).expect("set back");
+    }
+}
