@@ -17,7 +17,7 @@ macro_rules! pairings {
 #[macro_export]
 macro_rules! each_server {
     ($($name:ident),+ $(,)?) => {
-        mod redis {
+        mod on_redis {
             $(#[test] fn $name() { super::$name(testkit::Kind::Redis) })+
         }
     };

@@ -92,6 +92,11 @@ impl Drop for Load {
     }
 }
 
+/// A thread for a test that needs a load of its own kind.
+pub fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    thread::spawn(work)
+}
+
 fn write_until_stopped(port: u16, mut rng: fastrand::Rng, state: &State) {
     let mut client: Option<Client> = None;
     while !state.stop.load(Ordering::Relaxed) {
