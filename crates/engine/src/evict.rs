@@ -23,8 +23,7 @@ impl Engine {
             return false;
         }
         let mut enough = false;
-        loop {
-            let Some((db, key)) = self.eviction_candidate(policy) else { break };
+        while let Some((db, key)) = self.eviction_candidate(policy) {
             self.evict(db, &key);
             enough = world.used_memory_bytes() <= limit_bytes;
             if enough {

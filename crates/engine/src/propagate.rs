@@ -195,7 +195,7 @@ mod tests {
         text.split("\r\n").filter(|w| !w.starts_with(['*', '$'])).collect::<Vec<_>>().join(" ")
     }
 
-    fn set<'a>(door: &mut Propagation, db: usize, key: &'a str) {
+    fn set(door: &mut Propagation, db: usize, key: &str) {
         door.command(db, [b"SET".as_slice(), key.as_bytes(), b"v"]);
     }
 

@@ -11,6 +11,7 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     families::replication::ROWS,
     families::strings::ROWS,
     families::keyspace::ROWS,
+    families::expiry::ROWS,
     families::persistence::ROWS,
     families::server::ROWS,
 ];

@@ -155,3 +155,79 @@ fn wait_answers_when_enough_replicas_have_it() {
     db.advance_ms(100);
     assert_eq!(db.replies(c), ":1\r\n");
 }
+
+#[test]
+fn strings_count_append_and_slice() {
+    let mut db = Database::new();
+    let c = db.connect();
+    assert_eq!(db.run(c, "INCRBY n 5"), ":5\r\n");
+    assert_eq!(db.run(c, "APPEND n 7"), ":2\r\n");
+    assert_eq!(db.run(c, "INCR n"), ":58\r\n");
+    assert_eq!(db.run(c, "INCRBYFLOAT n 0.5"), "$4\r\n58.5\r\n");
+    db.stream();
+    assert_eq!(db.run(c, "SETRANGE s 3 abc"), ":6\r\n");
+    assert_eq!(db.run(c, "GETRANGE s -3 -1"), "$3\r\nabc\r\n");
+    assert_eq!(db.run(c, "STRLEN s"), ":6\r\n");
+    assert_eq!(db.run(c, "GETEX s PX 100"), "$6\r\n\0\0\0abc\r\n");
+    assert!(db.stream().ends_with("PEXPIREAT s 1700000000100"));
+    assert_eq!(db.run(c, "SET x 9223372036854775807"), "+OK\r\n");
+    assert_eq!(db.run(c, "INCR x"), "-ERR increment or decrement would overflow\r\n");
+}
+
+#[test]
+fn keys_are_renamed_copied_dumped_and_restored() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SET a hello PX 5000");
+    assert_eq!(db.run(c, "RENAME a b"), "+OK\r\n");
+    assert_eq!(db.run(c, "PTTL b"), ":5000\r\n");
+    assert_eq!(db.run(c, "COPY b c"), ":1\r\n");
+    assert_eq!(db.run(c, "MOVE b 1"), ":1\r\n");
+    assert_eq!(db.run(c, "EXISTS a b c"), ":1\r\n");
+    db.engine.execute(db.now, &mut db.world, c, protocol::Args::new(&[b"DUMP", b"c"]));
+    let reply = db.engine.client_mut(c).unwrap().out.to_vec();
+    db.replies(c);
+    let payload = &reply[reply.iter().position(|b| *b == b'\n').unwrap() + 1..reply.len() - 2];
+    assert_eq!(db.run_args(c, &[b"RESTORE", b"d", b"0", payload]), "+OK\r\n");
+    assert_eq!(db.run(c, "GET d"), "$5\r\nhello\r\n");
+    assert!(db.run_args(c, &[b"RESTORE", b"d", b"0", payload]).starts_with("-BUSYKEY"));
+    assert_eq!(db.run(c, "RENAME none b"), "-ERR no such key\r\n");
+}
+
+#[test]
+fn scan_sees_every_key() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for i in 0..300 {
+        db.run(c, &format!("SET key:{i} v"));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let mut cursor = "0".to_string();
+    loop {
+        let reply = db.run(c, &format!("SCAN {cursor} MATCH key:* COUNT 20"));
+        let words: Vec<&str> =
+            reply.split("\r\n").filter(|w| !w.starts_with(['*', '$']) && !w.is_empty()).collect();
+        cursor = words[0].to_string();
+        seen.extend(words[1..].iter().map(|w| w.to_string()));
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 300);
+}
+
+#[test]
+fn an_expiry_obeys_its_condition() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SET k v");
+    assert_eq!(db.run(c, "EXPIRE k 100 XX"), ":0\r\n");
+    assert_eq!(db.run(c, "EXPIRE k 100 NX"), ":1\r\n");
+    assert_eq!(db.run(c, "EXPIRE k 50 GT"), ":0\r\n");
+    assert_eq!(db.run(c, "EXPIRE k 50 LT"), ":1\r\n");
+    assert_eq!(db.run(c, "TTL k"), ":50\r\n");
+    assert_eq!(db.run(c, "PERSIST k"), ":1\r\n");
+    db.stream();
+    assert_eq!(db.run(c, "EXPIRE k -1"), ":1\r\n");
+    assert_eq!(db.stream(), "DEL k");
+}

@@ -1,5 +1,6 @@
 //! How handlers read their arguments: numbers, timeouts, options. Owns the errors for bad ones.
 
+use protocol::number::LongDouble;
 use protocol::{parse_f64, parse_i64};
 
 use crate::error::CommandError;
@@ -49,4 +50,17 @@ pub(crate) fn is(arg: &[u8], name: &str) -> bool {
 /// An argument as it may stand in an error's text or a log line.
 pub(crate) fn text(arg: &[u8]) -> String {
     String::from_utf8_lossy(arg).into_owned()
+}
+
+/// The sum of two decimal texts, as INCRBYFLOAT and HINCRBYFLOAT compute and print it.
+/// `bad_old` is the error for an old value that is no number.
+pub(crate) fn add_float(
+    old: &[u8],
+    by: &[u8],
+    bad_old: CommandError,
+) -> Result<String, CommandError> {
+    let by = LongDouble::parse(by).ok_or(CommandError::NotAFloat)?;
+    let old = LongDouble::parse(old).ok_or(bad_old)?;
+    let sum = old.checked_add(by).ok_or(CommandError::NanOrInfinity)?;
+    if sum.is_finite() { Ok(sum.to_human()) } else { Err(CommandError::NanOrInfinity) }
 }

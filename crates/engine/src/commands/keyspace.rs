@@ -1,28 +1,28 @@
-//! Commands on keys of any type.
+//! Commands on keys of any type: existence, names, walks, copies. Expiry is in `expiry.rs`.
 
-use protocol::Args;
+use persist::rdb;
+use protocol::{Args, parse_i64};
+use store::str::Str;
+use store::{Element, Entry, Limits, Value, ValueRef, glob};
 
+use super::args::is;
+use super::pubsub::container;
+use crate::Engine;
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
 use crate::notify::Classes;
 
+const READ: Flags = Flags::READONLY;
+const WRITE: Flags = Flags::WRITE;
+
 pub(crate) static ROWS: &[CommandSpec] = &[
-    row(
-        "del",
-        del,
-        -2,
-        Flags::WRITE,
-        Keys::ALL,
-        Acl::KEYSPACE,
-        "1.0.0",
-        "Deletes one or more keys.",
-    ),
+    row("del", del, -2, WRITE, Keys::ALL, Acl::KEYSPACE, "1.0.0", "Deletes one or more keys."),
     row(
         "unlink",
         unlink,
         -2,
-        Flags::WRITE.or(Flags::FAST),
+        WRITE.or(Flags::FAST),
         Keys::ALL,
         Acl::KEYSPACE,
         "4.0.0",
@@ -32,24 +32,198 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "exists",
         exists,
         -2,
-        Flags::READONLY.or(Flags::FAST),
+        READ.or(Flags::FAST),
         Keys::ALL,
         Acl::KEYSPACE,
         "1.0.0",
         "Determines whether one or more keys exist.",
     ),
+    row(
+        "touch",
+        touch,
+        -2,
+        READ.or(Flags::FAST),
+        Keys::ALL,
+        Acl::KEYSPACE,
+        "3.2.1",
+        "Returns the number of existing keys out of those specified after updating the time they were last accessed.",
+    ),
+    row(
+        "type",
+        type_,
+        2,
+        READ.or(Flags::FAST),
+        Keys::ONE,
+        Acl::KEYSPACE,
+        "1.0.0",
+        "Determines the type of value stored at a key.",
+    ),
+    row(
+        "keys",
+        keys,
+        2,
+        READ,
+        Keys::None,
+        Acl::KEYSPACE.or(Acl::DANGEROUS),
+        "1.0.0",
+        "Returns all key names that match a pattern.",
+    ),
+    row(
+        "scan",
+        scan,
+        -2,
+        READ,
+        Keys::None,
+        Acl::KEYSPACE,
+        "2.8.0",
+        "Iterates over the key names in the database.",
+    ),
+    row(
+        "randomkey",
+        randomkey,
+        1,
+        READ,
+        Keys::None,
+        Acl::KEYSPACE,
+        "1.0.0",
+        "Returns a random key name from the database.",
+    ),
+    row(
+        "rename",
+        rename,
+        3,
+        WRITE,
+        Keys::TWO,
+        Acl::KEYSPACE,
+        "1.0.0",
+        "Renames a key and overwrites the destination.",
+    ),
+    row(
+        "renamenx",
+        renamenx,
+        3,
+        WRITE.or(Flags::FAST),
+        Keys::TWO,
+        Acl::KEYSPACE,
+        "1.0.0",
+        "Renames a key only when the target key name doesn't exist.",
+    ),
+    row(
+        "move",
+        move_,
+        3,
+        WRITE.or(Flags::FAST),
+        Keys::ONE,
+        Acl::KEYSPACE,
+        "1.0.0",
+        "Moves a key to another database.",
+    ),
+    row(
+        "copy",
+        copy,
+        -3,
+        WRITE.or(Flags::DENYOOM),
+        Keys::TWO,
+        Acl::KEYSPACE,
+        "6.2.0",
+        "Copies the value of a key to a new key.",
+    ),
+    row(
+        "dump",
+        dump,
+        2,
+        READ,
+        Keys::ONE,
+        Acl::KEYSPACE,
+        "2.6.0",
+        "Returns a serialized representation of the value stored at a key.",
+    ),
+    row(
+        "restore",
+        restore,
+        -4,
+        WRITE.or(Flags::DENYOOM),
+        Keys::ONE,
+        Acl::KEYSPACE.or(Acl::DANGEROUS),
+        "2.6.0",
+        "Creates a key from the serialized representation of a value.",
+    ),
+    row(
+        "restore-asking",
+        restore,
+        -4,
+        WRITE.or(Flags::DENYOOM).or(Flags::ASKING),
+        Keys::ONE,
+        Acl::KEYSPACE.or(Acl::DANGEROUS),
+        "3.0.0",
+        "An internal command for migrating keys in a cluster.",
+    ),
+    row(
+        "object",
+        container,
+        -2,
+        Flags::NONE,
+        Keys::None,
+        Acl::NONE,
+        "2.2.3",
+        "A container for object introspection commands.",
+    )
+    .with(OBJECT),
+];
+
+static OBJECT: &[CommandSpec] = &[
+    row(
+        "encoding",
+        object_encoding,
+        3,
+        READ,
+        Keys::Range(2, 2, 1),
+        Acl::KEYSPACE,
+        "2.2.3",
+        "Returns the internal encoding of a Redis object.",
+    ),
+    row(
+        "refcount",
+        object_refcount,
+        3,
+        READ,
+        Keys::Range(2, 2, 1),
+        Acl::KEYSPACE,
+        "2.2.3",
+        "Returns the reference count of a value of a key.",
+    ),
+    row(
+        "idletime",
+        object_idletime,
+        3,
+        READ,
+        Keys::Range(2, 2, 1),
+        Acl::KEYSPACE,
+        "2.2.3",
+        "Returns the time since the last access to a Redis object.",
+    ),
+    row(
+        "freq",
+        object_freq,
+        3,
+        READ,
+        Keys::Range(2, 2, 1),
+        Acl::KEYSPACE,
+        "4.0.0",
+        "Returns the logarithmic access frequency counter of a Redis object.",
+    ),
 ];
 
 fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let lazy = ctx.engine.settings.lazyfree_lazy_user_del;
-    delete(ctx, args, lazy)
+    delete_all(ctx, args, lazy)
 }
 
 fn unlink(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    delete(ctx, args, true)
+    delete_all(ctx, args, true)
 }
 
-fn delete(ctx: &mut Ctx<'_>, args: Args<'_>, lazy: bool) -> Result<(), CommandError> {
+fn delete_all(ctx: &mut Ctx<'_>, args: Args<'_>, lazy: bool) -> Result<(), CommandError> {
     let db = ctx.client.db;
     let mut deleted = 0;
     for key in args.iter().skip(1) {
@@ -59,7 +233,7 @@ fn delete(ctx: &mut Ctx<'_>, args: Args<'_>, lazy: bool) -> Result<(), CommandEr
     Ok(())
 }
 
-impl crate::Engine {
+impl Engine {
     /// Deletes a key as DEL does; whether it was there.
     pub(crate) fn delete(&mut self, db: usize, key: &[u8], lazy: bool) -> bool {
         let Some(entry) = self.write(db, key) else { return false };
@@ -68,11 +242,428 @@ impl crate::Engine {
         self.changed(db, key, Classes::GENERIC, "del");
         true
     }
+
+    /// Makes room for another value under the same key: no signal, no event.
+    pub(crate) fn delete_silently(&mut self, db: usize, key: &[u8]) -> bool {
+        let Some(entry) = self.write(db, key) else { return false };
+        let removed = entry.remove();
+        let lazy = self.settings.lazyfree_lazy_server_del;
+        self.drop_entry(removed, lazy);
+        true
+    }
+
+    /// Gives `key` what `entry` holds, in place of whatever it had.
+    pub(crate) fn put_entry(&mut self, db: usize, key: &[u8], entry: Entry) {
+        let entry = entry.with_key(key);
+        if let Some(old) = self.keyspace.db_mut(db).insert_entry(entry) {
+            let lazy = self.settings.lazyfree_lazy_server_del;
+            self.drop_entry(old, lazy);
+        }
+    }
 }
 
 fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let db = ctx.client.db;
     let count = args.iter().skip(1).filter(|key| ctx.engine.read(db, key).is_some()).count();
     ctx.client.out.int(count as i64);
+    Ok(())
+}
+
+fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    exists(ctx, args)
+}
+
+fn type_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let name = match ctx.engine.peek(ctx.client.db, args.at(1)) {
+        Some(entry) => entry.value_type().name(),
+        None => "none",
+    };
+    ctx.client.out.status(name);
+    Ok(())
+}
+
+fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let pattern = args.at(1);
+    let now_ms = ctx.engine.now.unix_ms();
+    let out = &mut ctx.client.out;
+    let mark = out.defer_array();
+    let mut found = 0;
+    for entry in ctx.engine.keyspace.db(ctx.client.db).iter() {
+        // Names of expired keys are not told, but walking over them deletes nothing.
+        if !entry.is_expired(now_ms) && glob::matches(pattern, entry.key()) {
+            out.bulk(entry.key());
+            found += 1;
+        }
+    }
+    out.finish_array(mark, found);
+    Ok(())
+}
+
+/// The options that SCAN, HSCAN, SSCAN and ZSCAN have in common.
+pub(crate) struct ScanOptions<'a> {
+    pub cursor: u64,
+    pub count: usize,
+    pub pattern: Option<&'a [u8]>,
+    pub type_name: Option<&'a [u8]>,
+}
+
+/// Reads a cursor and the options behind it.
+pub(crate) fn scan_options<'a>(
+    args: Args<'a>,
+    cursor_at: usize,
+) -> Result<ScanOptions<'a>, CommandError> {
+    let cursor = std::str::from_utf8(args.at(cursor_at)).ok().and_then(|text| text.parse().ok());
+    let mut options = ScanOptions {
+        cursor: cursor.ok_or(CommandError::InvalidCursor)?,
+        count: 10,
+        pattern: None,
+        type_name: None,
+    };
+    let is_scan = cursor_at == 1;
+    let mut at = cursor_at + 1;
+    while at < args.len() {
+        let more = at + 1 < args.len();
+        let option = args.at(at);
+        if is(option, "count") && more {
+            let count = parse_i64(args.at(at + 1)).ok_or(CommandError::NotAnInteger)?;
+            if count < 1 {
+                return Err(CommandError::Syntax);
+            }
+            options.count = count as usize;
+        } else if is(option, "match") && more {
+            // A pattern that matches everything need not be matched.
+            options.pattern = (args.at(at + 1) != b"*").then(|| args.at(at + 1));
+        } else if is(option, "type") && more && is_scan {
+            options.type_name = Some(args.at(at + 1));
+        } else {
+            return Err(CommandError::Syntax);
+        }
+        at += 2;
+    }
+    Ok(options)
+}
+
+impl ScanOptions<'_> {
+    pub(crate) fn wants(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
+    }
+}
+
+fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let options = scan_options(args, 1)?;
+    let db = ctx.client.db;
+    let now_ms = ctx.engine.now.unix_ms();
+    let mut cursor = options.cursor;
+    let mut seen = 0;
+    let mut names: Vec<Box<[u8]>> = Vec::new();
+    let mut expired: Vec<Box<[u8]>> = Vec::new();
+    // A sparse table must not hold the server up: ten times as many buckets as keys asked for.
+    for _ in 0..options.count.saturating_mul(10) {
+        cursor = ctx.engine.keyspace.db(db).scan(cursor, |entry| {
+            seen += 1;
+            let of_type = options
+                .type_name
+                .is_none_or(|name| is(name, entry.value_type().name()));
+            if !options.wants(entry.key()) || !of_type {
+                return;
+            }
+            let list = if entry.is_expired(now_ms) { &mut expired } else { &mut names };
+            list.push(entry.key().into());
+        });
+        if cursor == 0 || seen >= options.count {
+            break;
+        }
+    }
+    for name in expired {
+        let key = ctx.engine.key(&name);
+        ctx.engine.expire_if_needed(db, key);
+    }
+    reply_cursor(&mut ctx.client.out, cursor);
+    ctx.client.out.array(names.len());
+    names.iter().for_each(|name| ctx.client.out.bulk(name));
+    Ok(())
+}
+
+/// The head of every scan's reply; the elements follow.
+pub(crate) fn reply_cursor(out: &mut protocol::ReplyBuf, cursor: u64) {
+    out.array(2);
+    out.bulk(itoa::Buffer::new().format(cursor).as_bytes());
+}
+
+fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    const TRIES: usize = 100;
+    let db = ctx.client.db;
+    let now_ms = ctx.engine.now.unix_ms();
+    for left in (0..TRIES).rev() {
+        let engine = &mut *ctx.engine;
+        let Some(entry) = engine.keyspace.db(db).random(&mut engine.rng) else { break };
+        // Where every key has expired and may not be deleted (a replica), any will do at last.
+        if !entry.is_expired(now_ms) || left == 0 {
+            ctx.client.out.bulk(entry.key());
+            return Ok(());
+        }
+        let name: Box<[u8]> = entry.key().into();
+        let key = engine.key(&name);
+        engine.expire_if_needed(db, key);
+    }
+    ctx.client.out.null();
+    Ok(())
+}
+
+fn rename(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    rename_key(ctx, args, false)?;
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn renamenx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let renamed = rename_key(ctx, args, true)?;
+    ctx.client.out.int(renamed.into());
+    Ok(())
+}
+
+fn rename_key(ctx: &mut Ctx<'_>, args: Args<'_>, only_if_new: bool) -> Result<bool, CommandError> {
+    let (db, from, to) = (ctx.client.db, args.at(1), args.at(2));
+    if ctx.engine.peek(db, from).is_none() {
+        return Err(CommandError::NoSuchKey);
+    }
+    if from == to {
+        return Ok(!only_if_new);
+    }
+    if ctx.engine.peek(db, to).is_some() && only_if_new {
+        return Ok(false);
+    }
+    let Some(entry) = ctx.engine.keyspace.db_mut(db).remove(from) else { return Ok(false) };
+    ctx.engine.put_entry(db, to, entry);
+    ctx.engine.changed(db, from, Classes::GENERIC, "rename_from");
+    ctx.engine.touched(db, to, Classes::GENERIC, "rename_to");
+    Ok(true)
+}
+
+fn db_index(ctx: &Ctx<'_>, arg: &[u8]) -> Result<usize, CommandError> {
+    let index = parse_i64(arg).ok_or(CommandError::NotAnInteger)?;
+    match usize::try_from(index) {
+        Ok(index) if index < ctx.engine.keyspace.len() => Ok(index),
+        _ => Err(CommandError::DbIndexOutOfRange),
+    }
+}
+
+fn move_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (from_db, key) = (ctx.client.db, args.at(1));
+    let to_db = db_index(ctx, args.at(2))?;
+    if from_db == to_db {
+        return Err(CommandError::SameObject);
+    }
+    if ctx.engine.peek(from_db, key).is_none() || ctx.engine.peek(to_db, key).is_some() {
+        ctx.client.out.int(0);
+        return Ok(());
+    }
+    if let Some(entry) = ctx.engine.keyspace.db_mut(from_db).remove(key) {
+        ctx.engine.put_entry(to_db, key, entry);
+        ctx.engine.changed(from_db, key, Classes::GENERIC, "move_from");
+        ctx.engine.touched(to_db, key, Classes::GENERIC, "move_to");
+    }
+    ctx.client.out.int(1);
+    Ok(())
+}
+
+fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (from_db, from, to) = (ctx.client.db, args.at(1), args.at(2));
+    let (mut to_db, mut replace) = (from_db, false);
+    let mut at = 3;
+    while at < args.len() {
+        if is(args.at(at), "replace") {
+            replace = true;
+            at += 1;
+        } else if is(args.at(at), "db") && at + 1 < args.len() {
+            to_db = db_index(ctx, args.at(at + 1))?;
+            at += 2;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    if from_db == to_db && from == to {
+        return Err(CommandError::SameObject);
+    }
+    let limits = ctx.engine.settings.limits.clone();
+    let Some(source) = ctx.engine.read(from_db, from) else {
+        ctx.client.out.int(0);
+        return Ok(());
+    };
+    let (value, expire_ms) = (duplicate(source.value(), &limits), source.expire_ms());
+    if ctx.engine.peek(to_db, to).is_some() && !replace {
+        ctx.client.out.int(0);
+        return Ok(());
+    }
+    if let Some(old) = ctx.engine.keyspace.db_mut(to_db).set(to, value, expire_ms) {
+        ctx.engine.drop_value(old);
+    }
+    ctx.engine.changed(to_db, to, Classes::GENERIC, "copy_to");
+    ctx.client.out.int(1);
+    Ok(())
+}
+
+/// A value of its own with the same content: by way of the form in which values travel, which every
+/// type and encoding has.
+fn duplicate(value: ValueRef<'_>, limits: &Limits) -> Value {
+    match value {
+        ValueRef::Int(n) => Value::Str(Str::Int(n)),
+        ValueRef::Str(bytes) => Value::Str(Str::Owned(bytes.to_vec())),
+        ValueRef::SharedStr(bytes) => Value::Str(Str::shared(bytes.clone())),
+        collection => {
+            let payload = rdb::dump_value(collection, rdb::Version::V11);
+            rdb::restore_value(&payload, limits).expect("what was dumped here is valid")
+        }
+    }
+}
+
+fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    match ctx.engine.read(ctx.client.db, args.at(1)) {
+        Some(entry) => {
+            let payload = rdb::dump_value(entry.value(), rdb::Version::V10);
+            ctx.client.out.bulk(&payload);
+        }
+        None => ctx.client.out.null(),
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct RestoreOptions {
+    replace: bool,
+    absolute: bool,
+    idle_s: Option<i64>,
+    freq: Option<i64>,
+}
+
+fn restore_options(args: Args<'_>) -> Result<RestoreOptions, CommandError> {
+    let mut options = RestoreOptions::default();
+    let mut at = 4;
+    while at < args.len() {
+        let more = at + 1 < args.len();
+        let option = args.at(at);
+        if is(option, "replace") {
+            options.replace = true;
+        } else if is(option, "absttl") {
+            options.absolute = true;
+        } else if is(option, "idletime") && more && options.freq.is_none() {
+            at += 1;
+            let idle_s = parse_i64(args.at(at)).ok_or(CommandError::NotAnInteger)?;
+            if idle_s < 0 {
+                return Err(CommandError::err("Invalid IDLETIME value, must be >= 0"));
+            }
+            options.idle_s = Some(idle_s);
+        } else if is(option, "freq") && more && options.idle_s.is_none() {
+            at += 1;
+            let freq = parse_i64(args.at(at)).ok_or(CommandError::NotAnInteger)?;
+            if !(0..=255).contains(&freq) {
+                return Err(CommandError::err("Invalid FREQ value, must be >= 0 and <= 255"));
+            }
+            options.freq = Some(freq);
+        } else {
+            return Err(CommandError::Syntax);
+        }
+        at += 1;
+    }
+    Ok(options)
+}
+
+fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key) = (ctx.client.db, args.at(1));
+    let options = restore_options(args)?;
+    if !options.replace && ctx.engine.peek(db, key).is_some() {
+        return Err(CommandError::BusyKey);
+    }
+    let ttl = parse_i64(args.at(2)).ok_or(CommandError::NotAnInteger)?;
+    if ttl < 0 {
+        return Err(CommandError::err("Invalid TTL value, must be >= 0"));
+    }
+    rdb::check_footer(args.at(3)).map_err(|_| CommandError::BadDumpPayload)?;
+    let value = rdb::restore_value(args.at(3), &ctx.engine.settings.limits)
+        .map_err(|_| CommandError::BadDataFormat)?;
+    let now_ms = ctx.engine.now.unix_ms();
+    let expire_ms = match ttl {
+        0 => None,
+        _ if options.absolute => Some(ttl),
+        _ => Some(ttl.saturating_add(now_ms)),
+    };
+    let replaced = ctx.engine.delete_silently(db, key);
+    // What has expired already is not put there; a replica or a file says so in its own time.
+    if expire_ms.is_some_and(|at_ms| at_ms <= now_ms) && !ctx.engine.applying {
+        if replaced {
+            ctx.engine.changed(db, key, Classes::GENERIC, "del");
+            ctx.propagate(&[b"DEL", key]);
+        }
+        ctx.client.out.ok();
+        return Ok(());
+    }
+    let clock = match (options.idle_s, options.freq) {
+        (Some(idle_s), _) => ctx.engine.access_clock().wrapping_sub(idle_s as u32),
+        (None, Some(freq)) => freq as u32,
+        (None, None) => ctx.engine.access_clock(),
+    };
+    ctx.engine.keyspace.db_mut(db).set(key, value, expire_ms);
+    if let Some(entry) = ctx.engine.keyspace.db(db).get(key) {
+        entry.touch(clock);
+    }
+    ctx.engine.changed(db, key, Classes::GENERIC, "restore");
+    if let Some(at_ms) = expire_ms && !options.absolute {
+        let at = at_ms.to_string();
+        let mut words: Vec<&[u8]> = args.iter().collect();
+        words[2] = at.as_bytes();
+        words.push(b"ABSTTL");
+        ctx.propagate(&words);
+    }
+    ctx.client.out.ok();
+    Ok(())
+}
+
+/// The key that OBJECT speaks of, unseen by its access clock.
+fn object_of<'e>(ctx: &'e mut Ctx<'_>, args: Args<'_>) -> Option<&'e Entry> {
+    let db = ctx.client.db;
+    let entry = ctx.engine.peek(db, args.at(2));
+    if entry.is_none() {
+        ctx.client.out.null();
+    }
+    entry
+}
+
+fn object_encoding(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let Some(name) = object_of(ctx, args).map(|entry| entry.encoding().name()) else {
+        return Ok(());
+    };
+    ctx.client.out.bulk(name.as_bytes());
+    Ok(())
+}
+
+fn object_refcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if object_of(ctx, args).is_some() {
+        ctx.client.out.int(1);
+    }
+    Ok(())
+}
+
+fn object_idletime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if ctx.engine.settings.maxmemory_policy.is_lfu() {
+        return Err(CommandError::err(
+            "An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
+    }
+    let now = ctx.engine.access_clock();
+    if let Some(clock) = object_of(ctx, args).map(Entry::clock) {
+        ctx.client.out.int(i64::from(now.wrapping_sub(clock) & 0xFF_FFFF));
+    }
+    Ok(())
+}
+
+fn object_freq(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if !ctx.engine.settings.maxmemory_policy.is_lfu() {
+        return Err(CommandError::err(
+            "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
+    }
+    if let Some(clock) = object_of(ctx, args).map(Entry::clock) {
+        ctx.client.out.int(i64::from(clock & 0xFF));
+    }
     Ok(())
 }

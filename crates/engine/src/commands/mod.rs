@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub(crate) mod connection;
+pub(crate) mod expiry;
 pub(crate) mod keyspace;
 pub(crate) mod persistence;
 pub(crate) mod pubsub;

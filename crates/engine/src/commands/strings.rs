@@ -3,8 +3,8 @@
 use protocol::{Args, ReplyBuf};
 use store::{DbSlot, Entry, NewValue, SetExpire, ValueRef};
 
-use super::args::{int, is};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use super::args::{add_float, int, is};
+use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
 use crate::notify::Classes;
@@ -13,18 +13,178 @@ const READ: Flags = Flags::READONLY.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
 
 pub(crate) static ROWS: &[CommandSpec] = &[
-    row("get", get, 2, READ, Keys::ONE, Acl::STRING, "1.0.0", "Returns the string value of a key."),
-    row(
+    string("get", get, 2, READ, "1.0.0", "Returns the string value of a key."),
+    string(
         "set",
         set,
         -3,
         WRITE,
-        Keys::ONE,
-        Acl::STRING,
         "1.0.0",
         "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
     ),
+    string(
+        "setnx",
+        setnx,
+        3,
+        WRITE.or(Flags::FAST),
+        "1.0.0",
+        "Set the string value of a key only when the key doesn't exist.",
+    ),
+    string(
+        "setex",
+        setex,
+        4,
+        WRITE,
+        "2.0.0",
+        "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.",
+    ),
+    string(
+        "psetex",
+        psetex,
+        4,
+        WRITE,
+        "2.6.0",
+        "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist.",
+    ),
+    string(
+        "getset",
+        getset,
+        3,
+        WRITE.or(Flags::FAST),
+        "1.0.0",
+        "Returns the previous string value of a key after setting it to a new value.",
+    ),
+    string(
+        "getdel",
+        getdel,
+        2,
+        Flags::WRITE.or(Flags::FAST),
+        "6.2.0",
+        "Returns the string value of a key after deleting the key.",
+    ),
+    string(
+        "getex",
+        getex,
+        -2,
+        Flags::WRITE.or(Flags::FAST),
+        "6.2.0",
+        "Returns the string value of a key after setting its expiration time.",
+    ),
+    string("strlen", strlen, 2, READ, "2.2.0", "Returns the length of a string value."),
+    string(
+        "append",
+        append,
+        3,
+        WRITE.or(Flags::FAST),
+        "2.0.0",
+        "Appends a string to the value of a key. Creates the key if it doesn't exist.",
+    ),
+    string(
+        "getrange",
+        getrange,
+        4,
+        Flags::READONLY,
+        "2.4.0",
+        "Returns a substring of the string stored at a key.",
+    ),
+    string(
+        "substr",
+        getrange,
+        4,
+        Flags::READONLY,
+        "1.0.0",
+        "Returns a substring from a string value.",
+    ),
+    string(
+        "setrange",
+        setrange,
+        4,
+        WRITE,
+        "2.2.0",
+        "Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.",
+    ),
+    string(
+        "incr",
+        incr,
+        2,
+        WRITE.or(Flags::FAST),
+        "1.0.0",
+        "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
+    ),
+    string(
+        "decr",
+        decr,
+        2,
+        WRITE.or(Flags::FAST),
+        "1.0.0",
+        "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
+    ),
+    string(
+        "incrby",
+        incrby,
+        3,
+        WRITE.or(Flags::FAST),
+        "1.0.0",
+        "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
+    ),
+    string(
+        "decrby",
+        decrby,
+        3,
+        WRITE.or(Flags::FAST),
+        "1.0.0",
+        "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.",
+    ),
+    string(
+        "incrbyfloat",
+        incrbyfloat,
+        3,
+        WRITE.or(Flags::FAST),
+        "2.6.0",
+        "Increment the floating point value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
+    ),
+    row(
+        "mget",
+        mget,
+        -2,
+        READ,
+        Keys::ALL,
+        Acl::STRING,
+        "1.0.0",
+        "Atomically returns the string values of one or more keys.",
+    ),
+    row(
+        "mset",
+        mset,
+        -3,
+        WRITE,
+        Keys::Range(1, -1, 2),
+        Acl::STRING,
+        "1.0.1",
+        "Atomically creates or modifies the string values of one or more keys.",
+    ),
+    row(
+        "msetnx",
+        msetnx,
+        -3,
+        WRITE,
+        Keys::Range(1, -1, 2),
+        Acl::STRING,
+        "1.0.1",
+        "Atomically modifies the string values of one or more keys only when all keys don't exist.",
+    ),
 ];
+
+const fn string(
+    name: &'static str,
+    handler: Handler,
+    arity: i16,
+    flags: Flags,
+    since: &'static str,
+    summary: &'static str,
+) -> CommandSpec {
+    row(name, handler, arity, flags, Keys::ONE, Acl::STRING, since, summary)
+}
 
 fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let entry = ctx.engine.read(ctx.client.db, args.at(1));
@@ -174,5 +334,294 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if !options.get {
         ctx.client.out.ok();
     }
+    Ok(())
+}
+
+fn setnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if ctx.engine.peek(ctx.client.db, args.at(1)).is_some() {
+        ctx.client.out.int(0);
+        return Ok(());
+    }
+    store_string(ctx, args, 1, 2, SetExpire::Clear);
+    ctx.client.out.int(1);
+    Ok(())
+}
+
+fn setex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    set_with_ttl(ctx, args, b"ex")
+}
+
+fn psetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    set_with_ttl(ctx, args, b"px")
+}
+
+fn set_with_ttl(ctx: &mut Ctx<'_>, args: Args<'_>, unit: &[u8]) -> Result<(), CommandError> {
+    let now_ms = ctx.engine.now.unix_ms();
+    let at_ms = expire_option(unit, args.at(2), now_ms, ctx.found.spec.name)?;
+    store_string(ctx, args, 1, 3, SetExpire::At(at_ms));
+    ctx.engine.notify(ctx.client.db, args.at(1), Classes::GENERIC, "expire");
+    let at = at_ms.to_string();
+    ctx.propagate(&[b"SET", args.at(1), args.at(3), b"PXAT", at.as_bytes()]);
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn getset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    reply_string(ctx.engine.read(ctx.client.db, args.at(1)), &mut ctx.client.out)?;
+    store_string(ctx, args, 1, 2, SetExpire::Clear);
+    ctx.propagate(&[b"SET", args.at(1), args.at(2)]);
+    Ok(())
+}
+
+fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key) = (ctx.client.db, args.at(1));
+    let entry = ctx.engine.read(db, key);
+    let exists = entry.is_some();
+    reply_string(entry, &mut ctx.client.out)?;
+    if exists {
+        let lazy = ctx.engine.settings.lazyfree_lazy_user_del;
+        ctx.engine.delete(db, key, lazy);
+        ctx.propagate(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
+    }
+    Ok(())
+}
+
+fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key) = (ctx.client.db, args.at(1));
+    let now_ms = ctx.engine.now.unix_ms();
+    let expire = match args.len() {
+        2 => SetExpire::Keep,
+        3 if is(args.at(2), "persist") => SetExpire::Clear,
+        4 if is_expire_option(args.at(2)) => {
+            SetExpire::At(expire_option(args.at(2), args.at(3), now_ms, "getex")?)
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    let entry = ctx.engine.read(db, key);
+    let exists = entry.is_some();
+    reply_string(entry, &mut ctx.client.out)?;
+    if !exists {
+        return Ok(());
+    }
+    match expire {
+        SetExpire::Keep => {}
+        SetExpire::At(at_ms) if at_ms <= now_ms => {
+            let lazy = ctx.engine.settings.lazyfree_lazy_expire;
+            ctx.engine.delete(db, key, lazy);
+            ctx.propagate(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
+        }
+        SetExpire::At(at_ms) => {
+            ctx.engine.keyspace.db_mut(db).set_expire(key, Some(at_ms));
+            ctx.engine.changed(db, key, Classes::GENERIC, "expire");
+            ctx.propagate(&[b"PEXPIREAT", key, at_ms.to_string().as_bytes()]);
+        }
+        SetExpire::Clear => {
+            if ctx.engine.keyspace.db_mut(db).set_expire(key, None) == Some(true) {
+                ctx.engine.changed(db, key, Classes::GENERIC, "persist");
+                ctx.propagate(&[b"PERSIST", key]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The length of a string in bytes; an integer's is that of its text.
+fn string_len(value: ValueRef<'_>) -> Result<usize, CommandError> {
+    match value {
+        ValueRef::Str(bytes) => Ok(bytes.len()),
+        ValueRef::SharedStr(bytes) => Ok(bytes.len()),
+        ValueRef::Int(n) => Ok(itoa::Buffer::new().format(n).len()),
+        _ => Err(CommandError::WrongType),
+    }
+}
+
+/// A string's bytes for the length of a call; an integer's are written to `buf`.
+pub(crate) fn string_bytes<'a>(
+    value: ValueRef<'a>,
+    buf: &'a mut itoa::Buffer,
+) -> Result<&'a [u8], CommandError> {
+    match value {
+        ValueRef::Str(bytes) => Ok(bytes),
+        ValueRef::SharedStr(bytes) => Ok(bytes),
+        ValueRef::Int(n) => Ok(buf.format(n).as_bytes()),
+        _ => Err(CommandError::WrongType),
+    }
+}
+
+fn strlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let len = match ctx.engine.read(ctx.client.db, args.at(1)) {
+        Some(entry) => string_len(entry.value())?,
+        None => 0,
+    };
+    ctx.client.out.int(len as i64);
+    Ok(())
+}
+
+fn check_len(ctx: &Ctx<'_>, len: usize) -> Result<(), CommandError> {
+    if len as u64 > ctx.engine.settings.proto_max_bulk_len && !ctx.client.is_internal() {
+        return Err(CommandError::StringTooLong);
+    }
+    Ok(())
+}
+
+fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key, tail) = (ctx.client.db, args.at(1), args.at(2));
+    let len = match ctx.engine.peek(db, key) {
+        Some(entry) => string_len(entry.value())?,
+        None => 0,
+    };
+    check_len(ctx, len.saturating_add(tail.len()))?;
+    let len = match ctx.engine.slot(db, key) {
+        DbSlot::Occupied(mut entry) => entry.append(tail),
+        DbSlot::Vacant(vacant) => {
+            vacant.insert(tail, None);
+            tail.len()
+        }
+    };
+    ctx.engine.changed(db, key, Classes::STRING, "append");
+    ctx.client.out.int(len as i64);
+    Ok(())
+}
+
+fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (start, end) = (int(args.at(2))?, int(args.at(3))?);
+    let mut buf = itoa::Buffer::new();
+    let bytes = match ctx.engine.read(ctx.client.db, args.at(1)) {
+        Some(entry) => string_bytes(entry.value(), &mut buf)?,
+        None => b"",
+    };
+    let len = bytes.len() as i64;
+    if start < 0 && end < 0 && start > end {
+        ctx.client.out.bulk(b"");
+        return Ok(());
+    }
+    let from = if start < 0 { (len + start).max(0) } else { start };
+    let to = if end < 0 { (len + end).max(0) } else { end }.min(len - 1);
+    let part = if from > to { b"".as_slice() } else { &bytes[from as usize..=to as usize] };
+    ctx.client.out.bulk(part);
+    Ok(())
+}
+
+fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key, patch) = (ctx.client.db, args.at(1), args.at(3));
+    let offset = int(args.at(2))?;
+    let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
+    let len = match ctx.engine.peek(db, key) {
+        Some(entry) => string_len(entry.value())?,
+        None => 0,
+    };
+    if patch.is_empty() {
+        ctx.client.out.int(len as i64);
+        return Ok(());
+    }
+    let end = offset.checked_add(patch.len()).ok_or(CommandError::StringTooLong)?;
+    check_len(ctx, end)?;
+    let mut entry = match ctx.engine.slot(db, key) {
+        DbSlot::Occupied(entry) => entry,
+        DbSlot::Vacant(vacant) => vacant.insert(b"", None),
+    };
+    let text = entry.text_mut(end);
+    text[offset..end].copy_from_slice(patch);
+    let len = text.len();
+    ctx.engine.changed(db, key, Classes::STRING, "setrange");
+    ctx.client.out.int(len as i64);
+    Ok(())
+}
+
+fn incr(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    add(ctx, args, 1)
+}
+
+fn decr(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    add(ctx, args, -1)
+}
+
+fn incrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let by = int(args.at(2))?;
+    add(ctx, args, by)
+}
+
+fn decrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let by = int(args.at(2))?
+        .checked_neg()
+        .ok_or_else(|| CommandError::err("decrement would overflow"))?;
+    add(ctx, args, by)
+}
+
+fn add(ctx: &mut Ctx<'_>, args: Args<'_>, by: i64) -> Result<(), CommandError> {
+    let (db, key) = (ctx.client.db, args.at(1));
+    let sum = match ctx.engine.slot(db, key) {
+        DbSlot::Occupied(mut entry) => {
+            let old = match entry.value() {
+                ValueRef::Int(n) => n,
+                ValueRef::Str(bytes) => int(bytes)?,
+                ValueRef::SharedStr(bytes) => int(bytes)?,
+                _ => return Err(CommandError::WrongType),
+            };
+            let sum = old.checked_add(by).ok_or(CommandError::Overflow)?;
+            entry.set(sum, SetExpire::Keep);
+            sum
+        }
+        DbSlot::Vacant(vacant) => {
+            vacant.insert(by, None);
+            by
+        }
+    };
+    ctx.engine.changed(db, key, Classes::STRING, "incrby");
+    ctx.client.out.int(sum);
+    Ok(())
+}
+
+fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key) = (ctx.client.db, args.at(1));
+    let mut buf = itoa::Buffer::new();
+    let old = match ctx.engine.peek(db, key) {
+        Some(entry) => string_bytes(entry.value(), &mut buf)?,
+        None => b"0",
+    };
+    let sum = add_float(old, args.at(2), CommandError::NotAFloat)?;
+    ctx.engine.keyspace.db_mut(db).set(key, sum.as_bytes(), SetExpire::Keep);
+    ctx.engine.changed(db, key, Classes::STRING, "incrbyfloat");
+    // As the result, so that replicas need not compute it with the same precision.
+    ctx.propagate(&[b"SET", key, sum.as_bytes(), b"KEEPTTL"]);
+    ctx.client.out.bulk(sum.as_bytes());
+    Ok(())
+}
+
+fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.out.array(args.len() - 1);
+    for key in args.iter().skip(1) {
+        let entry = ctx.engine.read(ctx.client.db, key);
+        if reply_string(entry, &mut ctx.client.out).is_err() {
+            ctx.client.out.null();
+        }
+    }
+    Ok(())
+}
+
+fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if args.len().is_multiple_of(2) {
+        return Err(CommandError::arity("mset"));
+    }
+    for at in (1..args.len()).step_by(2) {
+        store_string(ctx, args, at, at + 1, SetExpire::Clear);
+    }
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if args.len().is_multiple_of(2) {
+        return Err(CommandError::arity("msetnx"));
+    }
+    let db = ctx.client.db;
+    if (1..args.len()).step_by(2).any(|at| ctx.engine.peek(db, args.at(at)).is_some()) {
+        ctx.client.out.int(0);
+        return Ok(());
+    }
+    for at in (1..args.len()).step_by(2) {
+        store_string(ctx, args, at, at + 1, SetExpire::Clear);
+    }
+    ctx.client.out.int(1);
     Ok(())
 }
