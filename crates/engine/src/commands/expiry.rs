@@ -14,7 +14,14 @@ const WRITE: Flags = Flags::WRITE.or(Flags::FAST);
 
 pub(crate) static ROWS: &[CommandSpec] = &[
     key("expire", expire, -3, WRITE, "1.0.0", "Sets the expiration time of a key in seconds."),
-    key("pexpire", pexpire, -3, WRITE, "2.6.0", "Sets the expiration time of a key in milliseconds."),
+    key(
+        "pexpire",
+        pexpire,
+        -3,
+        WRITE,
+        "2.6.0",
+        "Sets the expiration time of a key in milliseconds.",
+    ),
     key(
         "expireat",
         expireat,

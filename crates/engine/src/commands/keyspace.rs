@@ -361,9 +361,7 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     for _ in 0..options.count.saturating_mul(10) {
         cursor = ctx.engine.keyspace.db(db).scan(cursor, |entry| {
             seen += 1;
-            let of_type = options
-                .type_name
-                .is_none_or(|name| is(name, entry.value_type().name()));
+            let of_type = options.type_name.is_none_or(|name| is(name, entry.value_type().name()));
             if !options.wants(entry.key()) || !of_type {
                 return;
             }
@@ -607,7 +605,9 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         entry.touch(clock);
     }
     ctx.engine.changed(db, key, Classes::GENERIC, "restore");
-    if let Some(at_ms) = expire_ms && !options.absolute {
+    if let Some(at_ms) = expire_ms
+        && !options.absolute
+    {
         let at = at_ms.to_string();
         let mut words: Vec<&[u8]> = args.iter().collect();
         words[2] = at.as_bytes();
