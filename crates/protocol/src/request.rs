@@ -615,18 +615,30 @@ enum Header {
 
 /// Reads a header line just as `encode_command` writes it: the number and the line's length.
 /// `None` if it is of another kind, incomplete, or in any way unusual.
-#[inline]
+#[inline(always)]
 fn plain_header(bytes: &[u8], kind: u8) -> Option<(i64, usize)> {
-    if let [first, digit @ b'0'..=b'9', b'\r', b'\n', ..] = *bytes {
-        return (first == kind).then_some((i64::from(digit - b'0'), 4));
+    match *bytes {
+        [first, ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            (first == kind).then_some((i64::from(ones - b'0'), 4))
+        }
+        [first, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            (first == kind).then_some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), 5))
+        }
+        [first, b'1'..=b'9', b'0'..=b'9', b'0'..=b'9', ..] if first == kind => {
+            longer_plain_header(bytes)
+        }
+        _ => None,
     }
-    let [first, b'1'..=b'9', ..] = *bytes else { return None };
+}
+
+/// A plain header line of three digits or more.
+fn longer_plain_header(bytes: &[u8]) -> Option<(i64, usize)> {
     let mut number = 0;
     // Nine digits cannot overflow, and a header with more is rare.
     for (i, &byte) in bytes.iter().enumerate().take(11).skip(1) {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
-            let is_plain = first == kind && byte == b'\r' && bytes.get(i + 1) == Some(&b'\n');
+            let is_plain = byte == b'\r' && bytes.get(i + 1) == Some(&b'\n');
             return is_plain.then_some((number, i + 2));
         }
         number = number * 10 + i64::from(digit);
