@@ -373,14 +373,14 @@ impl ReplyBuf {
 
     /// Bytes written since the checkpoint.
     pub fn written_since(&self, checkpoint: Checkpoint) -> u64 {
-        self.written - checkpoint.written
+        self.written.saturating_sub(checkpoint.written)
     }
 
     /// Takes back what was written since the checkpoint and is not sent yet.
     pub fn truncate(&mut self, checkpoint: Checkpoint) {
-        let mut excess = usize::try_from(self.written - checkpoint.written).unwrap_or(usize::MAX);
-        excess = excess.min(self.len_bytes());
-        self.written = checkpoint.written;
+        let written = usize::try_from(self.written_since(checkpoint)).unwrap_or(usize::MAX);
+        let mut excess = written.min(self.len_bytes());
+        self.written = checkpoint.written.min(self.written);
         self.deferred = checkpoint.deferred;
         while excess > 0 {
             let (bytes, is_shared) = match (self.shared.back_mut(), self.chunks.back_mut()) {

@@ -117,7 +117,7 @@ enum State {
     BulkHeader,
     /// Before the bytes of an argument of this length.
     Bulk(usize),
-    /// A big bulk fills its own buffer.
+    /// A big bulk fills its own buffer, and is not whole.
     BigBulk,
     /// Before the line end that closes a big bulk.
     BigBulkEnd,
@@ -174,6 +174,9 @@ impl RequestParser {
             assert!(n <= big.buffer.len() - big.filled);
             big.filled += n;
             self.current.elsewhere += n;
+            if big.is_full() {
+                self.finish_big_bulk();
+            }
         } else {
             assert!(n <= self.input.len() - self.end);
             self.end += n;
@@ -183,9 +186,6 @@ impl RequestParser {
     /// Appends bytes that came some other way than by `spare`. Parses nothing.
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            if self.current.big.is_full() {
-                self.finish_big_bulk();
-            }
             let spare = self.spare();
             let n = spare.len().min(bytes.len());
             spare[..n].copy_from_slice(&bytes[..n]);
@@ -378,12 +378,7 @@ impl RequestParser {
                     self.current.missing -= 1;
                     self.current.state = State::BulkHeader;
                 }
-                State::BigBulk => {
-                    if !self.current.big.is_full() {
-                        return Ok(false);
-                    }
-                    self.finish_big_bulk();
-                }
+                State::BigBulk => return Ok(false),
                 State::BigBulkEnd => {
                     if self.end - self.pos < 2 {
                         return Ok(false);
@@ -498,6 +493,9 @@ impl RequestParser {
             self.pos += here;
         }
         self.current.state = State::BigBulk;
+        if self.current.big.is_full() {
+            self.finish_big_bulk();
+        }
     }
 
     fn finish_big_bulk(&mut self) {
@@ -584,7 +582,7 @@ enum Inline {
 
 impl BigBulk {
     fn is_full(&self) -> bool {
-        self.announced > 0 && self.filled == self.announced
+        self.filled == self.announced
     }
 
     fn spare(&mut self) -> &mut [u8] {

@@ -216,6 +216,20 @@ fn a_big_bulk_is_read_into_its_own_exact_buffer() {
 }
 
 #[test]
+fn there_is_always_room_to_read_into() {
+    // A reader that fills a big bulk and reads on before it parses must not see an empty buffer:
+    // its read would return nothing, which looks like the end of the connection.
+    let mut parser = RequestParser::new();
+    parser.feed(b"*1\r\n$40000\r\n");
+    assert_eq!(parser.parse(&Limits::default(), 1), Ok(0));
+    assert_eq!(parser.spare().len(), 40000);
+    parser.filled(40000);
+    assert!(!parser.spare().is_empty());
+    parser.feed(b"\r\n");
+    assert_eq!(parser.parse(&Limits::default(), 1), Ok(1));
+}
+
+#[test]
 fn a_quiet_connection_gives_its_memory_back() {
     let mut parser = RequestParser::new();
     parser.feed(&b"PING\r\n".repeat(100_000));
