@@ -1,6 +1,5 @@
 //! Owns eviction: making room when `maxmemory` is reached.
 
-use store::Element;
 
 use crate::Engine;
 use crate::notify::Classes;

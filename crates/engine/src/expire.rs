@@ -5,7 +5,7 @@
 //! but a reader never sees a key whose time is up. A writable replica deletes what it was told to
 //! expire only when its master says so.
 
-use store::{Element, Key, OwnedEntry, Value};
+use store::{Key, OwnedEntry, Value};
 
 use crate::Engine;
 use crate::engine::Role;

@@ -153,9 +153,7 @@ fn embeds(key_len: usize, text_len: usize) -> bool {
 unsafe impl Element for Entry {
     #[inline]
     fn key(&self) -> &[u8] {
-        let head = shape::read_key(self.base());
-        // SAFETY: the head says where the key is, and it lives as long as the entry.
-        unsafe { std::slice::from_raw_parts(self.base().add(head.at).as_ptr(), head.len) }
+        Entry::key(self)
     }
 }
 
@@ -175,6 +173,13 @@ impl Entry {
             }
             entry
         })
+    }
+
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        let place = shape::read_key(self.base());
+        // SAFETY: the head says where the key is, and it lives as long as the entry.
+        unsafe { std::slice::from_raw_parts(self.base().add(place.at).as_ptr(), place.len) }
     }
 
     pub fn value(&self) -> ValueRef<'_> {

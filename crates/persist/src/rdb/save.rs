@@ -3,7 +3,6 @@
 
 use std::io::{self, Write};
 
-use store::element::Element;
 use store::entry::Entry;
 use store::keyspace::Keyspace;
 use store::value::ValueRef;
