@@ -78,7 +78,11 @@ fn times(count: usize) {
         f();
         println!("{name:28} {:6.1} ns", (cpu_ns() - begin_ns) as f64 / count as f64);
     };
-    time("hash", &mut || keys.iter().for_each(|k| { black_box(db.key(k)); }));
+    time("hash", &mut || {
+        keys.iter().for_each(|k| {
+            black_box(db.key(k));
+        })
+    });
     time("insert", &mut || {
         for key in &keys {
             db.set(key, &VALUE, SetExpire::Clear);
@@ -109,7 +113,11 @@ fn times(count: usize) {
             }
         }
     });
-    time("random", &mut || (0..count).for_each(|_| { black_box(db.random(&mut rng)); }));
+    time("random", &mut || {
+        (0..count).for_each(|_| {
+            black_box(db.random(&mut rng));
+        })
+    });
     time("iterate", &mut || {
         let bytes: usize = db.iter().map(|entry| entry.key().len()).sum();
         assert_eq!(bytes, 16 * count);
@@ -124,7 +132,8 @@ fn times(count: usize) {
     });
     time("counter", &mut || {
         for _ in 0..count {
-            let mut entry = db.get_or_insert_with(b"n", || store::Value::Str(store::str::Str::Int(0)));
+            let mut entry =
+                db.get_or_insert_with(b"n", || store::Value::Str(store::str::Str::Int(0)));
             let number = entry.int().expect("a counter");
             entry.set(number + 1, SetExpire::Keep);
         }

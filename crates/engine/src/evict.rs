@@ -1,6 +1,5 @@
 //! Owns eviction: making room when `maxmemory` is reached.
 
-
 use crate::Engine;
 use crate::notify::Classes;
 use crate::settings::MaxmemoryPolicy;
