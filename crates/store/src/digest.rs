@@ -147,14 +147,18 @@ mod tests {
         list.extend(End::Tail, [&b"a"[..], b"1", b"b"].into_iter(), &limits);
         put(&mut keyspace, b"l", Value::List(list));
         let mut set = Set::new();
-        [&b"1"[..], b"2", b"x"].map(|member| set.add(member, &limits));
+        for member in [b"1", b"2", b"x"] {
+            set.add(member, &limits);
+        }
         put(&mut keyspace, b"t", Value::Set(set));
         let mut hash = Hash::new();
-        [(b"f", b"v"), (b"n", b"1")].map(|(name, value)| hash.set(name, value, &limits));
+        hash.set(b"f", b"v", &limits);
+        hash.set(b"n", b"1", &limits);
         put(&mut keyspace, b"h", Value::Hash(hash));
         let mut zset = ZSet::new();
-        [(b"a", 1.5), (b"b", 0.1), (b"c", f64::INFINITY)]
-            .map(|(member, score)| zset.insert(member, score, &limits));
+        for (member, score) in [(b"a", 1.5), (b"b", 0.1), (b"c", f64::INFINITY)] {
+            zset.insert(member, score, &limits);
+        }
         put(&mut keyspace, b"z", Value::ZSet(zset));
         keyspace.db_mut(3).set(&b"k"[..], &b"v"[..], Some(1));
         keyspace
