@@ -90,7 +90,9 @@ fn prepare(config: Config, init_logger: impl FnOnce(Output)) -> Result<Prepared,
     logging::open_syslog(&config);
     init_logger(output);
     logging::set_level(config.general.loglevel);
-    logging::log_panics();
+    if config.general.crash_log_enabled {
+        logging::log_panics();
+    }
 
     let supervisor = Supervisor::detect(config.general.supervised);
     let background = config.general.daemonize && supervisor == Supervisor::Nobody;

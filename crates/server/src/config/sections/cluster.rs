@@ -10,7 +10,7 @@ section! {
         /// Be a node of a cluster. Not supported: yes is refused.
         cluster_enabled: bool = bool(no_cluster), "cluster-enabled", "no", IMMUTABLE, NO_EFFECT;
 
-        /// Where a node keeps what it knows of the cluster.
+        /// The file where a node keeps what it knows of the cluster.
         cluster_config_file: String = text(), "cluster-config-file", "nodes.conf", IMMUTABLE, NO_EFFECT;
 
         /// Milliseconds after which a silent node counts as failing.
@@ -47,13 +47,13 @@ section! {
         /// The address that other nodes and clients are told, when NAT hides the real one.
         cluster_announce_ip: String = text(), "cluster-announce-ip", "", NO_EFFECT => "10.1.1.5";
 
-        /// The TLS port likewise.
+        /// The TLS port that other nodes and clients are told; 0 is the real one.
         cluster_announce_tls_port: u16 = int(0, u16::MAX), "cluster-announce-tls-port", "0", NO_EFFECT;
 
-        /// The port likewise.
+        /// The port that other nodes and clients are told; 0 is the real one.
         cluster_announce_port: u16 = int(0, u16::MAX), "cluster-announce-port", "0", NO_EFFECT;
 
-        /// The bus port likewise.
+        /// The port of the cluster bus that other nodes are told; 0 is the real one.
         cluster_announce_bus_port: u16 = int(0, u16::MAX), "cluster-announce-bus-port", "0", NO_EFFECT;
 
         /// The host name that clients are told.

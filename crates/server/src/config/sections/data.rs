@@ -7,10 +7,10 @@ use super::{I32_MAX, I32_MIN, I64_MAX};
 section! {
     /// Values and their encodings, commands, and what is measured of them.
     Data in data {
-        /// A hash is a compact listpack up to so many fields ...
+        /// A hash is a compact listpack up to so many fields, if hash-max-listpack-value allows it, too.
         hash_max_listpack_entries: u64 = int(0, I64_MAX), "hash-max-listpack-entries" | "hash-max-ziplist-entries", "512";
 
-        /// ... and as long as no field or value is longer than this.
+        /// A hash with a field or value longer than this is no listpack.
         hash_max_listpack_value_bytes: u64 = memory(0, I64_MAX), "hash-max-listpack-value" | "hash-max-ziplist-value", "64";
 
         /// The size of one node of a list: -1 to -5 for 4, 8, 16, 32 or 64 kb, a positive number for
@@ -23,16 +23,18 @@ section! {
         /// A set of integers is a compact array up to so many elements.
         set_max_intset_entries: u64 = int(0, I64_MAX), "set-max-intset-entries", "512";
 
-        /// Any other set is a compact listpack up to so many elements ...
+        /// A set of other elements is a compact listpack up to so many of them, if
+        /// set-max-listpack-value allows it, too.
         set_max_listpack_entries: u64 = int(0, I64_MAX), "set-max-listpack-entries", "128";
 
-        /// ... and as long as no element is longer than this.
+        /// A set with an element longer than this is no listpack.
         set_max_listpack_value_bytes: u64 = memory(0, I64_MAX), "set-max-listpack-value", "64";
 
-        /// A sorted set is a compact listpack up to so many elements ...
+        /// A sorted set is a compact listpack up to so many elements, if zset-max-listpack-value
+        /// allows it, too.
         zset_max_listpack_entries: u64 = int(0, I64_MAX), "zset-max-listpack-entries" | "zset-max-ziplist-entries", "128";
 
-        /// ... and as long as no element is longer than this.
+        /// A sorted set with an element longer than this is no listpack.
         zset_max_listpack_value_bytes: u64 = memory(0, I64_MAX), "zset-max-listpack-value" | "zset-max-ziplist-value", "64";
 
         /// A HyperLogLog is stored sparsely up to this size.
@@ -52,7 +54,7 @@ section! {
         /// Log commands that run longer than so many microseconds; 0 logs all, -1 none.
         slowlog_log_slower_than_us: i64 = int(-1, I64_MAX), "slowlog-log-slower-than", "10000";
 
-        /// How many of them are kept.
+        /// How many entries the slow log keeps.
         slowlog_max_len: u64 = int(0, I64_MAX), "slowlog-max-len", "128";
 
         /// Record events that take at least so many milliseconds for LATENCY; 0 records none.
@@ -61,7 +63,7 @@ section! {
         /// Keep a histogram of each command's run time.
         latency_tracking: bool = bool(), "latency-tracking", "yes";
 
-        /// The percentiles of it that INFO latencystats shows.
+        /// The percentiles of those histograms that INFO latencystats shows.
         latency_tracking_info_percentiles: Vec<f64> = special(percentiles),
             "latency-tracking-info-percentiles", "50 99 99.9", MULTI_ARG;
 

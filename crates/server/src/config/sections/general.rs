@@ -69,7 +69,7 @@ section! {
         /// save, nosave, now, force as the SHUTDOWN command has them.
         shutdown_on_sigint: ShutdownFlags = special(shutdown), "shutdown-on-sigint", "default", MULTI_ARG;
 
-        /// What SIGTERM does, in the same words.
+        /// What SIGTERM does, in the words of shutdown-on-sigint.
         shutdown_on_sigterm: ShutdownFlags = special(shutdown), "shutdown-on-sigterm", "default", MULTI_ARG;
 
         /// Keep the kernel from backing this process with huge pages, which make a fork's
@@ -85,7 +85,7 @@ section! {
         oom_score_adj_values: [i32; 3] = special(oom_values), "oom-score-adj-values", "0 200 800", MULTI_ARG;
 
         /// Write a report with a backtrace to the log when the server crashes.
-        crash_log_enabled: bool = bool(), "crash-log-enabled", "yes", NO_EFFECT;
+        crash_log_enabled: bool = bool(), "crash-log-enabled", "yes";
 
         /// Test the memory after a crash, to tell a broken module from a broken program.
         crash_memcheck_enabled: bool = bool(), "crash-memcheck-enabled", "yes", NO_EFFECT;

@@ -24,7 +24,7 @@ section! {
         /// How slowly the frequency counter of LFU saturates.
         lfu_log_factor: u32 = int(0, I32_MAX), "lfu-log-factor", "10";
 
-        /// Minutes after which that counter is halved; 0 never halves it.
+        /// Minutes after which the frequency counter of LFU loses one; 0 never ages it.
         lfu_decay_time_min: u32 = int(0, I32_MAX), "lfu-decay-time", "1";
 
         /// How much time goes into finding expired keys: 1 to 10.
@@ -60,13 +60,13 @@ section! {
         /// Percentage of waste at which defragmentation starts.
         active_defrag_threshold_lower: u32 = int(0, 1000), "active-defrag-threshold-lower", "10", NO_EFFECT;
 
-        /// Percentage of waste at which it does its utmost.
+        /// Percentage of waste at which defragmentation does its utmost.
         active_defrag_threshold_upper: u32 = int(0, 1000), "active-defrag-threshold-upper", "100", NO_EFFECT;
 
-        /// The least percentage of CPU for it.
+        /// The least percentage of CPU that defragmentation takes.
         active_defrag_cycle_min: u32 = int(1, 99), "active-defrag-cycle-min", "1", NO_EFFECT;
 
-        /// The most.
+        /// The most percentage of CPU that defragmentation takes.
         active_defrag_cycle_max: u32 = int(1, 99), "active-defrag-cycle-max", "25", NO_EFFECT;
 
         /// Collections with more elements than this are defragmented in steps.

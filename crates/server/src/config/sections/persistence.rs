@@ -42,7 +42,7 @@ section! {
         /// The first part of the names of the append-only files.
         appendfilename: String = text(aof_filename), "appendfilename", "appendonly.aof", IMMUTABLE;
 
-        /// The directory for them, inside dir.
+        /// The directory for the append-only files, inside dir.
         appenddirname: String = text(aof_dirname), "appenddirname", "appendonlydir", IMMUTABLE;
 
         /// When writes reach the disk for sure: always (before the reply), everysec, or no (when the
@@ -55,7 +55,7 @@ section! {
         /// Rewrite the append-only file when it has grown by so many percent; 0 never does.
         auto_aof_rewrite_percentage: u32 = int(0, I32_MAX), "auto-aof-rewrite-percentage", "100";
 
-        /// But not below this size.
+        /// Do not rewrite the append-only file by itself below this size.
         auto_aof_rewrite_min_size_bytes: u64 = memory(0, I64_MAX), "auto-aof-rewrite-min-size", "64mb";
 
         /// Start with an append-only file whose last command is cut off, after a crash for example,
@@ -77,7 +77,7 @@ section! {
         /// Microseconds to wait after each key that is saved; negative numbers count keys a microsecond.
         rdb_key_save_delay_us: i32 = int(I32_MIN, I32_MAX), "rdb-key-save-delay", "0", HIDDEN;
 
-        /// The same for each key that is loaded.
+        /// Microseconds to wait after each key that is loaded; negative numbers count keys a microsecond.
         key_load_delay_us: i32 = int(I32_MIN, I32_MAX), "key-load-delay", "0", HIDDEN;
 
         /// How many bytes of a file are loaded between looks at the clients.

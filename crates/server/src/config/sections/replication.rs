@@ -33,7 +33,7 @@ section! {
         /// wait for the next.
         repl_diskless_sync_delay_s: u32 = int(0, I32_MAX), "repl-diskless-sync-delay", "5";
 
-        /// Start earlier once so many replicas wait; 0 waits out the delay.
+        /// Start a diskless sync earlier once so many replicas wait; 0 waits out the delay.
         repl_diskless_sync_max_replicas: u32 = int(0, I32_MAX), "repl-diskless-sync-max-replicas", "0";
 
         /// How a replica takes a snapshot in: disabled keeps it in a file first, on-empty-db loads
@@ -66,13 +66,13 @@ section! {
         /// The address under which the master knows this replica, when NAT hides the real one.
         replica_announce_ip: String = text(), "replica-announce-ip" | "slave-announce-ip", "" => "5.5.5.5";
 
-        /// The port likewise; 0 announces the real one.
+        /// The port under which the master knows this replica; 0 announces the real one.
         replica_announce_port: u16 = int(0, u16::MAX), "replica-announce-port" | "slave-announce-port", "0" => "1234";
 
         /// Refuse writes unless so many replicas are connected and not lagging; 0 never refuses.
         min_replicas_to_write: u32 = int(0, I32_MAX), "min-replicas-to-write" | "min-slaves-to-write", "0";
 
-        /// The lag in seconds up to which a replica counts.
+        /// The lag in seconds up to which a replica counts for min-replicas-to-write.
         min_replicas_max_lag_s: u32 = int(0, I32_MAX), "min-replicas-max-lag" | "min-slaves-max-lag", "10";
 
         /// Let a replica leave eviction to its master.

@@ -13,28 +13,28 @@ section! {
         /// The server's certificate, PEM.
         tls_cert_file: String = text(), "tls-cert-file", "", NO_EFFECT => "redis.crt";
 
-        /// Its private key, PEM.
+        /// The private key of the server's certificate, PEM.
         tls_key_file: String = text(), "tls-key-file", "", NO_EFFECT => "redis.key";
 
-        /// The password of that key.
+        /// The password of the server's private key.
         tls_key_file_pass: String = text(), "tls-key-file-pass", "", SENSITIVE, NO_EFFECT => "secret";
 
         /// The certificate for connections that the server opens itself, if it differs.
         tls_client_cert_file: String = text(), "tls-client-cert-file", "", NO_EFFECT => "client.crt";
 
-        /// Its private key.
+        /// The private key of that certificate.
         tls_client_key_file: String = text(), "tls-client-key-file", "", NO_EFFECT => "client.key";
 
-        /// The password of that key.
+        /// The password of the key in tls-client-key-file.
         tls_client_key_file_pass: String = text(), "tls-client-key-file-pass", "", SENSITIVE, NO_EFFECT => "secret";
 
         /// Diffie-Hellman parameters, for old versions of OpenSSL.
         tls_dh_params_file: String = text(), "tls-dh-params-file", "", NO_EFFECT => "redis.dh";
 
-        /// The authorities that certificates of peers are checked against: a file ...
+        /// A file with the authorities that certificates of peers are checked against.
         tls_ca_cert_file: String = text(), "tls-ca-cert-file", "", NO_EFFECT => "ca.crt";
 
-        /// ... or a directory.
+        /// A directory of such authorities, hashed as OpenSSL wants it.
         tls_ca_cert_dir: String = text(), "tls-ca-cert-dir", "", NO_EFFECT => "/etc/ssl/certs";
 
         /// Whether clients must (yes), may (optional) or need not (no) show a certificate.
@@ -61,10 +61,10 @@ section! {
         /// Let clients resume sessions.
         tls_session_caching: bool = bool(), "tls-session-caching", "yes", NO_EFFECT;
 
-        /// How many sessions are kept.
+        /// How many TLS sessions are kept.
         tls_session_cache_size: u32 = int(0, I32_MAX), "tls-session-cache-size", "20480", NO_EFFECT;
 
-        /// Seconds for which they are kept.
+        /// Seconds for which TLS sessions are kept.
         tls_session_cache_timeout_s: u32 = int(0, I32_MAX), "tls-session-cache-timeout", "300", NO_EFFECT;
     }
 }
