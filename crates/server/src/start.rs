@@ -112,7 +112,7 @@ fn prepare(config: Config, init_logger: impl FnOnce(Output)) -> Result<Prepared,
 }
 
 /// The first lines: who starts, in which version, and whether a configuration was read.
-fn log_starting(config: &Config) {
+pub fn log_starting(config: &Config) {
     log::info!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
     log::info!(
         "Redis version={REDIS_VERSION}, bits={}, commit={}, modified=0, pid={}, just started",
