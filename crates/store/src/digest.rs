@@ -6,7 +6,6 @@
 
 use sha1::{Digest, Sha1};
 
-use crate::element::Element;
 use crate::keyspace::Keyspace;
 pub use crate::score::Spelling;
 use crate::value::{Item, ItemBuf, ValueRef};

@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 
 use fastrand::Rng;
 
+use super::resize::FORCED_FILL;
 use super::*;
 use crate::Tagged;
 
