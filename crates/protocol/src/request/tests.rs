@@ -1,8 +1,12 @@
 //! What the request parser promises: the same requests however the stream is cut, Redis's errors,
 //! every byte counted once, and no memory for mere announcements.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::command::encode_command;
+use crate::split::quote;
 
 /// A request's arguments and its length in the stream.
 type Parsed = (Vec<Vec<u8>>, usize);
@@ -246,4 +250,101 @@ fn a_quiet_connection_gives_its_memory_back() {
     parser.consume(1);
     parser.shrink();
     assert_eq!(parser.capacity(), 0);
+}
+
+/// How a command is sent, and what empty requests stand before it.
+#[derive(Clone, Debug)]
+struct Sent {
+    args: Vec<Vec<u8>>,
+    is_inline: bool,
+    before: &'static [u8],
+}
+
+fn any_arg() -> impl Strategy<Value = Vec<u8>> {
+    let big = BIG_BULK_LEN - 2..3 * BIG_BULK_LEN;
+    prop_oneof![
+        20 => vec(any::<u8>(), 0..20),
+        3 => vec(any::<u8>(), 100..3000),
+        1 => (big, any::<u8>()).prop_map(|(len, byte)| vec![byte; len]),
+    ]
+}
+
+fn any_command() -> impl Strategy<Value = Sent> {
+    let before = prop_oneof![
+        4 => Just(&b""[..]),
+        1 => Just(&b"\r\n"[..]),
+        1 => Just(&b"*0\r\n"[..]),
+        1 => Just(&b"\n*-1\r\n  \n"[..]),
+    ];
+    (vec(any_arg(), 1..12), prop::bool::weighted(0.3), before).prop_map(
+        |(mut args, is_inline, before)| {
+            // A quoted byte takes up to four, and a line must stay below its limit.
+            let is_inline = is_inline && args.iter().map(Vec::len).sum::<usize>() < 16_000;
+            if is_inline {
+                args[0].insert(0, b'x');
+            }
+            Sent { args, is_inline, before }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn commands_arrive_as_they_were_sent_however_the_stream_is_cut(
+        commands in vec(any_command(), 1..12),
+        cuts in vec(prop_oneof![1..4usize, 1..100usize, 1..70_000usize], 1..60),
+        max_requests in 1..5usize,
+    ) {
+        let mut stream = Vec::new();
+        let mut ends = Vec::new();
+        for command in &commands {
+            stream.extend_from_slice(command.before);
+            if command.is_inline {
+                let quoted: Vec<Vec<u8>> = command.args.iter().map(|arg| quote(arg)).collect();
+                stream.extend_from_slice(&quoted.join(&b' '));
+                stream.extend_from_slice(b"\r\n");
+            } else {
+                encode_command(&mut stream, command.args.iter().map(Vec::as_slice));
+            }
+            ends.push(stream.len());
+        }
+
+        let mut parser = RequestParser::new();
+        let (mut at, mut seen, mut counted) = (0, 0, 0);
+        let mut cuts = cuts.into_iter().cycle();
+        while at < stream.len() {
+            let spare = parser.spare();
+            let len = cuts.next().unwrap_or(1).min(spare.len()).min(stream.len() - at);
+            spare[..len].copy_from_slice(&stream[at..at + len]);
+            parser.filled(len);
+            at += len;
+            let queued = parser.parse(&Limits::default(), max_requests).unwrap();
+            // Only some are taken each time, so that others outlive further reads.
+            let taken = if at < stream.len() { queued.div_ceil(2) } else { 0 };
+            for i in 0..taken {
+                let args = parser.request(i).args();
+                prop_assert!(args.iter().eq(commands[seen].args.iter().map(Vec::as_slice)));
+                let is_big = |arg: &Vec<u8>| arg.len() >= BIG_BULK_LEN;
+                let has_raw = !commands[seen].is_inline && !commands[seen].args.iter().any(is_big);
+                prop_assert_eq!(args.raw().is_some(), has_raw);
+                counted += parser.raw_len(i);
+                prop_assert_eq!(counted, ends[seen]);
+                seen += 1;
+            }
+            parser.consume(taken);
+        }
+        while parser.parse(&Limits::default(), max_requests) != Ok(0) {
+            let kept = crate::args::OwnedArgs::from(parser.request(0).args());
+            let expected = commands[seen].args.iter().map(Vec::as_slice);
+            prop_assert!(kept.as_args().iter().eq(expected));
+            counted += parser.raw_len(0);
+            prop_assert_eq!(counted, ends[seen]);
+            seen += 1;
+            parser.consume(1);
+        }
+        prop_assert_eq!(seen, commands.len());
+        prop_assert_eq!(parser.buffered_len(), 0);
+    }
 }
