@@ -14,7 +14,7 @@ const SHARED_LEN: usize = crate::request::BIG_BULK_LEN;
 /// A tail above this is sealed into a chunk, so that a slow client's output is freed as it goes.
 const CHUNK_LEN: usize = 64 * 1024;
 /// What an empty tail may keep allocated.
-const KEPT_LEN: usize = CHUNK_LEN;
+const KEPT_LEN: usize = 2 * CHUNK_LEN;
 
 /// The protocol version that a client speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -466,7 +466,9 @@ impl ReplyBuf {
     /// Turns the tail and what is shared in it into chunks.
     #[cold]
     fn seal(&mut self) {
-        let tail = Bytes::from(std::mem::take(&mut self.tail));
+        // Where so much was written, more is to come.
+        let next = Vec::with_capacity(CHUNK_LEN);
+        let tail = Bytes::from(std::mem::replace(&mut self.tail, next));
         let mut from = std::mem::take(&mut self.sent);
         for (at, bytes) in self.shared.drain(..) {
             if at > from {

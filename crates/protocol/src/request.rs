@@ -20,8 +20,9 @@ const MULTIBULK_MAX: i64 = i32::MAX as i64;
 const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
 const UNAUTHENTICATED_BULK_MAX: i64 = 16384;
 
-/// Room offered for one read.
+/// Room for one read at first, and for a peer that always has more to say.
 const READ_LEN: usize = 16 * 1024;
+const READ_LEN_MAX: usize = 64 * 1024;
 /// With less room than this, make more before reading.
 const READ_LEN_MIN: usize = READ_LEN / 4;
 /// First room of a big bulk; it doubles as the bytes really arrive.
@@ -62,6 +63,8 @@ impl Limits {
 pub struct RequestParser {
     /// Wholly initialised; `start..end` holds what was received.
     input: Vec<u8>,
+    /// The last read filled all the room there was.
+    is_flooded: bool,
     /// First byte of the first request that is not consumed.
     start: usize,
     /// The next byte to parse.
@@ -161,7 +164,7 @@ impl RequestParser {
         if matches!(self.current.state, State::BigBulk) {
             return self.current.big.spare();
         }
-        if self.input.len() - self.end < READ_LEN_MIN {
+        if self.input.len() - self.end < READ_LEN_MIN || self.is_flooded {
             self.make_room();
         }
         &mut self.input[self.end..]
@@ -180,6 +183,7 @@ impl RequestParser {
         } else {
             assert!(n <= self.input.len() - self.end);
             self.end += n;
+            self.is_flooded = self.end == self.input.len() && self.end < READ_LEN_MAX;
         }
     }
 
@@ -286,6 +290,7 @@ impl RequestParser {
     /// Returns memory that an idle or a quiet connection does not need.
     pub fn shrink(&mut self) {
         let used = self.end - self.start;
+        self.is_flooded = false;
         if used == 0 {
             self.rewind();
             self.input = Vec::new();
@@ -299,16 +304,20 @@ impl RequestParser {
         self.queued.shrink_to_fit();
     }
 
-    /// Makes at least `READ_LEN_MIN` of room behind `end`.
+    /// Makes at least `READ_LEN_MIN` of room behind `end`, and more for a peer that filled it all.
     fn make_room(&mut self) {
         self.compact();
-        let used = self.end;
+        let len = self.input.len();
+        let mut wanted = READ_LEN.max(len);
         // After a compaction that freed little, doubling keeps the moving linear.
-        if self.input.len() - used < self.input.len() / 2 || self.input.len() < READ_LEN {
-            let len = (2 * used).max(READ_LEN);
-            self.input.reserve_exact(len - self.input.len().min(len));
-            self.input.resize(len.max(self.input.len()), 0);
+        if len - self.end < len / 2 {
+            wanted = wanted.max(2 * self.end);
         }
+        if std::mem::take(&mut self.is_flooded) {
+            wanted = wanted.max((2 * len).min(READ_LEN_MAX));
+        }
+        self.input.reserve_exact(wanted - len);
+        self.input.resize(wanted, 0);
     }
 
     /// Moves what is not consumed to the front.

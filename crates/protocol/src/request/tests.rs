@@ -234,6 +234,23 @@ fn there_is_always_room_to_read_into() {
 }
 
 #[test]
+fn a_peer_that_fills_every_read_is_given_more_room() {
+    let mut parser = RequestParser::new();
+    let mut rooms = Vec::new();
+    for _ in 0..5 {
+        let spare = parser.spare();
+        spare.fill(b'\n');
+        let room = spare.len();
+        parser.filled(room);
+        rooms.push(room);
+        assert_eq!(parser.parse(&Limits::default(), 1), Ok(0));
+    }
+    assert_eq!(rooms, [READ_LEN, 2 * READ_LEN, READ_LEN_MAX, READ_LEN_MAX, READ_LEN_MAX]);
+    parser.shrink();
+    assert_eq!(parser.spare().len(), READ_LEN);
+}
+
+#[test]
 fn a_quiet_connection_gives_its_memory_back() {
     let mut parser = RequestParser::new();
     parser.feed(&b"PING\r\n".repeat(100_000));
