@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod replication;
 #[allow(clippy::disallowed_methods)]
 pub mod server;
+pub mod sim;
 #[allow(clippy::disallowed_methods)]
 pub mod wait;
 

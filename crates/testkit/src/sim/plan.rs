@@ -1,0 +1,247 @@
+//! What a seed decides: settings, weather, topology, faults, and then a quiet time in which everything has
+//! to come right. Must not look into nodes beyond what an operator sees.
+
+use super::cluster::{Cluster, Faults};
+use super::net::Weather;
+use super::store::Store;
+use fastrand::Rng;
+use repl::{DisklessLoad, ReplSettings};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// How long the cluster may take to come right after the last fault.
+const QUIET_LIMIT_MS: u64 = 600_000;
+
+/// Runs one seed to its end. Panics with the seed, the last lines of the logs, and the line that replays it.
+pub fn run_seed<S: Store>(seed: u64, replay_with: &str) {
+    let mut rng = Rng::with_seed(seed ^ 0x5eed_0000_0000_0000);
+    let count = rng.usize(3..=4);
+    let settings = (0..count).map(|_| random_settings(&mut rng)).collect();
+    let mut cluster = Cluster::<S>::new(seed, random_weather(&mut rng), settings);
+    let result = catch_unwind(AssertUnwindSafe(|| run(&mut cluster, &mut rng)));
+    if let Err(panic) = result {
+        eprintln!("{}", cluster.report());
+        eprintln!("seed {seed} failed; to replay it: SIM_SEED={seed} {replay_with}");
+        resume_unwind(panic);
+    }
+}
+
+fn run<S: Store>(cluster: &mut Cluster<S>, rng: &mut Rng) {
+    let mut plan = Plan::new(cluster.nodes.len(), rng);
+    for node in 0..cluster.nodes.len() {
+        cluster.nodes[node].dump = None;
+        cluster.boot(node, plan.masters[node]);
+        if plan.persists[node] {
+            cluster.nodes[node].save();
+        }
+    }
+    let end_ms = rng.u64(15_000..60_000);
+    while cluster.world.now_ms < end_ms {
+        cluster.run_for(rng.u64(1..400));
+        plan.disturb(cluster, rng);
+    }
+    plan.heal(cluster, rng);
+    let root = plan.root;
+    let is_right = cluster.run_while(QUIET_LIMIT_MS, |c| !c.is_in_sync(root));
+    assert!(is_right, "not in sync after {QUIET_LIMIT_MS} ms of quiet");
+    // What has come right stays right, and the root knows it.
+    let offset = cluster.nodes[root].repl.offset();
+    let children = plan.masters.iter().filter(|m| **m == Some(root)).count();
+    let is_known = cluster.run_while(QUIET_LIMIT_MS, |c| {
+        c.nodes[root].repl.count_acked(offset) != children || !c.is_in_sync(root)
+    });
+    assert!(is_known, "the root does not hear of its replicas' offsets");
+}
+
+fn random_settings(rng: &mut Rng) -> ReplSettings {
+    ReplSettings {
+        repl_backlog_size_bytes: 1 << rng.u32(9..18),
+        repl_backlog_ttl_secs: rng.u64(0..30),
+        repl_timeout_secs: rng.u64(5..20),
+        repl_ping_replica_period_secs: rng.u64(1..4),
+        repl_diskless_sync: rng.bool(),
+        repl_diskless_sync_delay_secs: rng.u64(0..4),
+        repl_diskless_sync_max_replicas: rng.u64(0..3),
+        repl_diskless_load: [DisklessLoad::Disabled, DisklessLoad::OnEmptyDb, DisklessLoad::SwapDb]
+            [rng.usize(0..3)],
+        master_auth: rng.bool().then(|| b"secret".to_vec()),
+        announce_ip: rng.bool().then(|| "10.1.1.1".to_string()),
+        has_save_points: rng.bool(),
+        ..ReplSettings::default()
+    }
+}
+
+fn random_weather(rng: &mut Rng) -> Weather {
+    Weather {
+        delay_max_ms: [1, 10, 50, 300][rng.usize(0..4)],
+        fragment_max_bytes: [1, 7, 100, 2000, 65_536][rng.usize(0..5)],
+        window_bytes: [300, 3000, 65_536][rng.usize(0..3)],
+    }
+}
+
+struct Plan {
+    root: usize,
+    /// What each node's configuration says.
+    masters: Vec<Option<usize>>,
+    persists: Vec<bool>,
+    /// When a stopped node comes back.
+    down_until_ms: Vec<u64>,
+    write_rate: usize,
+    is_rough: bool,
+}
+
+impl Plan {
+    fn new(count: usize, rng: &mut Rng) -> Self {
+        let mut plan = Self {
+            root: 0,
+            masters: vec![None; count],
+            persists: (0..count).map(|_| rng.bool()).collect(),
+            down_until_ms: vec![0; count],
+            write_rate: rng.usize(1..12),
+            is_rough: rng.u32(..4) > 0,
+        };
+        plan.arrange(rng);
+        plan
+    }
+
+    /// A star, a chain, or something in between, with `root` at its head.
+    fn arrange(&mut self, rng: &mut Rng) {
+        let mut placed = vec![self.root];
+        let mut rest: Vec<usize> = (0..self.masters.len()).filter(|n| *n != self.root).collect();
+        rng.shuffle(&mut rest);
+        let is_chain = rng.bool();
+        self.masters[self.root] = None;
+        for node in rest {
+            let master =
+                if is_chain { placed[placed.len() - 1] } else { placed[rng.usize(..placed.len())] };
+            self.masters[node] = Some(master);
+            placed.push(node);
+        }
+    }
+
+    fn disturb<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+        for node in 0..self.masters.len() {
+            // Everyone who is a master takes writes, also one that should not be one any more.
+            let count = rng.usize(..=self.write_rate);
+            cluster.client_write(node, count);
+            let is_back = cluster.world.now_ms >= self.down_until_ms[node];
+            if !cluster.nodes[node].is_up && is_back {
+                cluster.start(node, self.masters[node]);
+            }
+        }
+        if !self.is_rough && rng.u32(..4) > 0 {
+            return;
+        }
+        let now_ms = cluster.world.now_ms;
+        match rng.u32(..100) {
+            0..=5 => {
+                let ends = cluster.world.net.open_ends();
+                if !ends.is_empty() {
+                    let end = ends[rng.usize(..ends.len())];
+                    cluster.world.trace(99, &format!("-- cut {end:?}"));
+                    cluster.world.net.cut(now_ms, end, rng.u32(..3) == 0);
+                }
+            }
+            6..=8 => {
+                let ends = cluster.world.net.open_ends();
+                if !ends.is_empty() {
+                    let until_ms = now_ms + rng.u64(100..15_000);
+                    cluster.world.net.stall(until_ms, ends[rng.usize(..ends.len())]);
+                }
+            }
+            9..=10 => {
+                let (a, b) = (rng.usize(..self.masters.len()), rng.usize(..self.masters.len()));
+                cluster.world.net.partition(now_ms + rng.u64(100..20_000), a, b);
+            }
+            11..=13 => self.restart_one(cluster, rng),
+            14..=15 => {
+                self.root = rng.usize(..self.masters.len());
+                self.promote_and_arrange(cluster, rng);
+            }
+            16 => {
+                let node = rng.usize(..self.masters.len());
+                let master = rng.usize(..self.masters.len());
+                cluster.replicaof(node, (node != master).then_some(master));
+            }
+            17 => {
+                let node = rng.usize(..self.masters.len());
+                let mut settings = random_settings(rng);
+                settings.repl_timeout_secs = cluster.nodes[node].settings.repl_timeout_secs;
+                cluster.nodes[node].repl.apply_settings(now_ms, settings);
+            }
+            18..=19 => cluster.world.net.set_weather(random_weather(rng)),
+            20 => {
+                cluster.world.faults = Faults {
+                    fork_fails: [0.0, 0.3][rng.usize(..2)],
+                    snapshot_fails: [0.0, 0.05][rng.usize(..2)],
+                    load_fails: [0.0, 0.2][rng.usize(..2)],
+                };
+            }
+            21..=22 => {
+                // A burst that no small backlog holds.
+                let root = self.root;
+                cluster.client_write(root, rng.usize(..400));
+            }
+            23..=24 => {
+                let node = rng.usize(..self.masters.len());
+                if cluster.nodes[node].is_up && self.persists[node] {
+                    cluster.nodes[node].save();
+                }
+            }
+            25 => {
+                let node = rng.usize(..self.masters.len());
+                cluster.nodes[node].repl.request_acks();
+            }
+            _ => {}
+        }
+    }
+
+    fn restart_one<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+        let node = rng.usize(..self.masters.len());
+        if !cluster.nodes[node].is_up {
+            return;
+        }
+        let crash = rng.bool();
+        if !crash && self.persists[node] {
+            cluster.nodes[node].save();
+        }
+        cluster.stop(node, crash);
+        self.down_until_ms[node] = cluster.world.now_ms + rng.u64(1..8000);
+    }
+
+    /// What a failover does: promote the root, point the others.
+    fn promote_and_arrange<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+        self.arrange(rng);
+        let mut order: Vec<usize> = (0..self.masters.len()).collect();
+        if rng.bool() {
+            rng.shuffle(&mut order);
+        }
+        for node in order {
+            cluster.replicaof(node, self.masters[node]);
+        }
+    }
+
+    /// No more faults: everything is up, and everybody is told the final arrangement.
+    fn heal<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+        cluster.world.trace(99, "-- heal");
+        cluster.world.faults = Faults::default();
+        cluster.world.net.set_weather(Weather {
+            delay_max_ms: 5,
+            fragment_max_bytes: 4096,
+            window_bytes: 65_536,
+        });
+        for node in 0..self.masters.len() {
+            if !cluster.nodes[node].is_up {
+                cluster.start(node, self.masters[node]);
+            }
+        }
+        if rng.bool() {
+            self.root = rng.usize(..self.masters.len());
+        }
+        self.promote_and_arrange(cluster, rng);
+        for _ in 0..20 {
+            cluster.run_for(rng.u64(1..300));
+            let root = self.root;
+            cluster.client_write(root, rng.usize(..20));
+        }
+    }
+}
