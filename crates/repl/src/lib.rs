@@ -1,1 +1,244 @@
-//! repl
+//! The replication core: who syncs from whom, from where, from when. Sans-io: no socket, file, clock,
+//! thread or randomness of its own; time, entropy and events come in, actions go out.
+//! It must not know keys, values or files: a snapshot is opaque bytes to it.
+//!
+//! One [`Repl`] is both sides at once: it serves replicas, and when it has a master itself it follows that
+//! one. The role is state, not a type: a promoted replica is a master.
+//!
+//! # Invariants
+//!
+//! 1. `first_offset + len == master_offset + 1`, and only `Stream::advance` moves the offset forward.
+//! 2. `(replid, master_offset)` names the data set at every command boundary: it is what a partial resync
+//!    asks for as a replica, what `+FULLRESYNC` offers as a master, and what goes into an RDB's header.
+//! 3. A replica of ours gets the same bytes with the same offsets as we got them or made them, verbatim.
+//! 4. Within one replid, an offset never goes back and a byte at an offset never changes.
+//! 5. History is dropped (new replid, backlog restarted, sub-replicas closed) before the first byte of
+//!    another data set takes effect, and not earlier: a failed transfer costs nothing.
+//! 6. Bytes of a peer cannot make it panic, nor allocate more than what has arrived.
+//!
+//! # A replica of ours, as the master sees it (`master.rs`, `snapshot.rs`, `outgoing.rs`)
+//!
+//! ```text
+//!              PSYNC, bytes still there: +CONTINUE
+//!   (client) ---------------------------------------------------------------> Online
+//!      | PSYNC otherwise, or SYNC                                                ^
+//!      v          fork: +FULLRESYNC            file ready          file sent     |
+//!   WaitStart ----------------------> WaitEnd ------------> SendFile ------------+
+//!      |                                                                         |
+//!      |          fork: +FULLRESYNC, $EOF        all sent          first ACK     |
+//!      +----------------------------> Streaming -----------> Gated --------------+
+//! ```
+//!
+//! Both WaitStart and WaitEnd are shown as `wait_bgsave`. A reader on the backlog is opened at the fork,
+//! so that the stream from there on is kept for as long as the slowest replica needs it.
+//!
+//! # The link to our master (`replica.rs`)
+//!
+//! ```text
+//!   Idle -> Connecting -> Ping -> Auth -> Port -> Ip -> Capa -> Psync --+CONTINUE-----------> Streaming
+//!    ^                                                          |                                ^
+//!    | any failure: closed, retried within a second             | +FULLRESYNC, or SYNC           |
+//!    |                                                          v                                |
+//!    +----------------------------------------------------- Preamble -> Transfer -> Verify -> Commit
+//! ```
+//!
+//! # Call order for a driver
+//!
+//! 1. [`Repl::new`], then [`Repl::boot`] once the data set is loaded.
+//! 2. After every call, [`Repl::poll_action`] until it gives None, performing each in order; before
+//!    sleeping, [`Repl::poll_timeout`]; when it is due, [`Repl::handle_timeout`].
+//! 3. What the engine propagates goes to [`Repl::handle_write`] before a fork, before a role change, and
+//!    before sockets are written.
+//! 4. Commands PSYNC, SYNC, REPLCONF go to the `replica_*` calls. Before sleeping, for every
+//!    connection of [`Repl::conns_with_output`]: flush the client's own replies first, then [`Repl::outgoing`],
+//!    write, [`Repl::sent`].
+//! 5. `Apply` bytes go through the engine; after each command outside MULTI, and after each EXEC,
+//!    [`Repl::applied`] with the bytes it took in the stream.
+
+mod action;
+mod backlog;
+mod info;
+mod master;
+mod outgoing;
+mod replica;
+mod replid;
+mod settings;
+mod snapshot;
+mod timers;
+mod transfer;
+mod wire;
+
+pub use action::*;
+pub use backlog::{Backlog, Reader, Stream};
+pub use info::*;
+pub use master::{ReplconfReply, SyncRefusal, SyncRequest};
+pub use replica::ReplicaofOutcome;
+pub use replid::{Ids, ReplId};
+pub use settings::{DisklessLoad, ReplSettings};
+
+use std::collections::VecDeque;
+use std::fmt;
+
+/// Gives twenty unpredictable bytes: for replication ids and end marks. An end mark that a client could
+/// guess would let it break every streamed sync with a value that contains the mark.
+pub type Entropy = Box<dyn FnMut() -> [u8; 20] + Send>;
+
+/// The replication state of one server.
+pub struct Repl {
+    settings: ReplSettings,
+    entropy: Entropy,
+    actions: VecDeque<Action>,
+    ids: Ids,
+    stream: Stream,
+    /// The database that our own stream has selected; None makes the next write begin with SELECT.
+    selected_db: Option<u32>,
+    /// Whether `(replid, offset)` may be offered to a master for a partial resync.
+    resumable: bool,
+    upstream: Option<replica::Upstream>,
+    downstream: master::Downstream,
+    snapshot: Option<snapshot::Snapshot>,
+    files: Vec<snapshot::SnapshotFile>,
+    other_child: OtherChild,
+    dataset_is_empty: bool,
+    /// The offset up to which our AOF is on disk, for `REPLCONF ACK ... FACK ...`.
+    fsynced_offset: Option<u64>,
+    stats: SyncStats,
+    cron: timers::Cron,
+    last_id: u64,
+}
+
+impl Repl {
+    /// A master without replicas. `now_ms` counts on a monotonic clock, here and everywhere.
+    pub fn new(now_ms: u64, settings: ReplSettings, mut entropy: Entropy) -> Self {
+        let ids = Ids::new(ReplId::from_random(entropy()));
+        Self {
+            settings,
+            entropy,
+            actions: VecDeque::new(),
+            ids,
+            stream: Stream::new(0),
+            selected_db: None,
+            resumable: false,
+            upstream: None,
+            downstream: master::Downstream::new(now_ms),
+            snapshot: None,
+            files: Vec::new(),
+            other_child: OtherChild::None,
+            dataset_is_empty: true,
+            fsynced_offset: None,
+            stats: SyncStats::default(),
+            cron: timers::Cron::new(now_ms),
+            last_id: 0,
+        }
+    }
+
+    /// Takes up the role that the configuration names. `history` is what the loaded RDB says of the data
+    /// set: a replica offers it to its master, a master accepts replicas that were at that point. Keys that
+    /// had expired meanwhile are propagated as deletions after this call.
+    pub fn boot(&mut self, now_ms: u64, master: Option<MasterAddr>, history: Option<HistoryPoint>) {
+        match (master, history) {
+            (Some(addr), history) => {
+                if let Some(point) = history {
+                    self.ids.restart(point.replid);
+                    self.stream.restart(point.offset, self.settings.repl_backlog_size_bytes);
+                    self.synthesize_cached_master();
+                }
+                self.follow(now_ms, addr);
+            }
+            (None, Some(point)) => {
+                let replid = self.new_replid();
+                self.ids.restart(point.replid);
+                self.ids.shift(replid, point.offset);
+                self.stream.restart(point.offset, self.settings.repl_backlog_size_bytes);
+                self.downstream.no_replicas_since_ms = now_ms;
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Next thing to do, or None when all is said.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub fn settings(&self) -> &ReplSettings {
+        &self.settings
+    }
+
+    /// Takes over changed settings.
+    pub fn apply_settings(&mut self, _now_ms: u64, settings: ReplSettings) {
+        if let Some(backlog) = self.stream.backlog_mut() {
+            backlog.resize(settings.repl_backlog_size_bytes);
+        }
+        self.settings = settings;
+    }
+
+    /// Appends what the engine propagated to the stream: commands in their final form that run in `db`.
+    /// SELECT is added here when the stream is in another database. A replica's own writes stay local.
+    pub fn handle_write(&mut self, db: u32, bytes: &[u8]) {
+        if self.upstream.is_some() || self.stream.backlog().is_none() || bytes.is_empty() {
+            return;
+        }
+        if self.selected_db != Some(db) {
+            self.selected_db = Some(db);
+            let select = wire::command(&[b"SELECT", db.to_string().as_bytes()]);
+            self.stream.feed(&select);
+        }
+        self.stream.feed(bytes);
+    }
+
+    /// Asks all replicas for an ACK through the stream (`REPLCONF GETACK *`), for WAIT and shutdown.
+    pub fn request_acks(&mut self) {
+        self.feed_out_of_db(wire::GETACK);
+    }
+
+    /// Tells whether a child of another kind runs, which keeps a snapshot from starting.
+    pub fn handle_other_child(&mut self, now_ms: u64, child: OtherChild) {
+        self.other_child = child;
+        if child == OtherChild::None {
+            self.start_pending_snapshot(now_ms);
+        }
+    }
+
+    /// Tells whether the data set has no keys, for `repl-diskless-load on-empty-db`.
+    pub fn set_dataset_is_empty(&mut self, is_empty: bool) {
+        self.dataset_is_empty = is_empty;
+    }
+
+    /// Tells the stream offset up to which the AOF is on disk; None while there is no AOF.
+    pub fn set_fsynced_offset(&mut self, offset: Option<u64>) {
+        self.fsynced_offset = offset;
+    }
+
+    /// Commands that run in no database and do not move the selected one. Only the head of a tree makes
+    /// stream of its own: a replica passes its master's on.
+    fn feed_out_of_db(&mut self, bytes: &[u8]) {
+        if self.upstream.is_none() {
+            self.stream.feed(bytes);
+        }
+    }
+
+    fn log(&mut self, level: Level, text: impl Into<String>) {
+        self.actions.push_back(Action::Log { level, text: text.into() });
+    }
+
+    fn new_replid(&mut self) -> ReplId {
+        ReplId::from_random((self.entropy)())
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+impl fmt::Debug for Repl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repl")
+            .field("ids", &self.ids)
+            .field("offset", &self.stream.offset())
+            .field("upstream", &self.upstream)
+            .field("downstream", &self.downstream)
+            .finish_non_exhaustive()
+    }
+}

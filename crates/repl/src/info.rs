@@ -1,0 +1,309 @@
+//! Owns the views of the replication state: INFO replication and stats, ROLE, what a snapshot's header says.
+//! Must not change anything.
+
+use crate::master::{Replica, ReplicaState};
+use crate::replica::LinkState;
+use crate::{ConnId, HistoryPoint, Ids, MasterAddr, Repl};
+use std::fmt::Write;
+
+/// INFO stats: how syncs were answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncStats {
+    pub full: u64,
+    pub partial_ok: u64,
+    pub partial_err: u64,
+}
+
+/// The states that INFO and ROLE show of the link to the master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkPhase {
+    Connect,
+    Connecting,
+    Handshake,
+    Sync,
+    Connected,
+}
+
+impl LinkPhase {
+    /// ROLE's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LinkPhase::Connect => "connect",
+            LinkPhase::Connecting => "connecting",
+            LinkPhase::Handshake => "handshake",
+            LinkPhase::Sync => "sync",
+            LinkPhase::Connected => "connected",
+        }
+    }
+}
+
+/// A running transfer from the master.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TransferView {
+    /// None while the master streams a snapshot of unknown length.
+    pub total_bytes: Option<u64>,
+    pub read_bytes: u64,
+    pub bytes_per_sec: f64,
+    /// Since the last byte.
+    pub last_io_secs: u64,
+}
+
+/// The master of a replica.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamView {
+    pub addr: MasterAddr,
+    pub phase: LinkPhase,
+    /// None while the link is down.
+    pub last_io_secs: Option<u64>,
+    /// A full sync is under way.
+    pub transfer: Option<TransferView>,
+    /// None before the link was ever up.
+    pub down_since_secs: Option<u64>,
+    pub read_offset: u64,
+}
+
+/// One `slaveN:` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaView {
+    pub conn: ConnId,
+    pub ip: String,
+    pub port: u16,
+    pub state: &'static str,
+    pub offset: u64,
+    pub lag_secs: u64,
+    pub pending_bytes: u64,
+    /// Bytes of the snapshot that went out, and of how many if that is known.
+    pub transfer: Option<(u64, Option<u64>)>,
+}
+
+/// The backlog's four figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BacklogView {
+    pub is_active: bool,
+    pub size_bytes: u64,
+    pub first_byte_offset: u64,
+    pub len_bytes: u64,
+    pub memory_bytes: u64,
+}
+
+/// Everything that INFO replication and ROLE show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicationView {
+    pub upstream: Option<UpstreamView>,
+    pub replicas: Vec<ReplicaView>,
+    pub ids: Ids,
+    pub offset: u64,
+    pub backlog: BacklogView,
+    pub stats: SyncStats,
+    /// Some if `min-replicas-to-write` is in force: how many are good.
+    pub good_replicas: Option<usize>,
+}
+
+/// What INFO replication shows of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct InfoExtras {
+    pub replica_priority: u32,
+    pub is_read_only: bool,
+    pub is_announced: bool,
+}
+
+impl Repl {
+    pub fn is_master(&self) -> bool {
+        self.upstream.is_none()
+    }
+
+    pub fn master_addr(&self) -> Option<&MasterAddr> {
+        self.upstream.as_ref().map(|up| &up.addr)
+    }
+
+    /// Whether this is a replica whose stream is up.
+    pub fn is_link_up(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|up| up.is_streaming())
+    }
+
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// Redis's `master_repl_offset`.
+    pub fn offset(&self) -> u64 {
+        self.stream.offset()
+    }
+
+    pub fn stats(&self) -> SyncStats {
+        self.stats
+    }
+
+    /// What an RDB's header says (`repl-id`, `repl-offset`); None if nobody could resume from it.
+    pub fn history_point(&self) -> Option<HistoryPoint> {
+        self.stream.backlog()?;
+        Some(HistoryPoint { replid: self.ids.replid, offset: self.stream.offset() })
+    }
+
+    /// `repl-stream-db` of a master's RDB: the database that its stream is in. A replica's is the one that
+    /// its master's stream has selected, which the engine knows.
+    pub fn stream_db(&self) -> u32 {
+        self.selected_db.unwrap_or(0)
+    }
+
+    pub fn view(&self, now_ms: u64) -> ReplicationView {
+        let wanted =
+            self.settings.min_replicas_to_write > 0 && self.settings.min_replicas_max_lag_secs > 0;
+        ReplicationView {
+            upstream: self.upstream_view(now_ms),
+            replicas: self
+                .downstream
+                .replicas
+                .iter()
+                .filter_map(|r| self.replica_view(now_ms, r))
+                .collect(),
+            ids: self.ids,
+            offset: self.stream.offset(),
+            backlog: self.backlog_view(),
+            stats: self.stats,
+            good_replicas: wanted.then(|| self.count_good(now_ms)),
+        }
+    }
+
+    fn upstream_view(&self, now_ms: u64) -> Option<UpstreamView> {
+        let up = self.upstream.as_ref()?;
+        let last_io_secs = now_ms.saturating_sub(up.last_io_ms) / 1000;
+        let (phase, transfer) = match &up.state {
+            LinkState::Idle => (LinkPhase::Connect, None),
+            LinkState::Connecting => (LinkPhase::Connecting, None),
+            LinkState::Streaming { .. } => (LinkPhase::Connected, None),
+            LinkState::Transfer { transfer, .. } => {
+                let read_bytes = transfer.read_bytes();
+                let view = TransferView {
+                    total_bytes: transfer.size_bytes(),
+                    read_bytes,
+                    bytes_per_sec: up.progress.rate(now_ms, read_bytes),
+                    last_io_secs,
+                };
+                (LinkPhase::Sync, Some(view))
+            }
+            LinkState::Preamble { .. } | LinkState::Verify { .. } | LinkState::Commit { .. } => {
+                let view = TransferView {
+                    total_bytes: None,
+                    read_bytes: 0,
+                    bytes_per_sec: 0.0,
+                    last_io_secs,
+                };
+                (LinkPhase::Sync, Some(view))
+            }
+            _ => (LinkPhase::Handshake, None),
+        };
+        let unapplied = self.stream.backlog().map_or(0, |b| b.unapplied_len());
+        Some(UpstreamView {
+            addr: up.addr.clone(),
+            phase,
+            last_io_secs: up.is_streaming().then_some(last_io_secs),
+            transfer,
+            down_since_secs: up.down_since_ms.map(|ms| now_ms.saturating_sub(ms) / 1000),
+            read_offset: self.stream.offset() + unapplied,
+        })
+    }
+
+    fn replica_view(&self, now_ms: u64, replica: &Replica) -> Option<ReplicaView> {
+        let (state, transfer) = match replica.state {
+            ReplicaState::WaitStart | ReplicaState::WaitEnd { .. } => ("wait_bgsave", None),
+            ReplicaState::Streaming { position, .. } => ("wait_bgsave", Some((position, None))),
+            ReplicaState::SendFile { size_bytes, sent_bytes, .. } => {
+                ("send_bulk", Some((sent_bytes, Some(size_bytes))))
+            }
+            ReplicaState::Gated | ReplicaState::Online => ("online", None),
+            ReplicaState::Refused => return None,
+        };
+        let ip = replica.intro.ip_address.as_ref().unwrap_or(&replica.peer_ip).clone();
+        Some(ReplicaView {
+            conn: replica.conn,
+            ip,
+            port: replica.intro.listening_port,
+            state,
+            offset: replica.ack_offset,
+            lag_secs: if replica.is_online() { replica.lag_secs(now_ms) } else { 0 },
+            pending_bytes: self.pending_bytes(replica.conn),
+            transfer,
+        })
+    }
+
+    fn backlog_view(&self) -> BacklogView {
+        let size_bytes = self.settings.repl_backlog_size_bytes;
+        match self.stream.backlog() {
+            None => BacklogView { size_bytes, ..BacklogView::default() },
+            Some(backlog) => BacklogView {
+                is_active: true,
+                size_bytes,
+                first_byte_offset: backlog.first_offset(),
+                len_bytes: backlog.len(),
+                memory_bytes: backlog.memory_bytes(),
+            },
+        }
+    }
+}
+
+impl ReplicationView {
+    /// The body of INFO's section, without its title, in Redis's order of fields.
+    pub fn info_text(&self, extras: &InfoExtras) -> String {
+        let mut out = String::new();
+        let mut field = |name: &str, value: &dyn std::fmt::Display| {
+            let _ = write!(out, "{name}:{value}\r\n");
+        };
+        field("role", &if self.upstream.is_some() { "slave" } else { "master" });
+        if let Some(up) = &self.upstream {
+            self.upstream_fields(up, extras, &mut field);
+        }
+        field("connected_slaves", &self.replicas.len());
+        if let Some(good) = self.good_replicas {
+            field("min_slaves_good_slaves", &good);
+        }
+        for (i, r) in self.replicas.iter().enumerate() {
+            let (ip, port, state, offset, lag) = (&r.ip, r.port, r.state, r.offset, r.lag_secs);
+            let value = format!("ip={ip},port={port},state={state},offset={offset},lag={lag}");
+            field(&format!("slave{i}"), &value);
+        }
+        field("master_failover_state", &"no-failover");
+        field("master_replid", &self.ids.replid);
+        field("master_replid2", &self.ids.replid2);
+        field("master_repl_offset", &self.offset);
+        field("second_repl_offset", &self.ids.second_offset.map_or(-1, |o| o as i64));
+        field("repl_backlog_active", &u8::from(self.backlog.is_active));
+        field("repl_backlog_size", &self.backlog.size_bytes);
+        field("repl_backlog_first_byte_offset", &self.backlog.first_byte_offset);
+        field("repl_backlog_histlen", &self.backlog.len_bytes);
+        out
+    }
+
+    fn upstream_fields(
+        &self,
+        up: &UpstreamView,
+        extras: &InfoExtras,
+        field: &mut dyn FnMut(&str, &dyn std::fmt::Display),
+    ) {
+        let is_up = up.phase == LinkPhase::Connected;
+        field("master_host", &up.addr.host);
+        field("master_port", &up.addr.port);
+        field("master_link_status", &if is_up { "up" } else { "down" });
+        field("master_last_io_seconds_ago", &up.last_io_secs.map_or(-1, |s| s as i64));
+        field("master_sync_in_progress", &u8::from(up.transfer.is_some()));
+        field("slave_read_repl_offset", &up.read_offset);
+        field("slave_repl_offset", &self.offset);
+        if let Some(t) = &up.transfer {
+            let total = t.total_bytes.unwrap_or(0);
+            let left = total as i64 - t.read_bytes as i64;
+            let percent = if total == 0 { 0.0 } else { t.read_bytes as f64 * 100.0 / total as f64 };
+            field("master_sync_total_bytes", &total);
+            field("master_sync_read_bytes", &t.read_bytes);
+            field("master_sync_left_bytes", &left);
+            field("master_sync_perc", &format!("{percent:.2}"));
+            field("master_sync_last_io_seconds_ago", &t.last_io_secs);
+        }
+        if !is_up {
+            let down = up.down_since_secs.map_or(-1, |s| s as i64);
+            field("master_link_down_since_seconds", &down);
+        }
+        field("slave_priority", &extras.replica_priority);
+        field("slave_read_only", &u8::from(extras.is_read_only));
+        field("replica_announced", &u8::from(extras.is_announced));
+    }
+}

@@ -1,0 +1,530 @@
+//! Owns the replicas of this server: what they told about themselves, how far they are, and the answers to
+//! PSYNC, SYNC and REPLCONF. Must not know how snapshots are shared (snapshot.rs) or what bytes are sent
+//! when (outgoing.rs).
+
+use crate::backlog::Reader;
+use crate::wire::printable;
+use crate::{Action, ConnId, Filter, Level, Repl, SnapshotId};
+use protocol::parse_i64;
+use std::collections::HashMap;
+
+/// Longest `REPLCONF ip-address` that Redis accepts.
+const IP_MAX_BYTES: usize = 255;
+
+/// What a connection said with REPLCONF before (and after) it became a replica.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Introduction {
+    pub(crate) listening_port: u16,
+    pub(crate) ip_address: Option<String>,
+    pub(crate) knows_eof: bool,
+    pub(crate) knows_psync2: bool,
+    pub(crate) rdb_only: bool,
+    pub(crate) filter: Filter,
+}
+
+/// Where a replica is on its way. See the diagram in the crate's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplicaState {
+    WaitStart,
+    WaitEnd {
+        id: SnapshotId,
+    },
+    SendFile {
+        id: SnapshotId,
+        size_bytes: u64,
+        sent_bytes: u64,
+    },
+    Streaming {
+        id: SnapshotId,
+        position: u64,
+    },
+    Gated,
+    Online,
+    /// An error is being sent, then the connection is closed.
+    Refused,
+}
+
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) conn: ConnId,
+    pub(crate) peer_ip: String,
+    pub(crate) intro: Introduction,
+    pub(crate) state: ReplicaState,
+    /// Lines that go out before anything else: answers, keepalives, the file's preamble.
+    pub(crate) head: Vec<u8>,
+    /// Its place in the stream, from the fork or the partial resync on.
+    pub(crate) reader: Option<Reader>,
+    /// It said SYNC: it knows no offsets and sends no ACK.
+    pub(crate) is_pre_psync: bool,
+    pub(crate) ack_offset: u64,
+    pub(crate) fsync_ack_offset: u64,
+    pub(crate) ack_ms: u64,
+    pub(crate) since_ms: u64,
+    /// When bytes of a streamed snapshot last went out.
+    pub(crate) last_sent_ms: u64,
+    pub(crate) progress: crate::timers::Progress,
+}
+
+impl Replica {
+    pub(crate) fn is_waiting_for_end(&self) -> bool {
+        matches!(self.state, ReplicaState::WaitEnd { .. } | ReplicaState::Streaming { .. })
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        matches!(self.state, ReplicaState::Online | ReplicaState::Gated)
+    }
+
+    pub(crate) fn lag_secs(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.ack_ms) / 1000
+    }
+
+    /// How Redis names a replica in its log.
+    pub(crate) fn name(&self) -> String {
+        self.intro.name(&self.peer_ip, self.conn)
+    }
+}
+
+impl Introduction {
+    fn name(&self, peer_ip: &str, conn: ConnId) -> String {
+        let ip = self.ip_address.as_deref().unwrap_or(peer_ip);
+        match (ip, self.listening_port) {
+            ("", _) => format!("client id #{}", conn.0),
+            (ip, 0) => format!("{ip}:<unknown-replica-port>"),
+            (ip, port) => format!("{ip}:{port}"),
+        }
+    }
+}
+
+/// All replicas in the order of their arrival, and the connections that may become one.
+#[derive(Debug)]
+pub(crate) struct Downstream {
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) candidates: HashMap<ConnId, Introduction>,
+    pub(crate) no_replicas_since_ms: u64,
+}
+
+impl Downstream {
+    pub(crate) fn new(now_ms: u64) -> Self {
+        Self { replicas: Vec::new(), candidates: HashMap::new(), no_replicas_since_ms: now_ms }
+    }
+
+    pub(crate) fn find(&self, conn: ConnId) -> Option<&Replica> {
+        self.replicas.iter().find(|r| r.conn == conn)
+    }
+
+    pub(crate) fn find_mut(&mut self, conn: ConnId) -> Option<&mut Replica> {
+        self.replicas.iter_mut().find(|r| r.conn == conn)
+    }
+}
+
+/// A PSYNC as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncRequest<'a> {
+    pub conn: ConnId,
+    /// Address of the peer, as the log and INFO show it.
+    pub peer_ip: &'a str,
+    pub replid: &'a [u8],
+    pub offset: &'a [u8],
+}
+
+/// Why a SYNC or PSYNC is answered with an error: the text after the dash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncRefusal {
+    NoMasterLink,
+    FilterNeedsEof,
+    /// The offset is no number.
+    WrongOffset,
+}
+
+impl SyncRefusal {
+    /// The error to answer, with its code word and without the dash.
+    pub fn text(&self) -> &'static str {
+        match self {
+            SyncRefusal::NoMasterLink => {
+                "NOMASTERLINK Can't SYNC while not connected with my master"
+            }
+            SyncRefusal::FilterNeedsEof => "ERR Filtered replica requires EOF capability",
+            SyncRefusal::WrongOffset => "ERR value is not an integer or out of range",
+        }
+    }
+}
+
+/// What to answer to REPLCONF.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplconfReply {
+    Ok,
+    /// ACK and GETACK are not answered.
+    Silent,
+    /// Text with its code word and without the dash.
+    Error(String),
+}
+
+impl Repl {
+    /// Whether this connection is a replica of ours.
+    pub fn is_replica(&self, conn: ConnId) -> bool {
+        self.downstream.find(conn).is_some()
+    }
+
+    /// PSYNC. The answer to an accepted request travels through `outgoing`. The caller must have refused
+    /// already a connection with replies pending; one that is a replica already is ignored.
+    pub fn replica_psync(
+        &mut self,
+        now_ms: u64,
+        request: SyncRequest<'_>,
+    ) -> Result<(), SyncRefusal> {
+        if self.is_replica(request.conn) {
+            return Ok(());
+        }
+        let intro = self.introduce(request.conn, request.peer_ip)?;
+        let name = intro.name(request.peer_ip, request.conn);
+        let Some(offset) = parse_i64(request.offset) else {
+            let text = format!("Replica {name} asks for synchronization but with a wrong offset");
+            self.log(Level::Warning, text);
+            return Err(SyncRefusal::WrongOffset);
+        };
+        if let Some(reader) = self.accept_partial(&name, request.replid, offset) {
+            self.stats.partial_ok += 1;
+            self.continue_replica(now_ms, request, intro, reader);
+            return Ok(());
+        }
+        if request.replid != b"?" {
+            self.stats.partial_err += 1;
+        }
+        self.add_waiting_replica(now_ms, request.conn, request.peer_ip, intro, false);
+        Ok(())
+    }
+
+    /// SYNC, from a replica older than 2.8.
+    pub fn replica_sync(
+        &mut self,
+        now_ms: u64,
+        conn: ConnId,
+        peer_ip: &str,
+    ) -> Result<(), SyncRefusal> {
+        if self.is_replica(conn) {
+            return Ok(());
+        }
+        let intro = self.introduce(conn, peer_ip)?;
+        self.add_waiting_replica(now_ms, conn, peer_ip, intro, true);
+        Ok(())
+    }
+
+    /// REPLCONF, with the words after the command's name. `GETACK` from the master's stream is not for
+    /// this call but for [`Repl::send_ack`].
+    pub fn replica_replconf(
+        &mut self,
+        now_ms: u64,
+        conn: ConnId,
+        words: &[&[u8]],
+    ) -> ReplconfReply {
+        if !words.len().is_multiple_of(2) {
+            return ReplconfReply::Error("ERR syntax error".into());
+        }
+        let mut intro = match self.downstream.find(conn) {
+            Some(replica) => replica.intro.clone(),
+            None => self.downstream.candidates.get(&conn).cloned().unwrap_or_default(),
+        };
+        let mut reply = ReplconfReply::Ok;
+        for pair in words.chunks_exact(2) {
+            let (option, value) = (pair[0], pair[1]);
+            if option.eq_ignore_ascii_case(b"ack") {
+                self.handle_ack(now_ms, conn, words);
+                return ReplconfReply::Silent;
+            }
+            if option.eq_ignore_ascii_case(b"getack") {
+                self.send_ack(now_ms);
+                return ReplconfReply::Silent;
+            }
+            if let Err(text) = intro.hear(option, value) {
+                reply = ReplconfReply::Error(text);
+                break;
+            }
+        }
+        match self.downstream.find_mut(conn) {
+            Some(replica) => replica.intro = intro,
+            None => drop(self.downstream.candidates.insert(conn, intro)),
+        }
+        reply
+    }
+
+    /// Something was read from a replica's connection, be it the empty line that it sends while it loads.
+    pub fn handle_replica_alive(&mut self, now_ms: u64, conn: ConnId) {
+        if let Some(replica) = self.downstream.find_mut(conn) {
+            replica.ack_ms = now_ms;
+        }
+    }
+
+    /// A client connection is gone. To be called for each that ever said REPLCONF, SYNC or PSYNC; harmless
+    /// for others.
+    pub fn handle_conn_closed(&mut self, now_ms: u64, conn: ConnId) {
+        self.downstream.candidates.remove(&conn);
+        if let Some(index) = self.downstream.replicas.iter().position(|r| r.conn == conn) {
+            let name = self.downstream.replicas[index].name();
+            self.log(Level::Notice, format!("Connection with replica {name} lost."));
+            self.remove_replica(now_ms, index);
+        }
+    }
+
+    /// How many replicas have acknowledged `offset`: WAIT's answer.
+    pub fn count_acked(&self, offset: u64) -> usize {
+        self.online().filter(|r| r.ack_offset >= offset).count()
+    }
+
+    /// How many replicas have `offset` in an AOF on disk: WAITAOF's answer.
+    pub fn count_fsynced(&self, offset: u64) -> usize {
+        self.online().filter(|r| r.fsync_ack_offset >= offset).count()
+    }
+
+    /// Replicas whose lag is within `min-replicas-max-lag`.
+    pub fn count_good(&self, now_ms: u64) -> usize {
+        let max = self.settings.min_replicas_max_lag_secs;
+        self.online().filter(|r| r.lag_secs(now_ms) <= max).count()
+    }
+
+    /// Whether `min-replicas-to-write` allows writes.
+    pub fn has_enough_good_replicas(&self, now_ms: u64) -> bool {
+        let wanted = self.settings.min_replicas_to_write;
+        wanted == 0
+            || self.settings.min_replicas_max_lag_secs == 0
+            || self.upstream.is_some()
+            || self.count_good(now_ms) as u64 >= wanted
+    }
+
+    pub(crate) fn online(&self) -> impl Iterator<Item = &Replica> {
+        self.downstream.replicas.iter().filter(|r| r.is_online())
+    }
+
+    /// Closes every replica, so that each learns of a change of history when it asks again.
+    pub(crate) fn disconnect_replicas(&mut self, now_ms: u64) {
+        while let Some(replica) = self.downstream.replicas.last() {
+            self.close_replica(now_ms, replica.conn);
+        }
+    }
+
+    /// Forgets a replica and has its connection closed.
+    pub(crate) fn close_replica(&mut self, now_ms: u64, conn: ConnId) {
+        if let Some(index) = self.downstream.replicas.iter().position(|r| r.conn == conn) {
+            let name = self.downstream.replicas[index].name();
+            self.log(Level::Notice, format!("Connection with replica {name} lost."));
+            self.actions.push_back(Action::CloseReplica { conn });
+            self.remove_replica(now_ms, index);
+        }
+    }
+
+    fn remove_replica(&mut self, now_ms: u64, index: usize) {
+        let replica = self.downstream.replicas.remove(index);
+        if let (Some(reader), Some(backlog)) = (replica.reader, self.stream.backlog_mut()) {
+            backlog.close_reader(reader);
+        }
+        if self.downstream.replicas.is_empty() {
+            self.downstream.no_replicas_since_ms = now_ms;
+        }
+        self.forget_unwanted_snapshots(now_ms);
+    }
+
+    /// What SYNC and PSYNC have in common: may it ask at all, and what did it say of itself?
+    fn introduce(&mut self, conn: ConnId, peer_ip: &str) -> Result<Introduction, SyncRefusal> {
+        if self.upstream.as_ref().is_some_and(|up| !up.is_streaming()) {
+            return Err(SyncRefusal::NoMasterLink);
+        }
+        let intro = self.downstream.candidates.get(&conn).cloned().unwrap_or_default();
+        if intro.filter.is_active() && !intro.knows_eof {
+            return Err(SyncRefusal::FilterNeedsEof);
+        }
+        let name = intro.name(peer_ip, conn);
+        self.log(Level::Notice, format!("Replica {name} asks for synchronization"));
+        Ok(intro)
+    }
+
+    /// A reader at the first missing byte, if the replica's history is ours and the byte is still there.
+    fn accept_partial(&mut self, name: &str, replid: &[u8], offset: i64) -> Option<Reader> {
+        let ids = self.ids;
+        let is_second = ids.second_offset.is_some() && ids.replid2.is_named_by(replid);
+        let second_limit = ids.second_offset.map_or(-1, |o| o as i64);
+        let is_ours = ids.replid.is_named_by(replid) || is_second && offset <= second_limit;
+        if !is_ours {
+            let text = if replid.first() == Some(&b'?') {
+                format!("Full resync requested by replica {name}")
+            } else if is_second {
+                format!(
+                    "Partial resynchronization not accepted: Requested offset for second ID was \
+                     {offset}, but I can reply up to {second_limit}"
+                )
+            } else {
+                format!(
+                    "Partial resynchronization not accepted: Replication ID mismatch (Replica asked \
+                     for '{}', my replication IDs are '{}' and '{}')",
+                    printable(replid),
+                    ids.replid,
+                    ids.replid2
+                )
+            };
+            self.log(Level::Notice, text);
+            return None;
+        }
+        let wanted = u64::try_from(offset).ok();
+        let reader = match (wanted, self.stream.backlog_mut()) {
+            (Some(wanted), Some(backlog)) => backlog.open_reader(wanted),
+            _ => None,
+        };
+        if reader.is_none() {
+            let text = format!(
+                "Unable to partial resync with replica {name} for lack of backlog (Replica request \
+                 was: {offset})."
+            );
+            self.log(Level::Notice, text);
+            if wanted.is_some_and(|w| w > self.stream.offset()) {
+                let text = format!(
+                    "Warning: replica {name} tried to PSYNC with an offset that is greater than the \
+                     master replication offset."
+                );
+                self.log(Level::Warning, text);
+            }
+        }
+        reader
+    }
+
+    fn continue_replica(
+        &mut self,
+        now_ms: u64,
+        request: SyncRequest<'_>,
+        intro: Introduction,
+        reader: Reader,
+    ) {
+        let head = if intro.knows_psync2 {
+            format!("+CONTINUE {}\r\n", self.ids.replid)
+        } else {
+            "+CONTINUE\r\n".to_string()
+        };
+        let backlog = self.stream.backlog().expect("the reader stands in it");
+        let (offset, missing) = (backlog.reader_offset(&reader), backlog.distance(&reader));
+        let mut replica = new_replica(now_ms, request.conn, request.peer_ip, intro);
+        replica.state = ReplicaState::Online;
+        replica.head = head.into_bytes();
+        replica.reader = Some(reader);
+        let text = format!(
+            "Partial resynchronization request from {} accepted. Sending {missing} bytes of backlog \
+             starting from offset {offset}.",
+            replica.name()
+        );
+        self.downstream.candidates.remove(&request.conn);
+        self.downstream.replicas.push(replica);
+        self.log(Level::Notice, text);
+    }
+
+    fn add_waiting_replica(
+        &mut self,
+        now_ms: u64,
+        conn: ConnId,
+        peer_ip: &str,
+        intro: Introduction,
+        is_pre_psync: bool,
+    ) {
+        self.stats.full += 1;
+        self.downstream.candidates.remove(&conn);
+        let mut replica = new_replica(now_ms, conn, peer_ip, intro);
+        replica.is_pre_psync = is_pre_psync;
+        self.downstream.replicas.push(replica);
+        if self.stream.backlog().is_none() {
+            self.create_backlog_with_new_history();
+        }
+        self.place_in_snapshot(now_ms, conn);
+    }
+
+    /// Nobody could have followed while there was no backlog: the bytes of that time are not counted.
+    fn create_backlog_with_new_history(&mut self) {
+        let replid = self.new_replid();
+        self.ids.restart(replid);
+        self.stream.create_backlog(self.settings.repl_backlog_size_bytes);
+        let text = format!(
+            "Replication backlog created, my new replication IDs are '{}' and '{}'",
+            self.ids.replid, self.ids.replid2
+        );
+        self.log(Level::Notice, text);
+    }
+
+    fn handle_ack(&mut self, now_ms: u64, conn: ConnId, words: &[&[u8]]) {
+        let position = words.chunks_exact(2).position(|p| p[0].eq_ignore_ascii_case(b"ack"));
+        let Some(words) = position.map(|p| &words[2 * p..]) else { return };
+        let Some(replica) = self.downstream.find_mut(conn) else { return };
+        let Some(offset) = parse_i64(words[1]) else { return };
+        replica.ack_offset = replica.ack_offset.max(u64::try_from(offset).unwrap_or(0));
+        if words.len() > 3 && words[2].eq_ignore_ascii_case(b"fack") {
+            let Some(fsynced) = parse_i64(words[3]) else { return };
+            let fsynced = u64::try_from(fsynced).unwrap_or(0);
+            replica.fsync_ack_offset = replica.fsync_ack_offset.max(fsynced);
+        }
+        replica.ack_ms = now_ms;
+        if replica.state == ReplicaState::Gated {
+            replica.state = ReplicaState::Online;
+        }
+    }
+}
+
+fn new_replica(now_ms: u64, conn: ConnId, peer_ip: &str, intro: Introduction) -> Replica {
+    Replica {
+        conn,
+        peer_ip: peer_ip.to_string(),
+        intro,
+        state: ReplicaState::WaitStart,
+        head: Vec::new(),
+        reader: None,
+        is_pre_psync: false,
+        ack_offset: 0,
+        fsync_ack_offset: 0,
+        ack_ms: now_ms,
+        since_ms: now_ms,
+        last_sent_ms: now_ms,
+        progress: crate::timers::Progress::new(now_ms),
+    }
+}
+
+impl Introduction {
+    /// One option of REPLCONF. Err is the error to answer.
+    fn hear(&mut self, option: &[u8], value: &[u8]) -> Result<(), String> {
+        match option.to_ascii_lowercase().as_slice() {
+            b"listening-port" => {
+                let port = parse_i64(value).ok_or("ERR value is not an integer or out of range")?;
+                self.listening_port = u16::try_from(port).unwrap_or(0);
+            }
+            b"ip-address" if value.len() <= IP_MAX_BYTES => {
+                self.ip_address = (!value.is_empty()).then(|| printable(value));
+            }
+            b"ip-address" => {
+                return Err(format!(
+                    "ERR REPLCONF ip-address provided by replica instance is too long: {} bytes",
+                    value.len()
+                ));
+            }
+            // Capabilities that we do not know are no error: that is what makes them extensible.
+            b"capa" if value.eq_ignore_ascii_case(b"eof") => self.knows_eof = true,
+            b"capa" if value.eq_ignore_ascii_case(b"psync2") => self.knows_psync2 = true,
+            b"capa" => {}
+            b"rdb-only" => {
+                self.rdb_only = match parse_i64(value) {
+                    Some(n @ (0 | 1)) => n == 1,
+                    Some(_) => {
+                        return Err("ERR value is out of range, must be between 0 and 1".into());
+                    }
+                    None => return Err("ERR value is not an integer or out of range".into()),
+                };
+            }
+            b"rdb-filter-only" => self.filter = parse_filter(value)?,
+            _ => return Err(format!("ERR Unrecognized REPLCONF option: {}", printable(option))),
+        }
+        Ok(())
+    }
+}
+
+/// The value lists what is wanted; an empty list wants neither data nor functions.
+fn parse_filter(value: &[u8]) -> Result<Filter, String> {
+    let mut filter = Filter { without_data: true, without_functions: true };
+    for word in value.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()) {
+        if !word.eq_ignore_ascii_case(b"functions") {
+            let word = printable(word);
+            return Err(format!("ERR Unsupported rdb-filter-only option: {word}"));
+        }
+        filter.without_functions = false;
+    }
+    Ok(filter)
+}
