@@ -256,7 +256,8 @@ fn write_commands(
 ) -> io::Result<u64> {
     let mut buffered = io::BufWriter::with_capacity(256 << 10, out);
     let options = header.rewrite_options();
-    let report = persist::aof::rewrite(keyspace, &mut buffered, &options, &mut ChildHook { reporter })?;
+    let report =
+        persist::aof::rewrite(keyspace, &mut buffered, &options, &mut ChildHook { reporter })?;
     buffered.flush()?;
     Ok(report.keys)
 }

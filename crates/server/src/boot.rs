@@ -224,9 +224,8 @@ impl Server {
                 format!("Error creating the AOF base file on server start: {}", plain(&e))
             })?;
         }
-        let opened = self.host.aof.files.open_last_incr().and_then(|file| {
-            self.host.aof.switch_to(file)
-        });
+        let opened =
+            self.host.aof.files.open_last_incr().and_then(|file| self.host.aof.switch_to(file));
         opened.map_err(|e| format!("Can't open the append-only file: {}", plain(&e)))?;
         let aof = &mut self.host.aof;
         aof.remove_history();

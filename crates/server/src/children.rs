@@ -21,10 +21,21 @@ use crate::token::Source;
 #[derive(Debug)]
 pub enum Job {
     /// The RDB file; for replicas too where there is a snapshot's id.
-    RdbFile { temp: PathBuf, target: PathBuf, snapshot: Option<SnapshotId>, dirty_at_fork: u64 },
+    RdbFile {
+        temp: PathBuf,
+        target: PathBuf,
+        snapshot: Option<SnapshotId>,
+        dirty_at_fork: u64,
+    },
     /// Straight to replicas.
-    RdbPipe { snapshot: SnapshotId, pipe: Option<File> },
-    AofRewrite { temp: PathBuf, format: BaseFormat },
+    RdbPipe {
+        snapshot: SnapshotId,
+        pipe: Option<File>,
+    },
+    AofRewrite {
+        temp: PathBuf,
+        format: BaseFormat,
+    },
 }
 
 impl Job {

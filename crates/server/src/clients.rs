@@ -295,9 +295,8 @@ impl Server {
     fn close_if_idle(&mut self, id: ClientId, idle_us: u64) {
         let timeout_s = u64::from(self.host.config.network.timeout_s);
         let Some(client) = self.engine.client(id) else { return };
-        let exempt = client.kind != Kind::Normal
-            || client.is_blocked()
-            || !client.subscriptions.is_empty();
+        let exempt =
+            client.kind != Kind::Normal || client.is_blocked() || !client.subscriptions.is_empty();
         if timeout_s > 0 && !exempt && idle_us > timeout_s * 1_000_000 {
             debug!("Closing idle client");
             self.close_client(id);

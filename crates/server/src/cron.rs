@@ -96,7 +96,8 @@ impl Server {
         let name = if interrupt { "SIGINT" } else { "SIGTERM" };
         warn!("Received {name} scheduling shutdown...");
         let general = &self.host.config.general;
-        let flags = if interrupt { general.shutdown_on_sigint } else { general.shutdown_on_sigterm };
+        let flags =
+            if interrupt { general.shutdown_on_sigint } else { general.shutdown_on_sigterm };
         let ShutdownFlags { save, nosave, now, force } = flags;
         let save = if save { Some(true) } else { nosave.then_some(false) };
         self.begin_shutdown(None, shutdown::Flags { save, now, force, abort: false });

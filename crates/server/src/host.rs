@@ -16,8 +16,8 @@ use store::keyspace::Keyspace;
 use store::seed::HashSeed;
 
 use crate::aof::Aof;
-use crate::children::Children;
 use crate::boot::LoadPurpose;
+use crate::children::Children;
 use crate::clock;
 use crate::config::{Config, StartRole};
 use crate::cron::Rates;
@@ -34,16 +34,29 @@ use crate::{info, settings};
 /// Work that waits for the command to end.
 #[derive(Debug)]
 pub enum Deferred {
-    Save { client: Option<ClientId> },
+    Save {
+        client: Option<ClientId>,
+    },
     BgSave,
     BgRewriteAof,
-    ReplicaOf { target: Option<MasterAddress>, by: String },
+    ReplicaOf {
+        target: Option<MasterAddress>,
+        by: String,
+    },
     BecameReplica(ClientId),
     /// FLUSHALL: what a child is saving is of the past.
     KeyspaceFlushed,
-    Shutdown { client: Option<ClientId>, flags: ShutdownFlags },
-    DebugReload { client: Option<ClientId>, nosave: bool },
-    DebugLoadAof { client: Option<ClientId> },
+    Shutdown {
+        client: Option<ClientId>,
+        flags: ShutdownFlags,
+    },
+    DebugReload {
+        client: Option<ClientId>,
+        nosave: bool,
+    },
+    DebugLoadAof {
+        client: Option<ClientId>,
+    },
     /// `appendonly` was changed at run time.
     AppendOnly(bool),
 }

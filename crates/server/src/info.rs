@@ -33,13 +33,16 @@ fn server(host: &Host) -> InfoLines {
     let part = |f: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         uname.as_ref().map_or_else(String::new, |u| f(u).to_string_lossy().into_owned())
     };
-    let os = format!("{} {} {}", part(|u| u.sysname()), part(|u| u.release()), part(|u| u.machine()));
+    let os =
+        format!("{} {} {}", part(|u| u.sysname()), part(|u| u.release()), part(|u| u.machine()));
     let general = &host.config.general;
     let now_s = host.now.unix_us / 1_000_000;
     let uptime_s = now_s.saturating_sub(host.identity.started_unix_s);
-    let config_file = host.config.config_file.as_ref().map_or_else(String::new, |path| {
-        path.display().to_string()
-    });
+    let config_file = host
+        .config
+        .config_file
+        .as_ref()
+        .map_or_else(String::new, |path| path.display().to_string());
     let mut out = lines! {
         "redis_version" => REDIS_VERSION,
         "redis_git_sha1" => commit(),
@@ -193,7 +196,9 @@ fn persistence(host: &Host) -> InfoLines {
     let (rdb, aof) = (&host.rdb, &host.aof);
     let running = host.children.running.as_ref();
     let elapsed_s = |wanted: bool| match running {
-        Some(r) if wanted => (host.now.mono_us.saturating_sub(r.child.started_us) / 1_000_000) as i64,
+        Some(r) if wanted => {
+            (host.now.mono_us.saturating_sub(r.child.started_us) / 1_000_000) as i64
+        }
         _ => -1,
     };
     let saving = host.children.is_saving_rdb();
@@ -304,9 +309,8 @@ fn cpu() -> InfoLines {
     use nix::sys::resource::{UsageWho, getrusage};
     let times = |who| match getrusage(who) {
         Ok(usage) => {
-            let text = |time: nix::sys::time::TimeVal| {
-                format!("{}.{:06}", time.tv_sec(), time.tv_usec())
-            };
+            let text =
+                |time: nix::sys::time::TimeVal| format!("{}.{:06}", time.tv_sec(), time.tv_usec());
             (text(usage.system_time()), text(usage.user_time()))
         }
         Err(_) => ("0.000000".to_owned(), "0.000000".to_owned()),

@@ -31,11 +31,17 @@ use crate::null_world::NullWorld;
 
 /// What is to be loaded.
 pub enum What {
-    Rdb { file: File, len: u64 },
+    Rdb {
+        file: File,
+        len: u64,
+    },
     /// A snapshot that is still arriving.
     Stream(ChunkReader),
     /// Base and increments in their order, by path; the name is for messages.
-    Aof { files: Vec<(String, PathBuf)>, truncate_tail: bool },
+    Aof {
+        files: Vec<(String, PathBuf)>,
+        truncate_tail: bool,
+    },
 }
 
 /// Everything that the thread must know.
@@ -193,7 +199,9 @@ impl AofLoad {
         progress: &Progress,
         notes: &mut Notes,
     ) -> Result<(), String> {
-        let open = |e: io::Error| format!("Fatal error: can't open the append log file {name} for reading: {e}");
+        let open = |e: io::Error| {
+            format!("Fatal error: can't open the append log file {name} for reading: {e}")
+        };
         let mut file = File::open(path).map_err(open)?;
         let len = file.metadata().map_err(open)?.len();
         if len == 0 {
@@ -203,10 +211,13 @@ impl AofLoad {
         let preamble = has_rdb_preamble(&mut source).map_err(|e| e.to_string())?;
         if preamble {
             let base = name.ends_with(".base.rdb");
-            notes.push((Level::Info, match base {
-                true => "Reading RDB base file on AOF loading...".into(),
-                false => "Reading RDB preamble from AOF file...".into(),
-            }));
+            notes.push((
+                Level::Info,
+                match base {
+                    true => "Reading RDB base file on AOF loading...".into(),
+                    false => "Reading RDB preamble from AOF file...".into(),
+                },
+            ));
             // The commands that follow build upon every key, expired or not.
             let options = LoadOptions { drop_expired: false, ..self.options.clone() };
             let keyspace = &mut self.engine.keyspace;
@@ -386,7 +397,8 @@ impl Drop for ChunkFeed {
 impl Read for ChunkReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.current.is_empty() {
-            let mut state = self.chunks.state.lock().expect("the loop does not panic with the lock");
+            let mut state =
+                self.chunks.state.lock().expect("the loop does not panic with the lock");
             loop {
                 if let Some(next) = state.queue.pop_front() {
                     let was_full = state.queued_bytes >= FEED_MAX_BYTES;
@@ -404,7 +416,8 @@ impl Read for ChunkReader {
                     }
                     None => {}
                 }
-                state = self.chunks.arrived.wait(state).expect("the loop does not panic with the lock");
+                state =
+                    self.chunks.arrived.wait(state).expect("the loop does not panic with the lock");
             }
         }
         let n = buffer.len().min(self.current.len());

@@ -59,7 +59,9 @@ impl MemoryMeter {
 
     fn thread_bytes(&self) -> i64 {
         match &self.counters {
-            Some((allocated, deallocated)) => allocated.get().wrapping_sub(deallocated.get()) as i64,
+            Some((allocated, deallocated)) => {
+                allocated.get().wrapping_sub(deallocated.get()) as i64
+            }
             None => 0,
         }
     }

@@ -399,7 +399,8 @@ impl Server {
             rdb.last_bgsave_ok = ok;
         }
         let Some(id) = job.snapshot else { return };
-        let file = if ok { File::open(&job.target) } else { Err(io::Error::other("BGSAVE failed")) };
+        let file =
+            if ok { File::open(&job.target) } else { Err(io::Error::other("BGSAVE failed")) };
         let event = match file.and_then(|file| Ok((file.metadata()?.len(), file))) {
             Ok((size_bytes, file)) => {
                 self.host.repl.files.insert(id, file);
@@ -420,9 +421,13 @@ impl Server {
         let may_try = rdb.last_bgsave_ok || now.mono_us > rdb.last_try_us + RETRY_AFTER_US;
         let elapsed_s = now.unix_s() - rdb.last_save_unix_s;
         let dirty = self.engine.dirty;
-        let due = self.host.config.persistence.save.iter().find(|point| {
-            dirty >= point.changes && elapsed_s > point.seconds as i64
-        });
+        let due = self
+            .host
+            .config
+            .persistence
+            .save
+            .iter()
+            .find(|point| dirty >= point.changes && elapsed_s > point.seconds as i64);
         if let Some(point) = due.filter(|_| may_try) {
             info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
         } else if !(rdb.scheduled && may_try) {

@@ -224,7 +224,8 @@ impl Server {
     fn load_start(&mut self, target: LoadTarget) {
         match target {
             LoadTarget::File => {
-                let name = format!("temp-{}.{}.rdb", self.host.now.unix_s(), self.host.identity.pid);
+                let name =
+                    format!("temp-{}.{}.rdb", self.host.now.unix_s(), self.host.identity.pid);
                 let path = self.host.config.persistence.dir.join(name);
                 match IncomingFile::create(path) {
                     Ok(file) => self.host.repl.incoming = Some(IncomingSnapshot::File(file)),

@@ -159,12 +159,8 @@ impl Host {
             None => self.repl.core.replica_sync(now_ms, conn, &peer_ip),
             Some(replid) => {
                 let offset = offset.to_string();
-                let request = SyncRequest {
-                    conn,
-                    peer_ip: &peer_ip,
-                    replid,
-                    offset: offset.as_bytes(),
-                };
+                let request =
+                    SyncRequest { conn, peer_ip: &peer_ip, replid, offset: offset.as_bytes() };
                 self.repl.core.replica_psync(now_ms, request)
             }
         };

@@ -93,7 +93,8 @@ fn guard(action: ProtectedAction) -> Guard {
 
 pub fn listen_settings(config: &Config) -> ListenSettings {
     let network = &config.network;
-    let text = |bind: &BindAddress| format!("{}{}", if bind.optional { "-" } else { "" }, bind.host);
+    let text =
+        |bind: &BindAddress| format!("{}{}", if bind.optional { "-" } else { "" }, bind.host);
     ListenSettings {
         bind: network.bind.iter().map(text).collect(),
         port: network.port,

@@ -119,7 +119,9 @@ impl Server {
     }
 
     fn finish_shutdown(&mut self) {
-        let Some(Shutdown { client, flags, target_offset, .. }) = self.host.shutdown else { return };
+        let Some(Shutdown { client, flags, target_offset, .. }) = self.host.shutdown else {
+            return;
+        };
         self.log_lagging_replicas(target_offset);
         if let Err(why) = self.make_durable(flags) {
             warn!("{why}");

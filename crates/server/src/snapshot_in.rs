@@ -19,7 +19,10 @@ const SYNC_STEP_BYTES: u64 = 8 << 20;
 pub enum IncomingSnapshot {
     File(IncomingFile),
     /// A loader thread reads it as it comes; `swap` keeps the old data set in service meanwhile.
-    Stream { feed: Option<ChunkFeed>, swap: bool },
+    Stream {
+        feed: Option<ChunkFeed>,
+        swap: bool,
+    },
 }
 
 pub struct IncomingFile {
@@ -52,7 +55,8 @@ impl IncomingSnapshot {
 
 impl IncomingFile {
     pub fn create(temp: PathBuf) -> io::Result<IncomingFile> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&temp)?;
+        let file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&temp)?;
         Ok(IncomingFile {
             file,
             temp,
