@@ -5,7 +5,6 @@
 mod argv;
 mod directive;
 mod file;
-mod glob;
 mod hint;
 mod reference;
 mod rewrite;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::directive::{Directive, Flags, Origin};
 use super::values::ProtectedAction;
-use super::{Config, directive, directives, glob};
+use super::{Config, directive, directives};
 
 /// What CONFIG SET needs to know of the situation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,7 +59,7 @@ impl Config {
             }
             for row in directives().filter(|row| !row.flags.has(Flags::HIDDEN)) {
                 for name in std::iter::once(&row.name).chain(row.aliases) {
-                    if glob::matches(pattern, name.as_bytes()) {
+                    if store::glob::matches_ignore_case(pattern, name.as_bytes()) {
                         add((*name).to_owned(), row);
                     }
                 }
