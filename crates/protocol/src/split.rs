@@ -28,7 +28,7 @@ pub(crate) fn split_in_place(line: &mut [u8], mut word: impl FnMut(Range<usize>)
             return Some(());
         }
         let begin = write;
-        while read < line.len() && !is_space(line[read]) {
+        while read < line.len() && !ends_bare_word(line[read]) {
             match line[read] {
                 quote @ (b'"' | b'\'') => {
                     read += 1;
@@ -99,6 +99,11 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
+/// Vertical tabs and form feeds stand between words, but do not end one that is not quoted.
+fn ends_bare_word(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
 /// A word in double quotes that [`split_args`] reads back: how Redis prints arguments in logs,
 /// MONITOR and CONFIG REWRITE.
 pub fn quote(word: &[u8]) -> Vec<u8> {
@@ -140,6 +145,7 @@ mod tests {
         assert_eq!(words("  set\tfoo  bar \r"), ["set", "foo", "bar"]);
         assert_eq!(words(r#"a"b c" '' "" 'it\'s' 'a\n'"#), ["ab c", "", "", "it\\'s", "a\\\\n"]);
         assert_eq!(words(r#""\x41\xzz\n\q\"""#), ["Axzz\\nq\\\""]);
+        assert_eq!(words("\x0ba\x0cb \x0c\"c\"\x0bd"), ["a\\x0cb", "c", "d"]);
         assert_eq!(words("").len(), 0);
         for open in [r#"""#, "'", r#""a"b"#, "'a'b", r#""\"#, r#"x "a\""#, "'a\\'"] {
             assert_eq!(split(open), None, "{open}");
