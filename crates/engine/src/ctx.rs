@@ -1,12 +1,13 @@
 //! Owns what a handler is given: the engine, its client and the world, for one command.
 
-use store::Db;
+use store::{Db, Value};
 
 use crate::Engine;
 use crate::blocking::{Blocked, OnTimeout, Waiting};
 use crate::client::Client;
 use crate::command::Found;
 use crate::error::CommandError;
+use crate::notify::Classes;
 use crate::world::{Action, Outcome, World};
 
 /// A handler's view. The fields are separate so that a borrowed value (`engine`) can be written to
@@ -87,6 +88,47 @@ impl Ctx<'_> {
             db: self.client.db,
             again: None,
         }));
+    }
+
+    /// Puts a computed result in place of whatever `dest` held; no result deletes it.
+    pub(crate) fn replace_with_result(
+        &mut self,
+        dest: &[u8],
+        value: Option<Value>,
+        class: Classes,
+        event: &str,
+    ) {
+        let db = self.client.db;
+        let had = self.engine.delete_silently(db, dest);
+        match value {
+            Some(value) => {
+                self.engine.keyspace.db_mut(db).set(dest, value, None);
+                self.engine.changed(db, dest, class, event);
+            }
+            None if had => self.engine.changed(db, dest, Classes::GENERIC, "del"),
+            None => {}
+        }
+    }
+
+    /// Signals that `removed` elements were taken from a collection, which goes when it is empty.
+    pub(crate) fn removed_elements(
+        &mut self,
+        key: &[u8],
+        removed: usize,
+        empty: bool,
+        class: Classes,
+        event: &str,
+    ) {
+        if removed == 0 {
+            return;
+        }
+        let db = self.client.db;
+        self.engine.changed(db, key, class, event);
+        self.engine.dirty += removed as u64 - 1;
+        if empty {
+            self.engine.keyspace.db_mut(db).remove(key);
+            self.engine.notify(db, key, Classes::GENERIC, "del");
+        }
     }
 
     pub fn perform(&mut self, action: Action<'_>) -> Result<Outcome, CommandError> {

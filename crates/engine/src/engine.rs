@@ -81,9 +81,10 @@ pub struct Pause {
 
 impl Engine {
     /// `seed` determines every random choice and the keyspace's hash function.
-    pub fn new(settings: Settings, seed: u64) -> Engine {
+    pub fn new(mut settings: Settings, seed: u64) -> Engine {
         let mut rng = fastrand::Rng::with_seed(seed);
         let hash_seed = HashSeed::new(rng.u64(..), rng.u64(..));
+        settings.limits.hash_seed = hash_seed;
         Engine {
             keyspace: Keyspace::new(settings.databases, hash_seed),
             stats: Stats::default(),

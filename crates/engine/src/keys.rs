@@ -6,6 +6,7 @@ use store::{DbSlot, Entry, EntryMut, Key};
 use crate::Engine;
 use crate::engine::Role;
 use crate::notify::Classes;
+use crate::world::Now;
 
 impl Engine {
     /// Hashes a key, for several look-ups in one command.
@@ -58,10 +59,7 @@ impl Engine {
     #[inline]
     pub fn slot<'k>(&mut self, db: usize, key: &'k [u8]) -> DbSlot<'_, 'k> {
         let key = self.key(key);
-        if self.expire_if_needed(db, key) && self.role != Role::Master {
-            // On a writable replica it is still there but counts as absent: the write makes it anew.
-            self.keyspace.db_mut(db).remove(key);
-        }
+        self.make_way(db, key.bytes);
         let clock = self.access_clock();
         let slot = self.keyspace.db_mut(db).slot(key);
         if let DbSlot::Occupied(entry) = &slot {
@@ -70,10 +68,22 @@ impl Engine {
         slot
     }
 
-    /// The 24-bit clock that entries carry: seconds, as OBJECT IDLETIME counts.
+    /// A key whose time is up is out of a writer's way.
+    #[inline]
+    pub(crate) fn make_way(&mut self, db: usize, key: &[u8]) {
+        if self.keyspace.db(db).expires_len() == 0 {
+            return;
+        }
+        let key = self.key(key);
+        if self.expire_if_needed(db, key) && self.role != Role::Master {
+            // On a writable replica it is still there but counts as absent: the write makes it anew.
+            self.keyspace.db_mut(db).remove(key);
+        }
+    }
+
     #[inline]
     pub(crate) fn access_clock(&self) -> u32 {
-        (self.now.unix_us / 1_000_000) as u32 & 0xFF_FFFF
+        access_clock(self.now)
     }
 
     /// The one signal of a change: counts it, fails transactions that watch the key, wakes who waits
@@ -114,4 +124,10 @@ impl Engine {
             self.publish(channel.as_bytes(), key);
         }
     }
+}
+
+/// The 24-bit clock that entries carry: seconds, as OBJECT IDLETIME counts.
+#[inline]
+pub(crate) fn access_clock(now: Now) -> u32 {
+    (now.unix_us / 1_000_000) as u32 & 0xFF_FFFF
 }

@@ -24,6 +24,7 @@ pub mod settings;
 mod slowlog;
 mod stats;
 mod table;
+mod typed;
 mod watch;
 pub mod world;
 

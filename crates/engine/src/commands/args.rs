@@ -64,3 +64,14 @@ pub(crate) fn add_float(
     let sum = old.checked_add(by).ok_or(CommandError::NanOrInfinity)?;
     if sum.is_finite() { Ok(sum.to_human()) } else { Err(CommandError::NanOrInfinity) }
 }
+
+/// The count of SRANDMEMBER and its kin: negative allows repetitions. Bounded, so that what is
+/// answered can be counted.
+pub(crate) fn random_count(arg: &[u8], pairs: bool) -> Result<i64, CommandError> {
+    let count = int(arg)?;
+    let max = if pairs { i64::MAX / 2 } else { i64::MAX };
+    if count < -max || count > max {
+        return Err(CommandError::OutOfRange);
+    }
+    Ok(count)
+}

@@ -3,10 +3,13 @@
 pub(crate) mod args;
 pub(crate) mod connection;
 pub(crate) mod expiry;
+pub(crate) mod hashes;
 pub(crate) mod keyspace;
+pub(crate) mod lists;
 pub(crate) mod persistence;
 pub(crate) mod pubsub;
 pub(crate) mod replication;
 pub(crate) mod server;
+pub(crate) mod sets;
 pub(crate) mod strings;
 pub(crate) mod transactions;

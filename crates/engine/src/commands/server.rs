@@ -230,7 +230,9 @@ fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> 
 impl Engine {
     /// Takes over changed settings: the caller has validated them.
     pub fn apply_settings(&mut self, settings: crate::settings::Settings) {
+        let hash_seed = self.settings.limits.hash_seed;
         self.settings = settings;
+        self.settings.limits.hash_seed = hash_seed;
     }
 }
 

@@ -1,0 +1,324 @@
+//! Hash commands.
+
+use protocol::{Args, ReplyBuf, Resp};
+use store::hash::Hash;
+use store::value::{Item, ItemBuf};
+
+use super::args::{add_float, int, is};
+use super::keyspace::{reply_cursor, scan_options};
+use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
+use crate::ctx::Ctx;
+use crate::error::CommandError;
+use crate::notify::Classes;
+use crate::typed::reply_item;
+
+const READ: Flags = Flags::READONLY;
+const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
+const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST);
+
+pub(crate) static ROWS: &[CommandSpec] = &[
+    hash("hset", hset, -4, WRITE, "2.0.0", "Creates or modifies the value of a field in a hash."),
+    hash("hmset", hset, -4, WRITE, "2.0.0", "Sets the values of multiple fields."),
+    hash(
+        "hsetnx",
+        hsetnx,
+        4,
+        WRITE,
+        "2.0.0",
+        "Sets the value of a field in a hash only when the field doesn't exist.",
+    ),
+    hash("hget", hget, 3, FAST_READ, "2.0.0", "Returns the value of a field in a hash."),
+    hash("hmget", hmget, -3, FAST_READ, "2.0.0", "Returns the values of all fields in a hash."),
+    hash(
+        "hdel",
+        hdel,
+        -3,
+        Flags::WRITE.or(Flags::FAST),
+        "2.0.0",
+        "Deletes one or more fields and their values from a hash. Deletes the hash if no fields remain.",
+    ),
+    hash("hlen", hlen, 2, FAST_READ, "2.0.0", "Returns the number of fields in a hash."),
+    hash("hstrlen", hstrlen, 3, FAST_READ, "3.2.0", "Returns the length of the value of a field."),
+    hash("hkeys", hkeys, 2, READ, "2.0.0", "Returns all fields in a hash."),
+    hash("hvals", hvals, 2, READ, "2.0.0", "Returns all values in a hash."),
+    hash("hgetall", hgetall, 2, READ, "2.0.0", "Returns all fields and values in a hash."),
+    hash("hexists", hexists, 3, FAST_READ, "2.0.0", "Determines whether a field exists in a hash."),
+    hash(
+        "hincrby",
+        hincrby,
+        4,
+        WRITE,
+        "2.0.0",
+        "Increments the integer value of a field in a hash by a number. Uses 0 as initial value if the field doesn't exist.",
+    ),
+    hash(
+        "hincrbyfloat",
+        hincrbyfloat,
+        4,
+        WRITE,
+        "2.6.0",
+        "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't exist.",
+    ),
+    hash("hscan", hscan, -3, READ, "2.8.0", "Iterates over fields and values of a hash."),
+    hash(
+        "hrandfield",
+        hrandfield,
+        -2,
+        READ,
+        "6.2.0",
+        "Returns one or more random fields from a hash.",
+    ),
+];
+
+const fn hash(
+    name: &'static str,
+    handler: Handler,
+    arity: i16,
+    flags: Flags,
+    since: &'static str,
+    summary: &'static str,
+) -> CommandSpec {
+    row(name, handler, arity, flags, Keys::ONE, Acl::HASH, since, summary)
+}
+
+fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let name = ctx.found.spec.name;
+    if !args.len().is_multiple_of(2) {
+        return Err(CommandError::arity(name));
+    }
+    let (db, key) = (ctx.client.db, args.at(1));
+    let fields = (args.len() - 2) / 2;
+    let (hash, limits) = ctx.engine.create_hash(db, key, |_| Hash::new())?;
+    hash.expect(fields, limits);
+    let created = (2..args.len())
+        .step_by(2)
+        .filter(|&at| hash.set(args.at(at), args.at(at + 1), limits))
+        .count();
+    ctx.engine.changed(db, key, Classes::HASH, "hset");
+    ctx.engine.dirty += fields as u64 - 1;
+    match name {
+        "hset" => ctx.client.out.int(created as i64),
+        _ => ctx.client.out.ok(),
+    }
+    Ok(())
+}
+
+fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key) = (ctx.client.db, args.at(1));
+    let (hash, limits) = ctx.engine.create_hash(db, key, |_| Hash::new())?;
+    if hash.contains(args.at(2)) {
+        ctx.client.out.int(0);
+        return Ok(());
+    }
+    hash.set(args.at(2), args.at(3), limits);
+    ctx.engine.changed(db, key, Classes::HASH, "hset");
+    ctx.client.out.int(1);
+    Ok(())
+}
+
+fn reply_field(out: &mut ReplyBuf, value: Option<Item<'_>>) {
+    match value {
+        Some(value) => reply_item(out, value),
+        None => out.null(),
+    }
+}
+
+fn hget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    reply_field(&mut ctx.client.out, hash.and_then(|hash| hash.get(args.at(2))));
+    Ok(())
+}
+
+fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    ctx.client.out.array(args.len() - 2);
+    for field in args.iter().skip(2) {
+        reply_field(&mut ctx.client.out, hash.and_then(|hash| hash.get(field)));
+    }
+    Ok(())
+}
+
+fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key) = (ctx.client.db, args.at(1));
+    let Some((hash, _)) = ctx.engine.write_hash(db, key)? else {
+        ctx.client.out.int(0);
+        return Ok(());
+    };
+    let removed = args.iter().skip(2).filter(|field| hash.remove(field)).count();
+    let empty = hash.is_empty();
+    ctx.removed_elements(key, removed, empty, Classes::HASH, "hdel");
+    ctx.client.out.int(removed as i64);
+    Ok(())
+}
+
+fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let len = ctx.engine.read_hash(ctx.client.db, args.at(1))?.map_or(0, Hash::len);
+    ctx.client.out.int(len as i64);
+    Ok(())
+}
+
+fn hstrlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let len = hash
+        .and_then(|hash| hash.get(args.at(2)))
+        .map_or(0, |value| value.as_bytes(&mut ItemBuf::new()).len());
+    ctx.client.out.int(len as i64);
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Fields,
+    Values,
+    Both,
+}
+
+fn hkeys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    reply_all(ctx, args, Part::Fields)
+}
+
+fn hvals(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    reply_all(ctx, args, Part::Values)
+}
+
+fn hgetall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    reply_all(ctx, args, Part::Both)
+}
+
+fn reply_all(ctx: &mut Ctx<'_>, args: Args<'_>, part: Part) -> Result<(), CommandError> {
+    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let out = &mut ctx.client.out;
+    let len = hash.map_or(0, Hash::len);
+    match part {
+        Part::Both => out.map(len),
+        _ => out.array(len),
+    }
+    for (field, value) in hash.into_iter().flat_map(Hash::iter) {
+        if part != Part::Values {
+            reply_item(out, field);
+        }
+        if part != Part::Fields {
+            reply_item(out, value);
+        }
+    }
+    Ok(())
+}
+
+fn hexists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let exists = hash.is_some_and(|hash| hash.contains(args.at(2)));
+    ctx.client.out.int(exists.into());
+    Ok(())
+}
+
+fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key, field) = (ctx.client.db, args.at(1), args.at(2));
+    let by = int(args.at(3))?;
+    // Looked at before it is made: an error must not leave an empty hash behind.
+    let old = match ctx.engine.peek_hash(db, key)?.and_then(|hash| hash.get(field)) {
+        None => 0,
+        Some(Item::Int(n)) => n,
+        Some(Item::Bytes(text)) => int(text).map_err(|_| CommandError::HashNotAnInteger)?,
+    };
+    let sum = old.checked_add(by).ok_or(CommandError::Overflow)?;
+    let (hash, limits) = ctx.engine.create_hash(db, key, |_| Hash::new())?;
+    hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), limits);
+    ctx.engine.changed(db, key, Classes::HASH, "hincrby");
+    ctx.client.out.int(sum);
+    Ok(())
+}
+
+fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key, field) = (ctx.client.db, args.at(1), args.at(2));
+    let mut buf = ItemBuf::new();
+    let old = ctx.engine.peek_hash(db, key)?.and_then(|hash| hash.get(field));
+    let old = old.as_ref().map_or(b"0".as_slice(), |value| value.as_bytes(&mut buf));
+    let sum = add_float(old, args.at(3), CommandError::HashNotAFloat)?;
+    let (hash, limits) = ctx.engine.create_hash(db, key, |_| Hash::new())?;
+    hash.set(field, sum.as_bytes(), limits);
+    ctx.engine.changed(db, key, Classes::HASH, "hincrbyfloat");
+    // As the result, so that replicas need not compute it with the same precision.
+    ctx.propagate(&[b"HSET", key, field, sum.as_bytes()]);
+    ctx.client.out.bulk(sum.as_bytes());
+    Ok(())
+}
+
+fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let options = scan_options(args, 2)?;
+    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut cursor = options.cursor;
+    if let Some(hash) = hash {
+        let mut seen = 0;
+        for _ in 0..options.count.saturating_mul(10) {
+            cursor = hash.scan(cursor, |field, value| {
+                seen += 1;
+                if options.wants(field.as_bytes(&mut ItemBuf::new())) {
+                    pairs.push((field.to_vec(), value.to_vec()));
+                }
+            });
+            if cursor == 0 || seen >= options.count {
+                break;
+            }
+        }
+    } else {
+        cursor = 0;
+    }
+    let out = &mut ctx.client.out;
+    reply_cursor(out, cursor);
+    out.array(pairs.len() * 2);
+    for (field, value) in &pairs {
+        out.bulk(field);
+        out.bulk(value);
+    }
+    Ok(())
+}
+
+fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let with_values = match args.len() {
+        2 => return one_random_field(ctx, args),
+        3 => false,
+        4 if is(args.at(3), "withvalues") => true,
+        _ => return Err(CommandError::Syntax),
+    };
+    let count = super::args::random_count(args.at(2), with_values)?;
+    let mut rng = ctx.engine.rng.fork();
+    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let out = &mut ctx.client.out;
+    let Some(hash) = hash else {
+        out.array(0);
+        return Ok(());
+    };
+    let shown =
+        if count < 0 { count.unsigned_abs() as usize } else { hash.len().min(count as usize) };
+    // RESP3 answers pairs, RESP2 a flat list.
+    let nested = with_values && out.resp == Resp::V3;
+    out.array(if with_values && !nested { shown * 2 } else { shown });
+    let mut reply = |field: Item<'_>, value: Item<'_>| {
+        if nested {
+            out.array(2);
+        }
+        reply_item(out, field);
+        if with_values {
+            reply_item(out, value);
+        }
+    };
+    if count >= 0 {
+        hash.sample(shown, &mut rng, reply);
+    } else {
+        for _ in 0..shown {
+            if let Some((field, value)) = hash.random(&mut rng) {
+                reply(field, value);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one_random_field(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let mut rng = ctx.engine.rng.fork();
+    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let field = hash.and_then(|hash| hash.random(&mut rng)).map(|(field, _)| field);
+    reply_field(&mut ctx.client.out, field);
+    Ok(())
+}
