@@ -44,6 +44,20 @@ pub struct Blocked {
     pub again: Option<(Found, OwnedArgs)>,
 }
 
+impl Blocked {
+    /// Says of a command that ran again that there is still nothing for it; what the client waits
+    /// for stands in the record it was blocked with.
+    pub(crate) fn still() -> Box<Blocked> {
+        Box::new(Blocked {
+            waiting: Waiting::Keys(Vec::new()),
+            on_timeout: OnTimeout::Null,
+            deadline_us: 0,
+            db: 0,
+            again: None,
+        })
+    }
+}
+
 /// Everybody who is blocked, by key and by deadline.
 #[derive(Debug, Default)]
 pub struct BlockedClients {

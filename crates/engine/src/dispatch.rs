@@ -4,7 +4,7 @@
 use protocol::{Args, OwnedArgs};
 
 use crate::Engine;
-use crate::blocking::{OnTimeout, Waiting};
+use crate::blocking::{Blocked, OnTimeout, Waiting};
 use crate::client::{Client, ClientId, Kind, ReplyMode};
 use crate::command::{self, Flags, Found};
 use crate::ctx::Ctx;
@@ -222,8 +222,13 @@ impl Engine {
         let mut ctx = Ctx { engine: self, client, world, found, propagate_as_received: true };
         let result = (found.spec.handler)(&mut ctx, args);
         let as_received = ctx.propagate_as_received;
-        if let Err(error) = &result {
-            self.error_reply(client, error);
+        match &result {
+            // A key of another type is none that the client waits for.
+            Err(error) if self.reprocessing && *error == CommandError::WrongType => {
+                client.blocked = Some(Blocked::still());
+            }
+            Err(error) => self.error_reply(client, error),
+            Ok(()) => {}
         }
         if as_received && (self.dirty != dirty_before || self.force_propagation) {
             match args.raw() {
@@ -371,7 +376,7 @@ impl Engine {
     }
 
     fn pause_client(&mut self, client: &mut Client, found: Found, args: Args<'_>) {
-        let blocked = crate::blocking::Blocked {
+        let blocked = Blocked {
             waiting: Waiting::Pause,
             on_timeout: OnTimeout::Null,
             deadline_us: 0,

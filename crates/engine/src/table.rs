@@ -13,6 +13,8 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     families::hashes::ROWS,
     families::lists::ROWS,
     families::sets::ROWS,
+    families::zsets::ROWS,
+    families::zset_algebra::ROWS,
     families::keyspace::ROWS,
     families::expiry::ROWS,
     families::persistence::ROWS,

@@ -13,3 +13,5 @@ pub(crate) mod server;
 pub(crate) mod sets;
 pub(crate) mod strings;
 pub(crate) mod transactions;
+pub(crate) mod zset_algebra;
+pub(crate) mod zsets;

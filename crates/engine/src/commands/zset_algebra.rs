@@ -1,0 +1,372 @@
+//! ZUNION, ZINTER, ZDIFF, their storing forms and ZINTERCARD: sorted sets and sets, combined.
+
+use std::collections::HashMap;
+
+use protocol::{Args, parse_f64, parse_i64};
+use store::ValueRef;
+use store::value::{Item, ItemBuf, Value};
+use store::zset::ZSet;
+
+use super::args::is;
+use super::zsets::{numkeys, reply_member, reply_members_head, zset};
+use crate::command::{CommandSpec, Flags, Keys};
+use crate::ctx::Ctx;
+use crate::error::CommandError;
+use crate::notify::Classes;
+
+const READ: Flags = Flags::READONLY.or(Flags::MOVABLE_KEYS);
+const STORE: Flags = Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS);
+const SOURCES: Keys = Keys::Counted { count_at: 1 };
+const DEST_AND_SOURCES: Keys = Keys::DestCounted { dest: 1, count_at: 2 };
+
+pub(crate) static ROWS: &[CommandSpec] = &[
+    zset(
+        "zunion",
+        zunion,
+        -3,
+        READ,
+        SOURCES,
+        "6.2.0",
+        "Returns the union of multiple sorted sets.",
+    ),
+    zset(
+        "zinter",
+        zinter,
+        -3,
+        READ,
+        SOURCES,
+        "6.2.0",
+        "Returns the intersect of multiple sorted sets.",
+    ),
+    zset(
+        "zdiff",
+        zdiff,
+        -3,
+        READ,
+        SOURCES,
+        "6.2.0",
+        "Returns the difference between multiple sorted sets.",
+    ),
+    zset(
+        "zunionstore",
+        zunionstore,
+        -4,
+        STORE,
+        DEST_AND_SOURCES,
+        "2.0.0",
+        "Stores the union of multiple sorted sets in a key.",
+    ),
+    zset(
+        "zinterstore",
+        zinterstore,
+        -4,
+        STORE,
+        DEST_AND_SOURCES,
+        "2.0.0",
+        "Stores the intersect of multiple sorted sets in a key.",
+    ),
+    zset(
+        "zdiffstore",
+        zdiffstore,
+        -4,
+        STORE,
+        DEST_AND_SOURCES,
+        "6.2.0",
+        "Stores the difference of multiple sorted sets in a key.",
+    ),
+    zset(
+        "zintercard",
+        zintercard,
+        -3,
+        READ,
+        SOURCES,
+        "7.0.0",
+        "Returns the number of members of the intersect of multiple sorted sets.",
+    ),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Union,
+    Intersection,
+    Difference,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Aggregate {
+    #[default]
+    Sum,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    fn join(self, a: f64, b: f64) -> f64 {
+        match self {
+            // inf + -inf is 0 here, not NaN, as in Redis.
+            Aggregate::Sum if (a + b).is_nan() => 0.0,
+            Aggregate::Sum => a + b,
+            Aggregate::Min => a.min(b),
+            Aggregate::Max => a.max(b),
+        }
+    }
+}
+
+struct Query<'a> {
+    keys: Args<'a>,
+    weights: Vec<f64>,
+    aggregate: Aggregate,
+    with_scores: bool,
+}
+
+impl<'a> Query<'a> {
+    fn parse(
+        ctx: &Ctx<'_>,
+        args: Args<'a>,
+        count_at: usize,
+        operation: Operation,
+    ) -> Result<Query<'a>, CommandError> {
+        let count = numkeys(args.at(count_at), ctx.found.spec.name)?;
+        let first = count_at + 1;
+        if count > args.len() - first {
+            return Err(CommandError::Syntax);
+        }
+        let keys = args.slice(first..first + count);
+        let mut query = Query {
+            keys,
+            weights: vec![1.0; count],
+            aggregate: Aggregate::Sum,
+            with_scores: false,
+        };
+        let weighs = operation != Operation::Difference;
+        let mut at = first + count;
+        while at < args.len() {
+            let (option, left) = (args.at(at), args.len() - at - 1);
+            if is(option, "weights") && left >= count && weighs {
+                for (place, weight) in query.weights.iter_mut().enumerate() {
+                    *weight =
+                        parse_f64(args.at(at + 1 + place)).ok_or(CommandError::WeightNotFloat)?;
+                }
+                at += count;
+            } else if is(option, "aggregate") && left >= 1 && weighs {
+                query.aggregate = match args.at(at + 1) {
+                    word if is(word, "sum") => Aggregate::Sum,
+                    word if is(word, "min") => Aggregate::Min,
+                    word if is(word, "max") => Aggregate::Max,
+                    _ => return Err(CommandError::Syntax),
+                };
+                at += 1;
+            } else if is(option, "withscores") && count_at == 1 {
+                query.with_scores = true;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            at += 1;
+        }
+        Ok(query)
+    }
+}
+
+/// A set or sorted set as a source; a set's members have score 1.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Absent,
+    Set(&'a store::set::Set),
+    ZSet(&'a ZSet),
+}
+
+impl Source<'_> {
+    fn len(self) -> usize {
+        match self {
+            Source::Absent => 0,
+            Source::Set(set) => set.len(),
+            Source::ZSet(zset) => zset.len(),
+        }
+    }
+
+    fn score(self, member: &[u8]) -> Option<f64> {
+        match self {
+            Source::Absent => None,
+            Source::Set(set) => set.contains(member).then_some(1.0),
+            Source::ZSet(zset) => zset.score(member),
+        }
+    }
+
+    fn for_each(self, mut f: impl FnMut(Item<'_>, f64)) {
+        match self {
+            Source::Absent => {}
+            Source::Set(set) => set.iter().for_each(|member| f(member, 1.0)),
+            Source::ZSet(zset) => zset.iter().for_each(|(member, score)| f(member, score)),
+        }
+    }
+}
+
+/// All sources, their expired keys gone and their types checked.
+fn sources<'e>(ctx: &'e mut Ctx<'_>, keys: Args<'_>) -> Result<Vec<Source<'e>>, CommandError> {
+    let db = ctx.client.db;
+    let mut absent = Vec::with_capacity(keys.len());
+    for key in keys.iter() {
+        absent.push(match ctx.engine.read(db, key).map(|entry| entry.value()) {
+            None => true,
+            Some(ValueRef::Set(_) | ValueRef::ZSet(_)) => false,
+            Some(_) => return Err(CommandError::WrongType),
+        });
+    }
+    let entries = keys.iter().zip(absent).map(|(key, absent)| {
+        if absent {
+            return Source::Absent;
+        }
+        match ctx.engine.keyspace.db(db).get(key).map(|entry| entry.value()) {
+            Some(ValueRef::Set(set)) => Source::Set(set),
+            Some(ValueRef::ZSet(zset)) => Source::ZSet(zset),
+            _ => Source::Absent,
+        }
+    });
+    Ok(entries.collect())
+}
+
+fn weighted(score: f64, weight: f64) -> f64 {
+    // inf * 0 counts as 0.
+    let product = score * weight;
+    if product.is_nan() { 0.0 } else { product }
+}
+
+fn combine(
+    ctx: &mut Ctx<'_>,
+    query: &Query<'_>,
+    operation: Operation,
+) -> Result<ZSet, CommandError> {
+    let limits = ctx.engine.settings.limits.clone();
+    let sources = sources(ctx, query.keys)?;
+    let mut result = ZSet::new();
+    let mut buf = ItemBuf::new();
+    match operation {
+        Operation::Union => {
+            let mut scores: HashMap<Vec<u8>, f64> = HashMap::new();
+            for (source, weight) in sources.iter().zip(&query.weights) {
+                source.for_each(|member, score| {
+                    let score = weighted(score, *weight);
+                    scores
+                        .entry(member.to_vec())
+                        .and_modify(|sum| *sum = query.aggregate.join(*sum, score))
+                        .or_insert(score);
+                });
+            }
+            result.expect(scores.len(), &limits);
+            for (member, score) in scores {
+                result.insert(&member, score, &limits);
+            }
+        }
+        Operation::Intersection => {
+            // Walking the smallest asks the fewest questions of the others.
+            let Some(smallest) = (0..sources.len()).min_by_key(|at| sources[*at].len()) else {
+                return Ok(result);
+            };
+            sources[smallest].for_each(|member, score| {
+                let member = member.as_bytes(&mut buf);
+                let mut sum = weighted(score, query.weights[smallest]);
+                for (at, source) in sources.iter().enumerate() {
+                    if at == smallest {
+                        continue;
+                    }
+                    let Some(score) = source.score(member) else { return };
+                    sum = query.aggregate.join(sum, weighted(score, query.weights[at]));
+                }
+                result.insert(member, sum, &limits);
+            });
+        }
+        Operation::Difference => {
+            sources[0].for_each(|member, score| {
+                let member = member.as_bytes(&mut buf);
+                if sources[1..].iter().all(|source| source.score(member).is_none()) {
+                    result.insert(member, score, &limits);
+                }
+            });
+        }
+    }
+    result.pack(&limits);
+    Ok(result)
+}
+
+fn reply_combined(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    operation: Operation,
+) -> Result<(), CommandError> {
+    let query = Query::parse(ctx, args, 1, operation)?;
+    let result = combine(ctx, &query, operation)?;
+    let out = &mut ctx.client.out;
+    reply_members_head(out, result.len(), query.with_scores);
+    for (member, score) in result.iter() {
+        reply_member(out, member, score, query.with_scores);
+    }
+    Ok(())
+}
+
+fn store_combined(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    operation: Operation,
+    event: &str,
+) -> Result<(), CommandError> {
+    let query = Query::parse(ctx, args, 2, operation)?;
+    let result = combine(ctx, &query, operation)?;
+    let len = result.len();
+    let value = (len > 0).then_some(Value::ZSet(result));
+    ctx.replace_with_result(args.at(1), value, Classes::ZSET, event);
+    ctx.client.out.int(len as i64);
+    Ok(())
+}
+
+fn zunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    reply_combined(ctx, args, Operation::Union)
+}
+
+fn zinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    reply_combined(ctx, args, Operation::Intersection)
+}
+
+fn zdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    reply_combined(ctx, args, Operation::Difference)
+}
+
+fn zunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    store_combined(ctx, args, Operation::Union, "zunionstore")
+}
+
+fn zinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    store_combined(ctx, args, Operation::Intersection, "zinterstore")
+}
+
+fn zdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    store_combined(ctx, args, Operation::Difference, "zdiffstore")
+}
+
+fn zintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let count = numkeys(args.at(1), "zintercard")?;
+    if count > args.len() - 2 {
+        return Err(CommandError::Syntax);
+    }
+    let (keys, rest) = (args.slice(2..2 + count), args.slice(2 + count..args.len()));
+    let limit = match rest.len() {
+        0 => 0,
+        2 if is(rest.at(0), "limit") => parse_i64(rest.at(1))
+            .and_then(|n| usize::try_from(n).ok())
+            .ok_or_else(|| CommandError::err("LIMIT can't be negative"))?,
+        _ => return Err(CommandError::Syntax),
+    };
+    let sources = sources(ctx, keys)?;
+    let smallest = (0..sources.len()).min_by_key(|at| sources[*at].len()).unwrap_or(0);
+    let mut members = 0;
+    let mut buf = ItemBuf::new();
+    sources[smallest].for_each(|member, _| {
+        let member = member.as_bytes(&mut buf);
+        if (limit == 0 || members < limit)
+            && sources.iter().all(|source| source.score(member).is_some())
+        {
+            members += 1;
+        }
+    });
+    ctx.client.out.int(members as i64);
+    Ok(())
+}

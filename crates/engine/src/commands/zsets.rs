@@ -1,0 +1,1008 @@
+//! Sorted set commands. Unions, intersections and differences are in `zset_algebra.rs`.
+
+use std::ops::Range;
+
+use protocol::{Args, ReplyBuf, Resp, parse_f64, parse_i64};
+use store::value::{Item, ItemBuf, Value};
+use store::zset::{LexBound, ScoreRange, ZSet};
+
+use super::args::{float, int, is, positive, random_count, timeout_seconds};
+use super::keyspace::{reply_cursor, scan_options};
+use super::lists::{block_or_null, counted_keys, mpop_count};
+use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
+use crate::ctx::Ctx;
+use crate::error::CommandError;
+use crate::notify::Classes;
+use crate::typed::reply_item;
+
+const READ: Flags = Flags::READONLY;
+const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
+const WRITE: Flags = Flags::WRITE;
+const GROW: Flags = Flags::WRITE.or(Flags::DENYOOM);
+const BLOCK: Flags = Flags::WRITE.or(Flags::BLOCKING);
+
+pub(crate) static ROWS: &[CommandSpec] = &[
+    zset(
+        "zadd",
+        zadd,
+        -4,
+        GROW.or(Flags::FAST),
+        Keys::ONE,
+        "1.2.0",
+        "Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.",
+    ),
+    zset(
+        "zincrby",
+        zincrby,
+        4,
+        GROW.or(Flags::FAST),
+        Keys::ONE,
+        "1.2.0",
+        "Increments the score of a member in a sorted set.",
+    ),
+    zset(
+        "zrem",
+        zrem,
+        -3,
+        WRITE.or(Flags::FAST),
+        Keys::ONE,
+        "1.2.0",
+        "Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.",
+    ),
+    zset(
+        "zscore",
+        zscore,
+        3,
+        FAST_READ,
+        Keys::ONE,
+        "1.2.0",
+        "Returns the score of a member in a sorted set.",
+    ),
+    zset(
+        "zmscore",
+        zmscore,
+        -3,
+        FAST_READ,
+        Keys::ONE,
+        "6.2.0",
+        "Returns the score of one or more members in a sorted set.",
+    ),
+    zset(
+        "zcard",
+        zcard,
+        2,
+        FAST_READ,
+        Keys::ONE,
+        "1.2.0",
+        "Returns the number of members in a sorted set.",
+    ),
+    zset(
+        "zcount",
+        zcount,
+        4,
+        FAST_READ,
+        Keys::ONE,
+        "2.0.0",
+        "Returns the count of members in a sorted set that have scores within a range.",
+    ),
+    zset(
+        "zlexcount",
+        zlexcount,
+        4,
+        FAST_READ,
+        Keys::ONE,
+        "2.8.9",
+        "Returns the number of members in a sorted set within a lexicographical range.",
+    ),
+    zset(
+        "zrank",
+        zrank,
+        -3,
+        FAST_READ,
+        Keys::ONE,
+        "2.0.0",
+        "Returns the index of a member in a sorted set ordered by ascending scores.",
+    ),
+    zset(
+        "zrevrank",
+        zrevrank,
+        -3,
+        FAST_READ,
+        Keys::ONE,
+        "2.0.0",
+        "Returns the index of a member in a sorted set ordered by descending scores.",
+    ),
+    zset(
+        "zrange",
+        zrange,
+        -4,
+        READ,
+        Keys::ONE,
+        "1.2.0",
+        "Returns members in a sorted set within a range of indexes.",
+    ),
+    zset(
+        "zrevrange",
+        zrevrange,
+        -4,
+        READ,
+        Keys::ONE,
+        "1.2.0",
+        "Returns members in a sorted set within a range of indexes in reverse order.",
+    ),
+    zset(
+        "zrangebyscore",
+        zrangebyscore,
+        -4,
+        READ,
+        Keys::ONE,
+        "1.0.5",
+        "Returns members in a sorted set within a range of scores.",
+    ),
+    zset(
+        "zrevrangebyscore",
+        zrevrangebyscore,
+        -4,
+        READ,
+        Keys::ONE,
+        "2.2.0",
+        "Returns members in a sorted set within a range of scores in reverse order.",
+    ),
+    zset(
+        "zrangebylex",
+        zrangebylex,
+        -4,
+        READ,
+        Keys::ONE,
+        "2.8.9",
+        "Returns members in a sorted set within a lexicographical range.",
+    ),
+    zset(
+        "zrevrangebylex",
+        zrevrangebylex,
+        -4,
+        READ,
+        Keys::ONE,
+        "2.8.9",
+        "Returns members in a sorted set within a lexicographical range in reverse order.",
+    ),
+    zset(
+        "zrangestore",
+        zrangestore,
+        -5,
+        GROW,
+        Keys::TWO,
+        "6.2.0",
+        "Stores a range of members from sorted set in a key.",
+    ),
+    zset(
+        "zremrangebyrank",
+        zremrangebyrank,
+        4,
+        WRITE,
+        Keys::ONE,
+        "2.0.0",
+        "Removes members in a sorted set within a range of indexes. Deletes the sorted set if all members were removed.",
+    ),
+    zset(
+        "zremrangebyscore",
+        zremrangebyscore,
+        4,
+        WRITE,
+        Keys::ONE,
+        "1.2.0",
+        "Removes members in a sorted set within a range of scores. Deletes the sorted set if all members were removed.",
+    ),
+    zset(
+        "zremrangebylex",
+        zremrangebylex,
+        4,
+        WRITE,
+        Keys::ONE,
+        "2.8.9",
+        "Removes members in a sorted set within a lexicographical range. Deletes the sorted set if all members were removed.",
+    ),
+    zset(
+        "zpopmin",
+        zpopmin,
+        -2,
+        WRITE.or(Flags::FAST),
+        Keys::ONE,
+        "5.0.0",
+        "Returns the lowest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
+    ),
+    zset(
+        "zpopmax",
+        zpopmax,
+        -2,
+        WRITE.or(Flags::FAST),
+        Keys::ONE,
+        "5.0.0",
+        "Returns the highest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
+    ),
+    zset(
+        "bzpopmin",
+        bzpopmin,
+        -3,
+        BLOCK.or(Flags::FAST),
+        Keys::Range(1, -2, 1),
+        "5.0.0",
+        "Removes and returns the member with the lowest score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped.",
+    ),
+    zset(
+        "bzpopmax",
+        bzpopmax,
+        -3,
+        BLOCK.or(Flags::FAST),
+        Keys::Range(1, -2, 1),
+        "5.0.0",
+        "Removes and returns the member with the highest score from one or more sorted sets. Blocks until a member available otherwise.  Deletes the sorted set if the last element was popped.",
+    ),
+    zset(
+        "zmpop",
+        zmpop,
+        -4,
+        WRITE.or(Flags::MOVABLE_KEYS),
+        Keys::Counted { count_at: 1 },
+        "7.0.0",
+        "Returns the highest- or lowest-scoring members from one or more sorted sets after removing them. Deletes the sorted set if the last member was popped.",
+    ),
+    zset(
+        "bzmpop",
+        bzmpop,
+        -5,
+        BLOCK.or(Flags::MOVABLE_KEYS),
+        Keys::Counted { count_at: 2 },
+        "7.0.0",
+        "Removes and returns a member by score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped.",
+    ),
+    zset(
+        "zrandmember",
+        zrandmember,
+        -2,
+        READ,
+        Keys::ONE,
+        "6.2.0",
+        "Returns one or more random members from a sorted set.",
+    ),
+    zset(
+        "zscan",
+        zscan,
+        -3,
+        READ,
+        Keys::ONE,
+        "2.8.0",
+        "Iterates over members and scores of a sorted set.",
+    ),
+];
+
+pub(crate) const fn zset(
+    name: &'static str,
+    handler: Handler,
+    arity: i16,
+    flags: Flags,
+    keys: Keys,
+    since: &'static str,
+    summary: &'static str,
+) -> CommandSpec {
+    row(name, handler, arity, flags, keys, Acl::SORTEDSET, since, summary)
+}
+
+/// ZADD's options.
+#[derive(Clone, Copy, Default)]
+struct Conditions {
+    nx: bool,
+    xx: bool,
+    gt: bool,
+    lt: bool,
+    changed: bool,
+    incr: bool,
+}
+
+impl Conditions {
+    fn parse(args: Args<'_>) -> Result<(Conditions, usize), CommandError> {
+        let mut found = Conditions::default();
+        let mut at = 2;
+        while let Some(option) = args.get(at) {
+            let flag = match option {
+                _ if is(option, "nx") => &mut found.nx,
+                _ if is(option, "xx") => &mut found.xx,
+                _ if is(option, "gt") => &mut found.gt,
+                _ if is(option, "lt") => &mut found.lt,
+                _ if is(option, "ch") => &mut found.changed,
+                _ if is(option, "incr") => &mut found.incr,
+                _ => break,
+            };
+            *flag = true;
+            at += 1;
+        }
+        let pairs = args.len() - at;
+        if pairs == 0 || !pairs.is_multiple_of(2) {
+            return Err(CommandError::Syntax);
+        }
+        if found.nx && found.xx {
+            return Err(CommandError::err("XX and NX options at the same time are not compatible"));
+        }
+        if found.nx && (found.gt || found.lt) || found.gt && found.lt {
+            return Err(CommandError::err(
+                "GT, LT, and/or NX options at the same time are not compatible",
+            ));
+        }
+        if found.incr && pairs > 2 {
+            return Err(CommandError::err("INCR option supports a single increment-element pair"));
+        }
+        Ok((found, at))
+    }
+}
+
+fn zadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (conditions, first) = Conditions::parse(args)?;
+    add(ctx, args, conditions, first)
+}
+
+fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    add(ctx, args, Conditions { incr: true, ..Conditions::default() }, 2)
+}
+
+fn add(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    conditions: Conditions,
+    first: usize,
+) -> Result<(), CommandError> {
+    let (db, key) = (ctx.client.db, args.at(1));
+    let pairs = (args.len() - first) / 2;
+    // All scores are read before the first is used: a bad one changes nothing.
+    let mut scores: Vec<f64> = Vec::with_capacity(pairs);
+    for at in (first..args.len()).step_by(2) {
+        scores.push(float(args.at(at))?);
+    }
+    let exists = ctx.engine.peek_zset(db, key)?.is_some();
+    if !exists && conditions.xx {
+        match conditions.incr {
+            true => ctx.client.out.null(),
+            false => ctx.client.out.int(0),
+        }
+        return Ok(());
+    }
+    let (mut added, mut updated, mut last) = (0, 0, None);
+    let mut failed = None;
+    let (zset, limits) = ctx.engine.create_zset(db, key, |_| ZSet::new())?;
+    zset.expect(pairs, limits);
+    for (score, at) in scores.into_iter().zip((first + 1..args.len()).step_by(2)) {
+        let mut nan = false;
+        let (old, new) = zset.upsert(args.at(at), limits, |old| {
+            let score = match old {
+                Some(old) if conditions.incr => old + score,
+                _ => score,
+            };
+            nan = score.is_nan();
+            let wanted = match old {
+                None => !conditions.xx,
+                Some(_) if conditions.nx => false,
+                Some(old) => !(conditions.gt && score <= old || conditions.lt && score >= old),
+            };
+            (wanted && !nan).then_some(score)
+        });
+        if nan {
+            failed = Some(CommandError::ScoreNan);
+            break;
+        }
+        last = new;
+        match (old, new) {
+            (None, Some(_)) => added += 1,
+            (Some(old), Some(new)) if old != new => updated += 1,
+            _ => {}
+        }
+    }
+    let empty = zset.is_empty();
+    if empty {
+        ctx.engine.keyspace.db_mut(db).remove(key);
+    }
+    if added + updated > 0 {
+        let event = if conditions.incr { "zincr" } else { "zadd" };
+        ctx.engine.changed(db, key, Classes::ZSET, event);
+        ctx.engine.dirty += (added + updated) as u64 - 1;
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let out = &mut ctx.client.out;
+    match (conditions.incr, last) {
+        (true, Some(score)) => out.double(score),
+        (true, None) => out.null(),
+        (false, _) => out.int(added + if conditions.changed { updated } else { 0 }),
+    }
+    Ok(())
+}
+
+fn zrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (db, key) = (ctx.client.db, args.at(1));
+    let Some((zset, _)) = ctx.engine.write_zset(db, key)? else {
+        ctx.client.out.int(0);
+        return Ok(());
+    };
+    let removed = args.iter().skip(2).filter(|member| zset.remove(member).is_some()).count();
+    let empty = zset.is_empty();
+    ctx.removed_elements(key, removed, empty, Classes::ZSET, "zrem");
+    ctx.client.out.int(removed as i64);
+    Ok(())
+}
+
+fn reply_score(out: &mut ReplyBuf, score: Option<f64>) {
+    match score {
+        Some(score) => out.double(score),
+        None => out.null(),
+    }
+}
+
+fn zscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    reply_score(&mut ctx.client.out, zset.and_then(|zset| zset.score(args.at(2))));
+    Ok(())
+}
+
+fn zmscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    ctx.client.out.array(args.len() - 2);
+    for member in args.iter().skip(2) {
+        reply_score(&mut ctx.client.out, zset.and_then(|zset| zset.score(member)));
+    }
+    Ok(())
+}
+
+fn zcard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let len = ctx.engine.read_zset(ctx.client.db, args.at(1))?.map_or(0, ZSet::len);
+    ctx.client.out.int(len as i64);
+    Ok(())
+}
+
+/// An interval of scores as `min` and `max` say it, with `(` for exclusive ends.
+pub(crate) fn score_range(min: &[u8], max: &[u8]) -> Result<ScoreRange, CommandError> {
+    let end = |arg: &[u8]| {
+        let (exclusive, number) = match arg {
+            [b'(', rest @ ..] => (true, rest),
+            _ => (false, arg),
+        };
+        let number = parse_f64(number).filter(|number| !number.is_nan());
+        number.map(|number| (number, exclusive)).ok_or(CommandError::MinMaxNotFloat)
+    };
+    let ((min, min_exclusive), (max, max_exclusive)) = (end(min)?, end(max)?);
+    Ok(ScoreRange { min, min_exclusive, max, max_exclusive })
+}
+
+/// An end of an interval of members: `-`, `+`, `[m` or `(m`.
+pub(crate) fn lex_bound(arg: &[u8]) -> Result<LexBound<'_>, CommandError> {
+    match arg {
+        b"-" => Ok(LexBound::First),
+        b"+" => Ok(LexBound::Last),
+        [b'[', member @ ..] => Ok(LexBound::Inclusive(member)),
+        [b'(', member @ ..] => Ok(LexBound::Exclusive(member)),
+        _ => Err(CommandError::MinMaxNotLex),
+    }
+}
+
+fn zcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let range = score_range(args.at(2), args.at(3))?;
+    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let count = zset.map_or(0, |zset| zset.ranks_by_score(&range).len());
+    ctx.client.out.int(count as i64);
+    Ok(())
+}
+
+fn zlexcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (min, max) = (lex_bound(args.at(2))?, lex_bound(args.at(3))?);
+    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let count = zset.map_or(0, |zset| zset.ranks_by_lex(min, max).len());
+    ctx.client.out.int(count as i64);
+    Ok(())
+}
+
+fn zrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    rank(ctx, args, false)
+}
+
+fn zrevrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    rank(ctx, args, true)
+}
+
+fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Result<(), CommandError> {
+    let with_score = match args.len() {
+        3 => false,
+        4 if is(args.at(3), "withscore") => true,
+        _ => return Err(CommandError::Syntax),
+    };
+    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let found = zset.and_then(|zset| zset.rank(args.at(2)).map(|found| (zset.len(), found)));
+    let out = &mut ctx.client.out;
+    let Some((len, (rank, score))) = found else {
+        match with_score {
+            true => out.null_array(),
+            false => out.null(),
+        }
+        return Ok(());
+    };
+    let rank = if reverse { len - 1 - rank } else { rank };
+    if with_score {
+        out.array(2);
+    }
+    out.int(rank as i64);
+    if with_score {
+        out.double(score);
+    }
+    Ok(())
+}
+
+/// By what a range is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Rank,
+    Score,
+    Lex,
+}
+
+/// A range command, read: which members, in which order, and how they are shown.
+struct RangeQuery<'a> {
+    by: By,
+    reverse: bool,
+    with_scores: bool,
+    /// Offset and count of LIMIT; a negative count is for all.
+    limit: Option<(i64, i64)>,
+    start: &'a [u8],
+    stop: &'a [u8],
+}
+
+impl<'a> RangeQuery<'a> {
+    /// Reads start, stop and the options behind them. `by` is given where the command's name says it;
+    /// ZRANGE and ZRANGESTORE say it by options.
+    fn parse(
+        args: Args<'a>,
+        start_at: usize,
+        by: Option<By>,
+        reverse: bool,
+        stores: bool,
+    ) -> Result<RangeQuery<'a>, CommandError> {
+        let by_options = by.is_none();
+        let mut query = RangeQuery {
+            by: by.unwrap_or(By::Rank),
+            reverse,
+            with_scores: false,
+            limit: None,
+            start: args.at(start_at),
+            stop: args.at(start_at + 1),
+        };
+        let mut at = start_at + 2;
+        while at < args.len() {
+            let option = args.at(at);
+            if is(option, "withscores") && !stores {
+                query.with_scores = true;
+            } else if is(option, "limit") && at + 2 < args.len() {
+                query.limit = Some((int(args.at(at + 1))?, int(args.at(at + 2))?));
+                at += 2;
+            } else if is(option, "rev") && by_options {
+                query.reverse = true;
+            } else if is(option, "bylex") && by_options {
+                query.by = By::Lex;
+            } else if is(option, "byscore") && by_options {
+                query.by = By::Score;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            at += 1;
+        }
+        if query.limit.is_some() && query.by == By::Rank {
+            return Err(CommandError::err(
+                "syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
+            ));
+        }
+        if query.with_scores && query.by == By::Lex {
+            return Err(CommandError::err(
+                "syntax error, WITHSCORES not supported in combination with BYLEX",
+            ));
+        }
+        // Reversed, the higher end is said first.
+        if query.reverse && query.by != By::Rank {
+            (query.start, query.stop) = (query.stop, query.start);
+        }
+        Ok(query)
+    }
+
+    /// What can be wrong about start and stop, before the key is looked at.
+    fn bounds(&self) -> Result<Bounds<'a>, CommandError> {
+        match self.by {
+            By::Rank => Ok(Bounds::Rank(int(self.start)?, int(self.stop)?)),
+            By::Score => Ok(Bounds::Score(score_range(self.start, self.stop)?)),
+            By::Lex => Ok(Bounds::Lex(lex_bound(self.start)?, lex_bound(self.stop)?)),
+        }
+    }
+
+    /// The ranks of the members asked for, LIMIT applied.
+    fn ranks(&self, zset: &ZSet, bounds: &Bounds<'_>) -> Range<usize> {
+        let ranks = match *bounds {
+            Bounds::Rank(start, stop) => rank_range(zset.len(), start, stop, self.reverse),
+            Bounds::Score(ref range) => zset.ranks_by_score(range),
+            Bounds::Lex(min, max) => zset.ranks_by_lex(min, max),
+        };
+        let Some((offset, count)) = self.limit else { return ranks };
+        if offset < 0 || offset as usize >= ranks.len() {
+            return 0..0;
+        }
+        let left = ranks.len() - offset as usize;
+        let n = if count < 0 { left } else { left.min(count as usize) };
+        if self.reverse {
+            let end = ranks.end - offset as usize;
+            end - n..end
+        } else {
+            let start = ranks.start + offset as usize;
+            start..start + n
+        }
+    }
+}
+
+enum Bounds<'a> {
+    Rank(i64, i64),
+    Score(ScoreRange),
+    Lex(LexBound<'a>, LexBound<'a>),
+}
+
+/// A closed range of ranks from either end, seen from the side that `reverse` says, as ranks from
+/// the lowest.
+fn rank_range(len: usize, start: i64, stop: i64, reverse: bool) -> Range<usize> {
+    let len = len as i64;
+    let start = if start < 0 { (start + len).max(0) } else { start };
+    let stop = if stop < 0 { stop + len } else { stop }.min(len - 1);
+    if start > stop || start >= len {
+        return 0..0;
+    }
+    let (start, end) = (start as usize, stop as usize + 1);
+    if reverse { len as usize - end..len as usize - start } else { start..end }
+}
+
+/// Visits members from the side that the query says.
+fn visit(zset: &ZSet, ranks: Range<usize>, reverse: bool, mut f: impl FnMut(Item<'_>, f64)) {
+    let members = zset.range(ranks);
+    if reverse {
+        members.rev().for_each(|(member, score)| f(member, score));
+    } else {
+        members.for_each(|(member, score)| f(member, score));
+    }
+}
+
+/// Members with their scores: pairs in RESP3, a flat list in RESP2.
+pub(crate) fn reply_member(out: &mut ReplyBuf, member: Item<'_>, score: f64, with_scores: bool) {
+    if with_scores && out.resp == Resp::V3 {
+        out.array(2);
+    }
+    reply_item(out, member);
+    if with_scores {
+        out.double(score);
+    }
+}
+
+pub(crate) fn reply_members_head(out: &mut ReplyBuf, members: usize, with_scores: bool) {
+    let flat = with_scores && out.resp == Resp::V2;
+    out.array(if flat { members * 2 } else { members });
+}
+
+fn range(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    by: Option<By>,
+    reverse: bool,
+) -> Result<(), CommandError> {
+    let query = RangeQuery::parse(args, 2, by, reverse, false)?;
+    let bounds = query.bounds()?;
+    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let out = &mut ctx.client.out;
+    let Some(zset) = zset else {
+        out.array(0);
+        return Ok(());
+    };
+    let ranks = query.ranks(zset, &bounds);
+    reply_members_head(out, ranks.len(), query.with_scores);
+    visit(zset, ranks, query.reverse, |member, score| {
+        reply_member(out, member, score, query.with_scores);
+    });
+    Ok(())
+}
+
+fn zrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    range(ctx, args, None, false)
+}
+
+fn zrevrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    range(ctx, args, Some(By::Rank), true)
+}
+
+fn zrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    range(ctx, args, Some(By::Score), false)
+}
+
+fn zrevrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    range(ctx, args, Some(By::Score), true)
+}
+
+fn zrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    range(ctx, args, Some(By::Lex), false)
+}
+
+fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    range(ctx, args, Some(By::Lex), true)
+}
+
+fn zrangestore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let query = RangeQuery::parse(args, 3, None, false, true)?;
+    let bounds = query.bounds()?;
+    let (db, dest, source) = (ctx.client.db, args.at(1), args.at(2));
+    let limits = ctx.engine.settings.limits.clone();
+    let mut result = ZSet::new();
+    if let Some(zset) = ctx.engine.read_zset(db, source)? {
+        let ranks = query.ranks(zset, &bounds);
+        result.expect(ranks.len(), &limits);
+        let mut buf = ItemBuf::new();
+        visit(zset, ranks, query.reverse, |member, score| {
+            result.insert(member.as_bytes(&mut buf), score, &limits);
+        });
+    }
+    let len = result.len();
+    let value = (len > 0).then_some(Value::ZSet(result));
+    ctx.replace_with_result(dest, value, Classes::ZSET, "zrangestore");
+    ctx.client.out.int(len as i64);
+    Ok(())
+}
+
+fn zremrangebyrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (start, stop) = (int(args.at(2))?, int(args.at(3))?);
+    remove_range(ctx, args, "zremrangebyrank", |zset| rank_range(zset.len(), start, stop, false))
+}
+
+fn zremrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let range = score_range(args.at(2), args.at(3))?;
+    remove_range(ctx, args, "zremrangebyscore", |zset| zset.ranks_by_score(&range))
+}
+
+fn zremrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (min, max) = (lex_bound(args.at(2))?, lex_bound(args.at(3))?);
+    remove_range(ctx, args, "zremrangebylex", |zset| zset.ranks_by_lex(min, max))
+}
+
+fn remove_range(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    event: &str,
+    ranks: impl FnOnce(&ZSet) -> Range<usize>,
+) -> Result<(), CommandError> {
+    let (db, key) = (ctx.client.db, args.at(1));
+    let Some((zset, _)) = ctx.engine.write_zset(db, key)? else {
+        ctx.client.out.int(0);
+        return Ok(());
+    };
+    let ranks = ranks(zset);
+    let removed = zset.remove_range(ranks, |_, _| {});
+    let empty = zset.is_empty();
+    ctx.removed_elements(key, removed, empty, Classes::ZSET, event);
+    ctx.client.out.int(removed as i64);
+    Ok(())
+}
+
+/// Which end is popped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extreme {
+    Min,
+    Max,
+}
+
+impl Extreme {
+    fn event(self) -> &'static str {
+        match self {
+            Extreme::Min => "zpopmin",
+            Extreme::Max => "zpopmax",
+        }
+    }
+
+    fn word(self) -> &'static [u8] {
+        match self {
+            Extreme::Min => b"ZPOPMIN",
+            Extreme::Max => b"ZPOPMAX",
+        }
+    }
+}
+
+/// Pops up to `n` members into the reply, one after the other from the end.
+fn pop_reply(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    extreme: Extreme,
+    n: usize,
+    mut reply: impl FnMut(&mut ReplyBuf, Item<'_>, f64),
+) -> Result<(), CommandError> {
+    let db = ctx.client.db;
+    let Some((zset, _)) = ctx.engine.write_zset(db, key)? else { return Ok(()) };
+    let len = zset.len();
+    let ranks = match extreme {
+        Extreme::Min => 0..n,
+        Extreme::Max => len - n..len,
+    };
+    let out = &mut ctx.client.out;
+    visit(zset, ranks.clone(), extreme == Extreme::Max, |member, score| reply(out, member, score));
+    zset.remove_range(ranks, |_, _| {});
+    let empty = zset.is_empty();
+    ctx.removed_elements(key, n, empty, Classes::ZSET, extreme.event());
+    Ok(())
+}
+
+fn zpopmin(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    pop(ctx, args, Extreme::Min)
+}
+
+fn zpopmax(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    pop(ctx, args, Extreme::Max)
+}
+
+fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, extreme: Extreme) -> Result<(), CommandError> {
+    if args.len() > 3 {
+        return Err(CommandError::Syntax);
+    }
+    let count = args.get(2).map(positive).transpose()?;
+    let key = args.at(1);
+    let len = ctx.engine.read_zset(ctx.client.db, key)?.map_or(0, ZSet::len);
+    let n = count.unwrap_or(1).min(len);
+    // With a count RESP3 nests the pairs; alone it is one flat pair.
+    if count.is_none() {
+        ctx.client.out.array(n * 2);
+    } else {
+        reply_members_head(&mut ctx.client.out, n, true);
+    }
+    if n == 0 {
+        return Ok(());
+    }
+    pop_reply(ctx, key, extreme, n, |out, member, score| {
+        if count.is_some() {
+            reply_member(out, member, score, true);
+        } else {
+            reply_item(out, member);
+            out.double(score);
+        }
+    })
+}
+
+fn bzpopmin(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    blocking_pop(ctx, args, Extreme::Min)
+}
+
+fn bzpopmax(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    blocking_pop(ctx, args, Extreme::Max)
+}
+
+fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, extreme: Extreme) -> Result<(), CommandError> {
+    let timeout_us = timeout_seconds(args.at(args.len() - 1))?;
+    let keys = args.slice(1..args.len() - 1);
+    for key in keys.iter() {
+        if ctx.engine.read_zset(ctx.client.db, key)?.is_some() {
+            ctx.client.out.array(3);
+            ctx.client.out.bulk(key);
+            pop_reply(ctx, key, extreme, 1, |out, member, score| {
+                reply_item(out, member);
+                out.double(score);
+            })?;
+            ctx.propagate(&[extreme.word(), key]);
+            return Ok(());
+        }
+    }
+    block_or_null(ctx, keys, Some(timeout_us));
+    Ok(())
+}
+
+fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    multi_pop(ctx, args, 1, None)
+}
+
+fn bzmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let timeout_us = timeout_seconds(args.at(1))?;
+    multi_pop(ctx, args, 2, Some(timeout_us))
+}
+
+fn multi_pop(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    count_at: usize,
+    timeout_us: Option<u64>,
+) -> Result<(), CommandError> {
+    let (keys, rest) = counted_keys(args, count_at)?;
+    let extreme = match rest.get(0) {
+        Some(word) if is(word, "min") => Extreme::Min,
+        Some(word) if is(word, "max") => Extreme::Max,
+        _ => return Err(CommandError::Syntax),
+    };
+    let count = mpop_count(rest.slice(1..rest.len()))?;
+    for key in keys.iter() {
+        let Some(zset) = ctx.engine.read_zset(ctx.client.db, key)? else { continue };
+        let n = count.min(zset.len());
+        ctx.client.out.array(2);
+        ctx.client.out.bulk(key);
+        ctx.client.out.array(n);
+        pop_reply(ctx, key, extreme, n, |out, member, score| {
+            out.array(2);
+            reply_item(out, member);
+            out.double(score);
+        })?;
+        ctx.propagate(&[extreme.word(), key, n.to_string().as_bytes()]);
+        return Ok(());
+    }
+    block_or_null(ctx, keys, timeout_us);
+    Ok(())
+}
+
+fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let with_scores = match args.len() {
+        2 | 3 => false,
+        4 if is(args.at(3), "withscores") => true,
+        _ => return Err(CommandError::Syntax),
+    };
+    let count = args.get(2).map(|arg| random_count(arg, with_scores)).transpose()?;
+    let mut rng = ctx.engine.rng.fork();
+    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let out = &mut ctx.client.out;
+    match (zset, count) {
+        (None, None) => out.null(),
+        (None, Some(_)) => out.array(0),
+        (Some(zset), None) => match zset.random(&mut rng) {
+            Some((member, _)) => reply_item(out, member),
+            None => out.null(),
+        },
+        (Some(zset), Some(count)) if count >= 0 => {
+            let n = zset.len().min(count as usize);
+            reply_members_head(out, n, with_scores);
+            zset.sample(n, &mut rng, |member, score| {
+                reply_member(out, member, score, with_scores);
+            });
+        }
+        (Some(zset), Some(count)) => {
+            let n = count.unsigned_abs() as usize;
+            reply_members_head(out, n, with_scores);
+            for _ in 0..n {
+                if let Some((member, score)) = zset.random(&mut rng) {
+                    reply_member(out, member, score, with_scores);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let options = scan_options(args, 2)?;
+    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let mut members: Vec<(Vec<u8>, f64)> = Vec::new();
+    let mut cursor = if zset.is_some() { options.cursor } else { 0 };
+    if let Some(zset) = zset {
+        let mut seen = 0;
+        for _ in 0..options.count.saturating_mul(10) {
+            cursor = zset.scan(cursor, |member, score| {
+                seen += 1;
+                if options.wants(member.as_bytes(&mut ItemBuf::new())) {
+                    members.push((member.to_vec(), score));
+                }
+            });
+            if cursor == 0 || seen >= options.count {
+                break;
+            }
+        }
+    }
+    let out = &mut ctx.client.out;
+    reply_cursor(out, cursor);
+    out.array(members.len() * 2);
+    for (member, score) in &members {
+        out.bulk(member);
+        out.bulk(protocol::format_f64(*score).as_bytes());
+    }
+    Ok(())
+}
+
+/// A count that must be at least one, for the heads of the multi-key commands.
+pub(crate) fn numkeys(arg: &[u8], command: &str) -> Result<usize, CommandError> {
+    let count = parse_i64(arg).ok_or(CommandError::NotAnInteger)?;
+    usize::try_from(count).ok().filter(|n| *n > 0).ok_or_else(|| {
+        CommandError::err(format_args!("at least 1 input key is needed for '{command}' command"))
+    })
+}
