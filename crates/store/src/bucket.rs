@@ -240,12 +240,6 @@ impl Bucket {
         }
     }
 
-    /// Calls `f` with every address in the line.
-    #[inline]
-    pub(crate) fn for_each_address(&self, mut f: impl FnMut(*const u8)) {
-        self.words.iter().filter(|word| !word.is_null()).for_each(|word| f(strip(*word)));
-    }
-
     /// Where the word that [`find`](Bucket::find) or [`nth`](Bucket::nth) named lies.
     #[inline]
     pub(crate) fn word(this: NonNull<Bucket>, index: usize) -> *mut Word {

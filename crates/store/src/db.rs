@@ -198,6 +198,20 @@ impl Db {
         old
     }
 
+    /// Adds an entry whose key has this hash and should be absent; gives it back when it is not.
+    /// A load makes many entries, asks for their buckets, and then adds them.
+    #[inline]
+    pub fn insert_new_entry(&mut self, hash: u64, entry: Entry) -> Result<&Entry, Entry> {
+        if self.entries.find_hashed(hash, entry.key()).is_some() {
+            return Err(entry);
+        }
+        let entry = self.entries.insert_new_hashed(hash, entry);
+        if entry.expire_ms().is_some() {
+            self.expires.insert_new_hashed(hash, ExpireRef::new(entry));
+        }
+        Ok(entry)
+    }
+
     /// Takes an entry out, to be dropped, or given to [`insert_entry`](Db::insert_entry).
     #[inline]
     pub fn remove<'k>(&mut self, key: impl IntoKey<'k>) -> Option<Entry> {

@@ -446,24 +446,65 @@ impl DoubleEndedIterator for Iter<'_> {
 }
 
 /// The form an element is kept in: an integer where the text is one.
-pub(crate) fn classify(text: &[u8]) -> Item<'_> {
+pub fn classify(text: &[u8]) -> Item<'_> {
     match parse_int(text) {
         Some(n) => Item::Int(n),
         None => Item::Bytes(text),
     }
 }
 
-/// Few enough elements to compare each with each.
-const COMPARE_ALL_MAX: usize = 16;
+/// Up to this many elements are told apart by fingerprints on the stack.
+const FINGERPRINT_MAX: usize = 512;
 
 /// Whether two elements are equal, looking only at every `skip + 1`th.
 pub(crate) fn has_duplicates(listpack: &Listpack, skip: usize) -> bool {
-    let keys = listpack.iter().step_by(skip + 1).map(canonical);
-    if listpack.len() / (skip + 1) <= COMPARE_ALL_MAX {
-        return keys.clone().enumerate().any(|(n, a)| keys.clone().take(n).any(|b| a == b));
+    let count = listpack.len() / (skip + 1);
+    match count {
+        0..=1 => return false,
+        ..=16 if !may_have_duplicates::<32>(listpack, skip) => return false,
+        17..=64 if !may_have_duplicates::<128>(listpack, skip) => return false,
+        65..=FINGERPRINT_MAX if !may_have_duplicates::<1024>(listpack, skip) => return false,
+        _ => {}
     }
-    let mut seen = HashSet::new();
-    !keys.clone().all(|key| seen.insert(key))
+    let mut seen = HashSet::with_capacity(count);
+    !listpack.iter().step_by(skip + 1).map(canonical).all(|key| seen.insert(key))
+}
+
+/// Whether two elements have the same fingerprint: equal ones have, and next to no others. `SLOTS`
+/// is a power of two of at least twice as many as there are elements.
+fn may_have_duplicates<const SLOTS: usize>(listpack: &Listpack, skip: usize) -> bool {
+    let mut seen = [0u32; SLOTS];
+    for item in listpack.iter().step_by(skip + 1) {
+        // Never zero, which marks a free slot.
+        let fingerprint = fingerprint(canonical(item)) | 1;
+        let mut at = fingerprint as usize >> 1 & (SLOTS - 1);
+        while seen[at] != 0 {
+            if seen[at] == fingerprint {
+                return true;
+            }
+            at = (at + 1) & (SLOTS - 1);
+        }
+        seen[at] = fingerprint;
+    }
+    false
+}
+
+fn fingerprint(key: Result<i64, &[u8]>) -> u32 {
+    const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mix = |state: u64, word: u64| (state.rotate_left(5) ^ word).wrapping_mul(MULTIPLIER);
+    let state = match key {
+        Ok(n) => mix(1, n as u64),
+        Err(text) => {
+            let mut words = text.chunks_exact(8);
+            let mut state = mix(2, text.len() as u64);
+            for word in &mut words {
+                state = mix(state, u64::from_le_bytes(word.try_into().expect("eight bytes")));
+            }
+            let tail = words.remainder().iter().fold(0, |tail, byte| tail << 8 | u64::from(*byte));
+            mix(state, tail)
+        }
+    };
+    (state >> 32) as u32
 }
 
 /// What equality of elements goes by: an integer that was written as text is still the same.
@@ -646,10 +687,15 @@ fn validate(bytes: &[u8]) -> Result<(), InvalidListpack> {
         if data_len + backlen_len > room {
             return invalid(at, "entry runs over the end");
         }
-        let mut backlen = [0; 5];
-        write_backlen(&mut backlen[..backlen_len], data_len);
         at += data_len;
-        if bytes[at..at + backlen_len] != backlen[..backlen_len] {
+        let agrees = if backlen_len == 1 {
+            usize::from(bytes[at]) == data_len
+        } else {
+            let mut backlen = [0; 5];
+            write_backlen(&mut backlen[..backlen_len], data_len);
+            bytes[at..at + backlen_len] == backlen[..backlen_len]
+        };
+        if !agrees {
             return invalid(at, "trailing length differs");
         }
         at += backlen_len;
@@ -819,6 +865,24 @@ mod tests {
                 model.rotate_left(index);
             }
         }
+    }
+
+    #[test]
+    fn a_duplicate_is_found_at_every_size_and_distance() {
+        for len in [2usize, 3, 16, 17, 33, 64, 65, 512, 513, 700] {
+            for (a, b) in [(0, len - 1), (len / 2 - 1, len / 2), (len - 2, len - 1)] {
+                let mut texts: Vec<String> = (0..len).map(|i| format!("member {i}")).collect();
+                let distinct = of(&texts.iter().map(|t| t.as_bytes()).collect::<Vec<_>>());
+                assert!(!has_duplicates(&distinct, 0), "{len}");
+                texts[a] = texts[b].clone();
+                let doubled = of(&texts.iter().map(|t| t.as_bytes()).collect::<Vec<_>>());
+                assert!(has_duplicates(&doubled, 0), "{len} {a} {b}");
+            }
+        }
+        let same_number = [Item::Int(12), Item::Bytes(b"12")];
+        let mut listpack = Listpack::new();
+        listpack.push_back_items(&same_number);
+        assert!(has_duplicates(&listpack, 0), "an integer kept as text is the same member");
     }
 
     proptest! {

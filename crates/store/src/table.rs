@@ -116,15 +116,6 @@ impl Generation {
         unsafe { self.buckets.add(index) }
     }
 
-    /// For walks: asks for what a bucket leads to while the one before it is being worked on.
-    #[inline]
-    fn prefetch_elements(&self, index: usize) {
-        if index < self.count() {
-            // SAFETY: a bucket of ours.
-            unsafe { self.at(index).as_ref() }.for_each_address(prefetch);
-        }
-    }
-
     /// Puts an element's word where its hash says; returns where that is.
     #[inline]
     fn push(&mut self, hash: u64, word: Word, overflow_bytes: &mut usize) -> Place {
@@ -423,7 +414,6 @@ impl<E: Element> Drop for Table<E> {
         for mut generation in [self.old, self.main] {
             if needs_drop::<E>() || self.overflow_bytes > 0 {
                 for i in 0..generation.count() {
-                    generation.prefetch_elements(i + 1);
                     // SAFETY: a bucket of ours; each word leaves the table and is dropped once.
                     unsafe {
                         let line = &mut *generation.at(i).as_ptr();
@@ -437,7 +427,7 @@ impl<E: Element> Drop for Table<E> {
 }
 
 #[inline]
-fn prefetch(address: *const u8) {
+pub(crate) fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is part of x86_64, and a prefetch of any address is harmless.
     unsafe {

@@ -118,11 +118,16 @@ impl ZSet {
     }
 
     fn is_in_order(&self) -> bool {
-        let mut previous: Option<(f64, Vec<u8>)> = None;
+        let mut previous: Option<(Item<'_>, f64)> = None;
         self.iter().all(|(member, score)| {
-            let here = (score, member.to_vec());
-            let ordered = previous.as_ref().is_none_or(|previous| *previous < here);
-            previous = Some(here);
+            let ordered = previous.is_none_or(|(before, before_score)| {
+                // Equal scores are rare enough to spell integers out only then.
+                before_score < score
+                    || before_score == score
+                        && before.as_bytes(&mut ItemBuf::new())
+                            < member.as_bytes(&mut ItemBuf::new())
+            });
+            previous = Some((member, score));
             ordered
         })
     }

@@ -45,7 +45,6 @@ impl<E: Element> Iter<'_, E> {
                 return Some((bucket, index));
             }
             (self.bucket, self.from) = (self.bucket + 1, 0);
-            generation.prefetch_elements(self.bucket + 1);
         }
         None
     }
