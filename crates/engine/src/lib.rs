@@ -16,7 +16,6 @@ mod evict;
 mod expire;
 mod info;
 mod keys;
-mod lifecycle;
 pub mod notify;
 pub mod propagate;
 mod pubsub;

@@ -6,6 +6,7 @@
 pub mod aof;
 pub mod crc;
 pub mod error;
+mod lookahead;
 pub mod lzf;
 pub mod rdb;
 mod sink;

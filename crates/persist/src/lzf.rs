@@ -52,25 +52,33 @@ pub fn decompress(input: &[u8], announced: usize, out: &mut Vec<u8>) -> Result<(
     }
     let start = out.len();
     out.try_reserve(announced).map_err(|_| LzfError::OutOfMemory)?;
-    let result = unfold(input, start, start + announced, out);
+    out.resize(start + announced, 0);
+    let result = unfold(input, &mut out[start..]);
     if result.is_err() {
         out.truncate(start);
     }
     result
 }
 
-fn unfold(input: &[u8], start: usize, end: usize, out: &mut Vec<u8>) -> Result<(), LzfError> {
+/// Fills `out` exactly.
+fn unfold(input: &[u8], out: &mut [u8]) -> Result<(), LzfError> {
     let mut rest = input;
+    let mut at = 0;
     while let [control, tail @ ..] = rest {
         let control = usize::from(*control);
         if control < MAX_LITERALS {
             let run = control + 1;
-            let (literals, tail) = tail.split_at_checked(run).ok_or(LzfError::Truncated)?;
-            if out.len() + run > end {
-                return Err(LzfError::TooLong);
+            let (literals, after) = tail.split_at_checked(run).ok_or(LzfError::Truncated)?;
+            // Copying a fixed number of bytes costs less than asking for the right one; what is too
+            // much is overwritten by what follows.
+            match (tail.first_chunk::<MAX_LITERALS>(), out.get_mut(at..at + MAX_LITERALS)) {
+                (Some(from), Some(to)) => to.copy_from_slice(from),
+                _ => {
+                    out.get_mut(at..at + run).ok_or(LzfError::TooLong)?.copy_from_slice(literals);
+                }
             }
-            out.extend_from_slice(literals);
-            rest = tail;
+            at += run;
+            rest = after;
             continue;
         }
         let (len, tail) = match (control >> 5, tail) {
@@ -81,27 +89,36 @@ fn unfold(input: &[u8], start: usize, end: usize, out: &mut Vec<u8>) -> Result<(
         let [low, tail @ ..] = tail else { return Err(LzfError::Truncated) };
         let distance = ((control & 0x1f) << 8 | usize::from(*low)) + 1;
         let len = len + 2;
-        if distance > out.len() - start {
+        if distance > at {
             return Err(LzfError::BadReference);
         }
-        if out.len() + len > end {
+        if at + len > out.len() {
             return Err(LzfError::TooLong);
         }
-        copy_back(out, distance, len);
+        copy_back(out, at, distance, len);
+        at += len;
         rest = tail;
     }
-    if out.len() == end { Ok(()) } else { Err(LzfError::TooShort) }
+    if at == out.len() { Ok(()) } else { Err(LzfError::TooShort) }
 }
 
-/// Repeats the last `distance` bytes until `len` more are there; the source may overlap the output.
-fn copy_back(out: &mut Vec<u8>, distance: usize, len: usize) {
-    let from = out.len() - distance;
-    let mut left = len;
-    // Each pass doubles what may be copied at once: an overlapping reference is a repetition.
-    while left > 0 {
-        let step = left.min(out.len() - from);
-        out.extend_from_within(from..from + step);
-        left -= step;
+/// Writes `len` bytes at `at` that repeat those `distance` before; the two may overlap, which makes
+/// a repetition.
+#[inline]
+fn copy_back(out: &mut [u8], at: usize, distance: usize, len: usize) {
+    const STEP: usize = 16;
+    if len <= STEP && distance >= len && at + STEP <= out.len() {
+        // As with literals: a fixed step, of which the excess is overwritten.
+        out.copy_within(at - distance..at - distance + STEP, at);
+    } else if distance == 1 {
+        let byte = out[at - 1];
+        out[at..at + len].fill(byte);
+    } else if distance >= len {
+        out.copy_within(at - distance..at - distance + len, at);
+    } else {
+        for i in at..at + len {
+            out[i] = out[i - distance];
+        }
     }
 }
 
@@ -109,7 +126,7 @@ fn copy_back(out: &mut Vec<u8>, distance: usize, len: usize) {
 /// nothing but its own bytes.
 pub struct Compressor {
     /// Last position at which a hash of three bytes was seen, counted from `base` of some call.
-    table: Box<[u32]>,
+    table: Box<[u32; 1 << HASH_BITS]>,
     /// Positions of the running call start here: older entries are too far away to match.
     base: u32,
 }
@@ -122,10 +139,7 @@ impl Default for Compressor {
 
 impl Compressor {
     pub fn new() -> Compressor {
-        Compressor {
-            table: vec![0; 1 << HASH_BITS].into_boxed_slice(),
-            base: MAX_DISTANCE as u32 + 1,
-        }
+        Compressor { table: Box::new([0; 1 << HASH_BITS]), base: MAX_DISTANCE as u32 + 1 }
     }
 
     /// Writes the compressed form of `input` to the front of `out` and gives its length, or `None`
@@ -140,56 +154,70 @@ impl Compressor {
                 self.base + len + MAX_DISTANCE as u32 + 1
             }
         };
-        let result = self.fold(input, out);
+        // A short string needs few slots, and these few stay in the nearest cache.
+        let result = match input.len() {
+            ..=256 => self.fold::<9>(input, out),
+            257..=2048 => self.fold::<11>(input, out),
+            _ => self.fold::<HASH_BITS>(input, out),
+        };
         self.base = next_base;
         result
     }
 
-    fn fold(&mut self, input: &[u8], out: &mut [u8]) -> Option<usize> {
+    fn fold<const BITS: u32>(&mut self, input: &[u8], out: &mut [u8]) -> Option<usize> {
+        let (table, base) = (&mut *self.table, self.base);
         let mut sink = Sink { out, at: 0 };
         let mut literals_from = 0;
         let mut at = 0;
-        while at + 4 < input.len() {
-            let distance = self.replace(input, at);
-            let candidate = at.wrapping_sub(distance);
+        while let Some(here) = three_at(input, at) {
+            let distance = replace::<BITS>(table, here, base + at as u32);
+            let found = distance <= MAX_DISTANCE
+                && distance <= at
+                && three_at(input, at - distance) == Some(here);
             // A stale entry gives a distance that is too large or reaches before the start.
-            if distance > MAX_DISTANCE
-                || distance > at
-                || input[candidate..candidate + 3] != input[at..at + 3]
-            {
-                at += 1;
+            if !found {
+                // The longer nothing was found, the larger the steps: noise is soon passed over.
+                at += 1 + ((at - literals_from) >> 6);
                 // Give up early on what does not compress: literals alone already overflow.
                 if sink.at + (at - literals_from) >= sink.out.len() {
                     return None;
                 }
                 continue;
             }
+            let candidate = at - distance;
             let longest = (input.len() - at).min(MAX_MATCH);
             let len = 3 + common_prefix(&input[candidate + 3..], &input[at + 3..at + longest]);
             sink.literals(&input[literals_from..at])?;
             sink.reference(distance, len)?;
+            // The match's last bytes often begin the next one.
+            for inside in [at + len - 2, at + len - 1] {
+                if let Some(three) = three_at(input, inside) {
+                    replace::<BITS>(table, three, base + inside as u32);
+                }
+            }
             at += len;
             literals_from = at;
-            if at + 4 < input.len() {
-                // The match's last bytes often begin the next one.
-                self.replace(input, at - 2);
-                self.replace(input, at - 1);
-            }
         }
         sink.literals(&input[literals_from..])?;
         Some(sink.at)
     }
+}
 
-    /// Notes position `at` for its three bytes, and gives the distance to the one noted before.
-    fn replace(&mut self, input: &[u8], at: usize) -> usize {
-        let three = u32::from_le_bytes([input[at], input[at + 1], input[at + 2], 0])
-            .wrapping_mul(0x9E37_79B1);
-        let slot = &mut self.table[(three >> (32 - HASH_BITS)) as usize];
-        let here = self.base + at as u32;
-        let distance = here - *slot;
-        *slot = here;
-        distance as usize
-    }
+/// The three bytes at `at` as a number, where four are there: what follows the last four cannot
+/// gain anything.
+#[inline]
+fn three_at(input: &[u8], at: usize) -> Option<u32> {
+    let four = input.get(at..)?.first_chunk::<4>()?;
+    Some(u32::from_le_bytes(*four) & 0xff_ffff)
+}
+
+/// Notes position `here` for its three bytes, and gives the distance to the one noted before.
+#[inline]
+fn replace<const BITS: u32>(table: &mut [u32; 1 << HASH_BITS], three: u32, here: u32) -> usize {
+    let slot = &mut table[(three.wrapping_mul(0x9E37_79B1) >> (32 - BITS)) as usize];
+    let distance = here - *slot;
+    *slot = here;
+    distance as usize
 }
 
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {

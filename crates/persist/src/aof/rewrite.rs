@@ -7,6 +7,7 @@ use store::entry::Entry;
 use store::keyspace::Keyspace;
 use store::value::{Item, ItemBuf, Opaque, ValueRef};
 
+use crate::lookahead::Lookahead;
 use crate::rdb::{SaveHook, SaveReport, Version, dump_value, offer_release};
 use crate::sink::Sink;
 
@@ -41,7 +42,7 @@ pub fn rewrite(
     let mut keys = 0u64;
     for (number, db) in keyspace.iter().enumerate().filter(|(_, db)| !db.is_empty()) {
         w.command(&[b"SELECT", itoa::Buffer::new().format(number).as_bytes()])?;
-        for entry in db.iter() {
+        for entry in Lookahead::new(db.iter()) {
             w.entry(entry, options.version)?;
             offer_release(entry.value(), hook);
             keys += 1;

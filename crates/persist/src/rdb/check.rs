@@ -80,7 +80,7 @@ impl Visitor for Checker {
         Ok(())
     }
 
-    fn select_db(&mut self, db: u64) -> Result<(), Reason> {
+    fn select_db(&mut self, db: u64, _at: u64) -> Result<(), RdbError> {
         self.check.dbs.push((db, 0));
         Ok(())
     }
@@ -92,12 +92,12 @@ impl Visitor for Checker {
         Ok(())
     }
 
-    fn string(&mut self, _key: &[u8], _value: Item<'_>, meta: KeyMeta) -> Result<(), Reason> {
+    fn string(&mut self, _key: &[u8], _value: Item<'_>, meta: KeyMeta) -> Result<(), RdbError> {
         self.count(Type::String, meta);
         Ok(())
     }
 
-    fn value(&mut self, _key: &[u8], value: Value, meta: KeyMeta) -> Result<(), Reason> {
+    fn value(&mut self, _key: &[u8], value: Value, meta: KeyMeta) -> Result<(), RdbError> {
         self.count(value.value_type(), meta);
         Ok(())
     }

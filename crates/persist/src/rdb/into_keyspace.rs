@@ -1,8 +1,7 @@
 //! Owns what becomes of a snapshot's contents in a keyspace: which keys are kept, with which
 //! clocks, and what is reported of the rest.
 
-use store::db::DbSlot;
-use store::entry::NewValue;
+use store::entry::{Entry, NewValue};
 use store::keyspace::Keyspace;
 use store::limits::Limits;
 use store::value::{Item, Value};
@@ -116,14 +115,30 @@ pub fn load(
 ) -> Result<LoadReport, RdbError> {
     let walk_options =
         WalkOptions { limits: options.limits.clone(), verify_checksum: options.verify_checksum };
-    let mut filler = Filler { keyspace, db: 0, options, hook, report: LoadReport::default() };
+    let queue = Vec::with_capacity(QUEUE);
+    let report = LoadReport::default();
+    let mut filler = Filler { keyspace, db: 0, queue, options, hook, report };
     let Frame { version, checksum_verified, bytes } = walk(source, &walk_options, &mut filler)?;
+    filler.settle()?;
     Ok(LoadReport { version, checksum_verified, bytes, ..filler.report })
+}
+
+/// Entries that are made before the first of them is put into its table: while the later ones are
+/// made, the processor fetches the earlier ones' buckets, which are anywhere in memory.
+const QUEUE: usize = 32;
+
+struct Queued {
+    hash: u64,
+    entry: Entry,
+    /// Of its key in the file.
+    offset: u64,
 }
 
 struct Filler<'a> {
     keyspace: &'a mut Keyspace,
     db: usize,
+    /// For the selected database, in the file's order.
+    queue: Vec<Queued>,
     options: &'a LoadOptions,
     hook: &'a mut dyn LoadHook,
     report: LoadReport,
@@ -131,26 +146,36 @@ struct Filler<'a> {
 
 impl Filler<'_> {
     #[inline]
-    fn insert(&mut self, key: &[u8], value: NewValue<'_>, meta: KeyMeta) -> Result<(), Reason> {
+    fn insert(&mut self, key: &[u8], value: NewValue<'_>, meta: KeyMeta) -> Result<(), RdbError> {
         if u32::try_from(key.len()).is_err() {
-            return Err(Reason::BadLength { what: "a key", length: key.len() as u64 });
+            let reason = Reason::BadLength { what: "a key", length: key.len() as u64 };
+            return Err(RdbError::new(meta.offset, reason));
         }
         if self.options.drop_expired && meta.expire_ms.is_some_and(|ms| ms < self.options.now_ms) {
             self.report.keys_expired += 1;
             return Ok(());
         }
-        let entry = match self.keyspace.db_mut(self.db).slot(key) {
-            DbSlot::Vacant(vacant) => vacant.insert(value, meta.expire_ms),
-            DbSlot::Occupied(_) if !self.options.allow_duplicates => {
-                return Err(Reason::DuplicateKey { db: self.db as u64 });
-            }
-            DbSlot::Occupied(mut entry) => {
-                entry.set(value, meta.expire_ms);
-                entry
-            }
-        };
+        let entry = Entry::new(key, value, meta.expire_ms);
         entry.touch(self.options.clock.of(meta));
-        self.report.keys_loaded += 1;
+        let db = self.keyspace.db(self.db);
+        let hashed = db.key(key);
+        db.prefetch_bucket(hashed);
+        self.queue.push(Queued { hash: hashed.hash, entry, offset: meta.offset });
+        if self.queue.len() == QUEUE { self.settle() } else { Ok(()) }
+    }
+
+    /// Puts the queued entries into their database.
+    fn settle(&mut self) -> Result<(), RdbError> {
+        let db = self.keyspace.db_mut(self.db);
+        self.report.keys_loaded += self.queue.len() as u64;
+        for Queued { hash, entry, offset } in self.queue.drain(..) {
+            let Err(entry) = db.insert_new_entry(hash, entry) else { continue };
+            if !self.options.allow_duplicates {
+                let reason = Reason::DuplicateKey { db: self.db as u64 };
+                return Err(RdbError::new(offset, reason).of_key(entry.key()));
+            }
+            db.insert_entry(entry);
+        }
         Ok(())
     }
 }
@@ -175,14 +200,15 @@ impl Visitor for Filler<'_> {
         Ok(())
     }
 
-    fn select_db(&mut self, db: u64) -> Result<(), Reason> {
+    fn select_db(&mut self, db: u64, at: u64) -> Result<(), RdbError> {
+        self.settle()?;
         let databases = self.keyspace.len();
         match usize::try_from(db) {
             Ok(index) if index < databases => {
                 self.db = index;
                 Ok(())
             }
-            _ => Err(Reason::DbOutOfRange { db, databases }),
+            _ => Err(RdbError::new(at, Reason::DbOutOfRange { db, databases })),
         }
     }
 
@@ -196,7 +222,7 @@ impl Visitor for Filler<'_> {
     }
 
     #[inline]
-    fn string(&mut self, key: &[u8], value: Item<'_>, meta: KeyMeta) -> Result<(), Reason> {
+    fn string(&mut self, key: &[u8], value: Item<'_>, meta: KeyMeta) -> Result<(), RdbError> {
         let value = match value {
             Item::Int(n) => NewValue::Int(n),
             Item::Bytes(text) => NewValue::Bytes(text),
@@ -204,7 +230,7 @@ impl Visitor for Filler<'_> {
         self.insert(key, value, meta)
     }
 
-    fn value(&mut self, key: &[u8], value: Value, meta: KeyMeta) -> Result<(), Reason> {
+    fn value(&mut self, key: &[u8], value: Value, meta: KeyMeta) -> Result<(), RdbError> {
         if let Value::Stream(stream) = &value {
             self.report.needs_v11 |= stream.rdb_type == kind::STREAM_LISTPACKS_3;
         }

@@ -16,6 +16,8 @@ const PROGRESS_STEP: u64 = 2 << 20;
 /// What stands before a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyMeta {
+    /// Where the key's type byte stands in the file.
+    pub offset: u64,
     pub expire_ms: Option<i64>,
     /// Seconds since the last access, under an LRU policy.
     pub idle_s: Option<u64>,
@@ -23,16 +25,17 @@ pub struct KeyMeta {
     pub freq: Option<u8>,
 }
 
-/// Receives what a file holds, in its order. A reason returned ends the walk.
+/// Receives what a file holds, in its order. An error returned ends the walk.
 pub trait Visitor {
     fn aux(&mut self, name: &[u8], value: &[u8]) -> Result<(), Reason>;
-    fn select_db(&mut self, db: u64) -> Result<(), Reason>;
+    /// `at` is the offset to blame.
+    fn select_db(&mut self, db: u64, at: u64) -> Result<(), RdbError>;
     /// How many keys and expiries the selected database will get; both can be there.
     fn resize_db(&mut self, keys: usize, expires: usize);
     /// The code of a function library.
     fn function(&mut self, code: Vec<u8>) -> Result<(), Reason>;
-    fn string(&mut self, key: &[u8], value: Item<'_>, meta: KeyMeta) -> Result<(), Reason>;
-    fn value(&mut self, key: &[u8], value: Value, meta: KeyMeta) -> Result<(), Reason>;
+    fn string(&mut self, key: &[u8], value: Item<'_>, meta: KeyMeta) -> Result<(), RdbError>;
+    fn value(&mut self, key: &[u8], value: Value, meta: KeyMeta) -> Result<(), RdbError>;
     /// A collection without elements, which some older server has written.
     fn empty_value(&mut self, key: &[u8]);
     /// Called every few megabytes.
@@ -158,7 +161,7 @@ impl<V: Visitor> Walk<'_, V> {
             opcode::IDLE => self.meta.idle_s = Some(length(source, "an idle time")?),
             opcode::SELECTDB => {
                 let db = length(source, "a database number")?;
-                self.tell(at, |visitor| visitor.select_db(db))?;
+                self.visitor.select_db(db, at)?;
             }
             opcode::RESIZEDB => self.resize(source)?,
             opcode::AUX => self.aux(source, at)?,
@@ -170,7 +173,7 @@ impl<V: Visitor> Walk<'_, V> {
             opcode::FUNCTION => {
                 let mut library = Vec::new();
                 bytes_into(source, &mut library, "a function library")?;
-                self.tell(at, |visitor| visitor.function(library))?;
+                self.visitor.function(library).map_err(|reason| RdbError::new(at, reason))?;
             }
             opcode::FUNCTION_PRE_RELEASE => {
                 return Err(RdbError::new(at, Reason::PreReleaseFunctions));
@@ -203,26 +206,17 @@ impl<V: Visitor> Walk<'_, V> {
 
     fn key(&mut self, source: &mut Source<'_>, code: u8, at: u64) -> Result<(), RdbError> {
         bytes_into(source, &mut self.key, "a key")?;
-        let meta = std::mem::take(&mut self.meta);
+        let meta = KeyMeta { offset: at, ..std::mem::take(&mut self.meta) };
         let (key, visitor) = (&self.key, &mut *self.visitor);
         let loaded = load_value(source, code, &mut self.scratch, &self.options.limits)
             .map_err(|e| e.of_key(key))?;
-        let taken = match loaded {
+        match loaded {
             Loaded::Str(item) => visitor.string(key, item, meta),
             Loaded::Value(value) => visitor.value(key, value, meta),
             Loaded::Empty => {
                 visitor.empty_value(key);
                 Ok(())
             }
-        };
-        taken.map_err(|reason| RdbError::new(at, reason).of_key(key))
-    }
-
-    fn tell(
-        &mut self,
-        at: u64,
-        f: impl FnOnce(&mut V) -> Result<(), Reason>,
-    ) -> Result<(), RdbError> {
-        f(self.visitor).map_err(|reason| RdbError::new(at, reason))
+        }
     }
 }

@@ -10,6 +10,7 @@ use store::value::ValueRef;
 use super::encode::{self, Encoder};
 use super::format::{MAGIC, opcode};
 use super::writer::Writer;
+use crate::lookahead::Lookahead;
 use crate::sink::Sink;
 
 /// Keys between two calls of the progress hook.
@@ -133,7 +134,7 @@ pub fn save(
         save.writer.u8(opcode::RESIZEDB)?;
         save.writer.length(db.len() as u64)?;
         save.writer.length(db.expires_len() as u64)?;
-        for entry in db.iter() {
+        for entry in Lookahead::new(db.iter()) {
             save.entry(entry)?;
         }
     }

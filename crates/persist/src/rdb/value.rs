@@ -6,7 +6,7 @@ use store::hash::Hash;
 use store::intset::Intset;
 use store::limits::Limits;
 use store::list::ListBuilder;
-use store::listpack::Listpack;
+use store::listpack::{Listpack, classify};
 use store::set::Set;
 use store::str::Str;
 use store::value::{Item, ItemBuf, Opaque, Value};
@@ -31,6 +31,7 @@ const OWN_BYTES: u64 = 32 * 1024;
 pub struct Scratch {
     a: Vec<u8>,
     b: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 /// Memory kept between values; what a large one made of it is given back.
@@ -135,6 +136,9 @@ fn plain_set(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) ->
     if count == 0 {
         return Ok(None);
     }
+    if count <= limits.set_max_listpack_entries as u64 {
+        return small_set(source, count, scratch, limits);
+    }
     let room = source.plausible_count(count, 1);
     let first = bytes(source, &mut scratch.a, MEMBER)?;
     let mut set = Set::for_members(first, room, limits);
@@ -142,9 +146,39 @@ fn plain_set(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) ->
     for _ in 1..count {
         let at = source.offset();
         if !set.add(bytes(source, &mut scratch.a, MEMBER)?, limits) {
-            return Err(RdbError::new(at, Reason::Invalid("a set has a member twice")));
+            return Err(RdbError::new(at, Reason::Invalid(SET_TWICE)));
         }
     }
+    Ok(Some(Value::Set(set)))
+}
+
+const SET_TWICE: &str = "a set has a member twice";
+
+/// A set that may become a listpack: its members are gathered first, and packed in one go.
+fn small_set(source: &mut Source<'_>, count: u64, scratch: &mut Scratch, limits: &Limits) -> Built {
+    let at = source.offset();
+    let Scratch { a, b: arena, ends } = scratch;
+    arena.clear();
+    ends.clear();
+    for _ in 0..count {
+        arena.extend_from_slice(bytes(source, a, "a set's member")?);
+        ends.push(arena.len());
+    }
+    let mut from = 0;
+    let members = ends.iter().map(|end| &arena[std::mem::replace(&mut from, *end)..*end]);
+    let members: Vec<Item<'_>> = members.map(classify).collect();
+    let longest = |item: &Item<'_>| matches!(item, Item::Bytes(text) if text.len() > limits.set_max_listpack_value);
+    let all_ints = members.iter().all(|item| matches!(item, Item::Int(_)));
+    let set = if all_ints || members.iter().any(longest) {
+        let mut set = Set::new();
+        let distinct = members.iter().all(|member| set.add_item(*member, limits));
+        distinct.then_some(set).ok_or(SET_TWICE)
+    } else {
+        let mut entries = Listpack::new();
+        entries.push_back_items(&members);
+        Set::from_listpack(entries, limits)
+    };
+    let set = set.map_err(|why| RdbError::new(at, Reason::Invalid(why)))?;
     Ok(Some(Value::Set(set)))
 }
 
@@ -155,7 +189,7 @@ fn plain_hash(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) -
     }
     let mut hash = Hash::new();
     hash.expect(source.plausible_count(count, 2), limits);
-    let Scratch { a, b } = scratch;
+    let Scratch { a, b, .. } = scratch;
     for _ in 0..count {
         let at = source.offset();
         bytes_into(source, a, "a hash's field")?;
