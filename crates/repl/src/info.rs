@@ -2,7 +2,8 @@
 //! Must not change anything.
 
 use crate::master::{Replica, ReplicaState};
-use crate::replica::LinkState;
+use crate::replica::{Arrived, LinkState};
+use crate::timers::Progress;
 use crate::{ConnId, HistoryPoint, Ids, MasterAddr, Repl};
 use std::fmt::Write;
 
@@ -37,15 +38,47 @@ impl LinkPhase {
     }
 }
 
-/// A running transfer from the master.
+/// A running transfer of a snapshot, from the master or to a replica.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TransferView {
-    /// None while the master streams a snapshot of unknown length.
+    /// None while a snapshot of unknown length is streamed.
     pub total_bytes: Option<u64>,
-    pub read_bytes: u64,
+    pub done_bytes: u64,
     pub bytes_per_sec: f64,
     /// Since the last byte.
     pub last_io_secs: u64,
+}
+
+impl TransferView {
+    fn new(progress: &Progress, now_ms: u64, done_bytes: u64, total_bytes: Option<u64>) -> Self {
+        let bytes_per_sec = progress.rate(now_ms, done_bytes);
+        Self { total_bytes, done_bytes, bytes_per_sec, last_io_secs: 0 }
+    }
+
+    /// 0 while the length is not known.
+    pub fn percent(&self) -> f64 {
+        match self.total_bytes {
+            Some(total) if total > 0 => self.done_bytes as f64 * 100.0 / total as f64,
+            _ => 0.0,
+        }
+    }
+
+    /// None while the length is not known.
+    pub fn secs_left(&self) -> Option<u64> {
+        let left = self.total_bytes?.saturating_sub(self.done_bytes) as f64;
+        Some((left / self.bytes_per_sec.max(1.0)) as u64)
+    }
+
+    fn as_pairs(&self) -> String {
+        let (done, rate) = (self.done_bytes, self.bytes_per_sec);
+        let total = self.total_bytes.unwrap_or(0);
+        let left = self.secs_left().map_or(-1, |s| s as i64);
+        let percent = self.percent();
+        format!(
+            "sent_bytes={done},total_bytes={total},perc={percent:.2},bytes_per_sec={rate:.0},\
+             eta_seconds={left}"
+        )
+    }
 }
 
 /// The master of a replica.
@@ -63,7 +96,7 @@ pub struct UpstreamView {
 }
 
 /// One `slaveN:` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaView {
     pub conn: ConnId,
     pub ip: String,
@@ -72,8 +105,8 @@ pub struct ReplicaView {
     pub offset: u64,
     pub lag_secs: u64,
     pub pending_bytes: u64,
-    /// Bytes of the snapshot that went out, and of how many if that is known.
-    pub transfer: Option<(u64, Option<u64>)>,
+    /// The snapshot that is being sent to it.
+    pub transfer: Option<TransferView>,
 }
 
 /// The backlog's four figures.
@@ -173,22 +206,15 @@ impl Repl {
             LinkState::Connecting => (LinkPhase::Connecting, None),
             LinkState::Streaming { .. } => (LinkPhase::Connected, None),
             LinkState::Transfer { transfer, .. } => {
-                let read_bytes = transfer.read_bytes();
-                let view = TransferView {
-                    total_bytes: transfer.size_bytes(),
-                    read_bytes,
-                    bytes_per_sec: up.progress.rate(now_ms, read_bytes),
-                    last_io_secs,
-                };
-                (LinkPhase::Sync, Some(view))
+                let (read, size) = (transfer.read_bytes(), transfer.size_bytes());
+                (LinkPhase::Sync, Some(TransferView::new(&up.progress, now_ms, read, size)))
             }
-            LinkState::Preamble { .. } | LinkState::Verify { .. } | LinkState::Commit { .. } => {
-                let view = TransferView {
-                    total_bytes: None,
-                    read_bytes: 0,
-                    bytes_per_sec: 0.0,
-                    last_io_secs,
-                };
+            LinkState::Preamble { .. } => {
+                (LinkPhase::Sync, Some(TransferView::new(&up.progress, now_ms, 0, None)))
+            }
+            LinkState::Verify(Arrived { size_bytes: size, .. })
+            | LinkState::Commit(Arrived { size_bytes: size, .. }) => {
+                let view = TransferView::new(&up.progress, now_ms, *size, Some(*size));
                 (LinkPhase::Sync, Some(view))
             }
             _ => (LinkPhase::Handshake, None),
@@ -198,7 +224,7 @@ impl Repl {
             addr: up.addr.clone(),
             phase,
             last_io_secs: up.is_streaming().then_some(last_io_secs),
-            transfer,
+            transfer: transfer.map(|t| TransferView { last_io_secs, ..t }),
             down_since_secs: up.down_since_ms.map(|ms| now_ms.saturating_sub(ms) / 1000),
             read_offset: self.stream.offset() + unapplied,
         })
@@ -214,6 +240,10 @@ impl Repl {
             ReplicaState::Gated | ReplicaState::Online => ("online", None),
             ReplicaState::Refused => return None,
         };
+        let transfer = transfer.map(|(sent, total)| TransferView {
+            last_io_secs: now_ms.saturating_sub(replica.last_sent_ms) / 1000,
+            ..TransferView::new(&replica.progress, now_ms, sent, total)
+        });
         let ip = replica.intro.ip_address.as_ref().unwrap_or(&replica.peer_ip).clone();
         Some(ReplicaView {
             conn: replica.conn,
@@ -262,6 +292,12 @@ impl ReplicationView {
             let value = format!("ip={ip},port={port},state={state},offset={offset},lag={lag}");
             field(&format!("slave{i}"), &value);
         }
+        // Figures of running syncs have lines of their own: clients parse those of Redis strictly.
+        for (i, r) in self.replicas.iter().enumerate() {
+            if let Some(transfer) = &r.transfer {
+                field(&format!("sync_to_slave{i}"), &transfer.as_pairs());
+            }
+        }
         field("master_failover_state", &"no-failover");
         field("master_replid", &self.ids.replid);
         field("master_replid2", &self.ids.replid2);
@@ -290,13 +326,13 @@ impl ReplicationView {
         field("slave_repl_offset", &self.offset);
         if let Some(t) = &up.transfer {
             let total = t.total_bytes.unwrap_or(0);
-            let left = total as i64 - t.read_bytes as i64;
-            let percent = if total == 0 { 0.0 } else { t.read_bytes as f64 * 100.0 / total as f64 };
             field("master_sync_total_bytes", &total);
-            field("master_sync_read_bytes", &t.read_bytes);
-            field("master_sync_left_bytes", &left);
-            field("master_sync_perc", &format!("{percent:.2}"));
+            field("master_sync_read_bytes", &t.done_bytes);
+            field("master_sync_left_bytes", &(total as i64 - t.done_bytes as i64));
+            field("master_sync_perc", &format!("{:.2}", t.percent()));
             field("master_sync_last_io_seconds_ago", &t.last_io_secs);
+            field("master_sync_bytes_per_sec", &format!("{:.0}", t.bytes_per_sec));
+            field("master_sync_eta_seconds", &t.secs_left().map_or(-1, |s| s as i64));
         }
         if !is_up {
             let down = up.down_since_secs.map_or(-1, |s| s as i64);

@@ -32,7 +32,7 @@
 //! Both WaitStart and WaitEnd are shown as `wait_bgsave`. A reader on the backlog is opened at the fork,
 //! so that the stream from there on is kept for as long as the slowest replica needs it.
 //!
-//! # The link to our master (`replica.rs`)
+//! # The link to our master (`replica.rs`, `handshake.rs`, `loading.rs`, `role.rs`)
 //!
 //! ```text
 //!   Idle -> Connecting -> Ping -> Auth -> Port -> Ip -> Capa -> Psync --+CONTINUE-----------> Streaming
@@ -57,11 +57,15 @@
 
 mod action;
 mod backlog;
+mod handshake;
 mod info;
+mod loading;
 mod master;
 mod outgoing;
+mod replconf;
 mod replica;
 mod replid;
+mod role;
 mod settings;
 mod snapshot;
 mod timers;
@@ -71,9 +75,10 @@ mod wire;
 pub use action::*;
 pub use backlog::{Backlog, Reader, Stream};
 pub use info::*;
-pub use master::{ReplconfReply, SyncRefusal, SyncRequest};
-pub use replica::ReplicaofOutcome;
+pub use master::{SyncRefusal, SyncRequest};
+pub use replconf::ReplconfReply;
 pub use replid::{Ids, ReplId};
+pub use role::ReplicaofOutcome;
 pub use settings::{DisklessLoad, ReplSettings};
 
 use std::collections::VecDeque;
@@ -129,30 +134,6 @@ impl Repl {
             stats: SyncStats::default(),
             cron: timers::Cron::new(now_ms),
             last_id: 0,
-        }
-    }
-
-    /// Takes up the role that the configuration names. `history` is what the loaded RDB says of the data
-    /// set: a replica offers it to its master, a master accepts replicas that were at that point. Keys that
-    /// had expired meanwhile are propagated as deletions after this call.
-    pub fn boot(&mut self, now_ms: u64, master: Option<MasterAddr>, history: Option<HistoryPoint>) {
-        match (master, history) {
-            (Some(addr), history) => {
-                if let Some(point) = history {
-                    self.ids.restart(point.replid);
-                    self.stream.restart(point.offset, self.settings.repl_backlog_size_bytes);
-                    self.synthesize_cached_master();
-                }
-                self.follow(now_ms, addr);
-            }
-            (None, Some(point)) => {
-                let replid = self.new_replid();
-                self.ids.restart(point.replid);
-                self.ids.shift(replid, point.offset);
-                self.stream.restart(point.offset, self.settings.repl_backlog_size_bytes);
-                self.downstream.no_replicas_since_ms = now_ms;
-            }
-            (None, None) => {}
         }
     }
 

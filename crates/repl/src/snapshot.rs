@@ -126,7 +126,7 @@ impl Repl {
                     if snapshot.filter == filter && (knows_eof || !snapshot.needs_eof) =>
                 {
                     let offset = *offset;
-                    self.share_snapshot(conn, offset);
+                    self.share_snapshot(now_ms, conn, offset);
                     self.log(Level::Notice, "Waiting for end of BGSAVE for SYNC");
                 }
                 (SnapshotMode::Disk, _) => self.log_cannot_attach(),
@@ -295,13 +295,13 @@ impl Repl {
             .map(|r| r.conn)
             .collect();
         for conn in waiting {
-            self.share_snapshot(conn, offset);
+            self.share_snapshot(now_ms, conn, offset);
         }
         self.forget_unwanted_snapshots(now_ms);
     }
 
     /// Lets a replica wait for the running snapshot, with the stream from the fork on.
-    fn share_snapshot(&mut self, conn: ConnId, offset: u64) {
+    fn share_snapshot(&mut self, now_ms: u64, conn: ConnId, offset: u64) {
         let Some(snapshot) = &self.snapshot else { return };
         let Some(replica) = self.downstream.replicas.iter_mut().find(|r| r.conn == conn) else {
             return;
@@ -310,6 +310,8 @@ impl Repl {
             SnapshotMode::Disk => ReplicaState::WaitEnd { id: snapshot.id },
             SnapshotMode::Socket => ReplicaState::Streaming { id: snapshot.id, position: 0 },
         };
+        replica.last_sent_ms = now_ms;
+        replica.progress = crate::timers::Progress::new(now_ms);
         if let (Phase::Running { start: Some(start), .. }, Some(backlog), false) =
             (&snapshot.phase, self.stream.backlog_mut(), replica.intro.rdb_only)
         {
@@ -335,6 +337,10 @@ impl Repl {
         if snapshot.mode == SnapshotMode::Socket {
             let mark = std::mem::take(&mut snapshot.queue.mark);
             snapshot.queue.push(mark.into());
+            let up = self.downstream.replicas.iter().filter(|r| r.is_waiting_for_end()).count();
+            let text =
+                format!("Diskless rdb transfer, done reading from pipe, {up} replicas still up.");
+            self.log(Level::Notice, text);
             self.close_snapshot_start();
             if let Some(snapshot) = &mut self.snapshot {
                 snapshot.phase = Phase::Draining;
