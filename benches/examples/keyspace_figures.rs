@@ -113,6 +113,15 @@ fn times(count: usize) {
             }
         }
     });
+    let hot = &shuffled[..1000.min(count)];
+    time("get, in cache", &mut || {
+        hot.iter().cycle().take(count).for_each(|k| assert!(db.get(k).is_some()));
+    });
+    time("overwrite, in cache", &mut || {
+        for key in hot.iter().cycle().take(count) {
+            db.set(key, &VALUE, SetExpire::Clear);
+        }
+    });
     time("random", &mut || {
         (0..count).for_each(|_| {
             black_box(db.random(&mut rng));
@@ -130,6 +139,13 @@ fn times(count: usize) {
     time("remove, expiring", &mut || {
         shuffled.iter().for_each(|k| assert!(db.remove(k).is_some()));
     });
+    time("load into room made ahead", &mut || {
+        db.reserve(count, 0);
+        for key in &keys {
+            db.set(key, &VALUE, SetExpire::Clear);
+        }
+    });
+    time("drop", &mut || drop(db.take()));
     time("counter", &mut || {
         for _ in 0..count {
             let mut entry =

@@ -2,8 +2,6 @@
 //!
 //! Owns their number and order. A keyspace can be built by another thread and swapped in whole.
 
-use std::mem;
-
 use crate::db::Db;
 use crate::key::{IntoKey, Key};
 use crate::seed::HashSeed;
@@ -70,7 +68,7 @@ impl Keyspace {
 
     /// Leaves as many empty databases and returns the full ones, to be dropped wherever it suits.
     pub fn take(&mut self) -> Keyspace {
-        mem::replace(self, Keyspace::new(self.dbs.len(), self.seed))
+        Keyspace { dbs: self.dbs.iter_mut().map(Db::take).collect(), seed: self.seed }
     }
 
     /// Keys of all databases.
