@@ -1,1 +1,25 @@
-fn main() {}
+//! redis-replica: installs allocator and logger, and hands over to `server`.
+
+use std::process::ExitCode;
+
+use env_logger::{Builder, Target};
+use log::LevelFilter;
+use server::config::Program;
+use server::logging::{Output, write_record};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    server::launch(Program::Replica, install_logger)
+}
+
+fn install_logger(output: Output, level: LevelFilter) {
+    Builder::new()
+        // The level changes at run time (CONFIG SET loglevel): `log` filters, not the logger.
+        .filter_level(LevelFilter::Trace)
+        .format(|out, record| write_record(out, record))
+        .target(Target::Pipe(Box::new(output)))
+        .init();
+    log::set_max_level(level);
+}

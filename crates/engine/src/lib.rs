@@ -16,6 +16,7 @@ mod evict;
 mod expire;
 mod info;
 mod keys;
+mod lifecycle;
 pub mod notify;
 pub mod propagate;
 mod pubsub;

@@ -4,18 +4,20 @@
 //! All requests of one read are known before the first runs, so that keys can be prefetched. Must
 //! not know what a request means.
 
+mod big_bulk;
+mod header;
+
 use bytes::Bytes;
 
+use self::big_bulk::BigBulk;
+use self::header::{Header, LINE_MAX, header_number, plain_header};
 use crate::args::{Args, Span};
 use crate::error::ProtocolError;
-use crate::number::parse_i64;
 use crate::split::split_in_place;
 
 /// From this length on a bulk is read straight into a buffer of its own, which can be stored.
 pub const BIG_BULK_LEN: usize = 32 * 1024;
 
-/// A header or an inline command has to end within this many bytes.
-const LINE_MAX: usize = 64 * 1024;
 const MULTIBULK_MAX: i64 = i32::MAX as i64;
 const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
 const UNAUTHENTICATED_BULK_MAX: i64 = 16384;
@@ -25,8 +27,6 @@ const READ_LEN: usize = 16 * 1024;
 const READ_LEN_MAX: usize = 64 * 1024;
 /// With less room than this, make more before reading.
 const READ_LEN_MIN: usize = READ_LEN / 4;
-/// First room of a big bulk; it doubles as the bytes really arrive.
-const BIG_BULK_FIRST: usize = 64 * 1024;
 /// Bookkeeping above this many entries is returned after use.
 const KEPT_SPANS: usize = 4096;
 
@@ -126,13 +126,6 @@ enum State {
     BigBulkEnd,
 }
 
-#[derive(Debug, Default)]
-struct BigBulk {
-    buffer: Vec<u8>,
-    filled: usize,
-    announced: usize,
-}
-
 /// One complete request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -174,10 +167,9 @@ impl RequestParser {
     pub fn filled(&mut self, n: usize) {
         if matches!(self.current.state, State::BigBulk) {
             let big = &mut self.current.big;
-            assert!(n <= big.buffer.len() - big.filled);
-            big.filled += n;
+            big.filled(n);
             self.current.elsewhere += n;
-            if big.is_full() {
+            if big.is_whole() {
                 self.finish_big_bulk();
             }
         } else {
@@ -275,13 +267,13 @@ impl RequestParser {
 
     /// Bytes received and not yet consumed: what `client-query-buffer-limit` bounds.
     pub fn buffered_len(&self) -> usize {
-        self.end - self.start + self.bulks_len + self.current.big.filled
+        self.end - self.start + self.bulks_len + self.current.big.arrived_len()
     }
 
     /// Bytes allocated for input.
     pub fn capacity(&self) -> usize {
         self.input.capacity()
-            + self.current.big.buffer.capacity()
+            + self.current.big.capacity()
             + self.bulks_len
             + self.spans.capacity() * size_of::<Span>()
             + self.queued.capacity() * size_of::<Queued>()
@@ -491,10 +483,7 @@ impl RequestParser {
     /// Gives a big bulk its buffer, with what is here of it already.
     fn begin_big_bulk(&mut self, announced: usize) {
         let here = announced.min(self.end - self.pos);
-        let big = &mut self.current.big;
-        *big = BigBulk { buffer: Vec::new(), filled: here, announced };
-        big.grow();
-        big.buffer[..here].copy_from_slice(&self.input[self.pos..self.pos + here]);
+        self.current.big = BigBulk::new(announced, &self.input[self.pos..self.pos + here]);
         if self.pos + here == self.end {
             self.end = self.pos;
             self.current.elsewhere += here;
@@ -502,17 +491,16 @@ impl RequestParser {
             self.pos += here;
         }
         self.current.state = State::BigBulk;
-        if self.current.big.is_full() {
+        if self.current.big.is_whole() {
             self.finish_big_bulk();
         }
     }
 
     fn finish_big_bulk(&mut self) {
-        let BigBulk { buffer, announced, .. } = std::mem::take(&mut self.current.big);
-        debug_assert_eq!(buffer.len(), announced);
-        self.bulks_len += announced;
+        let bulk = std::mem::take(&mut self.current.big).into_bytes();
+        self.bulks_len += bulk.len();
         self.spans.push(Span::bulk(self.bulks.len() - self.current.bulks_start));
-        self.bulks.push(Bytes::from(buffer));
+        self.bulks.push(bulk);
         self.current.state = State::BigBulkEnd;
     }
 
@@ -587,87 +575,6 @@ enum Inline {
     Complete,
     Incomplete,
     Empty,
-}
-
-impl BigBulk {
-    fn is_full(&self) -> bool {
-        self.filled == self.announced
-    }
-
-    fn spare(&mut self) -> &mut [u8] {
-        if self.filled == self.buffer.len() {
-            self.grow();
-        }
-        &mut self.buffer[self.filled..]
-    }
-
-    /// Makes room in proportion to what arrived, and in the end exactly what was announced.
-    fn grow(&mut self) {
-        let len = self.announced.min(BIG_BULK_FIRST.max(2 * self.filled));
-        self.buffer.reserve_exact(len - self.buffer.len());
-        self.buffer.resize(len, 0);
-    }
-}
-
-enum Header {
-    Incomplete,
-    TooLong,
-    /// `len` counts the kind byte and the line end. `number` is `None` if the line holds none.
-    Line {
-        number: Option<i64>,
-        len: usize,
-        is_odd: bool,
-    },
-}
-
-/// Reads a header line just as `encode_command` writes it: the number and the line's length.
-/// `None` if it is of another kind, incomplete, or in any way unusual.
-#[inline(always)]
-fn plain_header(bytes: &[u8], kind: u8) -> Option<(i64, usize)> {
-    match *bytes {
-        [first, ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            (first == kind).then_some((i64::from(ones - b'0'), 4))
-        }
-        [first, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            (first == kind).then_some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), 5))
-        }
-        [first, b'1'..=b'9', b'0'..=b'9', b'0'..=b'9', ..] if first == kind => {
-            longer_plain_header(bytes)
-        }
-        _ => None,
-    }
-}
-
-/// A plain header line of three digits or more.
-fn longer_plain_header(bytes: &[u8]) -> Option<(i64, usize)> {
-    let mut number = 0;
-    // Nine digits cannot overflow, and a header with more is rare.
-    for (i, &byte) in bytes.iter().enumerate().take(11).skip(1) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            let is_plain = byte == b'\r' && bytes.get(i + 1) == Some(&b'\n');
-            return is_plain.then_some((number, i + 2));
-        }
-        number = number * 10 + i64::from(digit);
-    }
-    None
-}
-
-/// Any header line, as Redis takes it: up to `\r` and one byte more, whatever that is.
-fn header_number(bytes: &[u8]) -> Header {
-    // Redis searches a C string: a line with a NUL byte before its end never ends.
-    let within = &bytes[..bytes.len().min(LINE_MAX + 1)];
-    let end = memchr::memchr2(b'\r', 0, within).filter(|&at| within[at] == b'\r');
-    match end {
-        None if bytes.len() > LINE_MAX => Header::TooLong,
-        None => Header::Incomplete,
-        Some(end) if end + 1 == bytes.len() => Header::Incomplete,
-        Some(end) => Header::Line {
-            number: parse_i64(bytes.get(1..end).unwrap_or_default()),
-            len: end + 2,
-            is_odd: bytes[end + 1] != b'\n',
-        },
-    }
 }
 
 #[cfg(test)]

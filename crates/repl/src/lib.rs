@@ -168,6 +168,20 @@ impl Repl {
         self.stream.feed(bytes);
     }
 
+    /// The same for a caller that says SELECT itself, where its database differs from the stream's, and
+    /// always first after a snapshot has started or the role has changed.
+    pub fn handle_propagated(&mut self, bytes: &[u8]) {
+        if self.upstream.is_none() && self.stream.backlog().is_some() {
+            self.selected_db = None;
+            self.stream.feed(bytes);
+        }
+    }
+
+    /// Whether there is a stream at all: without a backlog nobody can follow, and nothing is kept.
+    pub fn has_backlog(&self) -> bool {
+        self.stream.backlog().is_some()
+    }
+
     /// Asks all replicas for an ACK through the stream (`REPLCONF GETACK *`), for WAIT and shutdown.
     pub fn request_acks(&mut self) {
         self.feed_out_of_db(wire::GETACK);

@@ -145,6 +145,8 @@ fn run_child(
     keep: &[RawFd],
     work: impl FnOnce(&mut Reporter) -> io::Result<Report>,
 ) -> ! {
+    // A lock of the logger may be held by a thread that does not exist here.
+    crate::logging::silence();
     signals::restore_in_child();
     close_all_but(writer.as_raw_fd(), keep);
     let next_us = clock::mono_us() + PROGRESS_INTERVAL_US;

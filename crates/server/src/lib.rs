@@ -3,13 +3,40 @@
 //! Everything that blocks, waits or reads the time happens in this crate; what a command does, what
 //! a file means and who syncs from where is decided in the crates below it.
 
+mod aof;
+mod aof_files;
+mod aof_rewrite;
 mod aof_writer;
+mod boot;
 mod child;
+mod children;
+mod clients;
 mod clock;
+mod conn;
+mod cron;
+mod deferred;
+mod disk;
+mod entropy;
+mod event_loop;
+mod host;
+mod info;
+mod launch;
+mod lazy_free;
 mod listener;
+mod loader;
 mod mailbox;
+mod master_link;
+mod memory;
+mod null_world;
+mod rdb;
+mod repl_actions;
+mod repl_driver;
+mod replica_out;
 mod resolver;
+mod settings;
+mod shutdown;
 mod signals;
+mod snapshot_in;
 mod stream;
 mod token;
 
@@ -17,3 +44,5 @@ pub mod config;
 pub mod daemon;
 pub mod logging;
 pub mod start;
+
+pub use launch::{InstallLogger, launch};

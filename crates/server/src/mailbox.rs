@@ -10,6 +10,7 @@ use std::{fmt, io};
 use mio::{Registry, Waker};
 
 use crate::aof_writer::WriterNews;
+use crate::loader::{LoadFailure, Loaded};
 use crate::token::Source;
 
 /// What a helper thread has to say.
@@ -18,6 +19,10 @@ pub enum Mail {
     Resolved { attempt: u32, result: io::Result<Vec<SocketAddr>> },
     /// The AOF writer's state changed.
     AofWriter(WriterNews),
+    /// A load ended.
+    Loaded { serial: u32, result: Result<Box<Loaded>, LoadFailure> },
+    /// The loader has taken most of what had arrived: the master can be read on.
+    LoaderHasRoom,
 }
 
 /// A helper's end.

@@ -8,6 +8,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
 use crate::wait::wait_for;
 
 /// What a program printed and how it ended.
@@ -72,6 +75,46 @@ impl Drop for KillOnDrop {
         // Both fail when the child is already reaped, which is the ordinary end.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// A file for a program to write to.
+#[track_caller]
+pub fn create_file(path: &Path) -> std::fs::File {
+    std::fs::File::create(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The text of a file so far; empty when there is none yet.
+pub fn read_lossy(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+}
+
+/// A child that leads a process group of its own; dropping it asks the whole group to end.
+#[derive(Debug)]
+pub struct GroupLeader(Child);
+
+/// Takes over a child that was started with `process_group(0)`.
+pub fn kill_group_on_drop(child: Child) -> GroupLeader {
+    GroupLeader(child)
+}
+
+impl GroupLeader {
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().ok().flatten()
+    }
+}
+
+impl Drop for GroupLeader {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            // Not reaped yet, so the group's id is still its own. A script stops what it started.
+            let _ = killpg(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
+            let _ = self.0.wait();
+        }
     }
 }
 

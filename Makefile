@@ -1,0 +1,68 @@
+# What one types: `make run` to see it work, `make test` before a change lands, `make help` for the rest.
+# Recipes longer than a few lines are scripts in scripts/.
+
+PREFIX ?= /usr/local
+CONFDIR ?= $(PREFIX)/etc/redis
+DESTDIR ?=
+FUZZ_SECONDS ?= 600
+
+CARGO ?= cargo
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+
+# In the order of installation; programs that do not exist yet are not named.
+BINARIES := $(notdir $(wildcard bins/*))
+RELEASE_DIR := $(CARGO_TARGET_DIR)/release
+
+.DEFAULT_GOAL := help
+
+.PHONY: build
+build: ## Build every binary, optimised, into target/release
+	$(CARGO) build --release --locked $(BINARIES:%=-p %)
+
+.PHONY: run
+run: build ## Build, start a master and a replica on this host, show both; Ctrl-C stops both
+	scripts/run.sh $(RELEASE_DIR)
+
+.PHONY: test
+test: ## Everything CI runs: tools, format, lints, all tests
+	scripts/install-test-deps
+	scripts/test.sh
+
+.PHONY: install
+install: build ## Install the binaries to PREFIX/bin and example configs to CONFDIR
+	scripts/install.sh $(RELEASE_DIR) "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(CONFDIR)" $(BINARIES)
+
+.PHONY: bench
+bench: build ## Measure against Debian's redis-server, side by side; prints ratios
+	$(CARGO) build --release --locked -p tandem-benches
+	TANDEM_BIN_DIR="$(abspath $(RELEASE_DIR))" $(RELEASE_DIR)/bench $(BENCH_ARGS)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+.PHONY: conformance
+conformance: build ## Run units of Redis's own Tcl suite (Debian's source package) against our server
+	scripts/conformance.sh $(RELEASE_DIR) $(UNITS)
+
+.PHONY: deny
+deny: ## Check licences and advisories of the dependencies (needs cargo-deny)
+	$(CARGO) deny --all-features check
+
+.PHONY: fmt
+fmt: ## Format the sources
+	$(CARGO) fmt --all
+
+.PHONY: lint
+lint: ## Check format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: clean
+clean: ## Remove what was built; the data of `make run` stays
+	$(CARGO) clean
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

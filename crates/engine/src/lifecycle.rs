@@ -1,0 +1,30 @@
+//! Owns what the process does to the whole engine: another data set takes its place, writes pause
+//! before the end. Must not be called in the middle of a command.
+
+use crate::Engine;
+use crate::engine::Pause;
+use crate::world::{Now, World};
+
+impl Engine {
+    /// `keyspace` holds another data set now: no WATCH on the old one may succeed, and whoever waits
+    /// for a key looks again.
+    pub fn dataset_replaced(&mut self) {
+        self.watches.touch_db(None, |_, _| true);
+        for db in 0..self.keyspace.len() {
+            self.blocked.db_replaced(db);
+        }
+    }
+
+    /// Clients' writes wait until `until_mono_us`, so that replicas can catch up before the end.
+    pub fn pause_writes(&mut self, until_mono_us: u64) {
+        self.pause = Some(Pause { until_mono_us, writes_only: true });
+    }
+
+    /// The end was called off: whoever waited goes on.
+    pub fn resume_writes(&mut self, now: Now, world: &mut dyn World) {
+        self.now = now;
+        if self.pause.is_some() {
+            self.end_pause(world);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The append-only file while the server runs: where propagated bytes go, and when they are safe.
+//!
+//! Three states: off; on; and waiting for its first base (`appendonly` was turned on at run time, or
+//! a replica has just taken over a new data set), in which writes go to an increment with a
+//! temporary name until the rewrite that was started with it has made the base they build upon.
+//!
+//! With `everysec` and `no` the bytes go to the writer thread. With `always` the loop itself writes
+//! and syncs, once for all commands of a turn, before any of their replies leaves.
+
+use std::fs::File;
+use std::io;
+
+use engine::CommandError;
+use log::warn;
+
+use crate::aof_files::AofFiles;
+use crate::aof_writer::{AofWriter, WriterNews, sync_data, write_whole};
+use crate::clock;
+use crate::config::{AppendFsync, Config};
+use crate::listener::plain;
+use crate::mailbox::Mailer;
+
+const RETRY_INTERVAL_US: u64 = 1_000_000;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AofState {
+    #[default]
+    Off,
+    /// Until the first rewrite is done.
+    WaitRewrite,
+    On,
+}
+
+/// Figures for INFO.
+#[derive(Clone, Copy, Debug)]
+pub struct AofStats {
+    pub rewrites: u64,
+    pub last_rewrite_ok: bool,
+    pub last_rewrite_s: i64,
+    pub consecutive_failures: u32,
+    pub last_cow_bytes: u64,
+    pub delayed_fsync: u64,
+}
+
+pub struct Aof {
+    pub state: AofState,
+    pub files: AofFiles,
+    pub stats: AofStats,
+    /// Bytes in all files, and in the base when it was made: their ratio triggers a rewrite.
+    pub current_bytes: u64,
+    pub base_bytes: u64,
+    pub rewrite_scheduled: bool,
+    /// After repeated failures automatic rewrites pause until then.
+    pub no_auto_rewrite_before_us: u64,
+    /// Nothing is lost by an fsync that failed only if the data is written again.
+    pub rewrite_after_recovery: bool,
+    fsync: AppendFsync,
+    writer: AofWriter,
+    /// The increment; the loop writes to it with `always`.
+    incr: Option<File>,
+    incr_bytes: u64,
+    /// What could not be written yet, with `always`: in front of everything that follows.
+    unwritten: Vec<u8>,
+    /// A buffer to hand to the engine for the next turn.
+    spare: Vec<u8>,
+    error: Option<String>,
+    /// A disk that refused is asked again only then.
+    retry_at_us: u64,
+    /// Offsets of the replication stream: handed over, and safe on the disk.
+    marks: Vec<(u64, u64)>,
+    handed_over: u64,
+    fsynced_stream_offset: u64,
+}
+
+impl Aof {
+    pub fn new(config: &Config, mailer: Mailer) -> io::Result<Aof> {
+        let persistence = &config.persistence;
+        let fsync = persistence.appendfsync;
+        Ok(Aof {
+            state: AofState::Off,
+            files: AofFiles::new(
+                &persistence.dir,
+                &persistence.appenddirname,
+                &persistence.appendfilename,
+            ),
+            stats: AofStats {
+                rewrites: 0,
+                last_rewrite_ok: true,
+                last_rewrite_s: -1,
+                consecutive_failures: 0,
+                last_cow_bytes: 0,
+                delayed_fsync: 0,
+            },
+            current_bytes: 0,
+            base_bytes: 0,
+            rewrite_scheduled: false,
+            no_auto_rewrite_before_us: 0,
+            rewrite_after_recovery: false,
+            fsync,
+            writer: AofWriter::start(fsync == AppendFsync::Everysec, mailer)?,
+            incr: None,
+            incr_bytes: 0,
+            unwritten: Vec::new(),
+            spare: Vec::new(),
+            error: None,
+            retry_at_us: 0,
+            marks: Vec::new(),
+            handed_over: 0,
+            fsynced_stream_offset: 0,
+        })
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.state != AofState::Off
+    }
+
+    /// MISCONF, while the disk refuses.
+    pub fn write_refusal(&self) -> Option<CommandError> {
+        let error = self.error.as_ref().filter(|_| self.is_on())?;
+        Some(CommandError::text(format!("MISCONF Errors writing to the AOF file: {error}")))
+    }
+
+    pub fn last_write_ok(&self) -> bool {
+        self.error.is_none()
+    }
+
+    /// Bytes follow that go to `file`.
+    pub fn switch_to(&mut self, file: File) -> io::Result<()> {
+        let for_writer = file.try_clone()?;
+        self.incr_bytes = file.metadata()?.len();
+        self.incr = Some(file);
+        self.writer.switch(for_writer);
+        Ok(())
+    }
+
+    /// Takes `appendfsync` over. Nothing is in flight when the loop and the thread change places.
+    pub fn set_fsync(&mut self, fsync: AppendFsync) {
+        if fsync == self.fsync {
+            return;
+        }
+        self.writer.set_everysec(fsync == AppendFsync::Everysec);
+        if fsync == AppendFsync::Always || self.fsync == AppendFsync::Always {
+            self.writer.drain();
+            if let Some(incr) = &self.incr {
+                self.incr_bytes = incr.metadata().map_or(self.incr_bytes, |m| m.len());
+                if let Ok(file) = incr.try_clone() {
+                    self.writer.switch(file);
+                }
+            }
+        }
+        self.fsync = fsync;
+    }
+
+    pub fn spare_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spare)
+    }
+
+    /// Hands over what was propagated in this turn, up to `stream_offset`. False means that replies
+    /// must wait: with `always` they may not be sent before their commands are on the disk.
+    pub fn append(&mut self, mut bytes: Vec<u8>, stream_offset: u64, now_us: u64) -> bool {
+        if bytes.is_empty() && self.unwritten.is_empty() {
+            self.spare = bytes;
+            return true;
+        }
+        self.current_bytes += bytes.len() as u64;
+        if self.fsync == AppendFsync::Always {
+            self.unwritten.extend_from_slice(&bytes);
+            let written = now_us >= self.retry_at_us && self.append_now();
+            bytes.clear();
+            self.spare = bytes;
+            if written {
+                self.fsynced_stream_offset = stream_offset;
+            } else if now_us >= self.retry_at_us {
+                self.retry_at_us = now_us + RETRY_INTERVAL_US;
+            }
+            return written;
+        }
+        self.handed_over += bytes.len() as u64;
+        self.marks.push((self.handed_over, stream_offset));
+        if self.writer.append(bytes) > 0 {
+            self.stats.delayed_fsync += 1;
+        }
+        true
+    }
+
+    fn append_now(&mut self) -> bool {
+        let from_us = clock::mono_us();
+        let Some(incr) = &mut self.incr else { return false };
+        let result = match write_whole(incr, &self.unwritten, self.incr_bytes) {
+            Ok(()) => sync_data(incr).map_err(|error| ("fsync", 0, error)),
+            Err((kept, error)) => Err(("write", kept, error)),
+        };
+        match result {
+            Ok(()) => {
+                self.incr_bytes += self.unwritten.len() as u64;
+                self.unwritten.clear();
+                self.recovered();
+                let took_us = clock::mono_us() - from_us;
+                if took_us > 2_000_000 {
+                    warn!("The AOF fsync took {} ms: the disk is busy", took_us / 1000);
+                }
+                true
+            }
+            Err((what, kept, error)) => {
+                if what == "fsync" {
+                    // What the kernel could not write it may forget: the bytes go again, behind
+                    // the last ones that are known to be safe.
+                    if incr.set_len(self.incr_bytes).is_err() {
+                        self.rewrite_after_recovery = true;
+                    }
+                } else {
+                    self.unwritten.drain(..kept);
+                    self.incr_bytes += kept as u64;
+                }
+                self.failed(what, &error);
+                false
+            }
+        }
+    }
+
+    /// Bytes of earlier turns still wait for a disk that refused them.
+    pub fn has_unwritten(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
+    pub fn hear_writer(&mut self, news: WriterNews) {
+        match news {
+            WriterNews::Failed { what, error } => {
+                self.rewrite_after_recovery |= what == "fsync";
+                self.failed(what, &error);
+            }
+            WriterNews::Recovered => self.recovered(),
+        }
+    }
+
+    fn failed(&mut self, what: &str, error: &io::Error) {
+        if self.error.is_none() {
+            match what {
+                "fsync" => warn!("Fail to fsync the AOF file: {}", plain(error)),
+                _ => warn!("Error writing to the AOF file: {}", plain(error)),
+            }
+        }
+        self.error = Some(plain(error));
+    }
+
+    fn recovered(&mut self) {
+        if self.error.take().is_some() {
+            warn!("AOF write error looks solved, The server can write again.");
+            if std::mem::take(&mut self.rewrite_after_recovery) {
+                self.rewrite_scheduled = true;
+            }
+        }
+    }
+
+    /// Offset of the replication stream up to which the file is on the disk; `None` when off.
+    pub fn fsynced_stream_offset(&self) -> Option<u64> {
+        (self.state == AofState::On).then_some(self.fsynced_stream_offset)
+    }
+
+    /// Notes how far the writer thread is.
+    pub fn update_fsynced(&mut self, stream_offset: u64) {
+        if !self.is_on() || self.fsync == AppendFsync::Always {
+            return;
+        }
+        let synced = self.writer.progress().synced;
+        let safe = self.marks.iter().take_while(|(bytes, _)| *bytes <= synced).count();
+        if let Some((_, offset)) = self.marks.drain(..safe).next_back() {
+            self.fsynced_stream_offset = offset;
+        }
+        if self.marks.is_empty() {
+            self.fsynced_stream_offset = stream_offset;
+        }
+    }
+
+    /// Everything is on the disk when this returns true. The loop waits for it.
+    pub fn drain(&mut self) -> bool {
+        if self.fsync == AppendFsync::Always {
+            return self.unwritten.is_empty() || self.append_now();
+        }
+        !self.writer.drain().failing
+    }
+
+    /// Stops writing, for good or until a new base is begun.
+    pub fn stop(&mut self) {
+        self.drain();
+        self.state = AofState::Off;
+        self.incr = None;
+        self.unwritten.clear();
+        self.error = None;
+        self.rewrite_scheduled = false;
+    }
+
+    /// A rewrite was ended on purpose: that is no failure of it.
+    pub fn rewrite_killed(&mut self) {
+        self.rewrite_scheduled |= self.state == AofState::WaitRewrite;
+    }
+
+    pub fn buffer_bytes(&self) -> u64 {
+        let progress = self.writer.progress();
+        progress.queued - progress.written + self.unwritten.len() as u64
+    }
+
+    pub fn has_pending_fsync(&self) -> bool {
+        self.writer.progress().pending_fsync
+    }
+
+    /// Removes replaced files away from the loop: unlinking a large file takes its time.
+    pub fn remove_history(&mut self) {
+        for path in self.files.forget_history() {
+            log::info!("Removing the history file {} in the background", path.display());
+            crate::lazy_free::run(move || {
+                // A file that stays is named by no manifest, and only costs its space.
+                let _ = std::fs::remove_file(path);
+            });
+        }
+    }
+}

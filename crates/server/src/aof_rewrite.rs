@@ -1,0 +1,263 @@
+//! Rewriting the append-only file: when, by which child, and how its result is put in place; and
+//! turning the file on and off at run time.
+//!
+//! Order of a rewrite: everything propagated goes to the present increment; a new increment begins
+//! and the manifest says so; the child is forked and writes the base. A crash at any point finds a
+//! manifest whose files together are the data set.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use engine::{CommandError, Outcome};
+use log::{info, warn};
+use persist::aof::manifest::{BaseFormat, temp_base_name};
+use store::keyspace::Keyspace;
+
+use crate::aof::AofState;
+use crate::child::{self, Exit, Report, Reporter};
+use crate::children::{Job, judge};
+use crate::disk::SteadyWriter;
+use crate::event_loop::Server;
+use crate::host::{Deferred, Host};
+use crate::listener::plain;
+use crate::rdb::{ChildHook, SnapshotHeader};
+
+/// From this many failures in a row on, automatic rewrites pause: 1 minute, then 2, 4, ...
+const FAILURES_BEFORE_PAUSE: u32 = 3;
+const PAUSE_MAX_MINUTES: u64 = 60;
+
+impl Host {
+    pub fn request_aof_rewrite(&mut self) -> Result<Outcome, CommandError> {
+        if self.children.is_rewriting_aof() {
+            return Err(CommandError::err(
+                "Background append only file rewriting already in progress",
+            ));
+        }
+        if self.children.is_active() {
+            self.aof.rewrite_scheduled = true;
+            return Ok(Outcome::Status("Background append only file rewriting scheduled".into()));
+        }
+        self.deferred.push(Deferred::BgRewriteAof);
+        Ok(Outcome::Status("Background append only file rewriting started".into()))
+    }
+}
+
+impl Server {
+    /// Begins a rewrite: with the file off, only to have its base on the disk, as Redis does.
+    pub fn start_aof_rewrite(&mut self) -> io::Result<()> {
+        self.host.aof.rewrite_scheduled = false;
+        let started = self.try_start_aof_rewrite();
+        if let Err(error) = &started {
+            warn!("Can't rewrite append only file in background: {}", plain(error));
+            self.rewrite_failed();
+        }
+        started
+    }
+
+    fn try_start_aof_rewrite(&mut self) -> io::Result<()> {
+        self.host.aof.files.create_dir().map_err(io::Error::other)?;
+        self.flush_aof();
+        match self.host.aof.state {
+            AofState::Off => {}
+            AofState::On => {
+                let file = self.host.aof.files.begin_incr()?;
+                let name = self.host.aof.files.manifest.last_incr().map(|f| f.name.clone());
+                info!("Creating AOF incr file {} on background rewrite", name.unwrap_or_default());
+                self.host.aof.switch_to(file)?;
+            }
+            AofState::WaitRewrite => {
+                let file = self.host.aof.files.begin_temp_incr()?;
+                self.host.aof.switch_to(file)?;
+            }
+        }
+        self.engine.propagation.reselect_aof();
+        let config = &self.host.config.persistence;
+        let format = if config.aof_use_rdb_preamble { BaseFormat::Rdb } else { BaseFormat::Aof };
+        let steady = config.aof_rewrite_incremental_fsync;
+        let temp = self.host.aof.files.path(&temp_base_name(self.host.identity.pid));
+        let mut header = self.snapshot_header();
+        header.aof_base = true;
+        let keyspace = &self.engine.keyspace;
+        let forked = child::spawn(&[], |reporter| {
+            write_base(keyspace, &header, &temp, format, steady, reporter)
+        });
+        let child = self.forked(forked)?;
+        info!("Background append only file rewriting started by pid {}", child.pid);
+        self.begin_job(child, Job::AofRewrite { temp, format })
+    }
+
+    pub fn finish_aof_rewrite(
+        &mut self,
+        temp: &Path,
+        format: BaseFormat,
+        exit: Exit,
+        report: &Report,
+        took_us: u64,
+    ) {
+        let what = "Background AOF rewrite";
+        let ok = judge(what, "Background AOF rewrite terminated with error", exit, report);
+        self.host.aof.stats.last_rewrite_s = (took_us / 1_000_000) as i64;
+        self.host.aof.stats.last_cow_bytes = report.cow_bytes;
+        if !ok {
+            // Best effort: under its temporary name it is only clutter.
+            let _ = fs::remove_file(temp);
+            if exit != Exit::Signal(libc::SIGUSR1) {
+                self.rewrite_failed();
+            }
+            return;
+        }
+        info!("Fork CoW for AOF rewrite: {} MB", report.cow_bytes >> 20);
+        let waits = self.host.aof.state == AofState::WaitRewrite;
+        // What was handed to the writer must be in the increment before a manifest names that.
+        if waits && !self.host.aof.drain() {
+            return self.rewrite_failed();
+        }
+        if let Err(error) = self.host.aof.files.install_base(temp, format, waits) {
+            warn!("Error installing the rewritten AOF: {}", plain(&error));
+            let _ = fs::remove_file(temp);
+            return self.rewrite_failed();
+        }
+        let aof = &mut self.host.aof;
+        if waits {
+            aof.state = AofState::On;
+        }
+        aof.remove_history();
+        aof.current_bytes = aof.files.size_bytes();
+        aof.base_bytes = aof.current_bytes;
+        aof.stats.rewrites += 1;
+        aof.stats.last_rewrite_ok = true;
+        aof.stats.consecutive_failures = 0;
+        info!("Background AOF rewrite finished successfully");
+    }
+
+    fn rewrite_failed(&mut self) {
+        let now_us = self.host.now.mono_us;
+        let aof = &mut self.host.aof;
+        aof.stats.last_rewrite_ok = false;
+        aof.stats.consecutive_failures += 1;
+        let beyond = aof.stats.consecutive_failures.saturating_sub(FAILURES_BEFORE_PAUSE);
+        if aof.stats.consecutive_failures >= FAILURES_BEFORE_PAUSE {
+            let minutes = (1u64 << beyond.min(6)).min(PAUSE_MAX_MINUTES);
+            warn!(
+                "Background AOF rewrite has repeatedly failed and triggered the limit, will retry \
+                 in {minutes} minutes"
+            );
+            aof.no_auto_rewrite_before_us = now_us + minutes * 60_000_000;
+        }
+        // Without its base an AOF that is being turned on is none: it must be tried again.
+        aof.rewrite_scheduled |= aof.state == AofState::WaitRewrite;
+    }
+
+    /// Rewrites that are due: scheduled ones, and those that the file's growth asks for.
+    pub fn aof_cron(&mut self) {
+        let stream_offset = self.host.repl.core.offset();
+        self.host.aof.update_fsynced(stream_offset);
+        let aof = &self.host.aof;
+        if self.host.children.is_active() || self.host.loading.active {
+            return;
+        }
+        if aof.stats.consecutive_failures >= FAILURES_BEFORE_PAUSE
+            && self.host.now.mono_us < aof.no_auto_rewrite_before_us
+        {
+            return;
+        }
+        let config = &self.host.config.persistence;
+        let percentage = u64::from(config.auto_aof_rewrite_percentage);
+        let base = aof.base_bytes.max(1);
+        let growth = (aof.current_bytes * 100 / base).saturating_sub(100);
+        let grown = aof.state == AofState::On
+            && percentage > 0
+            && aof.current_bytes > config.auto_aof_rewrite_min_size_bytes
+            && growth >= percentage;
+        if grown {
+            info!("Starting automatic rewriting of AOF on {growth}% growth");
+        }
+        if grown || aof.rewrite_scheduled {
+            // A failure is logged and counted; the next turn of cron tries again.
+            let _ = self.start_aof_rewrite();
+        }
+    }
+
+    /// `appendonly` was changed at run time, or a new data set has arrived while it is on: the file
+    /// becomes valid with its first rewrite.
+    pub fn turn_aof(&mut self, on: bool) {
+        if !on {
+            if self.host.aof.is_on() {
+                if self.host.children.is_rewriting_aof() {
+                    let pid = self.host.children.running.as_ref().map_or(0, |r| r.child.pid);
+                    info!("Killing running AOF rewrite child: {pid}");
+                    self.kill_child();
+                }
+                self.flush_aof();
+                self.host.aof.stop();
+                self.engine.propagation.set_aof(false);
+            }
+            return;
+        }
+        if self.host.aof.is_on() {
+            return;
+        }
+        self.begin_waiting_aof();
+    }
+
+    /// The data set was replaced: what the AOF has is another one's.
+    pub fn restart_aof(&mut self) {
+        if self.host.children.is_rewriting_aof() {
+            self.kill_child();
+        }
+        if self.host.aof.is_on() {
+            self.flush_aof();
+            self.host.aof.stop();
+        }
+        self.begin_waiting_aof();
+    }
+
+    fn begin_waiting_aof(&mut self) {
+        self.host.aof.state = AofState::WaitRewrite;
+        self.engine.propagation.set_aof(true);
+        if self.host.children.is_active() {
+            self.host.aof.rewrite_scheduled = true;
+            info!(
+                "AOF was enabled but there is already another background operation. An AOF \
+                 background was scheduled to start when possible."
+            );
+            // Until then nothing is written: the rewrite will see all of it.
+            return;
+        }
+        // A failure is logged, and cron tries again.
+        let _ = self.start_aof_rewrite();
+    }
+}
+
+/// The child's work.
+fn write_base(
+    keyspace: &Keyspace,
+    header: &SnapshotHeader,
+    temp: &PathBuf,
+    format: BaseFormat,
+    steady: bool,
+    reporter: &mut Reporter,
+) -> io::Result<Report> {
+    let mut out = SteadyWriter::create(temp, steady)?;
+    let keys = match format {
+        BaseFormat::Rdb => header.save(keyspace, &mut out, &mut ChildHook { reporter })?.keys,
+        BaseFormat::Aof => write_commands(keyspace, header, &mut out, reporter)?,
+    };
+    let (size_bytes, _file): (u64, File) = out.finish()?;
+    Ok(Report { keys, size_bytes, ..Report::default() })
+}
+
+fn write_commands(
+    keyspace: &Keyspace,
+    header: &SnapshotHeader,
+    out: &mut SteadyWriter,
+    reporter: &mut Reporter,
+) -> io::Result<u64> {
+    let mut buffered = io::BufWriter::with_capacity(256 << 10, out);
+    let options = header.rewrite_options();
+    let report =
+        persist::aof::rewrite(keyspace, &mut buffered, &options, &mut ChildHook { reporter })?;
+    buffered.flush()?;
+    Ok(report.keys)
+}

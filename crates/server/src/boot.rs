@@ -1,0 +1,456 @@
+//! The start of a server, and everything that puts a data set in its place: the first load, the
+//! snapshot of a master, DEBUG RELOAD.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+use engine::Engine;
+use log::{error, info, log, warn};
+use mio::Poll;
+use persist::rdb::{AccessClock, LoadOptions};
+use repl::{HistoryPoint, MasterAddr, ReplId};
+use store::keyspace::Keyspace;
+use store::seed::HashSeed;
+
+use crate::aof::Aof;
+use crate::children::Children;
+use crate::config::{Config, RoleDecision, StartRole};
+use crate::conn::Conns;
+use crate::cron::Rates;
+use crate::daemon::{PidFile, Supervisor};
+use crate::event_loop::{Server, read_clock};
+use crate::host::{Host, HostStats, Identity, LoadingInfo};
+use crate::listener::{self, plain};
+use crate::loader::{self, LoadFailure, Loaded, Loader, Order, What};
+use crate::logging::{self, Speaker};
+use crate::mailbox::Mailbox;
+use crate::memory::MemoryMeter;
+use crate::rdb::Rdb;
+use crate::repl_driver::{ReplDriver, repl_settings};
+use crate::settings::{engine_settings, limits, listen_settings};
+use crate::signals::SignalSource;
+use crate::{daemon, entropy, start};
+
+/// What a load is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadPurpose {
+    Start,
+    ReplicaFile,
+    ReplicaStream,
+}
+
+/// Which of our own files to load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadFrom {
+    Rdb,
+    Aof,
+}
+
+/// What the process was started with, besides its configuration.
+pub struct Process {
+    pub role: RoleDecision,
+    pub supervisor: Supervisor,
+    pub pidfile: Option<PidFile>,
+}
+
+/// Runs a server to its end; the result is the process's exit code.
+pub fn run(config: Config, process: Process) -> i32 {
+    let supervisor = process.supervisor;
+    let server = match Server::new(config, process) {
+        Ok(server) => server,
+        Err(why) => {
+            warn!("{why}");
+            return 1;
+        }
+    };
+    let code = server.run().unwrap_or_else(|error| {
+        error!("The event loop failed: {error}");
+        1
+    });
+    supervisor.stopping();
+    code
+}
+
+impl Server {
+    fn new(mut config: Config, process: Process) -> Result<Server, String> {
+        daemon::adjust_open_files(&mut config).map_err(|_| "Too few open files".to_owned())?;
+        daemon::disable_huge_pages(&config);
+        let text = |e: io::Error| plain(&e);
+        let poll = Poll::new().map_err(text)?;
+        // Before the first thread starts, because threads inherit the mask of signals.
+        let signals = SignalSource::install(poll.registry()).map_err(text)?;
+        let mailbox = Mailbox::new(poll.registry()).map_err(text)?;
+        let is_replica = matches!(process.role.role, StartRole::Replica { .. });
+        logging::set_speaker(if is_replica { Speaker::Replica } else { Speaker::Master });
+        start::log_running_mode(&config);
+        let mut listeners = listener::open(&listen_settings(&config)).map_err(|e| e.to_string())?;
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            listener.register(poll.registry(), index as u32).map_err(text)?;
+        }
+        let now = read_clock();
+        let hash_seed = HashSeed::new(entropy::word(), entropy::word());
+        let settings = engine_settings(&config, hash_seed);
+        let databases = settings.databases;
+        let mut engine = Engine::new(settings, entropy::word());
+        // One seed for every data set that will ever stand here: values are hashed under it, too.
+        engine.keyspace = Keyspace::new(databases, hash_seed);
+        let mailer = mailbox.mailer();
+        let host = Host {
+            now,
+            registry: poll.registry().try_clone().map_err(text)?,
+            mailer: mailer.clone(),
+            listeners,
+            identity: Identity {
+                run_id: entropy::forty_hex_digits(),
+                started_unix_s: now.unix_us / 1_000_000,
+                pid: std::process::id(),
+            },
+            stats: HostStats::default(),
+            rates: Rates::default(),
+            memory: MemoryMeter::new(),
+            children: Children::default(),
+            rdb: Rdb::new(now),
+            aof: Aof::new(&config, mailer).map_err(text)?,
+            repl: ReplDriver::new(now.mono_us / 1000, repl_settings(&config)),
+            loading: LoadingInfo::default(),
+            loader: None,
+            load_purpose: LoadPurpose::Start,
+            loaded: None,
+            load_serial: 0,
+            shutdown: None,
+            exit_code: None,
+            current: None,
+            peers: Vec::new(),
+            hash_seed,
+            deferred: Vec::new(),
+            doomed: Vec::new(),
+            connected_clients: 0,
+            clients_cron_slot: 0,
+            dirty: 0,
+            supervisor: process.supervisor,
+            pidfile: process.pidfile,
+            start_role: process.role.role.clone(),
+            config,
+        };
+        let mut server = Server {
+            poll,
+            signals,
+            mailbox,
+            conns: Conns::default(),
+            engine,
+            host,
+            ready: Default::default(),
+            ready_listeners: Vec::new(),
+            retry_accept_at_us: None,
+            next_cron_us: 0,
+            touched: Vec::new(),
+            answered: Vec::new(),
+            held: Vec::new(),
+        };
+        start::log_initialized();
+        daemon::log_system_warnings(&server.host.config);
+        if let Some(notice) = process.role.notice {
+            info!("{notice}");
+        }
+        server.begin_first_load()?;
+        Ok(server)
+    }
+
+    // ---- the first data set ----
+
+    /// The append-only file wins over the snapshot when it is on: it knows more.
+    fn begin_first_load(&mut self) -> Result<(), String> {
+        let what = match self.host.config.persistence.appendonly {
+            true => {
+                self.host.aof.files.open()?;
+                self.host.aof.files.has_data().then(|| self.aof_order(true))
+            }
+            false => self.rdb_order().map_err(|e| {
+                format!("Fatal error: can't open the RDB file for reading: {}", plain(&e))
+            })?,
+        };
+        let Some(what) = what else { return self.first_load_done(None) };
+        self.start_loading(what, LoadPurpose::Start, false).map_err(|e| plain(&e))
+    }
+
+    fn rdb_order(&self) -> io::Result<Option<What>> {
+        match File::open(self.host.rdb_path()) {
+            Ok(file) => Ok(Some(What::Rdb { len: file.metadata()?.len(), file })),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn aof_order(&self, at_start: bool) -> What {
+        let aof = &self.host.aof.files;
+        let files: Vec<(String, PathBuf)> =
+            aof.manifest.files().map(|file| (file.name.clone(), aof.path(&file.name))).collect();
+        let truncate_tail = at_start && self.host.config.persistence.aof_load_truncated;
+        What::Aof { files, truncate_tail }
+    }
+
+    fn first_load_done(&mut self, history: Option<HistoryPoint>) -> Result<(), String> {
+        if self.host.config.persistence.appendonly {
+            self.open_aof_at_start()?;
+        }
+        let master = match &self.host.start_role {
+            StartRole::Master => None,
+            StartRole::Replica { host, port } => {
+                Some(MasterAddr { host: host.clone(), port: *port })
+            }
+        };
+        let now_ms = self.host.now_ms();
+        self.host.repl.core.set_dataset_is_empty(self.engine.keyspace.keys() == 0);
+        self.host.repl.core.boot(now_ms, master, history);
+        self.perform_repl_actions();
+        start::log_ready(&self.host.config);
+        let status = match self.host.repl.core.is_master() {
+            true => "Ready to accept connections",
+            false => {
+                "Ready to accept connections in read-only mode. Waiting for MASTER <-> REPLICA sync"
+            }
+        };
+        self.host.supervisor.ready(status);
+        Ok(())
+    }
+
+    fn open_aof_at_start(&mut self) -> Result<(), String> {
+        self.host.aof.files.create_dir()?;
+        if self.host.aof.files.manifest.base.is_none()
+            && self.host.aof.files.manifest.incrs.is_empty()
+        {
+            self.create_first_base().map_err(|e| {
+                format!("Error creating the AOF base file on server start: {}", plain(&e))
+            })?;
+        }
+        let opened =
+            self.host.aof.files.open_last_incr().and_then(|file| self.host.aof.switch_to(file));
+        opened.map_err(|e| format!("Can't open the append-only file: {}", plain(&e)))?;
+        let aof = &mut self.host.aof;
+        aof.remove_history();
+        aof.current_bytes = aof.files.size_bytes();
+        aof.base_bytes = aof.current_bytes;
+        aof.state = crate::aof::AofState::On;
+        self.engine.propagation.set_aof(true);
+        Ok(())
+    }
+
+    /// An AOF without a base begins with one of the data set as it is, which is empty at this point.
+    fn create_first_base(&mut self) -> io::Result<()> {
+        use persist::aof::manifest::BaseFormat;
+        let temp = self.host.aof.files.path("temp-base.aof");
+        let format = match self.host.config.persistence.aof_use_rdb_preamble {
+            true => BaseFormat::Rdb,
+            false => BaseFormat::Aof,
+        };
+        let mut header = self.snapshot_header();
+        header.aof_base = true;
+        let mut out = crate::disk::SteadyWriter::create(&temp, false)?;
+        if format == BaseFormat::Rdb {
+            header.save(&self.engine.keyspace, &mut out, &mut ())?;
+        }
+        out.finish()?;
+        self.host.aof.files.install_base(&temp, format, false)?;
+        let name = self.host.aof.files.manifest.base.as_ref().map(|base| base.name.clone());
+        info!("Creating AOF base file {} on server start", name.unwrap_or_default());
+        Ok(())
+    }
+
+    // ---- loading ----
+
+    fn load_options(&self) -> LoadOptions {
+        let config = &self.host.config;
+        let is_master = match self.host.load_purpose {
+            LoadPurpose::Start => matches!(self.host.start_role, StartRole::Master),
+            _ => false,
+        };
+        let now_s = self.host.now.unix_s();
+        let clock = match self.engine.settings.maxmemory_policy.is_lfu() {
+            true => AccessClock::Lfu { now_minutes: (now_s / 60) as u16, initial: 5 },
+            false => AccessClock::Lru { now: (now_s & 0xff_ffff) as u32 },
+        };
+        LoadOptions {
+            limits: limits(config, self.host.hash_seed),
+            now_ms: self.host.now.unix_ms(),
+            drop_expired: is_master,
+            verify_checksum: config.persistence.rdbchecksum,
+            allow_duplicates: false,
+            clock,
+        }
+    }
+
+    fn order(&self, what: What) -> Order {
+        Order {
+            what,
+            options: self.load_options(),
+            settings: engine_settings(&self.host.config, self.host.hash_seed),
+            hash_seed: self.host.hash_seed,
+            rng_seed: entropy::word(),
+        }
+    }
+
+    /// Begins a load in its thread; `asynchronous` keeps the old data set in service.
+    pub fn start_loading(
+        &mut self,
+        what: What,
+        purpose: LoadPurpose,
+        asynchronous: bool,
+    ) -> io::Result<()> {
+        self.stop_loading();
+        self.host.load_purpose = purpose;
+        self.host.load_serial += 1;
+        let order = self.order(what);
+        let loader = Loader::start(self.host.load_serial, order, self.host.mailer.clone())?;
+        self.host.loader = Some(loader);
+        self.host.loading = LoadingInfo {
+            active: true,
+            asynchronous,
+            started_unix_s: self.host.now.unix_us / 1_000_000,
+            ..LoadingInfo::default()
+        };
+        self.engine.loading = true;
+        self.engine.async_loading = asynchronous;
+        Ok(())
+    }
+
+    /// Gives a load up, if one runs.
+    pub fn stop_loading(&mut self) {
+        self.host.loader = None;
+        self.host.loaded = None;
+        self.host.loading = LoadingInfo::default();
+        self.engine.loading = false;
+        self.engine.async_loading = false;
+    }
+
+    /// The loader's thread is done.
+    pub fn loading_ended(&mut self, serial: u32, result: Result<Box<Loaded>, LoadFailure>) {
+        if self.host.loader.as_ref().is_none_or(|loader| loader.serial != serial) {
+            return;
+        }
+        let notes = match &result {
+            Ok(loaded) => &loaded.notes,
+            Err(failure) => &failure.notes,
+        };
+        for (level, text) in notes {
+            log!(*level, "{text}");
+        }
+        match (self.host.load_purpose, result) {
+            (LoadPurpose::Start, Ok(loaded)) => self.first_load_ended(*loaded),
+            (LoadPurpose::Start, Err(failure)) => {
+                warn!("{}", failure.why);
+                warn!("Fatal error loading the DB, check server logs. Exiting.");
+                self.host.exit_code = Some(1);
+            }
+            (LoadPurpose::ReplicaFile, Ok(loaded)) => {
+                self.swap_in(*loaded);
+                self.replica_load_done();
+            }
+            (LoadPurpose::ReplicaStream, Ok(loaded)) => {
+                // It is put in place when the core says so, in the answer to this.
+                self.host.loader = None;
+                self.host.loaded = Some(loaded);
+                let now_ms = self.host.now_ms();
+                self.host.repl.core.load_verified(now_ms);
+            }
+            (_, Err(failure)) => self.load_failed(&failure.why),
+        }
+        self.perform_repl_actions();
+    }
+
+    fn first_load_ended(&mut self, loaded: Loaded) {
+        let seconds = loaded.took_us as f64 / 1e6;
+        let report = &loaded.report;
+        let from_aof = self.host.config.persistence.appendonly;
+        log_load(&loaded);
+        if from_aof {
+            info!("DB loaded from append only file: {seconds:.3} seconds");
+        } else {
+            info!("DB loaded from disk: {seconds:.3} seconds");
+        }
+        // An AOF goes on behind its base, so that the base's place in the stream is not its own.
+        let history = match from_aof {
+            true => None,
+            false => history_point(report.repl_id.as_deref(), report.repl_offset),
+        };
+        self.swap_in(loaded);
+        self.engine.dirty = 0;
+        if let Err(why) = self.first_load_done(history) {
+            warn!("{why}");
+            self.host.exit_code = Some(1);
+        }
+    }
+
+    /// Loads one of our own files while everybody waits: DEBUG RELOAD and DEBUG LOADAOF.
+    pub fn load_now(&mut self, from: LoadFrom) -> Result<(), ()> {
+        let what = match from {
+            LoadFrom::Aof => self.aof_order(false),
+            LoadFrom::Rdb => match self.rdb_order() {
+                Ok(Some(what)) => what,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    warn!("Can't open the RDB file: {}", plain(&error));
+                    return Err(());
+                }
+            },
+        };
+        let mut order = self.order(what);
+        order.options.drop_expired = self.host.repl.core.is_master();
+        match loader::load_here(order) {
+            Ok(loaded) => {
+                log_load(&loaded);
+                self.swap_in(loaded);
+                Ok(())
+            }
+            Err(failure) => {
+                warn!("{}", failure.why);
+                Err(())
+            }
+        }
+    }
+
+    /// Puts a loaded data set in the place of the old one.
+    pub fn swap_in(&mut self, loaded: Loaded) {
+        self.stop_loading();
+        let Loaded { keyspace, report, .. } = loaded;
+        let rdb = &mut self.host.rdb;
+        rdb.last_load_keys_loaded = report.keys_loaded;
+        rdb.last_load_keys_expired = report.keys_expired;
+        rdb.needs_v11 = report.needs_v11;
+        rdb.functions = report.functions;
+        let db = report.repl_stream_db.and_then(|db| usize::try_from(db).ok()).unwrap_or(0);
+        self.host.repl.stream_db = db.min(keyspace.len() - 1);
+        let mut old = std::mem::replace(&mut self.engine.keyspace, keyspace);
+        old.resume_resize();
+        if self.host.children.is_active() {
+            self.engine.keyspace.pause_resize();
+        }
+        self.engine.dataset_replaced();
+        crate::lazy_free::free(Box::new(old));
+    }
+}
+
+fn log_load(loaded: &Loaded) {
+    let report = &loaded.report;
+    if let Some(version) = &report.redis_ver {
+        info!("Loading RDB produced by version {version}");
+    }
+    if let Some(ctime_s) = report.ctime_s {
+        info!("RDB age {} seconds", (read_clock().unix_s() - ctime_s).max(0));
+    }
+    if let Some(bytes) = report.used_memory_bytes {
+        info!("RDB memory usage when created {:.2} Mb", bytes as f64 / (1024.0 * 1024.0));
+    }
+    if report.version > 0 {
+        info!(
+            "Done loading RDB, keys loaded: {}, keys expired: {}.",
+            report.keys_loaded, report.keys_expired
+        );
+    }
+}
+
+fn history_point(replid: Option<&str>, offset: Option<i64>) -> Option<HistoryPoint> {
+    let replid = ReplId::parse(replid?.as_bytes())?;
+    let offset = u64::try_from(offset?).ok()?;
+    Some(HistoryPoint { replid, offset })
+}

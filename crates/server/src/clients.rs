@@ -1,0 +1,340 @@
+//! The life of a client's connection: admission, reading, running its commands, flushing, closing.
+//!
+//! Each step is bounded: one read, then the commands in it, then the next client's turn.
+
+use std::io::IoSlice;
+use std::net::SocketAddr;
+
+use engine::{ClientId, Kind, Peer};
+use log::{debug, warn};
+use protocol::Limits;
+
+use crate::conn::{Conn, Flushed, source_of};
+use crate::event_loop::Server;
+use crate::host::PeerFacts;
+use crate::listener::{AcceptOutcome, Accepted, plain};
+use crate::stream::{ReadOutcome, Stream};
+
+/// Connections accepted a turn and listener.
+const ACCEPTS_PER_TURN: usize = 1000;
+/// Requests that are parsed ahead; more wait for the client's next turn.
+const REQUESTS_PER_BATCH: usize = 1024;
+/// Reply bytes a client and turn.
+const FLUSH_BUDGET: usize = 1 << 20;
+/// What a client that is blocked may have waiting unread by its commands before we stop reading it.
+const BLOCKED_READ_AHEAD: usize = 64 << 10;
+/// Lack of descriptors is not cured by trying at once.
+const ACCEPT_RETRY_US: u64 = 100_000;
+
+const MAXCLIENTS_TEXT: &[u8] = b"-ERR max number of clients reached\r\n";
+const PROTECTED_MODE_TEXT: &[u8] =
+    b"-DENIED Redis is running in protected mode because protected mode is enabled and no \
+password is set for the default user. In this mode connections are only accepted from the loopback \
+interface. If you want to connect from external computers to Redis you may adopt one of the \
+following solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode \
+no' from the loopback interface by connecting to Redis from the same host the server is running, \
+however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE \
+to make this change permanent. 2) Alternatively you can just disable the protected mode by editing \
+the Redis configuration file, and setting the protected mode option to 'no', and then restarting \
+the server. 3) If you started the server manually just for testing, restart it with the \
+'--protected-mode no' option. 4) Setup a an authentication password for the default user. NOTE: \
+You only need to do one of the above things in order for the server to start accepting connections \
+from the outside.\r\n";
+
+impl Server {
+    pub fn accept_clients(&mut self, index: u32) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = self.host.listeners.get(index as usize) else { return };
+            match listener.accept() {
+                AcceptOutcome::One(accepted) => self.admit(accepted),
+                AcceptOutcome::Drained => return,
+                AcceptOutcome::OutOfDescriptors(error) => {
+                    warn!("Accepting client connection: accept: {}", plain(&error));
+                    self.retry_accept_at_us = Some(self.host.now.mono_us + ACCEPT_RETRY_US);
+                    return;
+                }
+            }
+        }
+        self.ready_listeners.push(index);
+    }
+
+    fn admit(&mut self, accepted: Accepted) {
+        let network = &self.host.config.network;
+        if self.conns.len() >= network.maxclients as usize {
+            self.host.stats.rejected_connections += 1;
+            return refuse(accepted.stream, MAXCLIENTS_TEXT);
+        }
+        let local = accepted.peer.is_none_or(|peer| is_loopback(&peer));
+        if network.protected_mode && !local && self.engine.settings.requirepass.is_empty() {
+            self.host.stats.rejected_connections += 1;
+            return refuse(accepted.stream, PROTECTED_MODE_TEXT);
+        }
+        // A socket that refuses these options still works; Redis goes on as well.
+        let _ = accepted.stream.set_nodelay(true);
+        let _ = accepted.stream.set_keepalive(network.tcp_keepalive_s.into());
+        let peer = self.peer(&accepted, local);
+        let id = self.engine.connect(self.host.now, Kind::Normal, peer);
+        let accepted_peer = accepted.peer;
+        let mut conn = Conn::new(id, accepted.stream, self.host.now.mono_us);
+        if let Err(error) = conn.stream.register(self.poll.registry(), source_of(id)) {
+            warn!("Error registering fd event for the new client: {}", plain(&error));
+            self.engine.disconnect(id);
+            return;
+        }
+        debug!("Accepted {}", self.engine.client(id).map_or("", |c| &c.peer.addr));
+        self.host.stats.connections_received += 1;
+        self.host.note_peer(PeerFacts { id, addr: accepted_peer, local });
+        self.conns.insert(conn);
+    }
+
+    fn peer(&self, accepted: &Accepted, local: bool) -> Peer {
+        let path = || format!("{}:0", self.host.config.network.unixsocket);
+        Peer {
+            addr: accepted.peer.map_or_else(path, |addr| addr.to_string()),
+            laddr: accepted.stream.local_addr().map_or_else(path, |addr| addr.to_string()),
+            fd: accepted.stream.raw_fd(),
+            unix_socket: accepted.peer.is_none(),
+            local,
+        }
+    }
+
+    /// One read, then the commands that it completed.
+    pub fn read_client(&mut self, id: ClientId) {
+        let blocked = self.engine.client(id).is_some_and(|client| client.is_blocked());
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if blocked && conn.parser.buffered_len() > BLOCKED_READ_AHEAD {
+            // It is read again once it is unblocked; a peer that has gone is noticed all the same.
+            if conn.read_closed {
+                self.close_client(id);
+            }
+            return;
+        }
+        let more = match conn.read() {
+            Ok(ReadOutcome::Closed) => return self.close_client(id),
+            Err(error) => {
+                debug!("Reading from client: {}", plain(&error));
+                return self.close_client(id);
+            }
+            Ok(ReadOutcome::Drained(n)) => {
+                self.host.stats.net_input_bytes += n as u64;
+                conn.read_closed
+            }
+            Ok(ReadOutcome::Filled(n)) => {
+                self.host.stats.net_input_bytes += n as u64;
+                true
+            }
+        };
+        conn.last_interaction_us = self.host.now.mono_us;
+        if more {
+            self.requeue(id);
+        }
+        self.run_commands(id);
+        self.enforce_query_buffer_limit(id);
+    }
+
+    /// Another turn for a connection that had more: first what it has sent already, and when that
+    /// is done, another read.
+    pub fn continue_client(&mut self, id: ClientId) {
+        self.run_commands(id);
+        if self.conns.get(id).is_some_and(|conn| !conn.queued) {
+            self.read_client(id);
+        }
+    }
+
+    /// Runs what is complete in the input buffer, until the client blocks or is to be closed.
+    fn run_commands(&mut self, id: ClientId) {
+        let Some(client) = self.engine.client(id) else { return };
+        if client.is_blocked() || client.close_after_reply {
+            return;
+        }
+        let limits = Limits {
+            max_bulk_len: self.engine.settings.proto_max_bulk_len as i64,
+            unauthenticated: !client.authenticated,
+            from_master: false,
+        };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let count = match conn.parser.parse(&limits, REQUESTS_PER_BATCH) {
+            Ok(0) => return,
+            Ok(count) => count,
+            Err(error) => return self.protocol_error(id, &error.to_string()),
+        };
+        self.host.current = Some(id);
+        let mut ran = 0;
+        while ran < count {
+            let args = conn.parser.request(ran).args();
+            self.engine.execute(self.host.now, &mut self.host, id, args);
+            ran += 1;
+            if !self.host.deferred.is_empty() || !self.host.doomed.is_empty() {
+                break;
+            }
+            match self.engine.client(id) {
+                Some(client) if client.is_blocked() || client.close_after_reply => break,
+                Some(_) => {}
+                None => break,
+            }
+        }
+        conn.parser.consume(ran);
+        let more = ran < count || count == REQUESTS_PER_BATCH || limits.unauthenticated;
+        self.host.current = None;
+        // What a command wished for happens before the next command runs.
+        self.perform_deferred();
+        self.close_doomed();
+        let waits = self.engine.client(id).is_none_or(|client| client.is_blocked());
+        if more && !waits {
+            self.requeue(id);
+        }
+    }
+
+    fn protocol_error(&mut self, id: ClientId, text: &str) {
+        if let Some(client) = self.engine.client_mut(id) {
+            debug!("Protocol error ({text}) from client: id={} addr={}", id.id, client.peer.addr);
+            client.out.error(&format!("ERR {text}"));
+            client.close_after_reply = true;
+        }
+        self.answered.push(id);
+    }
+
+    fn enforce_query_buffer_limit(&mut self, id: ClientId) {
+        let limit = self.host.config.network.client_query_buffer_limit_bytes;
+        let Some(conn) = self.conns.get(id) else { return };
+        if conn.parser.buffered_len() as u64 > limit {
+            warn!("Closing client that reached max query buffer length: id={}", id.id);
+            self.close_client(id);
+        }
+    }
+
+    /// Writes the replies of every client that got some in this turn.
+    pub fn flush_replies(&mut self) {
+        let mut touched = std::mem::take(&mut self.touched);
+        self.engine.take_pending_output(&mut touched);
+        touched.append(&mut self.answered);
+        for id in touched.drain(..) {
+            self.flush_client(id);
+        }
+        self.touched = touched;
+    }
+
+    pub fn flush_client(&mut self, id: ClientId) {
+        if !self.held.is_empty() && self.held.contains(&id) {
+            return;
+        }
+        let Some(client) = self.engine.client_mut(id) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let before = conn.bytes_out;
+        let flushed = conn.flush(self.poll.registry(), &mut client.out, FLUSH_BUDGET);
+        self.host.stats.net_output_bytes += conn.bytes_out - before;
+        let close_after_reply = client.close_after_reply;
+        let is_replica = client.kind == Kind::Replica;
+        match flushed {
+            Flushed::Broken => self.close_client(id),
+            Flushed::All if close_after_reply => self.close_client(id),
+            Flushed::All if is_replica => self.flush_replica(id),
+            Flushed::All => conn.over_soft_limit_since_us = 0,
+            Flushed::Partly => self.enforce_output_limit(id),
+        }
+    }
+
+    /// Closes a client whose unread replies are above its class's limit, at once for the hard one,
+    /// after some seconds without a break for the soft one.
+    pub fn enforce_output_limit(&mut self, id: ClientId) {
+        let Some(client) = self.engine.client(id) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let limits = &self.host.config.network.client_output_buffer_limit;
+        let waiting = client.out.len_bytes() as u64;
+        let limit = match client.kind {
+            Kind::Replica => return,
+            _ if !client.subscriptions.is_empty() => &limits.pubsub,
+            _ => &limits.normal,
+        };
+        let now_us = self.host.now.mono_us;
+        let since_us = &mut conn.over_soft_limit_since_us;
+        if over_limit(waiting, limit, since_us, now_us) {
+            warn!(
+                "Client id={} addr={} scheduled to be closed ASAP for overcoming of output buffer \
+                 limits.",
+                id.id, client.peer.addr
+            );
+            self.host.stats.client_output_buffer_limit_disconnections += 1;
+            self.close_client(id);
+        }
+    }
+
+    /// Closes connections that others asked to be closed (CLIENT KILL, replication).
+    pub fn close_doomed(&mut self) {
+        for id in std::mem::take(&mut self.host.doomed) {
+            self.close_client(id);
+        }
+    }
+
+    pub fn close_client(&mut self, id: ClientId) {
+        let Some(mut conn) = self.conns.remove(id) else { return };
+        conn.stream.deregister(self.poll.registry());
+        self.host.repl_connection_closed(id);
+        self.engine.disconnect(id);
+    }
+
+    /// A part of the connections each time, so that all are looked at about once a second.
+    pub fn clients_cron(&mut self) {
+        let hz = self.host.config.general.hz.max(1) as usize;
+        let count = self.conns.slot_count().div_ceil(hz).max(5);
+        for _ in 0..count.min(self.conns.slot_count()) {
+            let slot = self.host.clients_cron_slot % self.conns.slot_count();
+            self.host.clients_cron_slot = slot + 1;
+            if let Some(conn) = self.conns.in_slot(slot) {
+                let id = conn.id;
+                let idle_us = self.host.now.mono_us - conn.last_interaction_us;
+                if idle_us > 2_000_000 && conn.parser.queued_len() == 0 {
+                    conn.parser.shrink();
+                }
+                self.close_if_idle(id, idle_us);
+                self.enforce_output_limit(id);
+            }
+        }
+    }
+
+    fn close_if_idle(&mut self, id: ClientId, idle_us: u64) {
+        let timeout_s = u64::from(self.host.config.network.timeout_s);
+        let Some(client) = self.engine.client(id) else { return };
+        let exempt =
+            client.kind != Kind::Normal || client.is_blocked() || !client.subscriptions.is_empty();
+        if timeout_s > 0 && !exempt && idle_us > timeout_s * 1_000_000 {
+            debug!("Closing idle client");
+            self.close_client(id);
+        }
+    }
+}
+
+/// Whether `waiting` bytes are too many, minding since when the soft limit has been exceeded.
+pub fn over_limit(
+    waiting: u64,
+    limit: &crate::config::BufferLimit,
+    since_us: &mut u64,
+    now_us: u64,
+) -> bool {
+    if limit.hard_bytes > 0 && waiting >= limit.hard_bytes {
+        return true;
+    }
+    if limit.soft_bytes == 0 || waiting < limit.soft_bytes {
+        *since_us = 0;
+        return false;
+    }
+    if *since_us == 0 {
+        *since_us = now_us;
+        return false;
+    }
+    now_us - *since_us > limit.soft_seconds * 1_000_000
+}
+
+fn refuse(mut stream: Stream, text: &[u8]) {
+    // A fresh socket has room for a line; if not, closing it says enough.
+    let _ = stream.write(&[IoSlice::new(text)]);
+}
+
+fn is_loopback(peer: &SocketAddr) -> bool {
+    match peer.ip() {
+        std::net::IpAddr::V4(ip) => ip.is_loopback(),
+        std::net::IpAddr::V6(ip) => {
+            ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! What the engine sees of the process: `Host` holds everything but the engine and the connections,
+//! and answers the engine's questions and wishes (`World`).
+//!
+//! A wish is fulfilled at once where that needs nothing but the host and the keyspace. Where it
+//! needs the engine or a connection it is noted in `deferred`, and `Server` performs it as soon as
+//! the command has returned: by then everything that was propagated has left by its door, so that a
+//! fork and the stream agree on what the data set is.
+
+use std::net::SocketAddr;
+
+use engine::world::{InfoLines, MasterAddress, ReplicationInfo, ShutdownFlags};
+use engine::{Action, ClientId, CommandError, Now, Outcome, Settings, World};
+use log::info;
+use mio::Registry;
+use store::keyspace::Keyspace;
+use store::seed::HashSeed;
+
+use crate::aof::Aof;
+use crate::boot::LoadPurpose;
+use crate::children::Children;
+use crate::clock;
+use crate::config::{Config, StartRole};
+use crate::cron::Rates;
+use crate::daemon::{PidFile, Supervisor};
+use crate::listener::Listener;
+use crate::loader::{Loaded, Loader};
+use crate::mailbox::Mailer;
+use crate::memory::{self, MemoryMeter};
+use crate::rdb::Rdb;
+use crate::repl_driver::ReplDriver;
+use crate::shutdown::Shutdown;
+use crate::{info, settings};
+
+/// Work that waits for the command to end.
+#[derive(Debug)]
+pub enum Deferred {
+    Save {
+        client: Option<ClientId>,
+    },
+    BgSave,
+    BgRewriteAof,
+    ReplicaOf {
+        target: Option<MasterAddress>,
+        by: String,
+    },
+    BecameReplica(ClientId),
+    /// FLUSHALL: what a child is saving is of the past.
+    KeyspaceFlushed,
+    Shutdown {
+        client: Option<ClientId>,
+        flags: ShutdownFlags,
+    },
+    DebugReload {
+        client: Option<ClientId>,
+        nosave: bool,
+    },
+    DebugLoadAof {
+        client: Option<ClientId>,
+    },
+    /// `appendonly` was changed at run time.
+    AppendOnly(bool),
+}
+
+/// Counters of INFO that belong to sockets and forks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostStats {
+    pub connections_received: u64,
+    pub rejected_connections: u64,
+    pub net_input_bytes: u64,
+    pub net_output_bytes: u64,
+    pub net_repl_input_bytes: u64,
+    pub net_repl_output_bytes: u64,
+    pub reads: u64,
+    pub writes: u64,
+    pub client_output_buffer_limit_disconnections: u64,
+    pub client_query_buffer_limit_disconnections: u64,
+    pub forks: u64,
+    pub last_fork_us: u64,
+    pub loop_turns: u64,
+}
+
+/// Who this process is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// 40 hexadecimal digits, new with every start.
+    pub run_id: String,
+    pub started_unix_s: u64,
+    pub pid: u32,
+}
+
+/// Where a client comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerFacts {
+    pub id: ClientId,
+    /// `None` over a Unix socket.
+    pub addr: Option<SocketAddr>,
+    pub local: bool,
+}
+
+/// A data set is being loaded by a helper thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadingInfo {
+    pub active: bool,
+    pub asynchronous: bool,
+    pub started_unix_s: u64,
+    pub total_bytes: u64,
+    pub loaded_bytes: u64,
+}
+
+pub struct Host {
+    pub config: Config,
+    pub now: Now,
+    pub registry: Registry,
+    pub mailer: Mailer,
+    pub listeners: Vec<Listener>,
+    pub identity: Identity,
+    pub stats: HostStats,
+    pub memory: MemoryMeter,
+    pub children: Children,
+    pub rdb: Rdb,
+    pub aof: Aof,
+    pub repl: ReplDriver,
+    pub loading: LoadingInfo,
+    pub shutdown: Option<Shutdown>,
+    pub exit_code: Option<i32>,
+    pub rates: Rates,
+    pub loader: Option<Loader>,
+    pub load_purpose: LoadPurpose,
+    /// A data set that was streamed by the master and waits for its turn.
+    pub loaded: Option<Box<Loaded>>,
+    pub load_serial: u32,
+    /// The role that the configuration asked for.
+    pub start_role: StartRole,
+    pub supervisor: Supervisor,
+    pub pidfile: Option<PidFile>,
+    /// Whose command runs.
+    pub current: Option<ClientId>,
+    pub hash_seed: HashSeed,
+    /// Where the clients come from, by slot.
+    pub peers: Vec<PeerFacts>,
+    pub deferred: Vec<Deferred>,
+    /// Connections to be closed before the loop sleeps.
+    pub doomed: Vec<ClientId>,
+    pub connected_clients: usize,
+    pub clients_cron_slot: usize,
+    /// The engine's count of changes, as of the last turn: INFO asks the host for it.
+    pub dirty: u64,
+}
+
+impl Host {
+    pub fn now_ms(&self) -> u64 {
+        self.now.mono_us / 1000
+    }
+
+    /// The earliest time at which something here is due.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        let repl = self.repl.core.poll_timeout().map(|ms| ms.saturating_mul(1000));
+        let shutdown = self.shutdown.as_ref().map(|shutdown| shutdown.deadline_us);
+        [repl, shutdown].into_iter().flatten().min()
+    }
+
+    pub fn note_peer(&mut self, facts: PeerFacts) {
+        let slot = facts.id.slot as usize;
+        if self.peers.len() <= slot {
+            self.peers.resize(slot + 1, facts);
+        }
+        self.peers[slot] = facts;
+    }
+
+    pub fn peer(&self, client: ClientId) -> Option<&PeerFacts> {
+        self.peers.get(client.slot as usize).filter(|facts| facts.id == client)
+    }
+
+    pub fn peer_ip(&self, client: ClientId) -> String {
+        let addr = self.peer(client).and_then(|facts| facts.addr);
+        addr.map_or_else(String::new, |addr| addr.ip().to_string())
+    }
+
+    /// The client whose command runs, as log lines name it.
+    pub fn current_name(&self) -> String {
+        let Some(client) = self.current else { return String::new() };
+        let addr = self.peer(client).and_then(|facts| facts.addr);
+        let addr = addr.map_or_else(|| "unixsocket:0".to_owned(), |addr| addr.to_string());
+        format!("id={} addr={addr}", client.id)
+    }
+
+    fn defer(&mut self, work: Deferred) -> Result<Outcome, CommandError> {
+        self.deferred.push(work);
+        Ok(Outcome::Silent)
+    }
+
+    fn debug_sleep(&mut self, us: u64) -> Outcome {
+        std::thread::sleep(std::time::Duration::from_micros(us));
+        Outcome::Done
+    }
+}
+
+impl World for Host {
+    fn perform(
+        &mut self,
+        action: Action<'_>,
+        _keyspace: &mut Keyspace,
+    ) -> Result<Outcome, CommandError> {
+        let client = self.current;
+        match action {
+            Action::Save => {
+                if self.children.is_saving_rdb() {
+                    return Err(CommandError::err("Background save already in progress"));
+                }
+                self.defer(Deferred::Save { client })
+            }
+            Action::BgSave { schedule } => self.request_bgsave(schedule),
+            Action::BgRewriteAof => self.request_aof_rewrite(),
+            Action::ReplicaOf(target) => self.request_replicaof(target),
+            Action::Psync { client, replid, offset } => self.request_psync(client, replid, offset),
+            Action::Replconf { client, words } => self.request_replconf(client, words),
+            Action::Failover { .. } => Err(CommandError::err("FAILOVER is not supported yet.")),
+            Action::ConfigSet { pairs } => self.config_set(pairs),
+            Action::ConfigRewrite => self.config_rewrite(),
+            Action::ConfigResetStat => {
+                self.stats = HostStats::default();
+                self.rdb.saves = 0;
+                self.aof.stats.rewrites = 0;
+                Ok(Outcome::Done)
+            }
+            Action::Shutdown(flags) => self.request_shutdown(flags),
+            Action::CloseClient { client } => {
+                self.doomed.push(client);
+                Ok(Outcome::Done)
+            }
+            Action::DebugSleep { us } => Ok(self.debug_sleep(us)),
+            Action::DebugReload { nosave, noflush: _ } => {
+                self.defer(Deferred::DebugReload { client, nosave })
+            }
+            Action::DebugLoadAof => self.defer(Deferred::DebugLoadAof { client }),
+            Action::DebugCrash { how } => crash(how),
+            Action::DebugReplication { .. } => Ok(Outcome::Done),
+            Action::AllocatorReport => Ok(Outcome::Text(memory::report())),
+            Action::MemoryPurge => {
+                memory::purge();
+                Ok(Outcome::Done)
+            }
+            Action::KeyspaceFlushed => {
+                self.deferred.push(Deferred::KeyspaceFlushed);
+                Ok(Outcome::Done)
+            }
+            Action::LazyFree(garbage) => {
+                crate::lazy_free::free(garbage.0);
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn replicate(&mut self, bytes: &[u8]) {
+        self.repl.core.handle_propagated(bytes);
+    }
+
+    fn settings(&self) -> Settings {
+        settings::engine_settings(&self.config, self.hash_seed)
+    }
+
+    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        self.config.matching(patterns)
+    }
+
+    fn replication(&self) -> ReplicationInfo {
+        self.repl.info(&self.config, self.now_ms())
+    }
+
+    fn info(&self, section: &str) -> InfoLines {
+        info::section(self, section)
+    }
+
+    fn stream_offset(&self) -> u64 {
+        self.repl.core.offset()
+    }
+
+    fn fsynced_offset(&self) -> Option<u64> {
+        self.aof.fsynced_stream_offset()
+    }
+
+    fn acked_replicas(&self, offset: u64) -> (u32, u32) {
+        let core = &self.repl.core;
+        (core.count_acked(offset) as u32, core.count_fsynced(offset) as u32)
+    }
+
+    fn request_acks(&mut self) {
+        self.repl.acks_wanted = true;
+    }
+
+    fn used_memory_bytes(&self) -> u64 {
+        self.memory.used_bytes()
+    }
+
+    fn mono_us(&self) -> u64 {
+        clock::mono_us()
+    }
+
+    fn write_refusal(&self) -> Option<CommandError> {
+        self.rdb.write_refusal(&self.config).or_else(|| self.aof.write_refusal())
+    }
+
+    fn last_save_unix_s(&self) -> i64 {
+        self.rdb.last_save_unix_s
+    }
+}
+
+fn crash(how: &str) -> Result<Outcome, CommandError> {
+    info!("DEBUG {how} asked for the end of this process");
+    match how {
+        "oom" => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 1 << 40]>()),
+        "panic" => panic!("DEBUG PANIC"),
+        _ => std::process::abort(),
+    }
+}

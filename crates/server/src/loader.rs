@@ -1,0 +1,437 @@
+//! Loads a data set in a thread of its own: an RDB file, a snapshot as it arrives, or an AOF.
+//!
+//! Why a thread: loading takes as long as the data set is large, and meanwhile the loop must answer
+//! `-LOADING`, keep the link to the master alive and hear a SHUTDOWN. A loop that loads by itself
+//! must stop for these every few thousand keys. The thread builds a keyspace of its own from
+//! scratch, shares nothing with the loop but a few counters, and sends the finished keyspace
+//! through the mailbox; a load that fails or is given up leaves nothing behind in the data set that
+//! serves. The thread does not log: what there is to say comes with the result.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+use bytes::Bytes;
+use engine::{ClientId, Engine, Kind, Now, Peer, Settings};
+use log::Level;
+use persist::aof::{AofReader, Record, has_rdb_preamble};
+use persist::rdb::{self, LoadOptions, LoadReport};
+use persist::source::Source;
+use protocol::Args;
+use store::keyspace::Keyspace;
+use store::seed::HashSeed;
+
+use crate::event_loop::read_clock;
+use crate::mailbox::{Mail, Mailer};
+use crate::null_world::NullWorld;
+
+/// What is to be loaded.
+pub enum What {
+    Rdb {
+        file: File,
+        len: u64,
+    },
+    /// A snapshot that is still arriving.
+    Stream(ChunkReader),
+    /// Base and increments in their order, by path; the name is for messages.
+    Aof {
+        files: Vec<(String, PathBuf)>,
+        truncate_tail: bool,
+    },
+}
+
+/// Everything that the thread must know.
+pub struct Order {
+    pub what: What,
+    pub options: LoadOptions,
+    pub settings: Settings,
+    pub hash_seed: HashSeed,
+    pub rng_seed: u64,
+}
+
+/// A finished data set.
+pub struct Loaded {
+    pub keyspace: Keyspace,
+    /// What the snapshot said of itself; of an AOF, its base.
+    pub report: LoadReport,
+    /// Lines for the log.
+    pub notes: Vec<(Level, String)>,
+    pub took_us: u64,
+}
+
+/// How far a load is, readable while it runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub loaded_bytes: AtomicU64,
+    pub total_bytes: AtomicU64,
+    cancelled: AtomicBool,
+}
+
+/// A running load, in the loop.
+pub struct Loader {
+    pub serial: u32,
+    pub progress: Arc<Progress>,
+}
+
+/// Commands between two looks at the clock and the cancel flag.
+const COMMANDS_PER_STEP: u64 = 1024;
+
+impl Loader {
+    /// Begins a load; its result comes as `Mail::Loaded` with this serial.
+    pub fn start(serial: u32, order: Order, mailer: Mailer) -> io::Result<Loader> {
+        let progress = Arc::new(Progress::default());
+        let shared = Arc::clone(&progress);
+        thread::Builder::new().name("loader".into()).spawn(move || {
+            let result = timed_load(order, &shared).map(Box::new);
+            mailer.send(Mail::Loaded { serial, result });
+        })?;
+        Ok(Loader { serial, progress })
+    }
+}
+
+/// Loads in the caller's thread.
+pub fn load_here(order: Order) -> Result<Loaded, LoadFailure> {
+    timed_load(order, &Progress::default())
+}
+
+fn timed_load(order: Order, progress: &Progress) -> Result<Loaded, LoadFailure> {
+    let started_us = read_clock().mono_us;
+    let mut notes = Vec::new();
+    match load(order, progress, &mut notes) {
+        Ok((keyspace, report)) => {
+            let took_us = read_clock().mono_us - started_us;
+            Ok(Loaded { keyspace, report, notes, took_us })
+        }
+        Err(why) => Err(LoadFailure { why, notes }),
+    }
+}
+
+impl Drop for Loader {
+    /// Nobody wants the result any more.
+    fn drop(&mut self) {
+        self.progress.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Why there is no data set.
+#[derive(Debug)]
+pub struct LoadFailure {
+    pub why: String,
+    pub notes: Vec<(Level, String)>,
+}
+
+type Notes = Vec<(Level, String)>;
+
+fn load(
+    order: Order,
+    progress: &Progress,
+    notes: &mut Notes,
+) -> Result<(Keyspace, LoadReport), String> {
+    let mut keyspace = Keyspace::new(order.settings.databases, order.hash_seed);
+    match order.what {
+        What::Rdb { mut file, len } => {
+            progress.total_bytes.store(len, Ordering::Relaxed);
+            let mut source = Source::new(&mut file, Some(len));
+            let report = load_rdb(&mut source, &mut keyspace, &order.options, progress, 0)?;
+            Ok((keyspace, report))
+        }
+        What::Stream(mut chunks) => {
+            let mut source = Source::new(&mut chunks, None);
+            let report = load_rdb(&mut source, &mut keyspace, &order.options, progress, 0)?;
+            Ok((keyspace, report))
+        }
+        What::Aof { files, truncate_tail } => {
+            let mut aof = AofLoad::new(keyspace, order.settings, order.rng_seed, order.options);
+            let sizes = files.iter().map(|(_, path)| fs::metadata(path).map_or(0, |m| m.len()));
+            progress.total_bytes.store(sizes.sum(), Ordering::Relaxed);
+            let count = files.len();
+            for (index, (name, path)) in files.into_iter().enumerate() {
+                let truncate = truncate_tail && index + 1 == count;
+                aof.file(&name, &path, truncate, progress, notes)?;
+            }
+            Ok((aof.engine.keyspace, aof.report))
+        }
+    }
+}
+
+fn load_rdb(
+    source: &mut Source<'_>,
+    keyspace: &mut Keyspace,
+    options: &LoadOptions,
+    progress: &Progress,
+    before: u64,
+) -> Result<LoadReport, String> {
+    let mut hook = |offset: u64, _keys: u64| {
+        progress.loaded_bytes.store(before + offset, Ordering::Relaxed);
+        !progress.cancelled.load(Ordering::Relaxed)
+    };
+    rdb::load(source, keyspace, options, &mut hook).map_err(|error| error.to_string())
+}
+
+/// The replay of an AOF by an engine of its own.
+struct AofLoad {
+    engine: Engine,
+    client: ClientId,
+    world: NullWorld,
+    options: LoadOptions,
+    report: LoadReport,
+    bytes_before: u64,
+}
+
+impl AofLoad {
+    fn new(keyspace: Keyspace, settings: Settings, seed: u64, options: LoadOptions) -> AofLoad {
+        let mut engine = Engine::new(settings, seed);
+        engine.keyspace = keyspace;
+        let client = engine.connect(read_clock(), Kind::Loader, Peer::default());
+        let report = LoadReport::default();
+        AofLoad { engine, client, world: NullWorld, options, report, bytes_before: 0 }
+    }
+
+    fn file(
+        &mut self,
+        name: &str,
+        path: &PathBuf,
+        truncate_tail: bool,
+        progress: &Progress,
+        notes: &mut Notes,
+    ) -> Result<(), String> {
+        let open = |e: io::Error| {
+            format!("Fatal error: can't open the append log file {name} for reading: {e}")
+        };
+        let mut file = File::open(path).map_err(open)?;
+        let len = file.metadata().map_err(open)?.len();
+        if len == 0 {
+            return Ok(());
+        }
+        let mut source = Source::new(&mut file, Some(len));
+        let preamble = has_rdb_preamble(&mut source).map_err(|e| e.to_string())?;
+        if preamble {
+            let base = name.ends_with(".base.rdb");
+            notes.push((
+                Level::Info,
+                match base {
+                    true => "Reading RDB base file on AOF loading...".into(),
+                    false => "Reading RDB preamble from AOF file...".into(),
+                },
+            ));
+            // The commands that follow build upon every key, expired or not.
+            let options = LoadOptions { drop_expired: false, ..self.options.clone() };
+            let keyspace = &mut self.engine.keyspace;
+            self.report = load_rdb(&mut source, keyspace, &options, progress, self.bytes_before)
+                .map_err(|why| {
+                    format!("Error reading the RDB base file {name}, AOF loading aborted: {why}")
+                })?;
+            if !base {
+                notes.push((Level::Info, "Reading the remaining AOF tail...".into()));
+            }
+        }
+        let failure = self.commands(source, name, progress);
+        self.bytes_before += len;
+        match failure {
+            Ok(()) => Ok(()),
+            Err(End::Other(why)) => Err(why),
+            Err(End::Aof(error)) if error.is_truncation() && truncate_tail => {
+                self.truncate(name, path, error.valid_up_to, notes)
+            }
+            Err(End::Aof(error)) if error.is_truncation() => Err(format!(
+                "Unexpected end of file reading the append only file {name} ({error}). You can: 1) \
+                 Make a backup of your AOF file, then use ./redis-check-aof --fix \
+                 <filename.manifest>. 2) Alternatively you can set the 'aof-load-truncated' \
+                 configuration option to yes and restart the server."
+            )),
+            Err(End::Aof(error)) => Err(format!(
+                "Bad file format reading the append only file {name} ({error}): make a backup of \
+                 your AOF file, then use ./redis-check-aof --fix <filename.manifest>"
+            )),
+        }
+    }
+
+    fn commands(&mut self, source: Source<'_>, name: &str, progress: &Progress) -> Result<(), End> {
+        let mut reader = AofReader::new(source);
+        let mut now = read_clock();
+        let mut count = 0u64;
+        loop {
+            let Some(record) = reader.next().map_err(End::Aof)? else { return Ok(()) };
+            if let Record::Command(command) = record {
+                self.run(now, &command.args().collect::<Vec<_>>(), name)?;
+                count += 1;
+            }
+            if count.is_multiple_of(COMMANDS_PER_STEP) {
+                now = read_clock();
+                let at = self.bytes_before + reader.offset();
+                progress.loaded_bytes.store(at, Ordering::Relaxed);
+                if progress.cancelled.load(Ordering::Relaxed) {
+                    return Err(End::Other("cancelled".into()));
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, now: Now, args: &[&[u8]], name: &str) -> Result<(), End> {
+        let args = Args::new(args);
+        if engine::command::find(args).is_err() {
+            let command = String::from_utf8_lossy(&args[0]).into_owned();
+            return Err(End::Other(format!(
+                "Unknown command '{command}' reading the append only file {name}"
+            )));
+        }
+        self.engine.execute(now, &mut self.world, self.client, args);
+        Ok(())
+    }
+
+    /// A crash cut the last write: what is whole stays, and a transaction that is not goes.
+    fn truncate(
+        &mut self,
+        name: &str,
+        path: &PathBuf,
+        valid_up_to: u64,
+        notes: &mut Notes,
+    ) -> Result<(), String> {
+        // Commands of the unfinished transaction are queued at most, never run.
+        self.engine.disconnect(self.client);
+        self.client = self.engine.connect(read_clock(), Kind::Loader, Peer::default());
+        let mut note = |text| notes.push((Level::Warn, text));
+        note(format!("!!! Warning: short read while loading the AOF file {name}!!!"));
+        note(format!("!!! Truncating the AOF {name} at offset {valid_up_to} !!!"));
+        File::options()
+            .write(true)
+            .open(path)
+            .and_then(|file| {
+                file.set_len(valid_up_to)?;
+                file.sync_all()
+            })
+            .map_err(|e| format!("Error truncating the AOF file {name}: {e}"))?;
+        note(format!("AOF {name} loaded anyway because aof-load-truncated is enabled"));
+        Ok(())
+    }
+}
+
+enum End {
+    Aof(persist::aof::AofError),
+    Other(String),
+}
+
+/// What is buffered between the loop and a loader that reads a snapshot as it arrives.
+#[derive(Default)]
+struct Chunks {
+    state: Mutex<ChunkState>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct ChunkState {
+    queue: VecDeque<Bytes>,
+    queued_bytes: usize,
+    /// No more will come: at its end, or because the transfer broke off.
+    end: Option<Ended>,
+    /// The reader is gone.
+    abandoned: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Whole,
+    Broken,
+}
+
+/// The loop's end: give it chunks, close it when all is there; dropping it means that the transfer
+/// broke off.
+pub struct ChunkFeed {
+    chunks: Arc<Chunks>,
+}
+
+/// The loader's end.
+pub struct ChunkReader {
+    chunks: Arc<Chunks>,
+    current: Bytes,
+    mailer: Mailer,
+}
+
+/// The master is not read while more than this waits for the loader.
+const FEED_MAX_BYTES: usize = 8 << 20;
+
+/// A pipe of chunks without copies.
+pub fn chunk_pipe(mailer: Mailer) -> (ChunkFeed, ChunkReader) {
+    let chunks = Arc::new(Chunks::default());
+    let reader = ChunkReader { chunks: Arc::clone(&chunks), current: Bytes::new(), mailer };
+    (ChunkFeed { chunks }, reader)
+}
+
+impl ChunkFeed {
+    pub fn push(&self, bytes: Bytes) {
+        let mut state = self.chunks.state.lock().expect("the loader does not panic with the lock");
+        if !state.abandoned {
+            state.queued_bytes += bytes.len();
+            state.queue.push_back(bytes);
+            self.chunks.arrived.notify_one();
+        }
+    }
+
+    pub fn has_room(&self) -> bool {
+        let state = self.chunks.state.lock().expect("the loader does not panic with the lock");
+        state.abandoned || state.queued_bytes < FEED_MAX_BYTES
+    }
+
+    /// That was all of it.
+    pub fn finish(self) {
+        self.end(Ended::Whole);
+    }
+
+    fn end(&self, how: Ended) {
+        let mut state = self.chunks.state.lock().expect("the loader does not panic with the lock");
+        state.end.get_or_insert(how);
+        self.chunks.arrived.notify_one();
+    }
+}
+
+impl Drop for ChunkFeed {
+    fn drop(&mut self) {
+        self.end(Ended::Broken);
+    }
+}
+
+impl Read for ChunkReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.current.is_empty() {
+            let mut state =
+                self.chunks.state.lock().expect("the loop does not panic with the lock");
+            loop {
+                if let Some(next) = state.queue.pop_front() {
+                    let was_full = state.queued_bytes >= FEED_MAX_BYTES;
+                    state.queued_bytes -= next.len();
+                    if was_full && state.queued_bytes < FEED_MAX_BYTES {
+                        self.mailer.send(Mail::LoaderHasRoom);
+                    }
+                    self.current = next;
+                    break;
+                }
+                match state.end {
+                    Some(Ended::Whole) => return Ok(0),
+                    Some(Ended::Broken) => {
+                        return Err(io::Error::other("the transfer broke off"));
+                    }
+                    None => {}
+                }
+                state =
+                    self.chunks.arrived.wait(state).expect("the loop does not panic with the lock");
+            }
+        }
+        let n = buffer.len().min(self.current.len());
+        buffer[..n].copy_from_slice(&self.current.split_to(n));
+        Ok(n)
+    }
+}
+
+impl Drop for ChunkReader {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.chunks.state.lock() {
+            state.abandoned = true;
+            state.queue.clear();
+            state.queued_bytes = 0;
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What the process's memory looks like: the allocator's counters and the kernel's.
+//!
+//! Where the binary does not use jemalloc (unit tests), the allocator's figures are 0.
+
+use tikv_jemalloc_ctl::stats_print::Options;
+use tikv_jemalloc_ctl::{epoch, stats, thread};
+
+/// `used_memory` and its peak, cheap enough to ask before every write.
+///
+/// jemalloc's global figures are only as fresh as the last `epoch`, and advancing that merges every
+/// arena; so the global figure is taken now and then, and in between the loop's own thread, which
+/// does nearly all the allocating, adds what it has allocated and freed since.
+pub struct MemoryMeter {
+    base_bytes: u64,
+    thread_bytes_at_base: i64,
+    counters: Option<(thread::ThreadLocal<u64>, thread::ThreadLocal<u64>)>,
+    pub peak_bytes: u64,
+    pub startup_bytes: u64,
+}
+
+/// The allocator's own view, for INFO.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllocatorFigures {
+    pub allocated: u64,
+    pub active: u64,
+    pub resident: u64,
+}
+
+impl MemoryMeter {
+    /// To be made in the loop's thread.
+    pub fn new() -> MemoryMeter {
+        let counters = match (thread::allocatedp::read(), thread::deallocatedp::read()) {
+            (Ok(allocated), Ok(deallocated)) => Some((allocated, deallocated)),
+            _ => None,
+        };
+        let mut meter = MemoryMeter {
+            base_bytes: 0,
+            thread_bytes_at_base: 0,
+            counters,
+            peak_bytes: 0,
+            startup_bytes: 0,
+        };
+        meter.refresh();
+        meter.startup_bytes = meter.used_bytes();
+        meter
+    }
+
+    /// Takes the global figure anew: from cron.
+    pub fn refresh(&mut self) {
+        self.base_bytes = allocator_figures().allocated;
+        self.thread_bytes_at_base = self.thread_bytes();
+        self.peak_bytes = self.peak_bytes.max(self.used_bytes());
+    }
+
+    pub fn used_bytes(&self) -> u64 {
+        let since = self.thread_bytes() - self.thread_bytes_at_base;
+        self.base_bytes.saturating_add_signed(since)
+    }
+
+    fn thread_bytes(&self) -> i64 {
+        match &self.counters {
+            Some((allocated, deallocated)) => {
+                allocated.get().wrapping_sub(deallocated.get()) as i64
+            }
+            None => 0,
+        }
+    }
+}
+
+pub fn allocator_figures() -> AllocatorFigures {
+    // Without the epoch the figures are old, not wrong.
+    let _ = epoch::advance();
+    AllocatorFigures {
+        allocated: stats::allocated::read().unwrap_or(0) as u64,
+        active: stats::active::read().unwrap_or(0) as u64,
+        resident: stats::resident::read().unwrap_or(0) as u64,
+    }
+}
+
+/// What INFO calls the allocator.
+pub const ALLOCATOR_NAME: &str = "jemalloc-5.3.1";
+
+/// Gives unused pages back to the kernel (MEMORY PURGE). Where the allocator is another, nothing.
+pub fn purge() {
+    // Unused pages may stay around for this long; none at all means that they go now.
+    const DECAY: &[u8] = b"arena.0.dirty_decay_ms\0";
+    // SAFETY: the value under this name is an ssize_t, by jemalloc's manual.
+    unsafe {
+        if let Ok(decay_ms) = tikv_jemalloc_ctl::raw::update::<isize>(DECAY, 0) {
+            // Back as it was: it was accepted before.
+            let _ = tikv_jemalloc_ctl::raw::write(DECAY, decay_ms);
+        }
+    }
+}
+
+/// The allocator's own report (MEMORY MALLOC-STATS).
+pub fn report() -> String {
+    let mut text = Vec::new();
+    match tikv_jemalloc_ctl::stats_print::stats_print(&mut text, Options::default()) {
+        Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+        Err(error) => format!("no report: {error}"),
+    }
+}
+
+/// Resident set size in bytes, 0 if the kernel does not say.
+pub fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = text.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    pages * page_bytes()
+}
+
+/// All memory of the machine, or of the container's share that the kernel reports.
+pub fn system_bytes() -> u64 {
+    // SAFETY: asks the kernel for a number.
+    let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+    pages.max(0) as u64 * page_bytes()
+}
+
+fn page_bytes() -> u64 {
+    // SAFETY: asks the kernel for a number.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(0) as u64
+}
+
+/// `1023B`, `1.00K`, `15.37M`: as INFO's `_human` fields have it.
+pub fn human(bytes: u64) -> String {
+    let n = bytes as f64;
+    match bytes {
+        0..0x400 => format!("{bytes}B"),
+        0x400..0x10_0000 => format!("{:.2}K", n / 1024.0),
+        0x10_0000..0x4000_0000 => format!("{:.2}M", n / (1024.0 * 1024.0)),
+        0x4000_0000..0x100_0000_0000 => format!("{:.2}G", n / (1024.0 * 1024.0 * 1024.0)),
+        _ => format!("{:.2}T", n / (1024.0 * 1024.0 * 1024.0 * 1024.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn human_sizes_read_as_redis_prints_them() {
+        assert_eq!(human(1023), "1023B");
+        assert_eq!(human(1024), "1.00K");
+        assert_eq!(human(16_113_664), "15.37M");
+        assert_eq!(human(3 << 30), "3.00G");
+    }
+
+    #[test]
+    fn the_kernel_tells_of_this_process() {
+        assert!(resident_bytes() > 0);
+        assert!(system_bytes() > resident_bytes());
+    }
+}

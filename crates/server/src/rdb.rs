@@ -1,0 +1,456 @@
+//! Snapshots of the data set: SAVE, BGSAVE, save points, and the two kinds that replicas ask for.
+//!
+//! Who needs a snapshot and when is decided by the commands, the save points and the replication
+//! core; here they are made, in a child wherever somebody else waits.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use engine::{CommandError, Now, Outcome};
+use log::{info, warn};
+use persist::aof::RewriteOptions;
+use persist::rdb::{ReplInfo, SaveHook, SaveOptions, SaveReport, Version, save};
+use repl::{SnapshotEvent, SnapshotId, SnapshotMode};
+use store::keyspace::Keyspace;
+
+use crate::child::{self, Exit, Report, Reporter};
+use crate::children::{Job, RdbFileJob, judge};
+use crate::config::{Config, REDIS_VERSION};
+use crate::disk::{self, SteadyWriter};
+use crate::event_loop::Server;
+use crate::host::{Deferred, Host};
+use crate::listener::plain;
+
+/// A save that failed is tried again by its save point only after so long.
+const RETRY_AFTER_US: u64 = 5_000_000;
+const PIPE_READ_BYTES: usize = 64 << 10;
+const PIPE_READS_PER_TURN: usize = 16;
+
+const MISCONF: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable \
+to persist to disk. Commands that may modify the data set are disabled, because this instance is \
+configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error \
+option). Please check the Redis logs for details about the RDB error.";
+
+/// What is known of snapshots on the disk.
+pub struct Rdb {
+    pub last_save_unix_s: i64,
+    pub last_bgsave_ok: bool,
+    /// Seconds that the last one took, -1 before the first.
+    pub last_bgsave_s: i64,
+    pub last_try_us: u64,
+    pub last_cow_bytes: u64,
+    pub saves: u64,
+    /// BGSAVE SCHEDULE: as soon as no other child runs.
+    pub scheduled: bool,
+    pub last_load_keys_loaded: u64,
+    pub last_load_keys_expired: u64,
+    /// Function libraries of the loaded data set: kept and saved again, not run.
+    pub functions: Vec<Vec<u8>>,
+    /// The data set holds what older versions of the format cannot say in full.
+    pub needs_v11: bool,
+}
+
+impl Rdb {
+    pub fn new(now: Now) -> Rdb {
+        Rdb {
+            // As Redis: at start, the save points count from the start.
+            last_save_unix_s: now.unix_s(),
+            last_bgsave_ok: true,
+            last_bgsave_s: -1,
+            last_try_us: 0,
+            last_cow_bytes: 0,
+            saves: 0,
+            scheduled: false,
+            last_load_keys_loaded: 0,
+            last_load_keys_expired: 0,
+            functions: Vec::new(),
+            needs_v11: false,
+        }
+    }
+
+    pub fn write_refusal(&self, config: &Config) -> Option<CommandError> {
+        let persistence = &config.persistence;
+        let refuse = persistence.stop_writes_on_bgsave_error
+            && !persistence.save.is_empty()
+            && !self.last_bgsave_ok;
+        refuse.then(|| CommandError::text(MISCONF.to_owned()))
+    }
+}
+
+/// What a snapshot's header says, gathered before the fork.
+#[derive(Clone)]
+pub struct SnapshotHeader {
+    version: Version,
+    compress: bool,
+    checksum: bool,
+    ctime_s: i64,
+    used_memory_bytes: u64,
+    repl: Option<(i64, String, i64)>,
+    functions: Vec<Vec<u8>>,
+    pub aof_base: bool,
+}
+
+impl SnapshotHeader {
+    /// Writes a snapshot.
+    pub fn save(
+        &self,
+        keyspace: &Keyspace,
+        out: &mut dyn Write,
+        hook: &mut dyn SaveHook,
+    ) -> io::Result<SaveReport> {
+        let repl = self.repl.as_ref().map(|(stream_db, replid, offset)| ReplInfo {
+            stream_db: *stream_db,
+            replid,
+            offset: *offset,
+        });
+        let options = SaveOptions {
+            version: self.version,
+            compress: self.compress,
+            checksum: self.checksum,
+            redis_ver: REDIS_VERSION,
+            ctime_s: self.ctime_s,
+            used_memory_bytes: self.used_memory_bytes,
+            repl,
+            aof_base: self.aof_base,
+            functions: &self.functions,
+            access: None,
+        };
+        save(keyspace, out, &options, hook)
+    }
+
+    /// What a base of commands instead of a snapshot needs to know.
+    pub fn rewrite_options(&self) -> RewriteOptions<'_> {
+        RewriteOptions { timestamp_s: None, functions: &self.functions, version: self.version }
+    }
+
+    /// Writes a snapshot to `temp`, whole and synced, and gives it its name.
+    pub fn save_file(
+        &self,
+        keyspace: &Keyspace,
+        temp: &Path,
+        target: &Path,
+        steady: bool,
+        hook: &mut dyn SaveHook,
+    ) -> io::Result<SaveReport> {
+        let written = (|| {
+            let mut out = SteadyWriter::create(temp, steady)?;
+            let report = self.save(keyspace, &mut out, hook)?;
+            out.finish()?;
+            disk::put_in_place(temp, target)?;
+            Ok(report)
+        })();
+        if written.is_err() {
+            // Best effort: under its temporary name it is only clutter.
+            let _ = fs::remove_file(temp);
+        }
+        written
+    }
+}
+
+/// The child's side: tells the parent how far it is, and gives pages back that it has written out.
+pub struct ChildHook<'a> {
+    pub reporter: &'a mut Reporter,
+}
+
+impl SaveHook for ChildHook<'_> {
+    fn progress(&mut self, keys: u64, bytes: u64) -> io::Result<()> {
+        self.reporter.progress(keys, bytes)
+    }
+
+    fn release(&mut self, block: &[u8]) {
+        const PAGE: usize = 4096;
+        let start = block.as_ptr() as usize;
+        let first = start.next_multiple_of(PAGE);
+        let end = (start + block.len()) & !(PAGE - 1);
+        if first < end {
+            // SAFETY: these are whole pages inside a block that this process, which is about to
+            // exit, never reads again; the parent has its own mapping of them.
+            unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED) };
+        }
+    }
+}
+
+impl Host {
+    pub fn request_bgsave(&mut self, schedule: bool) -> Result<Outcome, CommandError> {
+        if self.children.is_saving_rdb() {
+            return Err(CommandError::err("Background save already in progress"));
+        }
+        if self.children.is_active() {
+            if schedule {
+                self.rdb.scheduled = true;
+                return Ok(Outcome::Status("Background saving scheduled".into()));
+            }
+            return Err(CommandError::err(
+                "Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE \
+                 SCHEDULE in order to schedule a BGSAVE whenever possible.",
+            ));
+        }
+        self.deferred.push(Deferred::BgSave);
+        Ok(Outcome::Status("Background saving started".into()))
+    }
+
+    pub fn rdb_path(&self) -> PathBuf {
+        self.config.persistence.dir.join(&self.config.persistence.dbfilename)
+    }
+
+    pub fn temp_rdb_path(&self, what: &str) -> PathBuf {
+        self.config.persistence.dir.join(format!("temp-{what}{}.rdb", self.identity.pid))
+    }
+}
+
+impl Server {
+    /// Gathers what a snapshot of this moment says of itself.
+    pub fn snapshot_header(&self) -> SnapshotHeader {
+        let host = &self.host;
+        let persistence = &host.config.persistence;
+        let version = match persistence.rdb_version {
+            9 => Version::V9,
+            _ if host.rdb.needs_v11 => Version::V11,
+            number => Version::readable_by(number).unwrap_or_default(),
+        };
+        let repl = host.repl.core.history_point().map(|point| {
+            let db = match host.repl.core.is_master() {
+                true => self.engine.propagation.stream_db().unwrap_or(0),
+                false => self.master_stream_db(),
+            };
+            (db as i64, point.replid.to_string(), point.offset as i64)
+        });
+        SnapshotHeader {
+            version,
+            compress: persistence.rdbcompression,
+            checksum: persistence.rdbchecksum,
+            ctime_s: host.now.unix_s(),
+            used_memory_bytes: host.memory.used_bytes(),
+            repl,
+            functions: host.rdb.functions.clone(),
+            aof_base: false,
+        }
+    }
+
+    /// SAVE, and the last act of a shutdown: in this process, everybody waits.
+    pub fn save_now(&mut self) -> io::Result<()> {
+        let header = self.snapshot_header();
+        let (temp, target) = (self.host.temp_rdb_path(""), self.host.rdb_path());
+        let steady = self.host.config.persistence.rdb_save_incremental_fsync;
+        let saved = header.save_file(&self.engine.keyspace, &temp, &target, steady, &mut ());
+        match saved {
+            Ok(_) => {
+                info!("DB saved on disk");
+                self.engine.dirty = 0;
+                self.host.rdb.last_save_unix_s = crate::event_loop::read_clock().unix_s();
+                self.host.rdb.last_bgsave_ok = true;
+                self.host.rdb.saves += 1;
+                Ok(())
+            }
+            Err(error) => {
+                warn!("Write error saving DB on disk: {}", plain(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Forks a child that writes the RDB file.
+    pub fn start_bgsave(&mut self, snapshot: Option<SnapshotId>) -> io::Result<()> {
+        self.host.rdb.last_try_us = self.host.now.mono_us;
+        self.host.rdb.scheduled = false;
+        let header = self.snapshot_header();
+        let (temp, target) = (self.host.temp_rdb_path("bg-"), self.host.rdb_path());
+        let steady = self.host.config.persistence.rdb_save_incremental_fsync;
+        let keyspace = &self.engine.keyspace;
+        let forked = child::spawn(&[], |reporter| {
+            let mut hook = ChildHook { reporter };
+            let report = header.save_file(keyspace, &temp, &target, steady, &mut hook)?;
+            Ok(Report { keys: report.keys, size_bytes: report.bytes, ..Report::default() })
+        });
+        let child = self.forked(forked).inspect_err(|error| {
+            warn!("Can't save in background: fork: {}", plain(error));
+            self.host.rdb.last_bgsave_ok = false;
+        })?;
+        info!("Background saving started by pid {}", child.pid);
+        let job = Job::RdbFile { temp, target, snapshot, dirty_at_fork: self.engine.dirty };
+        self.begin_job(child, job)
+    }
+
+    /// Forks a child that writes a snapshot to a pipe; what comes out goes to replicas.
+    fn start_streamed_snapshot(&mut self, snapshot: SnapshotId) -> io::Result<()> {
+        let (reader, writer) = child::snapshot_pipe()?;
+        let header = self.snapshot_header();
+        let keyspace = &self.engine.keyspace;
+        let fd = writer.as_raw_fd();
+        let forked = child::spawn(&[fd], |reporter| {
+            // SAFETY: the child inherited the pipe's end and nothing else in it uses that.
+            let mut out = unsafe { child::file_in_child(fd) };
+            let report = header.save(keyspace, &mut out, &mut ChildHook { reporter })?;
+            Ok(Report { keys: report.keys, size_bytes: report.bytes, ..Report::default() })
+        });
+        drop(writer);
+        let child = self
+            .forked(forked)
+            .inspect_err(|error| warn!("Can't save in background: fork: {}", plain(error)))?;
+        info!("Background RDB transfer started by pid {}", child.pid);
+        self.begin_job(child, Job::RdbPipe { snapshot, pipe: Some(reader) })
+    }
+
+    /// `Action::StartSnapshot`: everything propagated so far is in the stream already.
+    pub fn start_replication_snapshot(&mut self, id: SnapshotId, mode: SnapshotMode) {
+        let started = match mode {
+            _ if self.host.children.is_active() => Err(io::Error::other("another child runs")),
+            SnapshotMode::Disk => self.start_bgsave(Some(id)),
+            SnapshotMode::Socket => self.start_streamed_snapshot(id),
+        };
+        let now_ms = self.host.now_ms();
+        match started {
+            Ok(()) => {
+                // Whoever loads the snapshot has no database selected: the stream must say it.
+                self.engine.propagation.reselect_stream();
+                self.host.repl.core.handle_snapshot(now_ms, SnapshotEvent::Started { id });
+            }
+            Err(error) => self.host.repl.snapshot_failed(self.host.now, id, &plain(&error)),
+        }
+    }
+
+    /// Moves what the child has written from its pipe to the replicas, as far as they have room.
+    pub fn read_snapshot_pipe(&mut self, serial: u32) {
+        for _ in 0..PIPE_READS_PER_TURN {
+            if !self.host.repl.core.snapshot_wants_data() {
+                break;
+            }
+            let Some(running) = self.host.children.of_event(serial) else { return };
+            let Job::RdbPipe { snapshot, pipe: Some(pipe) } = &mut running.job else { return };
+            let id = *snapshot;
+            let mut chunk = vec![0; PIPE_READ_BYTES];
+            match pipe.read(&mut chunk) {
+                Ok(0) => return self.snapshot_pipe_ended(),
+                Ok(n) => {
+                    chunk.truncate(n);
+                    let now = self.host.now;
+                    self.host.repl.snapshot_chunk(now, id, Bytes::from(chunk));
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.host.children.pipe_paused = false;
+                    return;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    warn!(
+                        "Diskless rdb transfer, read error sending DB to replicas: {}",
+                        plain(&error)
+                    );
+                    return self.snapshot_pipe_ended();
+                }
+            }
+        }
+        // The turn is over or the replicas are full; no edge will tell of what is left.
+        self.host.children.pipe_paused = true;
+    }
+
+    fn snapshot_pipe_ended(&mut self) {
+        self.host.children.pipe_paused = false;
+        if let Some(running) = &mut self.host.children.running
+            && let Job::RdbPipe { pipe, .. } = &mut running.job
+        {
+            *pipe = None;
+        }
+        self.reap_children();
+    }
+
+    /// Goes on reading the pipe once replicas have room again. True if there is more to do at once.
+    pub fn continue_snapshot_pipe(&mut self) -> bool {
+        if !self.host.children.pipe_paused || !self.host.repl.core.snapshot_wants_data() {
+            return false;
+        }
+        let serial = self.host.children.serial();
+        self.read_snapshot_pipe(serial);
+        self.host.children.pipe_paused && self.host.repl.core.snapshot_wants_data()
+    }
+
+    pub fn finish_rdb_pipe(&mut self, id: SnapshotId, exit: Exit, report: &Report) {
+        let now_ms = self.host.now_ms();
+        let ok = judge("Background RDB transfer", "Background transfer error", exit, report);
+        let event = if ok {
+            SnapshotEvent::Ready { id, size_bytes: report.size_bytes }
+        } else {
+            SnapshotEvent::Failed { id, why: report.error.clone() }
+        };
+        self.host.repl.core.handle_snapshot(now_ms, event);
+    }
+
+    pub fn finish_rdb_file(&mut self, job: RdbFileJob, exit: Exit, report: &Report, took_us: u64) {
+        let now_ms = self.host.now_ms();
+        let ok = judge("Background saving", "Background saving error", exit, report);
+        let rdb = &mut self.host.rdb;
+        rdb.last_bgsave_s = (took_us / 1_000_000) as i64;
+        rdb.last_cow_bytes = report.cow_bytes;
+        if ok {
+            info!("DB saved on disk");
+            info!("Fork CoW for RDB: {} MB", report.cow_bytes >> 20);
+            rdb.last_save_unix_s = self.host.now.unix_s();
+            rdb.saves += 1;
+            self.engine.dirty = self.engine.dirty.saturating_sub(job.dirty_at_fork);
+        } else {
+            // Best effort: under its temporary name it is only clutter.
+            let _ = fs::remove_file(&job.temp);
+        }
+        // SIGUSR1 is how an operator ends a child without calling it a failure.
+        if ok || exit != Exit::Signal(libc::SIGUSR1) {
+            rdb.last_bgsave_ok = ok;
+        }
+        let Some(id) = job.snapshot else { return };
+        let file =
+            if ok { File::open(&job.target) } else { Err(io::Error::other("BGSAVE failed")) };
+        let event = match file.and_then(|file| Ok((file.metadata()?.len(), file))) {
+            Ok((size_bytes, file)) => {
+                self.host.repl.files.insert(id, file);
+                SnapshotEvent::Ready { id, size_bytes }
+            }
+            Err(error) => SnapshotEvent::Failed { id, why: plain(&error) },
+        };
+        self.host.repl.core.handle_snapshot(now_ms, event);
+    }
+
+    /// Save points, and saves that waited for another child to end.
+    pub fn rdb_cron(&mut self) {
+        if self.host.children.is_active() || self.host.loading.active {
+            return;
+        }
+        let now = self.host.now;
+        let rdb = &self.host.rdb;
+        let may_try = rdb.last_bgsave_ok || now.mono_us > rdb.last_try_us + RETRY_AFTER_US;
+        let elapsed_s = now.unix_s() - rdb.last_save_unix_s;
+        let dirty = self.engine.dirty;
+        let due = self
+            .host
+            .config
+            .persistence
+            .save
+            .iter()
+            .find(|point| dirty >= point.changes && elapsed_s > point.seconds as i64);
+        if let Some(point) = due.filter(|_| may_try) {
+            info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
+        } else if !(rdb.scheduled && may_try) {
+            return;
+        }
+        // A failure is logged and tried again later.
+        let _ = self.start_bgsave(None);
+    }
+
+    /// Notes the cost of a fork, and spares the pages that parent and child share.
+    pub fn forked(&mut self, forked: io::Result<child::Child>) -> io::Result<child::Child> {
+        let child = forked?;
+        self.host.stats.forks += 1;
+        self.host.stats.last_fork_us = child.fork_us;
+        self.engine.keyspace.pause_resize();
+        Ok(child)
+    }
+
+    pub fn begin_job(&mut self, child: child::Child, job: Job) -> io::Result<()> {
+        let keys_total = self.engine.keyspace.keys() as u64;
+        let registry = self.poll.registry();
+        self.host.children.start(registry, child, job, keys_total)?;
+        self.tell_replication_of_children();
+        Ok(())
+    }
+}

@@ -1,0 +1,350 @@
+//! Performs what the replication core asks for, and tells it what came of it. Decides nothing.
+
+use engine::world::MasterAddress;
+use engine::{ClientId, Kind, Peer, Role};
+use log::{Level, info, log, warn};
+use protocol::Limits;
+use repl::{Action, LinkId, LoadTarget, MasterAddr};
+
+use crate::boot::LoadPurpose;
+use crate::event_loop::Server;
+use crate::listener::plain;
+use crate::loader::{self, What};
+use crate::repl_driver::client_of;
+use crate::snapshot_in::{IncomingFile, IncomingSnapshot};
+
+/// Requests of the master's stream that are parsed ahead.
+const REQUESTS_PER_BATCH: usize = 1024;
+
+impl Server {
+    /// Replication's part of `before_sleep`.
+    pub fn drive_replication(&mut self) {
+        let now_ms = self.host.now_ms();
+        let repl = &mut self.host.repl;
+        if repl.core.poll_timeout().is_some_and(|at| at <= now_ms) {
+            repl.core.set_dataset_is_empty(self.engine.keyspace.keys() == 0);
+            repl.core.set_fsynced_offset(self.host.aof.fsynced_stream_offset());
+            repl.core.handle_timeout(now_ms);
+        }
+        if std::mem::take(&mut repl.acks_wanted) {
+            repl.core.request_acks();
+        }
+        self.perform_repl_actions();
+        if self.host.repl.link.as_ref().is_some_and(|link| link.more) && self.may_read_master() {
+            self.read_master_link();
+        }
+        self.continue_snapshot_pipe();
+        if std::mem::take(&mut self.host.repl.acks_changed) {
+            self.engine.acks_changed(&mut self.host);
+        }
+    }
+
+    /// More of the master's stream or of a snapshot can be had without waiting for an event.
+    pub fn replication_has_more(&self) -> bool {
+        let repl = &self.host.repl;
+        repl.link.as_ref().is_some_and(|link| link.more) && self.may_read_master()
+            || self.host.children.pipe_paused && repl.core.snapshot_wants_data()
+    }
+
+    /// Until the core has nothing more to ask for.
+    pub fn perform_repl_actions(&mut self) {
+        while let Some(action) = self.host.repl.core.poll_action() {
+            self.perform_repl_action(action);
+        }
+        self.follow_role();
+    }
+
+    fn perform_repl_action(&mut self, action: Action) {
+        match action {
+            Action::Log { level, text } => log!(log_level(level), "{text}"),
+            Action::Connect { link, host, port } => self.connect_to_master(link, host, port),
+            Action::CloseLink { link } => self.close_link(link),
+            Action::SendMaster { link, bytes } => self.send_to_master(link, &bytes),
+            Action::LoadStart { target, .. } => self.load_start(target),
+            Action::LoadChunk(bytes) => {
+                if let Some(incoming) = &mut self.host.repl.incoming {
+                    incoming.chunk(bytes);
+                }
+            }
+            Action::LoadEnd { .. } => self.load_end(),
+            Action::LoadCommit => self.load_commit(),
+            Action::LoadAbort => self.load_abort(),
+            Action::StreamStart { .. } => self.stream_start(),
+            Action::Apply(bytes) => {
+                self.host.repl.parser.feed(&bytes);
+                self.run_master_stream();
+            }
+            Action::StreamEnd => self.stream_end(),
+            Action::CloseReplica { conn } => self.host.doomed.push(client_of(conn)),
+            Action::StartSnapshot { id, mode, .. } => self.start_replication_snapshot(id, mode),
+            Action::CancelSnapshot { id } => {
+                let running = self.host.children.running.as_ref();
+                if running.is_some_and(|running| running.job.snapshot() == Some(id)) {
+                    self.kill_child();
+                }
+            }
+            Action::ReleaseSnapshot { id } => {
+                if let Some(file) = self.host.repl.files.remove(&id) {
+                    // Closing the last handle of a large, replaced file frees its blocks.
+                    crate::lazy_free::free(Box::new(file));
+                }
+            }
+        }
+    }
+
+    /// The engine's rules go by the role, and its stream is only made where somebody reads it.
+    fn follow_role(&mut self) {
+        let core = &self.host.repl.core;
+        let is_master = core.is_master();
+        self.engine.role = match is_master {
+            true => Role::Master,
+            false => Role::Replica { link_up: core.is_link_up() },
+        };
+        self.engine.propagation.set_stream(is_master && core.has_backlog());
+    }
+
+    // ---- role ----
+
+    /// REPLICAOF, after the command.
+    pub fn change_role(&mut self, target: Option<MasterAddress>, by: &str) {
+        let now_ms = self.host.now_ms();
+        match target {
+            Some(MasterAddress { host, port }) => {
+                self.host.config.replication.replicaof =
+                    crate::config::ReplicaOf::Master { host: host.clone(), port };
+                self.host.repl.core.replicaof(now_ms, MasterAddr { host, port }, by);
+            }
+            None => {
+                self.host.config.replication.replicaof = match self.host.config.program {
+                    crate::config::Program::Replica => crate::config::ReplicaOf::NoOne,
+                    _ => crate::config::ReplicaOf::Unset,
+                };
+                self.host.repl.core.replicaof_no_one(now_ms, by);
+            }
+        }
+        self.perform_repl_actions();
+        // Its cursor belongs to the former role's stream.
+        self.engine.propagation.reselect_stream();
+    }
+
+    /// PSYNC or SYNC was accepted: the connection carries the stream from here on.
+    pub fn became_replica(&mut self, id: ClientId) {
+        if let Some(client) = self.engine.client_mut(id) {
+            client.kind = Kind::Replica;
+        }
+        if let Some(conn) = self.conns.get_mut(id) {
+            let nodelay = !self.host.config.replication.repl_disable_tcp_nodelay;
+            // The stream flows either way.
+            let _ = conn.stream.set_nodelay(nodelay);
+        }
+        self.perform_repl_actions();
+    }
+
+    fn close_link(&mut self, id: LinkId) {
+        if self.host.repl.link.as_ref().is_some_and(|link| link.id == id) {
+            self.close_master_link();
+        }
+    }
+
+    // ---- the stream ----
+
+    fn stream_start(&mut self) {
+        let db = self.host.repl.stream_db;
+        let client = self.master_client();
+        self.host.repl.parser = protocol::RequestParser::new();
+        self.host.repl.unreported_bytes = 0;
+        if let Some(client) = self.engine.client_mut(client) {
+            client.db = db;
+        }
+    }
+
+    fn stream_end(&mut self) {
+        let Some(id) = self.host.repl.master_client.take() else { return };
+        // Should the stream be resumed, it goes on in this database; what a transaction had queued
+        // comes again.
+        self.host.repl.stream_db = self.engine.client(id).map_or(0, |client| client.db);
+        self.host.repl.parser = protocol::RequestParser::new();
+        self.host.repl.unreported_bytes = 0;
+        self.engine.disconnect(id);
+    }
+
+    fn master_client(&mut self) -> ClientId {
+        if let Some(id) = self.host.repl.master_client {
+            return id;
+        }
+        let addr = self.host.repl.core.master_addr();
+        let addr = addr.map_or_else(String::new, |addr| format!("{}:{}", addr.host, addr.port));
+        let peer = Peer { addr, ..Peer::default() };
+        let id = self.engine.connect(self.host.now, Kind::Master, peer);
+        self.host.repl.master_client = Some(id);
+        id
+    }
+
+    /// The database in which the master's stream stands.
+    pub fn master_stream_db(&self) -> usize {
+        let client = self.host.repl.master_client.and_then(|id| self.engine.client(id));
+        client.map_or(self.host.repl.stream_db, |client| client.db)
+    }
+
+    fn run_master_stream(&mut self) {
+        let Some(id) = self.host.repl.master_client else { return };
+        let now_ms = self.host.now_ms();
+        // The parser is lent out, because commands run with the host that holds it.
+        let mut parser = std::mem::take(&mut self.host.repl.parser);
+        let limits = Limits::master();
+        let broken = loop {
+            let count = match parser.parse(&limits, REQUESTS_PER_BATCH) {
+                Ok(0) => break None,
+                Ok(count) => count,
+                Err(error) => break Some(error),
+            };
+            for i in 0..count {
+                let request = parser.request(i);
+                self.engine.execute(self.host.now, &mut self.host, id, request.args());
+                self.host.repl.unreported_bytes += request.raw_len() as u64;
+                // Inside a transaction is no point to resume from.
+                let in_multi = self.engine.client(id).is_some_and(|client| client.multi.is_some());
+                if !in_multi {
+                    let n = std::mem::take(&mut self.host.repl.unreported_bytes);
+                    self.host.repl.core.applied(now_ms, n);
+                }
+            }
+            parser.consume(count);
+        };
+        self.host.repl.parser = parser;
+        if let (Some(error), Some(link)) = (broken, &self.host.repl.link) {
+            warn!("Protocol error ({error}) from master");
+            let link = link.id;
+            self.host.repl.core.handle_stream_broken(now_ms, link);
+        }
+    }
+
+    // ---- an arriving snapshot ----
+
+    fn load_start(&mut self, target: LoadTarget) {
+        match target {
+            LoadTarget::File => {
+                let name =
+                    format!("temp-{}.{}.rdb", self.host.now.unix_s(), self.host.identity.pid);
+                let path = self.host.config.persistence.dir.join(name);
+                match IncomingFile::create(path) {
+                    Ok(file) => self.host.repl.incoming = Some(IncomingSnapshot::File(file)),
+                    Err(error) => {
+                        let why = format!(
+                            "Opening the temp file needed for MASTER <-> REPLICA synchronization: \
+                             {}",
+                            plain(&error)
+                        );
+                        self.load_failed(&why);
+                    }
+                }
+            }
+            LoadTarget::Parser => {
+                self.empty_keyspace();
+                self.begin_stream_load(false, false);
+            }
+            LoadTarget::ParserSwap { same_history } => self.begin_stream_load(true, same_history),
+        }
+    }
+
+    fn begin_stream_load(&mut self, swap: bool, asynchronous: bool) {
+        let (feed, reader) = loader::chunk_pipe(self.host.mailer.clone());
+        self.host.repl.incoming = Some(IncomingSnapshot::Stream { feed: Some(feed), swap });
+        let started =
+            self.start_loading(What::Stream(reader), LoadPurpose::ReplicaStream, asynchronous);
+        if let Err(error) = started {
+            self.load_failed(&plain(&error));
+        }
+    }
+
+    fn load_end(&mut self) {
+        match &mut self.host.repl.incoming {
+            Some(IncomingSnapshot::File(file)) => match file.verify() {
+                Ok(()) => {
+                    let now_ms = self.host.now_ms();
+                    self.host.repl.core.load_verified(now_ms);
+                }
+                Err(why) => self.load_failed(&why),
+            },
+            // The loader's result is the verification.
+            Some(IncomingSnapshot::Stream { feed, .. }) => {
+                if let Some(feed) = feed.take() {
+                    feed.finish();
+                }
+            }
+            None => self.load_failed("nothing was received"),
+        }
+    }
+
+    fn load_commit(&mut self) {
+        match self.host.repl.incoming.take() {
+            Some(IncomingSnapshot::File(file)) => self.commit_file(file),
+            Some(IncomingSnapshot::Stream { .. }) => match self.host.loaded.take() {
+                Some(loaded) => {
+                    self.swap_in(*loaded);
+                    self.replica_load_done();
+                }
+                None => self.load_failed("the snapshot was not loaded"),
+            },
+            None => self.load_failed("nothing was received"),
+        }
+    }
+
+    fn commit_file(&mut self, file: IncomingFile) {
+        if self.host.children.is_saving_rdb() {
+            let pid = self.host.children.running.as_ref().map_or(0, |r| r.child.pid);
+            info!(
+                "Replica is about to load the RDB file received from the master, but there is a \
+                 pending RDB child running. Killing process {pid} and removing its temp file to \
+                 avoid any race"
+            );
+            self.kill_child();
+        }
+        let target = self.host.rdb_path();
+        let installed = file.install(&target);
+        self.empty_keyspace();
+        let started = installed.and_then(|(file, len)| {
+            let purpose = LoadPurpose::ReplicaFile;
+            self.start_loading(What::Rdb { file, len }, purpose, false)
+        });
+        if let Err(error) = started {
+            self.load_failed(&plain(&error));
+        }
+    }
+
+    fn load_abort(&mut self) {
+        self.stop_loading();
+        if let Some(IncomingSnapshot::File(file)) = self.host.repl.incoming.take() {
+            file.discard();
+        }
+    }
+
+    pub fn load_failed(&mut self, why: &str) {
+        let now_ms = self.host.now_ms();
+        self.host.repl.core.load_failed(now_ms, why);
+    }
+
+    /// The data set is the master's.
+    pub fn replica_load_done(&mut self) {
+        let now_ms = self.host.now_ms();
+        self.host.repl.core.load_done(now_ms);
+        if self.host.config.persistence.appendonly {
+            self.restart_aof();
+        }
+    }
+
+    fn empty_keyspace(&mut self) {
+        let old = self.engine.keyspace.take();
+        self.engine.dataset_replaced();
+        crate::lazy_free::free(Box::new(old));
+    }
+}
+
+fn log_level(level: repl::Level) -> Level {
+    match level {
+        repl::Level::Debug => Level::Trace,
+        repl::Level::Verbose => Level::Debug,
+        repl::Level::Notice => Level::Info,
+        repl::Level::Warning => Level::Warn,
+    }
+}

@@ -1,0 +1,211 @@
+//! From directives to the engine's settings, and what a change at run time makes the process do.
+
+use engine::notify::Classes;
+use engine::settings::{Guard, MaxmemoryPolicy};
+use engine::{CommandError, Outcome, Settings};
+use log::{info, warn};
+use store::Limits;
+use store::seed::HashSeed;
+
+use crate::config::{self, BindAddress, Caller, Config, Directive, ProtectedAction, SetError};
+use crate::host::{Deferred, Host};
+use crate::listener::{self, ListenSettings};
+use crate::repl_driver::repl_settings;
+
+/// The engine's share of the configuration.
+pub fn engine_settings(config: &Config, hash_seed: HashSeed) -> Settings {
+    let (memory, data, replication) = (&config.memory, &config.data, &config.replication);
+    Settings {
+        databases: config.general.databases as usize,
+        limits: limits(config, hash_seed),
+        requirepass: config.security.requirepass.clone(),
+        maxmemory_bytes: memory.maxmemory_bytes,
+        maxmemory_policy: policy(memory.maxmemory_policy),
+        maxmemory_samples: memory.maxmemory_samples,
+        lfu_log_factor: memory.lfu_log_factor,
+        lfu_decay_time_min: memory.lfu_decay_time_min,
+        lazyfree_lazy_eviction: memory.lazyfree_lazy_eviction,
+        lazyfree_lazy_expire: memory.lazyfree_lazy_expire,
+        lazyfree_lazy_server_del: memory.lazyfree_lazy_server_del,
+        lazyfree_lazy_user_del: memory.lazyfree_lazy_user_del,
+        lazyfree_lazy_user_flush: memory.lazyfree_lazy_user_flush,
+        replica_serve_stale_data: replication.replica_serve_stale_data,
+        replica_read_only: replication.replica_read_only,
+        min_replicas_to_write: replication.min_replicas_to_write,
+        min_replicas_max_lag_s: replication.min_replicas_max_lag_s,
+        stop_writes_on_bgsave_error: config.persistence.stop_writes_on_bgsave_error,
+        enable_debug_command: guard(config.security.enable_debug_command),
+        enable_module_command: guard(config.security.enable_module_command),
+        notify_keyspace_events: Classes::parse(data.notify_keyspace_events.as_bytes())
+            .unwrap_or_default(),
+        slowlog_log_slower_than_us: data.slowlog_log_slower_than_us,
+        slowlog_max_len: data.slowlog_max_len as usize,
+        latency_monitor_threshold_ms: data.latency_monitor_threshold_ms,
+        active_expire_effort: memory.active_expire_effort,
+        activerehashing: memory.activerehashing,
+        hz: config.general.hz,
+        proto_max_bulk_len: config.network.proto_max_bulk_len_bytes,
+        maxclients: config.network.maxclients,
+        appendonly: config.persistence.appendonly,
+        tracking_table_max_keys: memory.tracking_table_max_keys,
+        acllog_max_len: config.security.acllog_max_len as usize,
+        busy_reply_threshold_ms: data.busy_reply_threshold_ms,
+    }
+}
+
+pub fn limits(config: &Config, hash_seed: HashSeed) -> Limits {
+    let data = &config.data;
+    Limits {
+        hash_max_listpack_entries: data.hash_max_listpack_entries as usize,
+        hash_max_listpack_value: data.hash_max_listpack_value_bytes as usize,
+        list_max_listpack_size: data.list_max_listpack_size,
+        list_compress_depth: data.list_compress_depth,
+        set_max_intset_entries: data.set_max_intset_entries as usize,
+        set_max_listpack_entries: data.set_max_listpack_entries as usize,
+        set_max_listpack_value: data.set_max_listpack_value_bytes as usize,
+        zset_max_listpack_entries: data.zset_max_listpack_entries as usize,
+        zset_max_listpack_value: data.zset_max_listpack_value_bytes as usize,
+        hash_seed,
+    }
+}
+
+fn policy(policy: config::MaxmemoryPolicy) -> MaxmemoryPolicy {
+    use config::MaxmemoryPolicy as From;
+    match policy {
+        From::VolatileLru => MaxmemoryPolicy::VolatileLru,
+        From::VolatileLfu => MaxmemoryPolicy::VolatileLfu,
+        From::VolatileRandom => MaxmemoryPolicy::VolatileRandom,
+        From::VolatileTtl => MaxmemoryPolicy::VolatileTtl,
+        From::AllkeysLru => MaxmemoryPolicy::AllkeysLru,
+        From::AllkeysLfu => MaxmemoryPolicy::AllkeysLfu,
+        From::AllkeysRandom => MaxmemoryPolicy::AllkeysRandom,
+        From::Noeviction => MaxmemoryPolicy::Noeviction,
+    }
+}
+
+fn guard(action: ProtectedAction) -> Guard {
+    match action {
+        ProtectedAction::No => Guard::No,
+        ProtectedAction::Local => Guard::Local,
+        ProtectedAction::Yes => Guard::Yes,
+    }
+}
+
+pub fn listen_settings(config: &Config) -> ListenSettings {
+    let network = &config.network;
+    let text =
+        |bind: &BindAddress| format!("{}{}", if bind.optional { "-" } else { "" }, bind.host);
+    ListenSettings {
+        bind: network.bind.iter().map(text).collect(),
+        port: network.port,
+        backlog: network.tcp_backlog,
+        unixsocket: (!network.unixsocket.is_empty()).then(|| network.unixsocket.clone().into()),
+        unixsocketperm: (network.unixsocketperm != 0).then_some(network.unixsocketperm),
+    }
+}
+
+impl Host {
+    /// CONFIG SET: all pairs or none, checked, stored and put into effect.
+    pub fn config_set(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<Outcome, CommandError> {
+        let before = self.config.clone();
+        let local = self.current.and_then(|id| self.peer(id)).is_some_and(|facts| facts.local);
+        let caller = Caller { local, loading: self.loading.active };
+        let changed = self.config.set_pairs(pairs, caller).map_err(refusal)?;
+        for directive in &changed {
+            if let Err(why) = self.put_into_effect(directive) {
+                self.config = before;
+                // What took effect before the failure goes back the same way; it worked once.
+                for directive in &changed {
+                    let _ = self.put_into_effect(directive);
+                }
+                let name = directive.name.to_owned();
+                return Err(refusal(SetError::Failed { name, why }));
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Does what a changed value asks of the process; most values are simply read when needed.
+    fn put_into_effect(&mut self, directive: &Directive) -> Result<(), String> {
+        let config = &self.config;
+        match directive.name {
+            "port" | "bind" => self.listen_anew()?,
+            "appendonly" => {
+                self.deferred.push(Deferred::AppendOnly(config.persistence.appendonly));
+            }
+            "appendfsync" => self.aof.set_fsync(config.persistence.appendfsync),
+            "dir" => {
+                std::env::set_current_dir(&config.persistence.dir)
+                    .map_err(|e| listener::plain(&e))?;
+            }
+            "loglevel" => crate::logging::set_level(config.general.loglevel),
+            "maxmemory" => {
+                let used = self.memory.used_bytes();
+                let max = config.memory.maxmemory_bytes;
+                if max > 0 && max < used {
+                    warn!(
+                        "WARNING: the new maxmemory value set via CONFIG SET ({max}) is smaller \
+                         than the current memory usage ({used}). This will result in key eviction \
+                         and/or the inability to accept new write commands depending on the \
+                         maxmemory-policy."
+                    );
+                }
+            }
+            _ => {}
+        }
+        let settings = repl_settings(&self.config);
+        if settings != *self.repl.core.settings() {
+            let now_ms = self.now_ms();
+            self.repl.core.apply_settings(now_ms, settings);
+        }
+        Ok(())
+    }
+
+    fn listen_anew(&mut self) -> Result<(), String> {
+        let mut wanted = listen_settings(&self.config);
+        // The socket file is served by the listener that has it open.
+        wanted.unixsocket = None;
+        let mut opened = match listener::open(&wanted) {
+            Ok(listeners) => listeners,
+            Err(listener::ListenError::NothingToListenOn) => Vec::new(),
+            Err(error) => {
+                warn!("{error}");
+                return Err("Unable to listen on this port. Check server logs.".into());
+            }
+        };
+        let (unix, old): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listeners)
+            .into_iter()
+            .partition(|listener| listener.local_addr().is_none());
+        for mut listener in old {
+            listener.deregister(&self.registry);
+        }
+        opened.extend(unix);
+        for (index, listener) in opened.iter_mut().enumerate() {
+            // A listener that is kept may have another number now.
+            listener.deregister(&self.registry);
+            listener.register(&self.registry, index as u32).map_err(|e| listener::plain(&e))?;
+        }
+        self.listeners = opened;
+        Ok(())
+    }
+
+    pub fn config_rewrite(&mut self) -> Result<Outcome, CommandError> {
+        if self.config.config_file.is_none() {
+            return Err(CommandError::err("The server is running without a config file"));
+        }
+        match self.config.rewrite(&[]) {
+            Ok(()) => {
+                info!("CONFIG REWRITE executed with success.");
+                Ok(Outcome::Done)
+            }
+            Err(error) => {
+                warn!("CONFIG REWRITE failed: {error}");
+                Err(CommandError::err(format_args!("Rewriting config file: {error}")))
+            }
+        }
+    }
+}
+
+fn refusal(error: SetError) -> CommandError {
+    CommandError::text(error.to_string())
+}

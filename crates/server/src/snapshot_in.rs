@@ -1,0 +1,116 @@
+//! A snapshot that arrives from the master: into a temporary file, or straight to a loader thread.
+//!
+//! A file is checked as it comes, at the cost of a checksum, so that the old data set is given up
+//! only for one that is whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use persist::rdb::SnapshotVerifier;
+
+use crate::disk;
+use crate::loader::ChunkFeed;
+
+/// The file is pushed out to the disk in such steps, so that its fsync does not take long.
+const SYNC_STEP_BYTES: u64 = 8 << 20;
+
+pub enum IncomingSnapshot {
+    File(IncomingFile),
+    /// A loader thread reads it as it comes; `swap` keeps the old data set in service meanwhile.
+    Stream {
+        feed: Option<ChunkFeed>,
+        swap: bool,
+    },
+}
+
+pub struct IncomingFile {
+    file: File,
+    temp: PathBuf,
+    verifier: SnapshotVerifier,
+    written: u64,
+    synced: u64,
+    /// The first thing that went wrong: told when the snapshot ends.
+    failure: Option<String>,
+}
+
+impl IncomingSnapshot {
+    /// Whether the loader has kept up with what came so far.
+    pub fn has_room(&self) -> bool {
+        match self {
+            IncomingSnapshot::Stream { feed: Some(feed), .. } => feed.has_room(),
+            _ => true,
+        }
+    }
+
+    pub fn chunk(&mut self, bytes: Bytes) {
+        match self {
+            IncomingSnapshot::File(file) => file.chunk(&bytes),
+            IncomingSnapshot::Stream { feed: Some(feed), .. } => feed.push(bytes),
+            IncomingSnapshot::Stream { feed: None, .. } => {}
+        }
+    }
+}
+
+impl IncomingFile {
+    pub fn create(temp: PathBuf) -> io::Result<IncomingFile> {
+        let file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&temp)?;
+        Ok(IncomingFile {
+            file,
+            temp,
+            verifier: SnapshotVerifier::new(),
+            written: 0,
+            synced: 0,
+            failure: None,
+        })
+    }
+
+    fn chunk(&mut self, bytes: &[u8]) {
+        if self.failure.is_some() {
+            return;
+        }
+        let taken = match self.verifier.feed(bytes) {
+            Err(error) => Err(error.to_string()),
+            Ok(()) => self.write(bytes).map_err(|error| {
+                format!(
+                    "Write error or short write writing to the DB dump file needed for MASTER <-> \
+                     REPLICA synchronization: {error}"
+                )
+            }),
+        };
+        self.failure = taken.err();
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.written += bytes.len() as u64;
+        if self.written - self.synced >= SYNC_STEP_BYTES {
+            // Not an fsync: the loop only tells the kernel to begin.
+            disk::begin_writeback(&self.file, self.synced, self.written - self.synced);
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+
+    /// All of it is here: is it a whole snapshot?
+    pub fn verify(&self) -> Result<(), String> {
+        match &self.failure {
+            Some(failure) => Err(failure.clone()),
+            None => self.verifier.finish().map(drop).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Gives the file the name of the RDB file; it is durable from here on.
+    pub fn install(self, target: &std::path::Path) -> io::Result<(File, u64)> {
+        self.file.sync_all()?;
+        disk::put_in_place(&self.temp, target)?;
+        Ok((File::open(target)?, self.written))
+    }
+
+    pub fn discard(self) {
+        // Under its temporary name it is only clutter.
+        let _ = fs::remove_file(&self.temp);
+    }
+}

@@ -1,0 +1,154 @@
+//! What `make run` and `make install` do, by way of the scripts behind them. Debian's server stands in
+//! for ours in the self-tests: the scripts know programs by their names only.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tandem_tests::each_server;
+use tempfile::TempDir;
+use testkit::process::{kill_group_on_drop, run_command};
+use testkit::wait::{LONG, wait_for, wait_until};
+use testkit::{Client, Kind, ports::Port};
+
+/// A folder with `redis-master`, `redis-replica` and `redis-server`, whoever made them.
+fn bin_dir(kind: Kind) -> TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    for name in ["redis-master", "redis-replica", "redis-server"] {
+        let program = match (kind, name) {
+            (Kind::Redis, _) => Kind::Redis.program(),
+            (_, "redis-master") => Kind::TandemMaster.program(),
+            (_, "redis-replica") => Kind::TandemReplica.program(),
+            _ => Kind::Tandem.program(),
+        };
+        symlink(program, dir.path().join(name)).expect("a link");
+    }
+    dir
+}
+
+fn script(name: &str) -> PathBuf {
+    testkit::binaries::workspace_root().join("scripts").join(name)
+}
+
+fn read(path: &Path) -> String {
+    testkit::process::read_lossy(path)
+}
+
+/// Two ports in a row that nothing uses, the first reserved for this test.
+fn two_ports() -> (Port, u16) {
+    wait_for(LONG, "two free ports in a row are found", || {
+        let first = Port::reserve();
+        let second = first.number() + 1;
+        match Client::connect(("127.0.0.1", second)) {
+            Ok(_) => Err(format!("{second} is taken")),
+            Err(_) => Ok((first, second)),
+        }
+    })
+}
+
+/// Starts both, reads `info replication` of both on the terminal, writes, and presses Ctrl-C.
+fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
+    let bins = bin_dir(kind);
+    let data = tempfile::tempdir().expect("a folder");
+    let (port, replica_port) = two_ports();
+    let output_path = data.path().join("output");
+    for life in 1..=2 {
+        let output = testkit::process::create_file(&output_path);
+        let mut command = Command::new(script("run.sh"));
+        command
+            .arg(bins.path())
+            .env("TANDEM_DATA", data.path())
+            .env("TANDEM_PORT", port.number().to_string())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second handle"))
+            .stderr(output)
+            .process_group(0);
+        let mut child = kill_group_on_drop(command.spawn().expect("run.sh starts"));
+        let group = Pid::from_raw(child.id() as i32);
+        wait_for(LONG, "both are in sync", || {
+            let text = read(&output_path);
+            if text.contains("\nIn sync: ") { Ok(()) } else { Err(text) }
+        });
+        let text = read(&output_path);
+        assert!(text.contains("role:master\nconnected_slaves:1\nslave0:ip=127.0.0.1,"), "{text}");
+        assert!(text.contains("role:slave\n") && text.contains("master_link_status:up"), "{text}");
+        assert!(text.contains("\nmaster | ") && text.contains("\nreplica | "), "{text}");
+
+        let mut master = Client::connect(("127.0.0.1", port.number())).expect("the master");
+        let mut replica = Client::connect(("127.0.0.1", replica_port)).expect("the replica");
+        master.good(&format!("SET life:{life} lived"));
+        wait_until(LONG, "all writes of all lives are there", || {
+            (1..=life).all(|n| !replica.run(&format!("EXISTS life:{n}")).is_error())
+                && replica.good("DBSIZE").int() == life
+        });
+
+        killpg(group, Signal::SIGINT).expect("the script runs");
+        let what = "run.sh ends";
+        let status = wait_for(LONG, what, || child.try_wait().ok_or_else(|| read(&output_path)));
+        assert!(status.success(), "{status}\n{}", read(&output_path));
+        for port in [port.number(), replica_port] {
+            assert!(Client::connect(("127.0.0.1", port)).is_err(), "{port} is still served");
+        }
+        for name in ["master", "replica"] {
+            assert!(data.path().join(name).join("dump.rdb").is_file(), "{name} has saved its data");
+        }
+    }
+}
+
+/// A port that is taken is left alone: the pair moves on to the next free ones.
+fn make_run_moves_on_when_a_port_is_taken(kind: Kind) {
+    let bins = bin_dir(kind);
+    let data = tempfile::tempdir().expect("a folder");
+    let taken = testkit::Server::of(Kind::Redis).start();
+    let output_path = data.path().join("output");
+    let output = testkit::process::create_file(&output_path);
+    let mut command = Command::new(script("run.sh"));
+    command
+        .arg(bins.path())
+        .env("TANDEM_DATA", data.path())
+        .env("TANDEM_PORT", taken.port().to_string())
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().expect("a second handle"))
+        .stderr(output)
+        .process_group(0);
+    let mut child = kill_group_on_drop(command.spawn().expect("run.sh starts"));
+    wait_until(LONG, "both are in sync", || read(&output_path).contains("\nIn sync: "));
+    let text = read(&output_path);
+    assert!(!text.contains(&format!("master on port {},", taken.port())), "{text}");
+    killpg(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("the script runs");
+    wait_for(LONG, "run.sh ends", || child.try_wait().ok_or_else(|| read(&output_path)));
+    taken.good("PING");
+}
+
+fn make_install_puts_binaries_and_examples_into_place(kind: Kind) {
+    let bins = bin_dir(kind);
+    let root = tempfile::tempdir().expect("a folder");
+    let (bin, conf) = (root.path().join("usr/bin"), root.path().join("etc/redis"));
+    // Twice: what is there already is replaced as a whole.
+    for _ in 0..2 {
+        let mut command = Command::new(script("install.sh"));
+        command.arg(bins.path()).arg(&bin).arg(&conf).args(["redis-server", "redis-master"]);
+        run_command(command, LONG).expect_success("install.sh");
+        for name in ["redis-server", "redis-master"] {
+            let installed = std::fs::metadata(bin.join(name)).expect("the binary is there");
+            assert_eq!(installed.permissions().mode() & 0o777, 0o755);
+        }
+        let names: Vec<String> = std::fs::read_dir(&bin)
+            .expect("the folder")
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(names.len(), 2, "nothing half-made stays behind: {names:?}");
+    }
+    let version = Command::new(bin.join("redis-server")).arg("--version").output();
+    assert!(version.is_ok_and(|v| v.status.success()), "what is installed runs");
+}
+
+each_server! {
+    make_run_starts_a_pair_and_ctrl_c_stops_both,
+    make_run_moves_on_when_a_port_is_taken,
+    make_install_puts_binaries_and_examples_into_place,
+}

@@ -1,0 +1,342 @@
+//! The rules of the house that no compiler knows: who may depend on whom, what belongs to which room,
+//! and how files open. Each rule is a function of text, and is tried on text that breaks it.
+//!
+//! Must not: judge style that rustfmt and clippy judge already.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use testkit::binaries::workspace_root;
+
+/// What each crate may name among its dependencies of the workspace.
+const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
+    ("protocol", &[]),
+    ("store", &[]),
+    ("persist", &["protocol", "store"]),
+    ("engine", &["protocol", "store", "persist"]),
+    ("repl", &["protocol"]),
+    ("server", &["protocol", "store", "persist", "engine", "repl"]),
+    ("redis-server", &["server"]),
+    ("redis-master", &["server"]),
+    ("redis-replica", &["server"]),
+];
+
+/// Crates that are given time, files and sockets by others.
+const SANS_IO: &[&str] = &["protocol", "store", "persist", "engine", "repl"];
+
+/// What those crates must not name outside their tests.
+const WORLD: &[&str] = &[
+    "std::net",
+    "std::fs",
+    "std::thread",
+    "std::process",
+    "std::env",
+    "Instant::now",
+    "SystemTime::now",
+    "UNIX_EPOCH",
+    "libc::",
+    "nix::",
+    "mio::",
+    "println!",
+];
+
+/// Files that may be longer than [`LONGEST_FILE`], each with the reason.
+const LONG_FILES: &[(&str, &str)] = &[];
+const LONGEST_FILE: usize = 900;
+
+/// Files whose business is to pass time: the waiting helper, and what plays a slow peer.
+const MAY_SLEEP: &[&str] = &[
+    "crates/testkit/src/wait.rs",
+    "crates/testkit/src/load.rs",
+    "crates/testkit/src/proxy.rs",
+    // DEBUG SLEEP, and pauses of helper threads, are product behaviour.
+    "crates/server/src/",
+];
+
+/// Every line of the scenarios that the foundation promises has a test that bears its number.
+const SCENARIOS: &[&str] = &[
+    "s1_3_", "s1_4_", "s1_5_", "s2_1_", "s2_2_", "s2_3_", "s4_1_", "s4_2_", "s4_3_", "s4_4_",
+    "s4_5_", "s4_6_", "s4_7_", "s4_8_", "s4_9_", "s4_10_", "s4_11_", "s4_12_", "s4_13_", "s4_14_",
+    "s4_15_",
+];
+
+#[derive(Debug)]
+struct Source {
+    /// Relative to the root, with forward slashes.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn is_test(&self) -> bool {
+        self.path.starts_with("tests/")
+            || self.path.contains("/tests/")
+            || self.path.ends_with("/tests.rs")
+    }
+
+    /// The text before the tests at its bottom, without comments.
+    fn product_text(&self) -> String {
+        if self.is_test() {
+            return String::new();
+        }
+        let end = self.text.find("#[cfg(test)]\nmod ").unwrap_or(self.text.len());
+        without_comments(&self.text[..end])
+    }
+}
+
+fn without_comments(text: &str) -> String {
+    let code = text.lines().map(|line| line.find("//").map_or(line, |at| &line[..at]));
+    code.collect::<Vec<_>>().join("\n")
+}
+
+fn sources() -> Vec<Source> {
+    let root = workspace_root();
+    let mut files = Vec::new();
+    for dir in ["bins", "crates", "tests", "benches", "fuzz/fuzz_targets"] {
+        collect(&root.join(dir), "rs", &mut files);
+    }
+    assert!(files.len() > 30, "the sources are found: {}", files.len());
+    files.sort();
+    let relative = |path: &Path| {
+        let inside = path.strip_prefix(&root).unwrap_or(path);
+        inside.to_string_lossy().replace('\\', "/")
+    };
+    files.iter().map(|path| Source { path: relative(path), text: read(path) }).collect()
+}
+
+fn manifests() -> BTreeMap<String, String> {
+    let root = workspace_root();
+    let mut files = vec![root.join("Cargo.toml")];
+    for dir in ["bins", "crates", "tests", "benches", "fuzz"] {
+        collect(&root.join(dir), "toml", &mut files);
+    }
+    files.retain(|path| path.ends_with("Cargo.toml"));
+    files
+        .iter()
+        .map(|path| {
+            let dir = path.parent().and_then(Path::file_name).unwrap_or_default();
+            (dir.to_string_lossy().into_owned(), read(path))
+        })
+        .collect()
+}
+
+fn collect(dir: &Path, extension: &str, into: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            if !path.ends_with("target") {
+                collect(&path, extension, into);
+            }
+        } else if path.extension().is_some_and(|e| e == extension) {
+            into.push(path);
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // the rules are about files
+fn read(path: &Path) -> String {
+    let bytes = std::fs::File::open(path).and_then(std::io::read_to_string);
+    bytes.unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[track_caller]
+fn assert_none(rule: &str, offences: Vec<String>) {
+    assert!(offences.is_empty(), "{rule}:\n  {}", offences.join("\n  "));
+}
+
+/// Names in the `[dependencies]` section of a manifest.
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let mut inside = false;
+    let mut names = Vec::new();
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            inside = line == "[dependencies]" || line == "[build-dependencies]";
+        } else if inside && !line.starts_with('#') {
+            let name = line.split(['=', '.', ' ']).next().unwrap_or("").trim_matches('"');
+            if !name.is_empty() {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+fn wrong_dependencies(krate: &str, manifest: &str) -> Vec<String> {
+    let ours: Vec<&str> =
+        MAY_DEPEND_ON.iter().map(|(name, _)| *name).chain(["testkit", "tandem-tests"]).collect();
+    let Some((_, allowed)) = MAY_DEPEND_ON.iter().find(|(name, _)| *name == krate) else {
+        return Vec::new();
+    };
+    let names = dependencies(manifest).into_iter();
+    names
+        .filter(|name| ours.contains(name) && !allowed.contains(name))
+        .map(|name| format!("{krate} must not depend on {name}"))
+        .collect()
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let manifests = manifests();
+    for (krate, _) in MAY_DEPEND_ON {
+        assert!(manifests.contains_key(*krate), "{krate} has a manifest");
+    }
+    let offences = manifests.iter().flat_map(|(krate, text)| wrong_dependencies(krate, text));
+    assert_none("lower names no higher", offences.collect());
+
+    let upward = "[package]\n[dependencies]\nbytes.workspace = true\nengine = { path = \"x\" }\n";
+    assert_eq!(wrong_dependencies("store", upward), ["store must not depend on engine"]);
+    let for_tests = "[dependencies]\n[dev-dependencies]\ntestkit.workspace = true\n";
+    assert!(wrong_dependencies("store", for_tests).is_empty());
+}
+
+fn wrong_room(source: &Source) -> Vec<String> {
+    let text = source.product_text();
+    let lines = text.lines().enumerate();
+    lines
+        .filter_map(|(i, line)| {
+            let word = WORLD.iter().find(|word| line.contains(**word))?;
+            Some(format!("{}:{} names {word}", source.path, i + 1))
+        })
+        .collect()
+}
+
+fn in_crate(path: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| path.starts_with(&format!("crates/{name}/src/")))
+}
+
+#[test]
+fn time_files_sockets_and_threads_stay_in_server_and_bins() {
+    let sources = sources();
+    let offences = sources.iter().filter(|s| in_crate(&s.path, SANS_IO)).flat_map(wrong_room);
+    assert_none("only `server` and the binaries touch the world", offences.collect());
+
+    let bad = |text: &str| {
+        wrong_room(&Source { path: "crates/store/src/x.rs".into(), text: text.into() }).len()
+    };
+    assert_eq!(bad("fn f() { let t = Instant::now(); }"), 1);
+    assert_eq!(bad("use std::fs::File;\nuse std::net::TcpStream;"), 2);
+    assert_eq!(bad("// Instant::now is not for us\n#[cfg(test)]\nmod tests { use std::fs; }"), 0);
+}
+
+#[test]
+fn a_logger_is_installed_in_binaries_only() {
+    let sources = sources();
+    let offences = sources
+        .iter()
+        .filter(|s| !s.path.starts_with("bins/") && s.path != "tests/tests/tidy.rs")
+        .filter(|s| without_comments(&s.text).contains("env_logger::"))
+        .map(|s| format!("{} uses env_logger", s.path));
+    assert_none("env_logger lives in bins only", offences.collect());
+}
+
+#[test]
+fn every_file_says_first_what_it_owns() {
+    let sources = sources();
+    let offences = sources.iter().filter(|s| !s.text.starts_with("//! "));
+    assert_none(
+        "every file opens with `//!`: what it owns, and what it must not do",
+        offences.map(|s| s.path.clone()).collect(),
+    );
+}
+
+#[test]
+fn no_test_is_switched_off_and_no_code_is_a_stub() {
+    // Put together here, so that this file does not offend.
+    let words = ["#[ig", "nore", "tod", "o!(", "unimpl", "emented!("];
+    let forbidden = [words[..2].concat(), words[2..4].concat(), words[4..].concat()];
+    let mut offences = Vec::new();
+    for source in &sources() {
+        let code = without_comments(&source.text);
+        offences.extend(
+            forbidden
+                .iter()
+                .filter(|word| code.contains(word.as_str()))
+                .map(|word| format!("{} has {word}", source.path)),
+        );
+    }
+    assert_none("nothing is ignored, nothing is a stub", offences);
+}
+
+#[test]
+fn nothing_sleeps_but_what_waits_for_a_condition() {
+    let sleeps = |text: &str| {
+        let code = without_comments(text);
+        code.match_indices("sleep(").any(|(at, _)| !code[..at].ends_with(['_', '.']))
+    };
+    let offences = sources()
+        .iter()
+        .filter(|s| !MAY_SLEEP.iter().any(|path| s.path.starts_with(path)))
+        .filter(|s| s.path != "tests/tests/tidy.rs" && sleeps(&s.text))
+        .map(|s| format!("{} sleeps; wait on a condition (testkit::wait)", s.path))
+        .collect();
+    assert_none("tests wait on conditions", offences);
+    assert!(sleeps("fn f() { thread::sleep(PAUSE) }") && !sleeps("// never sleep()"));
+}
+
+fn too_long(sources: &[Source]) -> Vec<String> {
+    sources
+        .iter()
+        .filter(|s| !LONG_FILES.iter().any(|(path, _)| *path == s.path))
+        .map(|s| (s.text.lines().count(), &s.path))
+        .filter(|(lines, _)| *lines > LONGEST_FILE)
+        .map(|(lines, path)| format!("{path} has {lines} lines"))
+        .collect()
+}
+
+#[test]
+fn files_are_short_or_have_a_reason() {
+    let sources = sources();
+    assert_none("split the file, or list it here with the reason", too_long(&sources));
+    for (path, reason) in LONG_FILES {
+        let listed = sources.iter().find(|s| s.path == *path);
+        let lines = listed.map_or(0, |s| s.text.lines().count());
+        assert!(lines > LONGEST_FILE && !reason.is_empty(), "{path} needs no exception: {lines}");
+    }
+    let long = Source { path: "x.rs".into(), text: "\n".repeat(LONGEST_FILE + 1) };
+    assert_eq!(too_long(&[long]).len(), 1);
+}
+
+#[test]
+fn manifests_name_relative_paths_and_shared_settings() {
+    let manifests = manifests();
+    let mut offences = Vec::new();
+    for (dir, text) in &manifests {
+        if text.contains("path = \"/") {
+            offences.push(format!("{dir} names an absolute path"));
+        }
+        let is_member = text.contains("[package]") && dir != "fuzz";
+        for line in ["version", "edition", "license", "publish"] {
+            if is_member && !text.contains(&format!("{line}.workspace = true")) {
+                offences.push(format!("{dir} does not take its {line} from the workspace"));
+            }
+        }
+        if is_member && !text.contains("[lints]\nworkspace = true") {
+            offences.push(format!("{dir} does not take its lints from the workspace"));
+        }
+    }
+    assert_none("one place for what all packages share", offences);
+}
+
+#[test]
+fn every_promised_scenario_has_a_test_named_after_it() {
+    let sources = sources();
+    let scenarios: String = sources
+        .iter()
+        .filter(|s| s.path.starts_with("tests/tests/scenarios"))
+        .map(|s| s.text.as_str())
+        .collect();
+    let missing = SCENARIOS.iter().filter(|name| !scenarios.contains(&format!("fn {name}")));
+    assert_none("scenarios without a test", missing.map(|name| name.to_string()).collect());
+}
+
+#[test]
+fn dependencies_are_locked() {
+    let lock = read(&workspace_root().join("Cargo.lock"));
+    let foreign: Vec<String> = lock
+        .lines()
+        .filter_map(|line| line.strip_prefix("source = "))
+        .filter(|source| !source.contains("crates.io-index"))
+        .map(str::to_string)
+        .collect();
+    assert_none("every dependency comes from crates.io", foreign);
+}
