@@ -51,7 +51,8 @@ pub enum LoadFrom {
 pub struct Process {
     pub role: RoleDecision,
     pub supervisor: Supervisor,
-    pub pidfile: Option<PidFile>,
+    /// Detached from the terminal.
+    pub background: bool,
 }
 
 /// Runs a server to its end; the result is the process's exit code.
@@ -88,6 +89,8 @@ impl Server {
         for (index, listener) in listeners.iter_mut().enumerate() {
             listener.register(poll.registry(), index as u32).map_err(text)?;
         }
+        // Not earlier: a second server that cannot listen must leave the file of the first alone.
+        let pidfile = PidFile::create(&config, process.background);
         let now = read_clock();
         let hash_seed = HashSeed::new(entropy::word(), entropy::word());
         let settings = engine_settings(&config, hash_seed);
@@ -129,7 +132,7 @@ impl Server {
             clients_cron_slot: 0,
             dirty: 0,
             supervisor: process.supervisor,
-            pidfile: process.pidfile,
+            pidfile,
             start_role: process.role.role.clone(),
             config,
         };

@@ -61,7 +61,6 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        log::info!("Removing the pid file.");
         // Somebody else may have removed it, which is what was wanted.
         let _ = fs::remove_file(&self.path);
     }

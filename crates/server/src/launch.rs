@@ -7,8 +7,11 @@ use std::process::ExitCode;
 use log::LevelFilter;
 
 use crate::boot::{self, Process};
-use crate::config::{Config, Invocation, Program, Supervised, decide_role, parse_argv};
-use crate::daemon::{self, PidFile, Supervisor};
+use crate::config::{
+    Config, FileError, Invocation, Program, REDIS_VERSION, StartError, decide_role, os_error,
+    parse_argv,
+};
+use crate::daemon::{self, Supervisor};
 use crate::logging::{self, Output};
 use crate::start;
 
@@ -23,38 +26,51 @@ pub fn launch(program: Program, install_logger: InstallLogger) -> ExitCode {
             print!("{text}");
             return ExitCode::SUCCESS;
         }
-        Err(error) => {
-            eprint!("{error}");
+        // Redis logs this one, and the log is still standard output.
+        Err(StartError::Config(error @ FileError::Open { .. })) => {
+            install_logger(Output::stdout(), LevelFilter::Info);
+            log::error!("{error}");
             return ExitCode::FAILURE;
         }
+        Err(error) => return refuse(&error.to_string()),
     };
-    match start(config, install_logger) {
-        Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
+    match prepare(&config, install_logger) {
+        Ok(process) => ExitCode::from(boot::run(config, process).clamp(0, 255) as u8),
+        Err(message) => refuse(&message),
     }
 }
 
-fn start(config: Config, install_logger: InstallLogger) -> Result<i32, String> {
-    let role = decide_role(&config).map_err(|error| error.to_string())?;
-    // A supervisor watches the process that it has started, so that one stays.
-    let background = config.general.daemonize && config.general.supervised == Supervised::No;
-    if background {
-        daemon::daemonize().map_err(|error| format!("Can't go to the background: {error}"))?;
-    }
+fn refuse(message: &str) -> ExitCode {
+    eprintln!("{}", message.trim_end_matches('\n'));
+    ExitCode::FAILURE
+}
+
+/// Brings the process into its directory, its log and its background, all before the first thread.
+fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, String> {
+    let role = decide_role(config).map_err(|error| error.to_string())?;
     let dir = &config.persistence.dir;
     if !dir.as_os_str().is_empty() {
         std::env::set_current_dir(dir)
-            .map_err(|error| format!("Can't chdir to '{}': {error}", dir.display()))?;
+            .map_err(|error| format!("Can't chdir to '{}': {}", dir.display(), os_error(&error)))?;
     }
-    let output = Output::open(&config).map_err(|e| format!("Can't open the log file: {e}"))?;
+    let output = Output::open(config).map_err(|error| {
+        format!(
+            "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\nCan't open the log file: {}",
+            os_error(&error)
+        )
+    })?;
+    logging::open_syslog(config);
     install_logger(output, logging::filter(config.general.loglevel));
-    logging::open_syslog(&config);
-    logging::log_panics();
-    start::log_starting(&config);
+    if config.general.crash_log_enabled {
+        logging::log_panics();
+    }
     let supervisor = Supervisor::detect(config.general.supervised);
-    let pidfile = PidFile::create(&config, background);
-    Ok(boot::run(config, Process { role, supervisor, pidfile }))
+    // A supervisor watches the process that it has started, so that one stays.
+    let background = config.general.daemonize && supervisor == Supervisor::Nobody;
+    if background {
+        daemon::daemonize()
+            .map_err(|error| format!("Can't go into the background: {}", os_error(&error)))?;
+    }
+    start::log_starting(config);
+    Ok(Process { role, supervisor, background })
 }
