@@ -43,34 +43,34 @@ impl LinkPhase {
 pub struct TransferView {
     /// None while a snapshot of unknown length is streamed.
     pub total_bytes: Option<u64>,
-    pub done_bytes: u64,
+    pub read_bytes: u64,
     pub bytes_per_sec: f64,
     /// Since the last byte.
     pub last_io_secs: u64,
 }
 
 impl TransferView {
-    fn new(progress: &Progress, now_ms: u64, done_bytes: u64, total_bytes: Option<u64>) -> Self {
-        let bytes_per_sec = progress.rate(now_ms, done_bytes);
-        Self { total_bytes, done_bytes, bytes_per_sec, last_io_secs: 0 }
+    fn new(progress: &Progress, now_ms: u64, read_bytes: u64, total_bytes: Option<u64>) -> Self {
+        let bytes_per_sec = progress.rate(now_ms, read_bytes);
+        Self { total_bytes, read_bytes, bytes_per_sec, last_io_secs: 0 }
     }
 
     /// 0 while the length is not known.
     pub fn percent(&self) -> f64 {
         match self.total_bytes {
-            Some(total) if total > 0 => self.done_bytes as f64 * 100.0 / total as f64,
+            Some(total) if total > 0 => self.read_bytes as f64 * 100.0 / total as f64,
             _ => 0.0,
         }
     }
 
     /// None while the length is not known.
     pub fn secs_left(&self) -> Option<u64> {
-        let left = self.total_bytes?.saturating_sub(self.done_bytes) as f64;
+        let left = self.total_bytes?.saturating_sub(self.read_bytes) as f64;
         Some((left / self.bytes_per_sec.max(1.0)) as u64)
     }
 
     fn as_pairs(&self) -> String {
-        let (done, rate) = (self.done_bytes, self.bytes_per_sec);
+        let (done, rate) = (self.read_bytes, self.bytes_per_sec);
         let total = self.total_bytes.unwrap_or(0);
         let left = self.secs_left().map_or(-1, |s| s as i64);
         let percent = self.percent();
@@ -327,8 +327,8 @@ impl ReplicationView {
         if let Some(t) = &up.transfer {
             let total = t.total_bytes.unwrap_or(0);
             field("master_sync_total_bytes", &total);
-            field("master_sync_read_bytes", &t.done_bytes);
-            field("master_sync_left_bytes", &(total as i64 - t.done_bytes as i64));
+            field("master_sync_read_bytes", &t.read_bytes);
+            field("master_sync_left_bytes", &(total as i64 - t.read_bytes as i64));
             field("master_sync_perc", &format!("{:.2}", t.percent()));
             field("master_sync_last_io_seconds_ago", &t.last_io_secs);
             field("master_sync_bytes_per_sec", &format!("{:.0}", t.bytes_per_sec));
