@@ -138,13 +138,22 @@ impl List {
         limits: &Limits,
         f: impl FnOnce(Item<'_>) -> R,
     ) -> Option<R> {
-        let result = f(self.peek(end)?);
-        let index = match end {
-            End::Head => 0,
-            End::Tail => self.len() - 1,
-        };
-        self.remove_range(index, 1, limits);
-        Some(result)
+        match &mut self.repr {
+            Repr::Packed(entries) => {
+                let pos = match end {
+                    End::Head => entries.first()?,
+                    End::Tail => entries.last()?,
+                };
+                let result = f(entries.at(pos));
+                entries.remove(pos);
+                Some(result)
+            }
+            Repr::Quick(quick) => {
+                let result = quick.pop(end, f);
+                self.shrink(limits);
+                result
+            }
+        }
     }
 
     pub fn at(&self, index: usize) -> Option<Item<'_>> {
@@ -318,7 +327,7 @@ pub(crate) fn same(item: Item<'_>, needle: Item<'_>) -> bool {
     match (item, needle) {
         (Item::Int(a), Item::Int(b)) => a == b,
         (Item::Bytes(a), Item::Bytes(b)) => a == b,
-        // Foreign listpacks may spell an integer out, and plain nodes always do.
+        // Plain nodes of very small limits spell integers out.
         (Item::Bytes(text), Item::Int(_)) => needle.eq_bytes(text),
         (Item::Int(_), Item::Bytes(_)) => false,
     }

@@ -67,10 +67,19 @@ impl Listpack {
         listpack
     }
 
-    /// A copy of `bytes`, if they are a listpack in every detail.
+    /// A copy of `bytes`, if they are a listpack in every detail. Elements that others encoded
+    /// otherwise than we would (no Redis does) are encoded anew.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidListpack> {
-        validate(bytes)?;
-        Ok(Self::copy_of(bytes))
+        let is_canonical = validate(bytes)?;
+        let foreign = Self::copy_of(bytes);
+        if is_canonical {
+            return Ok(foreign);
+        }
+        let mut listpack = Listpack::new();
+        for item in &foreign {
+            listpack.push_back_items(&[canonical(item)]);
+        }
+        Ok(listpack)
     }
 
     /// `bytes` are a valid listpack.
@@ -217,23 +226,29 @@ impl Listpack {
         }
     }
 
+    /// How many elements come before `pos`.
+    pub fn index_of(&self, pos: Pos) -> usize {
+        let bytes = self.as_bytes();
+        let (mut at, mut index) = (HEADER_BYTES, 0);
+        while at < pos.0 as usize {
+            at += whole_entry_len(bytes, at);
+            index += 1;
+        }
+        index
+    }
+
     /// The first element equal to `needle` at or after `from`, looking only at every
     /// `skip + 1`th.
     pub fn find(&self, from: Pos, needle: &[u8], skip: usize) -> Option<Pos> {
         let bytes = self.as_bytes();
         let end = bytes.len() - 1;
-        let int = parse_int(needle);
+        let needle = Needle::new(needle);
         let mut at = from.0 as usize;
         while at < end {
-            let (item, len) = decode(bytes, at);
-            let found = match item {
-                Item::Int(n) => int == Some(n),
-                Item::Bytes(text) => text == needle,
-            };
-            if found {
+            if needle.is_at(bytes, at) {
                 return Some(Pos(at as u32));
             }
-            at += len;
+            at += whole_entry_len(bytes, at);
             for _ in 0..skip {
                 if at >= end {
                     return None;
@@ -467,7 +482,7 @@ pub(crate) fn has_duplicates(listpack: &Listpack, skip: usize) -> bool {
         _ => {}
     }
     let mut seen = HashSet::with_capacity(count);
-    !listpack.iter().step_by(skip + 1).map(canonical).all(|key| seen.insert(key))
+    !listpack.iter().step_by(skip + 1).map(key_of).all(|key| seen.insert(key))
 }
 
 /// Whether two elements have the same fingerprint: equal ones have, and next to no others. `SLOTS`
@@ -476,7 +491,7 @@ fn may_have_duplicates<const SLOTS: usize>(listpack: &Listpack, skip: usize) -> 
     let mut seen = [0u32; SLOTS];
     for item in listpack.iter().step_by(skip + 1) {
         // Never zero, which marks a free slot.
-        let fingerprint = fingerprint(canonical(item)) | 1;
+        let fingerprint = fingerprint(key_of(item)) | 1;
         let mut at = fingerprint as usize >> 1 & (SLOTS - 1);
         while seen[at] != 0 {
             if seen[at] == fingerprint {
@@ -507,12 +522,29 @@ fn fingerprint(key: Result<i64, &[u8]>) -> u32 {
     (state >> 32) as u32
 }
 
-/// What equality of elements goes by: an integer that was written as text is still the same.
-fn canonical(item: Item<'_>) -> Result<i64, &[u8]> {
+fn key_of(item: Item<'_>) -> Result<i64, &[u8]> {
     match item {
-        Item::Bytes(text) => parse_int(text).ok_or(text),
         Item::Int(n) => Ok(n),
+        Item::Bytes(text) => Err(text),
     }
+}
+
+/// An element as we encode it: an integer that was written as text is one all the same.
+fn canonical(item: Item<'_>) -> Item<'_> {
+    match item {
+        Item::Bytes(text) => classify(text),
+        int => int,
+    }
+}
+
+fn is_canonical_entry(item: Item<'_>, found_data_len: usize) -> bool {
+    data_len(&item) == found_data_len
+        && match item {
+            Item::Int(_) => true,
+            Item::Bytes(text) => {
+                !matches!(text.first(), Some(b'-' | b'0'..=b'9')) || parse_int(text).is_none()
+            }
+        }
 }
 
 /// Encoding and data of an element that is to be written, without the trailing length.
@@ -548,34 +580,74 @@ fn with_backlen(data_len: usize) -> usize {
 }
 
 fn write_entry(out: &mut [u8], item: &Item<'_>, data_len: usize) {
-    match *item {
-        Item::Int(n) => match data_len {
-            1 => out[0] = n as u8,
-            2 => out[..2].copy_from_slice(&(0xC000 | (n as u16 & 0x1FFF)).to_be_bytes()),
-            _ => {
-                out[0] = match data_len {
-                    3 => INT16,
-                    4 => INT24,
-                    5 => INT32,
-                    _ => INT64,
-                };
-                out[1..data_len].copy_from_slice(&n.to_le_bytes()[..data_len - 1]);
-            }
-        },
-        Item::Bytes(text) => {
-            let len = text.len();
-            match len {
-                0..64 => out[0] = 0x80 | len as u8,
-                64..4096 => out[..2].copy_from_slice(&(0xE000 | len as u16).to_be_bytes()),
-                _ => {
-                    out[0] = STR32;
-                    out[1..5].copy_from_slice(&(len as u32).to_le_bytes());
-                }
-            }
-            out[data_len - len..data_len].copy_from_slice(text);
-        }
+    let head_len = write_head(out, item, data_len);
+    if let Item::Bytes(text) = item {
+        out[head_len..data_len].copy_from_slice(text);
     }
     write_backlen(&mut out[data_len..], data_len);
+}
+
+/// Writes an integer, or the encoding and length of a text. Returns the bytes written.
+fn write_head(out: &mut [u8], item: &Item<'_>, data_len: usize) -> usize {
+    match *item {
+        Item::Int(n) => {
+            match data_len {
+                1 => out[0] = n as u8,
+                2 => out[..2].copy_from_slice(&(0xC000 | (n as u16 & 0x1FFF)).to_be_bytes()),
+                _ => {
+                    out[0] = match data_len {
+                        3 => INT16,
+                        4 => INT24,
+                        5 => INT32,
+                        _ => INT64,
+                    };
+                    out[1..data_len].copy_from_slice(&n.to_le_bytes()[..data_len - 1]);
+                }
+            }
+            data_len
+        }
+        Item::Bytes(text) => match text.len() {
+            len @ 0..64 => {
+                out[0] = 0x80 | len as u8;
+                1
+            }
+            len @ 64..4096 => {
+                out[..2].copy_from_slice(&(0xE000 | len as u16).to_be_bytes());
+                2
+            }
+            len => {
+                out[0] = STR32;
+                out[1..5].copy_from_slice(&(len as u32).to_le_bytes());
+                5
+            }
+        },
+    }
+}
+
+/// An element looked for. Each has only one encoding, so the bytes are compared as they lie.
+struct Needle<'a> {
+    head: [u8; 9],
+    head_len: usize,
+    text: &'a [u8],
+}
+
+impl<'a> Needle<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        let item = classify(text);
+        let mut head = [0; 9];
+        let head_len = write_head(&mut head, &item, data_len(&item));
+        let text = if let Item::Bytes(text) = item { text } else { &[] };
+        Needle { head, head_len, text }
+    }
+
+    #[inline]
+    fn is_at(&self, bytes: &[u8], at: usize) -> bool {
+        bytes[at] == self.head[0] && {
+            let rest = &bytes[at..];
+            rest.starts_with(&self.head[..self.head_len])
+                && rest[self.head_len..].starts_with(self.text)
+        }
+    }
 }
 
 /// Seven bits a byte, most significant first; all but the first byte have the top bit set, so
@@ -602,9 +674,15 @@ fn entry_before(bytes: &[u8], end: usize) -> usize {
     }
 }
 
-/// Bytes of the entry at `at`, trailing length included.
+/// Bytes of the entry at `at`, trailing length included. What walks spend their time in.
+#[inline]
 fn whole_entry_len(bytes: &[u8], at: usize) -> usize {
-    with_backlen(entry_data_len(bytes, at))
+    match bytes[at] {
+        0x00..=0x7F => 2,
+        tag @ 0x80..=0xBF => 2 + (tag & 0x3F) as usize,
+        0xC0..=0xDF => 3,
+        _ => with_backlen(entry_data_len(bytes, at)),
+    }
 }
 
 fn entry_data_len(bytes: &[u8], at: usize) -> usize {
@@ -655,8 +733,8 @@ fn decode(bytes: &[u8], at: usize) -> (Item<'_>, usize) {
     }
 }
 
-/// Checks every byte that the code above trusts.
-fn validate(bytes: &[u8]) -> Result<(), InvalidListpack> {
+/// Checks every byte that the code above trusts. Whether all elements are encoded as we would.
+fn validate(bytes: &[u8]) -> Result<bool, InvalidListpack> {
     let invalid = |offset, reason| Err(InvalidListpack { offset, reason });
     if bytes.len() < EMPTY_BYTES {
         return invalid(bytes.len(), "shorter than a header");
@@ -669,7 +747,7 @@ fn validate(bytes: &[u8]) -> Result<(), InvalidListpack> {
     if bytes[end] != END {
         return invalid(end, "no end mark");
     }
-    let (mut at, mut count) = (HEADER_BYTES, 0usize);
+    let (mut at, mut count, mut is_canonical) = (HEADER_BYTES, 0usize, true);
     while at < end {
         let room = end - at;
         let tag = bytes[at];
@@ -687,6 +765,7 @@ fn validate(bytes: &[u8]) -> Result<(), InvalidListpack> {
         if data_len + backlen_len > room {
             return invalid(at, "entry runs over the end");
         }
+        is_canonical &= is_canonical_entry(decode(bytes, at).0, data_len);
         at += data_len;
         let agrees = if backlen_len == 1 {
             usize::from(bytes[at]) == data_len
@@ -705,7 +784,7 @@ fn validate(bytes: &[u8]) -> Result<(), InvalidListpack> {
     if header_count != COUNT_UNKNOWN && header_count as usize != count {
         return invalid(4, "header does not tell the count");
     }
-    Ok(())
+    Ok(is_canonical)
 }
 
 #[cfg(test)]
@@ -787,6 +866,14 @@ mod tests {
     }
 
     #[test]
+    fn index_of_undoes_seek() {
+        let listpack = of(&[b"f", b"1000", &[b'x'; 300], b"", b"v"]);
+        for index in 0..5 {
+            assert_eq!(listpack.index_of(listpack.seek(index).unwrap()), index);
+        }
+    }
+
+    #[test]
     fn find_compares_integers_as_integers() {
         let listpack = of(&[b"f", b"10", b"10", b"v"]);
         let first = listpack.first().unwrap();
@@ -794,6 +881,20 @@ mod tests {
         assert_eq!(listpack.find(first, b"10", 1), listpack.seek(2));
         assert_eq!(listpack.find(first, b"010", 0), None);
         assert_eq!(listpack.find(first, b"v", 1), None);
+    }
+
+    #[test]
+    fn elements_of_foreign_encoding_are_found() {
+        // 5 as a 64-bit integer, "7" as text, "a" with a 32-bit length.
+        let bytes = b"\x1d\0\0\0\x03\0\xf4\x05\0\0\0\0\0\0\0\x09\x817\x02\xf0\x01\0\0\0a\x06\xff";
+        let mut bytes = bytes.to_vec();
+        bytes[0] = bytes.len() as u8;
+        let listpack = Listpack::from_bytes(&bytes).unwrap();
+        for (index, text) in [b"5", b"7", b"a"].into_iter().enumerate() {
+            let found = listpack.find(listpack.first().unwrap(), text, 0);
+            assert_eq!(found, listpack.seek(index));
+        }
+        assert_eq!(listpack.as_bytes(), of(&[b"5", b"7", b"a"]).as_bytes());
     }
 
     fn text() -> impl Strategy<Value = Vec<u8>> {
@@ -891,7 +992,7 @@ mod tests {
             let (mut listpack, mut model) = (Listpack::new(), Vec::new());
             for edit in edits {
                 apply(&mut listpack, &mut model, edit);
-                prop_assert_eq!(validate(listpack.as_bytes()), Ok(()));
+                prop_assert_eq!(validate(listpack.as_bytes()), Ok(true));
                 prop_assert_eq!(listpack.len(), model.len());
             }
             prop_assert_eq!(texts(&listpack), model);

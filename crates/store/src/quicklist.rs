@@ -189,6 +189,41 @@ impl Quicklist {
         }
     }
 
+    pub fn pop<R>(&mut self, end: End, f: impl FnOnce(Item<'_>) -> R) -> Option<R> {
+        let node = match end {
+            End::Head => self.nodes.front_mut()?,
+            End::Tail => self.nodes.back_mut()?,
+        };
+        let result;
+        match node {
+            Node::Packed { entries, count } => {
+                let pos = match end {
+                    End::Head => entries.first()?,
+                    End::Tail => entries.last()?,
+                };
+                result = f(entries.at(pos));
+                entries.remove(pos);
+                *count -= 1;
+                if *count == 0 {
+                    self.drop_node(end);
+                }
+            }
+            Node::Plain(text) => {
+                result = f(Item::Bytes(text));
+                self.drop_node(end);
+            }
+        }
+        self.len -= 1;
+        Some(result)
+    }
+
+    fn drop_node(&mut self, end: End) {
+        match end {
+            End::Head => drop(self.nodes.pop_front()),
+            End::Tail => drop(self.nodes.pop_back()),
+        }
+    }
+
     /// Where element `index` is, counted from the nearer end.
     fn locate(&self, index: usize) -> Option<Place> {
         if index >= self.len {

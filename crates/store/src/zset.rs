@@ -301,11 +301,10 @@ impl ZSet {
     /// How many members come before this one, and its score.
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
         match &self.repr {
-            Repr::Packed(_) => self
-                .iter()
-                .enumerate()
-                .find(|(_, (item, _))| item.eq_bytes(member))
-                .map(|(rank, (_, score))| (rank, score)),
+            Repr::Packed(entries) => {
+                let pos = find_packed(entries, member)?;
+                Some((entries.index_of(pos) / 2, score_at(entries, entries.next(pos)?)))
+            }
             Repr::Sorted(sorted) => {
                 let score = sorted.table.find(member)?.node().score();
                 Some((sorted.list.rank(score, member), score))
