@@ -548,5 +548,4 @@ impl DoubleEndedIterator for Iter<'_> {
 }
 
 #[cfg(test)]
-#[path = "zset_tests.rs"]
 mod tests;

@@ -1,0 +1,168 @@
+//! Lists against a plain vector, with limits that make them convert anywhere.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn limits(size: i32) -> Limits {
+    Limits { list_max_listpack_size: size, ..Limits::default() }
+}
+
+fn texts(list: &List) -> Vec<Vec<u8>> {
+    list.iter().map(|item| item.to_vec()).collect()
+}
+
+#[test]
+fn a_list_converts_at_the_limit_and_back_at_half_of_it() {
+    let limits = limits(4);
+    let mut list = List::new();
+    list.extend(End::Tail, [&b"a"[..], b"b", b"c", b"d"].into_iter(), &limits);
+    assert_eq!(list.encoding(), Encoding::Listpack);
+    list.push(End::Head, b"e", &limits);
+    assert_eq!(list.encoding(), Encoding::Quicklist);
+    assert_eq!(list.nodes_len(), 2);
+    let popped = |list: &mut List| list.pop(End::Head, &limits, |item| item.to_vec());
+    assert_eq!(popped(&mut list), Some(b"e".to_vec()));
+    popped(&mut list);
+    assert_eq!(list.encoding(), Encoding::Quicklist);
+    popped(&mut list);
+    assert_eq!(list.encoding(), Encoding::Listpack);
+    assert_eq!(texts(&list), [b"c", b"d"]);
+}
+
+#[test]
+fn an_element_larger_than_a_node_gets_its_own() {
+    let limits = limits(-1);
+    let mut list = List::new();
+    let large = vec![b'x'; 5000];
+    list.push(End::Tail, b"a", &limits);
+    list.push(End::Tail, &large, &limits);
+    list.push(End::Tail, b"b", &limits);
+    let plain: Vec<_> = list.nodes().map(|node| matches!(node, NodeRef::Plain(_))).collect();
+    assert_eq!(plain, [false, true, false]);
+    assert_eq!(list.remove_equal(End::Tail, 9, &large, &limits), 1);
+    assert_eq!(texts(&list), [b"a", b"b"]);
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Push(bool, Vec<Vec<u8>>),
+    Pop(bool),
+    Set(prop::sample::Index, Vec<u8>),
+    Insert(prop::sample::Index, bool, Vec<u8>),
+    RemoveEqual(bool, usize, prop::sample::Index),
+    RemoveRange(prop::sample::Index, usize),
+    Trim(prop::sample::Index, usize),
+}
+
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => (0i64..30).prop_map(|n| n.to_string().into_bytes()),
+        8 => prop::collection::vec(any::<u8>(), 0..40),
+        2 => prop::collection::vec(any::<u8>(), 900..1500),
+        1 => prop::collection::vec(any::<u8>(), 4000..9000),
+    ]
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    use prop::sample::Index;
+    prop_oneof![
+        4 => (any::<bool>(), prop::collection::vec(text(), 1..20)).prop_map(|(e, t)| Edit::Push(e, t)),
+        2 => any::<bool>().prop_map(Edit::Pop),
+        2 => (any::<Index>(), text()).prop_map(|(i, t)| Edit::Set(i, t)),
+        4 => (any::<Index>(), any::<bool>(), text()).prop_map(|(i, a, t)| Edit::Insert(i, a, t)),
+        2 => (any::<bool>(), 1usize..4, any::<Index>()).prop_map(|(e, n, i)| Edit::RemoveEqual(e, n, i)),
+        1 => (any::<Index>(), 1usize..40).prop_map(|(i, n)| Edit::RemoveRange(i, n)),
+        1 => (any::<Index>(), 1usize..60).prop_map(|(i, n)| Edit::Trim(i, n)),
+    ]
+}
+
+fn end(head: bool) -> End {
+    if head { End::Head } else { End::Tail }
+}
+
+fn apply(list: &mut List, model: &mut Vec<Vec<u8>>, edit: Edit, limits: &Limits) {
+    match edit {
+        Edit::Push(head, texts) => {
+            list.extend(end(head), texts.iter().map(Vec::as_slice), limits);
+            for text in texts {
+                model.insert(if head { 0 } else { model.len() }, text);
+            }
+        }
+        _ if model.is_empty() => {}
+        Edit::Pop(head) => {
+            let expected = model.remove(if head { 0 } else { model.len() - 1 });
+            assert_eq!(list.pop(end(head), limits, |item| item.to_vec()), Some(expected));
+        }
+        Edit::Set(at, text) => {
+            let at = at.index(model.len());
+            assert!(list.set(at, &text, limits));
+            model[at] = text;
+        }
+        Edit::Insert(at, after, text) => {
+            let pivot = model[at.index(model.len())].clone();
+            let at = model.iter().position(|text| *text == pivot).unwrap();
+            assert!(list.insert_beside(&pivot, after, &text, limits));
+            model.insert(at + usize::from(after), text);
+        }
+        Edit::RemoveEqual(head, max, at) => {
+            let text = model[at.index(model.len())].clone();
+            let mut equal: Vec<usize> = (0..model.len()).filter(|&i| model[i] == text).collect();
+            if !head {
+                equal.reverse();
+            }
+            equal.truncate(max);
+            equal.sort();
+            assert_eq!(list.remove_equal(end(head), max, &text, limits), equal.len());
+            equal.into_iter().rev().for_each(|i| drop(model.remove(i)));
+        }
+        Edit::RemoveRange(at, n) => {
+            let at = at.index(model.len());
+            list.remove_range(at, n, limits);
+            model.drain(at..(at + n).min(model.len()));
+        }
+        Edit::Trim(at, n) => {
+            let at = at.index(model.len());
+            list.trim(at, n, limits);
+            model.truncate(at + n);
+            model.drain(..at);
+        }
+    }
+}
+
+fn rebuilt(list: &List, limits: &Limits) -> List {
+    let mut builder = ListBuilder::new();
+    for node in list.nodes() {
+        match node {
+            NodeRef::Packed(entries) => {
+                builder.push_packed(Listpack::from_bytes(entries.as_bytes()).unwrap());
+            }
+            NodeRef::Plain(text) => builder.push_plain(text),
+        }
+    }
+    builder.finish(limits)
+}
+
+proptest! {
+    #[test]
+    fn edits_agree_with_a_vec(
+        size in prop_oneof![-3i32..0, 0i32..12, Just(128)],
+        edits in prop::collection::vec(edit(), 0..60),
+        from in any::<prop::sample::Index>(),
+    ) {
+        let limits = limits(size);
+        let (mut list, mut model) = (List::new(), Vec::new());
+        for edit in edits {
+            apply(&mut list, &mut model, edit, &limits);
+            prop_assert_eq!(list.len(), model.len());
+            prop_assert_eq!(texts(&list), &model[..]);
+        }
+        let from = from.index(model.len() + 1);
+        let tail: Vec<_> = list.iter_from(from).map(|item| item.to_vec()).collect();
+        prop_assert_eq!(&tail, &model[from..]);
+        let head: Vec<_> = list.iter_to(from).rev().map(|item| item.to_vec()).collect();
+        prop_assert!(head.iter().eq(model[..from].iter().rev()));
+        prop_assert_eq!(list.at(from).map(|item| item.to_vec()), model.get(from).cloned());
+        prop_assert_eq!(texts(&rebuilt(&list, &limits)), model);
+    }
+}
