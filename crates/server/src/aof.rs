@@ -218,11 +218,6 @@ impl Aof {
         }
     }
 
-    /// Bytes of earlier turns still wait for a disk that refused them.
-    pub fn has_unwritten(&self) -> bool {
-        !self.unwritten.is_empty()
-    }
-
     pub fn hear_writer(&mut self, news: WriterNews) {
         match news {
             WriterNews::Failed { what, error } => {

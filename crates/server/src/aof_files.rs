@@ -212,7 +212,7 @@ mod tests {
 
     use super::*;
 
-    fn files(dir: &Path) -> AofFiles {
+    fn at(dir: &Path) -> AofFiles {
         AofFiles::new(dir, "appendonlydir", "appendonly.aof")
     }
 
@@ -220,11 +220,11 @@ mod tests {
     fn an_aof_of_before_seven_becomes_the_base() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("appendonly.aof"), b"*1\r\n$4\r\nPING\r\n").unwrap();
-        let mut files = files(dir.path());
+        let mut files = at(dir.path());
         files.open().unwrap();
         assert!(!dir.path().join("appendonly.aof").exists());
         assert!(files.path("appendonly.aof").exists());
-        let mut again = super::tests::files(dir.path());
+        let mut again = at(dir.path());
         again.open().unwrap();
         assert_eq!(again.manifest, files.manifest);
     }
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_rewrite_replaces_base_and_old_increments() {
         let dir = tempfile::tempdir().unwrap();
-        let mut files = files(dir.path());
+        let mut files = at(dir.path());
         files.create_dir().unwrap();
         files.open_last_incr().unwrap().write_all(b"old").unwrap();
         files.begin_incr().unwrap().write_all(b"new").unwrap();
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(files.size_bytes(), 7);
         let gone = files.forget_history();
         assert_eq!(gone, [files.path("appendonly.aof.1.incr.aof")]);
-        let mut again = super::tests::files(dir.path());
+        let mut again = at(dir.path());
         again.open().unwrap();
         assert_eq!(again.manifest, files.manifest);
     }
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_damaged_manifest_stops_the_start() {
         let dir = tempfile::tempdir().unwrap();
-        let mut files = files(dir.path());
+        let mut files = at(dir.path());
         files.create_dir().unwrap();
         fs::write(files.path("appendonly.aof.manifest"), b"file x seq 1 type ?\n").unwrap();
         assert!(files.open().unwrap_err().contains("FATAL AOF MANIFEST FILE ERROR"));

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use engine::{CommandError, Outcome};
 use log::{info, warn};
@@ -77,7 +77,7 @@ impl Server {
         let steady = config.aof_rewrite_incremental_fsync;
         let temp = self.host.aof.files.path(&temp_base_name(self.host.identity.pid));
         let mut header = self.snapshot_header();
-        header.aof_base = true;
+        header.set_aof_base();
         let keyspace = &self.engine.keyspace;
         let forked = child::spawn(&[], |reporter| {
             write_base(keyspace, &header, &temp, format, steady, reporter)
@@ -234,7 +234,7 @@ impl Server {
 fn write_base(
     keyspace: &Keyspace,
     header: &SnapshotHeader,
-    temp: &PathBuf,
+    temp: &Path,
     format: BaseFormat,
     steady: bool,
     reporter: &mut Reporter,

@@ -2,7 +2,7 @@
 //!
 //! The loop hands over buffers; the thread writes them in order and fsyncs once a second
 //! (`everysec`) or leaves that to the kernel (`no`). With `always` the loop writes by itself and
-//! this thread only does what must not block: syncing and closing files that were replaced.
+//! this thread has nothing to do.
 //!
 //! What is queued is bounded by bytes: a disk that cannot keep up slows the writers of data down
 //! instead of filling the memory. While the disk refuses writes altogether the bound is lifted,
@@ -52,8 +52,6 @@ enum Job {
     Append(Vec<u8>),
     /// The bytes that follow go to this file; the one before it is synced and closed.
     Switch(File),
-    /// Syncs and closes a file that is no longer written to.
-    Retire(File),
 }
 
 #[derive(Default)]
@@ -118,11 +116,6 @@ impl AofWriter {
 
     pub fn switch(&self, file: File) {
         self.push(Job::Switch(file));
-    }
-
-    /// Syncs and closes `file` away from the loop.
-    pub fn retire(&self, file: File) {
-        self.push(Job::Retire(file));
     }
 
     pub fn progress(&self) -> WriterProgress {
@@ -291,13 +284,6 @@ impl Thread {
                 self.file_len = file.metadata().map(|m| m.len()).unwrap_or(0);
                 self.file = Some(file);
                 self.dirty = false;
-                Ok(())
-            }
-            Job::Retire(file) => {
-                if let Err(error) = sync_data(&file) {
-                    self.failed("fsync", error);
-                    return Err(Job::Retire(file));
-                }
                 Ok(())
             }
         }

@@ -248,7 +248,7 @@ impl Server {
             false => BaseFormat::Aof,
         };
         let mut header = self.snapshot_header();
-        header.aof_base = true;
+        header.set_aof_base();
         let mut out = crate::disk::SteadyWriter::create(&temp, false)?;
         if format == BaseFormat::Rdb {
             header.save(&self.engine.keyspace, &mut out, &mut ())?;

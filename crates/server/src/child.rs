@@ -234,9 +234,9 @@ mod tests {
 
     fn wait_for(child: &mut Child) -> Exit {
         loop {
-            // A blocking wait that leaves the child to `reap`.
+            // SAFETY: a siginfo_t is a plain C struct, for which zeros are a value.
             let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-            // SAFETY: `info` is a valid siginfo_t to write to.
+            // SAFETY: `info` is a valid siginfo_t to write to. The wait leaves the child to `reap`.
             unsafe {
                 libc::waitid(
                     libc::P_PID,

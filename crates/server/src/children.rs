@@ -82,11 +82,19 @@ impl Children {
         debug_assert!(self.running.is_none(), "one child at a time");
         self.serial += 1;
         let serial = self.serial;
-        let token = Source::ChildReport(serial).token();
-        registry.register(&mut SourceFd(&child.report_fd()), token, Interest::READABLE)?;
-        if let Job::RdbPipe { pipe: Some(pipe), .. } = &job {
-            let token = Source::SnapshotPipe(serial).token();
-            registry.register(&mut SourceFd(&pipe.as_raw_fd()), token, Interest::READABLE)?;
+        let watch = |fd, source: Source| {
+            registry.register(&mut SourceFd(&fd), source.token(), Interest::READABLE)
+        };
+        let watched =
+            watch(child.report_fd(), Source::ChildReport(serial)).and_then(|()| match &job {
+                Job::RdbPipe { pipe: Some(pipe), .. } => {
+                    watch(pipe.as_raw_fd(), Source::SnapshotPipe(serial))
+                }
+                _ => Ok(()),
+            });
+        if let Err(error) = watched {
+            child.kill();
+            return Err(error);
         }
         self.running = Some(Running { child, job, exit: None, keys_total, serial });
         Ok(())
@@ -173,6 +181,7 @@ impl Server {
     /// Ends the child whose result nobody wants any more, and removes what it has written.
     pub fn kill_child(&mut self) {
         let Some(running) = self.host.children.running.take() else { return };
+        self.host.children.pipe_paused = false;
         running.child.kill();
         self.engine.keyspace.resume_resize();
         match running.job {

@@ -13,6 +13,7 @@ use crate::conn::{Conn, Flushed, source_of};
 use crate::event_loop::Server;
 use crate::host::PeerFacts;
 use crate::listener::{AcceptOutcome, Accepted, plain};
+use crate::repl_driver::conn_id;
 use crate::stream::{ReadOutcome, Stream};
 
 /// Connections accepted a turn and listener.
@@ -100,15 +101,18 @@ impl Server {
 
     /// One read, then the commands that it completed.
     pub fn read_client(&mut self, id: ClientId) {
-        let blocked = self.engine.client(id).is_some_and(|client| client.is_blocked());
+        let Some(client) = self.engine.client(id) else { return };
+        let (blocked, leaving) = (client.is_blocked(), client.close_after_reply);
+        let is_replica = client.kind == Kind::Replica;
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if blocked && conn.parser.buffered_len() > BLOCKED_READ_AHEAD {
+        if leaving || blocked && conn.parser.buffered_len() > BLOCKED_READ_AHEAD {
             // It is read again once it is unblocked; a peer that has gone is noticed all the same.
             if conn.read_closed {
                 self.close_client(id);
             }
             return;
         }
+        self.host.stats.reads += 1;
         let more = match conn.read() {
             Ok(ReadOutcome::Closed) => return self.close_client(id),
             Err(error) => {
@@ -127,6 +131,10 @@ impl Server {
         conn.last_interaction_us = self.host.now.mono_us;
         if more {
             self.requeue(id);
+        }
+        if is_replica {
+            let now_ms = self.host.now_ms();
+            self.host.repl.core.handle_replica_alive(now_ms, conn_id(id));
         }
         self.run_commands(id);
         self.enforce_query_buffer_limit(id);
@@ -188,7 +196,7 @@ impl Server {
     fn protocol_error(&mut self, id: ClientId, text: &str) {
         if let Some(client) = self.engine.client_mut(id) {
             debug!("Protocol error ({text}) from client: id={} addr={}", id.id, client.peer.addr);
-            client.out.error(&format!("ERR {text}"));
+            client.out.error(format!("ERR {text}"));
             client.close_after_reply = true;
         }
         self.answered.push(id);
@@ -223,6 +231,7 @@ impl Server {
         let before = conn.bytes_out;
         let flushed = conn.flush(self.poll.registry(), &mut client.out, FLUSH_BUDGET);
         self.host.stats.net_output_bytes += conn.bytes_out - before;
+        self.host.stats.writes += 1;
         let close_after_reply = client.close_after_reply;
         let is_replica = client.kind == Kind::Replica;
         match flushed {
@@ -287,7 +296,11 @@ impl Server {
                     conn.parser.shrink();
                 }
                 self.close_if_idle(id, idle_us);
-                self.enforce_output_limit(id);
+                match self.engine.client(id).map(|client| client.kind) {
+                    Some(Kind::Replica) => self.enforce_replica_limit(id),
+                    Some(_) => self.enforce_output_limit(id),
+                    None => {}
+                }
             }
         }
     }

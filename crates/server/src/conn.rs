@@ -64,7 +64,12 @@ impl Conn {
 
     /// One read into the parser's buffer.
     pub fn read(&mut self) -> io::Result<ReadOutcome> {
-        let outcome = self.stream.read(self.parser.spare())?;
+        let room = self.parser.spare();
+        if room.is_empty() {
+            // A large argument is whole, but the client is blocked and nobody has parsed it yet.
+            return Ok(ReadOutcome::Drained(0));
+        }
+        let outcome = self.stream.read(room)?;
         if let ReadOutcome::Drained(n) | ReadOutcome::Filled(n) = outcome {
             self.parser.filled(n);
             self.bytes_in += n as u64;
@@ -164,10 +169,6 @@ impl Conns {
         }
         self.count -= 1;
         slot.take()
-    }
-
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Conn> {
-        self.slots.iter_mut().filter_map(|slot| slot.as_deref_mut())
     }
 
     pub fn slot_count(&self) -> usize {

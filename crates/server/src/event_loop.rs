@@ -57,6 +57,7 @@ impl Server {
                 result => result?,
             }
             self.host.now = read_clock();
+            self.host.stats.loop_turns += 1;
             for event in events.iter() {
                 if let Some(source) = Source::of(event.token()) {
                     self.handle(source, event);
@@ -138,6 +139,8 @@ impl Server {
         self.flush_replicas();
         // Closing comes after the flush, so that last words get out.
         self.close_doomed();
+        // What the closing means to replication: a snapshot that nobody wants, a line in the log.
+        self.perform_repl_actions();
         // Shutting down may have waited for exactly this flush.
         self.continue_shutdown();
         self.poll_timeout()

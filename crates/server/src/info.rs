@@ -263,7 +263,7 @@ fn loading_lines(host: &Host) -> InfoLines {
     let percent = if total == 0 { 0.0 } else { loaded as f64 * 100.0 / total as f64 };
     let elapsed_s = (host.now.unix_us / 1_000_000).saturating_sub(loading.started_unix_s);
     let left = total.saturating_sub(loaded);
-    let eta_s = if loaded == 0 { 1 } else { elapsed_s * left / loaded };
+    let eta_s = (elapsed_s * left).checked_div(loaded).unwrap_or(1);
     lines! {
         "loading_start_time" => loading.started_unix_s,
         "loading_total_bytes" => total,

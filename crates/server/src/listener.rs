@@ -5,7 +5,6 @@
 
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -57,7 +56,7 @@ impl fmt::Display for ListenError {
 
 pub enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
+    Unix(UnixListener),
 }
 
 /// One accepted connection.
@@ -82,7 +81,7 @@ impl Listener {
                 Listener::Tcp(l) => l
                     .accept()
                     .map(|(s, peer)| Accepted { stream: Stream::Tcp(s), peer: Some(peer) }),
-                Listener::Unix(l, _) => {
+                Listener::Unix(l) => {
                     l.accept().map(|(s, _)| Accepted { stream: Stream::Unix(s), peer: None })
                 }
             };
@@ -100,7 +99,7 @@ impl Listener {
         let token = Source::Listener(index).token();
         match self {
             Listener::Tcp(l) => registry.register(l, token, Interest::READABLE),
-            Listener::Unix(l, _) => registry.register(l, token, Interest::READABLE),
+            Listener::Unix(l) => registry.register(l, token, Interest::READABLE),
         }
     }
 
@@ -108,15 +107,8 @@ impl Listener {
         // The descriptor is about to be closed, which removes it as well.
         let _ = match self {
             Listener::Tcp(l) => registry.deregister(l),
-            Listener::Unix(l, _) => registry.deregister(l),
+            Listener::Unix(l) => registry.deregister(l),
         };
-    }
-
-    pub fn raw_fd(&self) -> RawFd {
-        match self {
-            Listener::Tcp(l) => l.as_raw_fd(),
-            Listener::Unix(l, _) => l.as_raw_fd(),
-        }
     }
 
     pub fn local_addr(&self) -> Option<SocketAddr> {
@@ -218,7 +210,7 @@ fn open_unix(path: &Path, settings: &ListenSettings) -> io::Result<Listener> {
     if let Some(mode) = settings.unixsocketperm {
         fs::set_permissions(path, Permissions::from_mode(mode))?;
     }
-    Ok(Listener::Unix(UnixListener::from_std(socket.into()), path.to_owned()))
+    Ok(Listener::Unix(UnixListener::from_std(socket.into())))
 }
 
 fn out_of_descriptors(error: &io::Error) -> bool {

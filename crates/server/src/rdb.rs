@@ -90,10 +90,17 @@ pub struct SnapshotHeader {
     used_memory_bytes: u64,
     repl: Option<(i64, String, i64)>,
     functions: Vec<Vec<u8>>,
-    pub aof_base: bool,
+    aof_base: bool,
 }
 
 impl SnapshotHeader {
+    /// The snapshot is the base of an AOF, which goes on behind it: its place in the replication
+    /// stream is of no use.
+    pub fn set_aof_base(&mut self) {
+        self.aof_base = true;
+        self.repl = None;
+    }
+
     /// Writes a snapshot.
     pub fn save(
         &self,

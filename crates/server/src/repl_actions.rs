@@ -10,6 +10,7 @@ use crate::boot::LoadPurpose;
 use crate::event_loop::Server;
 use crate::listener::plain;
 use crate::loader::{self, What};
+use crate::logging::{self, Speaker};
 use crate::repl_driver::client_of;
 use crate::snapshot_in::{IncomingFile, IncomingSnapshot};
 
@@ -96,6 +97,10 @@ impl Server {
     fn follow_role(&mut self) {
         let core = &self.host.repl.core;
         let is_master = core.is_master();
+        if is_master != (self.engine.role == Role::Master) {
+            let speaker = if is_master { Speaker::Master } else { Speaker::Replica };
+            logging::set_speaker(speaker);
+        }
         self.engine.role = match is_master {
             true => Role::Master,
             false => Role::Replica { link_up: core.is_link_up() },
@@ -241,15 +246,15 @@ impl Server {
             }
             LoadTarget::Parser => {
                 self.empty_keyspace();
-                self.begin_stream_load(false, false);
+                self.begin_stream_load(false);
             }
-            LoadTarget::ParserSwap { same_history } => self.begin_stream_load(true, same_history),
+            LoadTarget::ParserSwap { same_history } => self.begin_stream_load(same_history),
         }
     }
 
-    fn begin_stream_load(&mut self, swap: bool, asynchronous: bool) {
+    fn begin_stream_load(&mut self, asynchronous: bool) {
         let (feed, reader) = loader::chunk_pipe(self.host.mailer.clone());
-        self.host.repl.incoming = Some(IncomingSnapshot::Stream { feed: Some(feed), swap });
+        self.host.repl.incoming = Some(IncomingSnapshot::Stream { feed: Some(feed) });
         let started =
             self.start_loading(What::Stream(reader), LoadPurpose::ReplicaStream, asynchronous);
         if let Err(error) = started {
@@ -267,7 +272,7 @@ impl Server {
                 Err(why) => self.load_failed(&why),
             },
             // The loader's result is the verification.
-            Some(IncomingSnapshot::Stream { feed, .. }) => {
+            Some(IncomingSnapshot::Stream { feed }) => {
                 if let Some(feed) = feed.take() {
                     feed.finish();
                 }

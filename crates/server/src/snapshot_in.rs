@@ -18,10 +18,9 @@ const SYNC_STEP_BYTES: u64 = 8 << 20;
 
 pub enum IncomingSnapshot {
     File(IncomingFile),
-    /// A loader thread reads it as it comes; `swap` keeps the old data set in service meanwhile.
+    /// A loader thread reads it as it comes; `None` once all of it is there.
     Stream {
         feed: Option<ChunkFeed>,
-        swap: bool,
     },
 }
 
@@ -39,7 +38,7 @@ impl IncomingSnapshot {
     /// Whether the loader has kept up with what came so far.
     pub fn has_room(&self) -> bool {
         match self {
-            IncomingSnapshot::Stream { feed: Some(feed), .. } => feed.has_room(),
+            IncomingSnapshot::Stream { feed: Some(feed) } => feed.has_room(),
             _ => true,
         }
     }
@@ -47,8 +46,8 @@ impl IncomingSnapshot {
     pub fn chunk(&mut self, bytes: Bytes) {
         match self {
             IncomingSnapshot::File(file) => file.chunk(&bytes),
-            IncomingSnapshot::Stream { feed: Some(feed), .. } => feed.push(bytes),
-            IncomingSnapshot::Stream { feed: None, .. } => {}
+            IncomingSnapshot::Stream { feed: Some(feed) } => feed.push(bytes),
+            IncomingSnapshot::Stream { feed: None } => {}
         }
     }
 }
