@@ -64,13 +64,12 @@ impl<'r> Source<'r> {
         self.total
     }
 
-    /// An upper bound for how many things of at least `min_bytes` each can follow; a guess that
-    /// costs little memory where the size of the stream is not known.
-    pub fn plausible_count(&self, announced: u64, min_bytes: u64) -> usize {
-        let room = match self.remaining() {
-            Some(remaining) => remaining / min_bytes,
-            None => (1 << 20) / min_bytes,
-        };
+    /// How many of `announced` elements to make room for: no more table than there are bytes to
+    /// come, and little where nobody knows how many come. Real elements are larger than that; for
+    /// smaller ones the table grows once more.
+    pub fn plausible_count(&self, announced: u64) -> usize {
+        const BYTES_PER_ELEMENT: u64 = 8;
+        let room = self.remaining().unwrap_or(TRUSTED_STEP as u64) / BYTES_PER_ELEMENT;
         usize::try_from(announced.min(room)).unwrap_or(usize::MAX)
     }
 
@@ -133,8 +132,14 @@ impl<'r> Source<'r> {
 
     #[cold]
     fn refill(&mut self, n: usize, what: &'static str) -> Result<(), RdbError> {
-        assert!(n <= self.buf.len(), "only what fits in the buffer is ensured");
+        assert!(n <= BUFFER_BYTES, "only what a buffer may hold is ensured");
         self.shift()?;
+        if n > self.buf.len() {
+            // The buffer was made for a short stream, and this one claims to be longer.
+            let mut larger = vec![0; n];
+            larger[..self.end].copy_from_slice(&self.buf[..self.end]);
+            self.buf = larger.into_boxed_slice();
+        }
         while self.end < n {
             if self.read_more()? == 0 {
                 let at = self.base + self.end as u64;
@@ -355,6 +360,16 @@ mod tests {
         source.end_crc();
         let e = source.skip(600_000, "the rest").unwrap_err();
         assert_eq!(e, RdbError::new(3_000_000, Reason::UnexpectedEnd("the rest")));
+    }
+
+    #[test]
+    fn a_stream_longer_than_it_was_said_to_be_is_read_all_the_same() {
+        let all = bytes(1000);
+        let mut read = Trickle(&all, 30);
+        let mut source = Source::new(&mut read, Some(10));
+        assert_eq!(source.take(64, "some").unwrap(), &all[..64]);
+        assert_eq!(source.take(200, "more").unwrap(), &all[64..264]);
+        assert_eq!(source.remaining(), Some(0));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub trait Visitor {
     fn aux(&mut self, name: &[u8], value: &[u8]) -> Result<(), Reason>;
     /// `at` is the offset to blame.
     fn select_db(&mut self, db: u64, at: u64) -> Result<(), RdbError>;
-    /// How many keys and expiries the selected database will get; both can be there.
+    /// How many keys and expiries the selected database will get, as far as that is believable.
     fn resize_db(&mut self, keys: usize, expires: usize);
     /// The code of a function library.
     fn function(&mut self, code: Vec<u8>) -> Result<(), Reason>;
@@ -190,9 +190,8 @@ impl<V: Visitor> Walk<'_, V> {
     fn resize(&mut self, source: &mut Source<'_>) -> Result<(), RdbError> {
         let keys = length(source, "a database's size")?;
         let expires = length(source, "a database's expires size")?;
-        // The shortest key and value take a byte of type and one each of length; an expiry, nine more.
-        let keys = source.plausible_count(keys, 3);
-        let expires = source.plausible_count(expires, 12).min(keys);
+        let keys = source.plausible_count(keys);
+        let expires = source.plausible_count(expires).min(keys);
         self.visitor.resize_db(keys, expires);
         Ok(())
     }

@@ -127,7 +127,7 @@ fn group(
     const PENDING: &str = "a consumer group's pending entries";
     let mut pending = Vec::new();
     let count = length(source, PENDING)?;
-    let _ = pending.try_reserve(source.plausible_count(count, ID_BYTES as u64 + 9).min(1 << 16));
+    let _ = pending.try_reserve(source.plausible_count(count).min(1 << 16));
     for _ in 0..count {
         let id: [u8; ID_BYTES] = source.array(PENDING)?;
         time_ms(source, PENDING)?;

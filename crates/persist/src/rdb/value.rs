@@ -139,7 +139,7 @@ fn plain_set(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) ->
     if count <= limits.set_max_listpack_entries as u64 {
         return small_set(source, count, scratch, limits);
     }
-    let room = source.plausible_count(count, 1);
+    let room = source.plausible_count(count);
     let first = bytes(source, &mut scratch.a, MEMBER)?;
     let mut set = Set::for_members(first, room, limits);
     set.add(first, limits);
@@ -188,7 +188,7 @@ fn plain_hash(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) -
         return Ok(None);
     }
     let mut hash = Hash::new();
-    hash.expect(source.plausible_count(count, 2), limits);
+    hash.expect(source.plausible_count(count), limits);
     let Scratch { a, b, .. } = scratch;
     for _ in 0..count {
         let at = source.offset();
@@ -211,7 +211,7 @@ fn plain_zset(
         return Ok(None);
     }
     let mut zset = ZSet::new();
-    zset.expect(source.plausible_count(count, 2), limits);
+    zset.expect(source.plausible_count(count), limits);
     for _ in 0..count {
         let at = source.offset();
         bytes_into(source, &mut scratch.a, "a sorted set's member")?;
