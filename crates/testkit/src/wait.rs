@@ -27,6 +27,17 @@ pub fn wait_for<T>(timeout: Duration, what: &str, attempt: impl FnMut() -> Resul
     wait_or_explain(timeout, what, attempt, String::new)
 }
 
+/// Polls every millisecond and returns how long it took: for what is measured, not merely awaited.
+#[track_caller]
+pub fn time_until(timeout: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < timeout, "waited {timeout:?} in vain until {what}");
+        sleep(FIRST_PAUSE);
+    }
+    start.elapsed()
+}
+
 /// Like [`wait_for`]; `explain` is asked once, when the wait has failed, for what is costly to find out.
 #[track_caller]
 pub fn wait_or_explain<T>(

@@ -1,1 +1,0 @@
-//! Whole-process tests live in the files beside this package.
