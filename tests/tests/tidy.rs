@@ -340,3 +340,54 @@ fn dependencies_are_locked() {
         .collect();
     assert_none("every dependency comes from crates.io", foreign);
 }
+
+/// Names in a list of a TOML file, one a line.
+fn toml_list<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    let list = text.split_once(&format!("{name} = [")).and_then(|(_, rest)| rest.split_once(']'));
+    let names = list.map_or("", |(list, _)| list).split(',');
+    names.map(|n| n.trim().trim_matches('"')).filter(|n| !n.is_empty()).collect()
+}
+
+/// An expression of SPDX, without parentheses around alternatives: any alternative, all of its parts.
+fn is_allowed(expression: &str, allowed: &[&str]) -> bool {
+    let plain = expression.replace(['(', ')'], "").replace('/', " OR ");
+    // "(A OR B) AND C" needs C and one of the others.
+    if let Some((choices, last)) = plain.rsplit_once(" AND ") {
+        return is_allowed(choices, allowed) && is_allowed(last, allowed);
+    }
+    plain.split(" OR ").any(|licence| allowed.contains(&licence.trim()))
+}
+
+#[test]
+fn dependencies_are_under_licences_that_we_accept() {
+    let root = workspace_root();
+    let policy = read(&root.join("deny.toml"));
+    let allowed = toml_list(&policy, "allow");
+    assert!(allowed.contains(&"MIT"), "{allowed:?}");
+    let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let manifest = root.join("Cargo.toml").display().to_string();
+    let args = [
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+        "--offline",
+        "--manifest-path",
+        &manifest,
+    ];
+    let metadata =
+        testkit::process::run(&cargo, &args, testkit::LONG).expect_success("cargo metadata");
+    let licences: Vec<&str> = metadata
+        .stdout
+        .split("\"license\":")
+        .skip(1)
+        .map(|rest| rest.split(',').next().unwrap_or("").trim_matches('"'))
+        .collect();
+    assert!(licences.len() > 50, "the packages are found: {}", licences.len());
+    let offences = licences.iter().filter(|l| !is_allowed(l, &allowed)).map(|l| l.to_string());
+    assert_none("licences that deny.toml does not list (null: none at all)", offences.collect());
+
+    assert!(is_allowed("(MIT OR Apache-2.0) AND Unicode-3.0", &["MIT", "Unicode-3.0"]));
+    assert!(!is_allowed("(MIT OR Apache-2.0) AND Unicode-3.0", &["MIT"]));
+    assert!(!is_allowed("GPL-3.0", &["MIT"]) && is_allowed("MIT/Apache-2.0", &["Apache-2.0"]));
+}
