@@ -19,4 +19,5 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     families::expiry::ROWS,
     families::persistence::ROWS,
     families::server::ROWS,
+    families::debug::ROWS,
 ];

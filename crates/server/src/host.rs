@@ -234,6 +234,10 @@ impl World for Host {
             }
             Action::DebugLoadAof => self.defer(Deferred::DebugLoadAof { client }),
             Action::DebugCrash { how } => crash(how),
+            Action::DebugLog { message } => {
+                log::warn!("DEBUG LOG: {message}");
+                Ok(Outcome::Done)
+            }
             Action::DebugReplication { .. } => Ok(Outcome::Done),
             Action::AllocatorReport => Ok(Outcome::Text(memory::report())),
             Action::MemoryPurge => {

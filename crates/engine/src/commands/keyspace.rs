@@ -3,7 +3,7 @@
 use persist::rdb;
 use protocol::{Args, parse_i64};
 use store::str::Str;
-use store::{Element, Entry, Limits, Value, ValueRef, glob};
+use store::{Entry, Limits, Value, ValueRef, glob};
 
 use super::args::is;
 use super::pubsub::container;

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub(crate) mod connection;
+pub(crate) mod debug;
 pub(crate) mod expiry;
 pub(crate) mod hashes;
 pub(crate) mod keyspace;

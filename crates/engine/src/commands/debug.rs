@@ -1,0 +1,371 @@
+//! DEBUG: what tests and operators ask of the inside. Guarded by `enable-debug-command`.
+
+use protocol::{Args, ReplyBuf, Resp, parse_f64, parse_i64};
+use store::digest::{self, Hash20, Spelling};
+use store::{DbSlot, ValueRef, glob};
+
+use super::args::{int, is, text};
+use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use crate::ctx::Ctx;
+use crate::error::CommandError;
+use crate::world::Action;
+
+pub(crate) static ROWS: &[CommandSpec] = &[row(
+    "debug",
+    debug,
+    -2,
+    Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::PROTECTED),
+    Keys::None,
+    Acl::NONE,
+    "1.0.0",
+    "A container for debugging commands.",
+)];
+
+/// As the Redis of Debian's stable release spells scores: the peers that digests are compared with.
+const SPELLING: Spelling = Spelling::Digits17;
+
+type Subcommand = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
+
+/// Name, least and greatest count of arguments behind it, handler, and what HELP says.
+const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
+    (
+        "change-repl-id",
+        0,
+        0,
+        change_repl_id,
+        &["CHANGE-REPL-ID", "    Change the replication IDs of the instance."],
+    ),
+    (
+        "digest",
+        0,
+        0,
+        digest_all,
+        &["DIGEST", "    Output a hex signature representing the current DB content."],
+    ),
+    (
+        "digest-value",
+        1,
+        usize::MAX,
+        digest_value,
+        &["DIGEST-VALUE <key> [<key> ...]", "    Output a hex signature of the values of all the specified keys."],
+    ),
+    ("error", 1, 1, error, &["ERROR <string>", "    Return a Redis protocol error with <string> as message."]),
+    ("jmap", 0, 0, jmap, &["JMAP", "    Show the allocator's map of the memory."]),
+    ("listpack", 1, 1, listpack, &["LISTPACK <key>", "    Show low level info about the listpack encoding of <key>."]),
+    ("loadaof", 0, 0, loadaof, &["LOADAOF", "    Flush the AOF buffers on disk and reload the AOF in memory."]),
+    ("log", 1, usize::MAX, log, &["LOG <message>", "    Write <message> to the server log."]),
+    ("object", 1, 2, object, &["OBJECT <key>", "    Show low level info about <key> and associated value."]),
+    ("panic", 0, 0, crash, &["PANIC", "    Crash the server simulating a panic."]),
+    (
+        "populate",
+        1,
+        3,
+        populate,
+        &["POPULATE <count> [<prefix>] [<size>]", "    Create <count> string keys named key:<num>."],
+    ),
+    ("protocol", 1, 1, protocol_reply, &["PROTOCOL <type>", "    Reply with a test value of the specified type."]),
+    (
+        "quicklist-packed-threshold",
+        1,
+        1,
+        accepted,
+        &["QUICKLIST-PACKED-THRESHOLD <size>", "    Accepted and without effect: nodes for large elements follow list-max-listpack-size."],
+    ),
+    (
+        "reload",
+        0,
+        3,
+        reload,
+        &["RELOAD [option ...]", "    Save the RDB on disk and reload it back to memory. Valid <option> values: NOSAVE, NOFLUSH, MERGE."],
+    ),
+    (
+        "replicate",
+        2,
+        usize::MAX,
+        replicate,
+        &["REPLICATE <db> <cmd> [<arg> ...]", "    Replicates the provided string to replicas and the append-only file."],
+    ),
+    ("restart", 0, 1, crash, &["RESTART [<milliseconds>]", "    Graceful restart: save config, db, restart."]),
+    ("segfault", 0, 0, crash, &["SEGFAULT", "    Crash the server with sigsegv."]),
+    (
+        "set-active-expire",
+        1,
+        1,
+        set_active_expire,
+        &["SET-ACTIVE-EXPIRE <0|1>", "    Setting it to 0 disables expiring keys (and hash-fields) in background when they are not accessed."],
+    ),
+    (
+        "set-disable-deny-scripts",
+        1,
+        1,
+        accepted,
+        &["SET-DISABLE-DENY-SCRIPTS <0|1>", "    Accepted and without effect while there are no scripts."],
+    ),
+    ("sleep", 1, 1, sleep, &["SLEEP <seconds>", "    Stop the server for <seconds>. Decimals allowed."]),
+    (
+        "stringmatch-len",
+        2,
+        2,
+        stringmatch,
+        &["STRINGMATCH-LEN <length> <pattern>", "    Run the glob matcher with <pattern> against a string of <length> bytes."],
+    ),
+];
+
+fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let word = args.at(1);
+    if is(word, "help") && args.len() == 2 {
+        return help(ctx);
+    }
+    let given = args.len() - 2;
+    match SUBCOMMANDS.iter().find(|(name, ..)| is(word, name)) {
+        Some((_, least, most, handler, _)) if (*least..=*most).contains(&given) => {
+            handler(ctx, args)
+        }
+        _ => Err(CommandError::err(format_args!(
+            "unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
+            text(&word[..word.len().min(128)])
+        ))),
+    }
+}
+
+fn help(ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
+    let head = "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:";
+    let rows = SUBCOMMANDS.iter().flat_map(|(.., lines)| lines.iter().copied());
+    let lines: Vec<&str> =
+        std::iter::once(head).chain(rows).chain(["HELP", "    Prints this help."]).collect();
+    ctx.client.out.array(lines.len());
+    lines.iter().for_each(|line| ctx.client.out.status(line));
+    Ok(())
+}
+
+fn hex(digest: &Hash20) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn digest_all(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    let digest = digest::of_keyspace(&ctx.engine.keyspace, SPELLING);
+    ctx.client.out.status(&hex(&digest));
+    Ok(())
+}
+
+fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.out.array(args.len() - 2);
+    for key in args.iter().skip(2) {
+        let digest = match ctx.engine.keyspace.db(ctx.client.db).get(key) {
+            Some(entry) => digest::of_value(entry.value(), entry.expire_ms().is_some(), SPELLING),
+            None => Hash20::default(),
+        };
+        ctx.client.out.status(&hex(&digest));
+    }
+    Ok(())
+}
+
+fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let clock_now = ctx.engine.access_clock();
+    let fill = ctx.engine.settings.limits.list_max_listpack_size;
+    let Some(entry) = ctx.engine.keyspace.db(ctx.client.db).get(args.at(2)) else {
+        return Err(CommandError::NoSuchKey);
+    };
+    let clock = entry.clock();
+    let serialized = persist::rdb::dump_value(entry.value(), persist::rdb::Version::V10);
+    // Without the type byte and the footer that only DUMP has.
+    let serialized_len = serialized.len().saturating_sub(1 + 10);
+    let mut line = format!(
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{serialized_len} lru:{clock} lru_seconds_idle:{}",
+        entry,
+        entry.encoding().name(),
+        clock_now.wrapping_sub(clock) & 0xFF_FFFF
+    );
+    if let ValueRef::List(list) = entry.value()
+        && entry.encoding() == store::Encoding::Quicklist
+    {
+        let nodes = list.nodes_len().max(1);
+        line.push_str(&format!(
+            " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{fill} ql_compressed:0 ql_uncompressed_size:{serialized_len}",
+            list.len() as f64 / nodes as f64
+        ));
+    }
+    ctx.client.out.status(&line);
+    Ok(())
+}
+
+fn listpack(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let Some(entry) = ctx.engine.keyspace.db(ctx.client.db).get(args.at(2)) else {
+        return Err(CommandError::NoSuchKey);
+    };
+    if entry.encoding() != store::Encoding::Listpack {
+        return Err(CommandError::err("Not a listpack encoded object."));
+    }
+    let elements = match entry.value() {
+        ValueRef::List(list) => list.len(),
+        ValueRef::Set(set) => set.len(),
+        ValueRef::Hash(hash) => hash.len() * 2,
+        ValueRef::ZSet(zset) => zset.len() * 2,
+        _ => 0,
+    };
+    let line = format!("{} of {elements} elements", entry.value_type().name());
+    ctx.client.out.status(&line);
+    Ok(())
+}
+
+fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let count = int(args.at(2))?;
+    let prefix = args.get(3).unwrap_or(b"key");
+    let size = args.get(4).map(int).transpose()?.unwrap_or(0);
+    if count < 0 || size < 0 {
+        return Err(CommandError::MustBePositive);
+    }
+    let db = ctx.client.db;
+    let mut value = Vec::new();
+    for n in 0..count {
+        let mut key = prefix.to_vec();
+        key.extend_from_slice(format!(":{n}").as_bytes());
+        let DbSlot::Vacant(vacant) = ctx.engine.keyspace.db_mut(db).slot(&key) else { continue };
+        value.clear();
+        value.extend_from_slice(format!("value:{n}").as_bytes());
+        if size > 0 {
+            value.resize(size as usize, 0);
+        }
+        vacant.insert(value.as_slice(), None);
+        ctx.engine.dirty += 1;
+    }
+    // Debugging data: Redis does not send it to replicas either.
+    ctx.propagate_nothing();
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn set_active_expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    ctx.engine.active_expire = args.at(2) != b"0";
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let seconds = parse_f64(args.at(2)).unwrap_or(0.0).max(0.0);
+    ctx.perform_and_reply(Action::DebugSleep { us: (seconds * 1e6) as u64 })
+}
+
+fn reload(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (mut nosave, mut noflush) = (false, false);
+    for option in args.iter().skip(2) {
+        match option {
+            _ if is(option, "nosave") => nosave = true,
+            _ if is(option, "noflush") => noflush = true,
+            // Of two values of one key the file's wins in either case.
+            _ if is(option, "merge") => {}
+            _ => {
+                return Err(CommandError::err(
+                    "DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
+    }
+    ctx.perform_and_reply(Action::DebugReload { nosave, noflush })
+}
+
+fn loadaof(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.perform_and_reply(Action::DebugLoadAof)
+}
+
+fn crash(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let how = text(args.at(1)).to_ascii_lowercase();
+    ctx.perform_and_reply(Action::DebugCrash { how: &how })
+}
+
+fn jmap(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.perform_and_reply(Action::AllocatorReport)
+}
+
+fn change_repl_id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.perform_and_reply(Action::DebugReplication { words: &[b"change-repl-id"] })
+}
+
+fn log(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let words: Vec<&[u8]> = args.iter().skip(2).collect();
+    let message = text(&words.join(&b' '));
+    ctx.perform_and_reply(Action::DebugLog { message: &message })
+}
+
+fn accepted(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn error(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    ctx.propagate_nothing();
+    Err(CommandError::text(text(args.at(2)).replace(['\r', '\n'], " ")))
+}
+
+fn replicate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let db = parse_i64(args.at(2)).and_then(|n| usize::try_from(n).ok());
+    let db = db.filter(|db| *db < ctx.engine.keyspace.len());
+    let db = db.ok_or(CommandError::DbIndexOutOfRange)?;
+    let words: Vec<&[u8]> = args.iter().skip(3).collect();
+    ctx.propagate_in(db, &words);
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn stringmatch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    const MAX_BYTES: i64 = 1 << 20;
+    let len = int(args.at(2))?.clamp(0, MAX_BYTES);
+    let subject = vec![b'a'; len as usize];
+    ctx.client.out.int(glob::matches(args.at(3), &subject).into());
+    Ok(())
+}
+
+fn protocol_reply(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let name = args.at(2);
+    let out = &mut ctx.client.out;
+    match name {
+        _ if is(name, "string") => out.bulk(b"Hello World"),
+        _ if is(name, "integer") => out.int(12345),
+        _ if is(name, "double") => out.double(3.141),
+        _ if is(name, "null") => out.null(),
+        _ if is(name, "array") => three(out, ReplyBuf::array, |out, n| out.int(n)),
+        _ if is(name, "set") => three(out, ReplyBuf::set, |out, n| out.int(n)),
+        _ if is(name, "map") => three(out, ReplyBuf::map, |out, n| {
+            out.int(n);
+            out.bool(n == 1);
+        }),
+        _ if is(name, "attrib") => {
+            if out.resp == Resp::V2 {
+                return Err(CommandError::err("RESP2 does not have attributes"));
+            }
+            out.attribute(1);
+            out.bulk(b"key-popularity");
+            out.array(2);
+            out.bulk(b"key:123");
+            out.int(90);
+            out.bulk(b"Some real reply following the attribute");
+        }
+        _ if is(name, "push") => {
+            if out.resp == Resp::V2 {
+                return Err(CommandError::err("RESP2 is not supported by this command"));
+            }
+            out.push(2);
+            out.bulk(b"server-cpu-usage");
+            out.int(42);
+            // The push stands beside the reply, it is not the reply.
+            out.bulk(b"Some real reply following the push reply");
+        }
+        _ if is(name, "verbatim") => out.verbatim("txt", b"This is a verbatim\nstring"),
+        _ if is(name, "true") => out.bool(true),
+        _ if is(name, "false") => out.bool(false),
+        _ if is(name, "bignum") => {
+            out.big_number(b"1234567999999999999999999999999999999");
+        }
+        _ => {
+            return Err(CommandError::err(
+                "Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn three(out: &mut ReplyBuf, head: fn(&mut ReplyBuf, usize), element: fn(&mut ReplyBuf, i64)) {
+    head(out, 3);
+    (0..3).for_each(|n| element(out, n));
+}
