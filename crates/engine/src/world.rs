@@ -100,7 +100,9 @@ pub enum Action<'a> {
     DebugCrash {
         how: &'a str,
     },
-    DebugLog { message: &'a str },
+    DebugLog {
+        message: &'a str,
+    },
     /// DEBUG CHANGE-REPL-ID and the like: a word to replication.
     DebugReplication {
         words: &'a [&'a [u8]],
