@@ -18,7 +18,7 @@ use crate::children::Children;
 use crate::config::{Config, RoleDecision, StartRole};
 use crate::conn::Conns;
 use crate::cron::Rates;
-use crate::daemon::{PidFile, Supervisor};
+use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
 use crate::event_loop::{Server, read_clock};
 use crate::host::{Host, HostStats, Identity, LoadingInfo};
 use crate::listener::{self, plain};
@@ -91,6 +91,9 @@ impl Server {
         }
         // Not earlier: a second server that cannot listen must leave the file of the first alone.
         let pidfile = PidFile::create(&config, process.background);
+        let mut oom = OomScore::default();
+        // What goes wrong is in the log; a server without the adjustment is better than none.
+        let _ = oom.apply(&config, OomClass::of_master(!is_replica));
         let now = read_clock();
         let hash_seed = HashSeed::new(entropy::word(), entropy::word());
         let settings = engine_settings(&config, hash_seed);
@@ -133,6 +136,7 @@ impl Server {
             dirty: 0,
             supervisor: process.supervisor,
             pidfile,
+            oom,
             start_role: process.role.role.clone(),
             config,
         };

@@ -150,6 +150,12 @@ pub enum OomClass {
     Child = 2,
 }
 
+impl OomClass {
+    pub fn of_master(is_master: bool) -> OomClass {
+        if is_master { OomClass::Master } else { OomClass::Replica }
+    }
+}
+
 /// The kernel's preference among processes when memory runs out.
 #[derive(Debug, Default)]
 pub struct OomScore {
@@ -179,6 +185,16 @@ impl OomScore {
             log::warn!("Unable to write oom_score_adj: {}", os_error(&error));
             "Failed to apply new oom_score_adj configuration, check server logs.".into()
         })
+    }
+
+    /// Writes the score of a child that was just forked, from outside: the child itself cannot log.
+    pub fn apply_to_child(&self, config: &Config, pid: i32) {
+        let (mode, Some(base)) = (config.general.oom_score_adj, self.base) else { return };
+        let score =
+            oom_score(mode, config.general.oom_score_adj_values[OomClass::Child as usize], base);
+        if let Err(error) = fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string()) {
+            log::warn!("Unable to write oom_score_adj of a child: {}", os_error(&error));
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::children::Children;
 use crate::clock;
 use crate::config::{Config, StartRole};
 use crate::cron::Rates;
-use crate::daemon::{PidFile, Supervisor};
+use crate::daemon::{OomScore, PidFile, Supervisor};
 use crate::listener::Listener;
 use crate::loader::{Loaded, Loader};
 use crate::mailbox::Mailer;
@@ -133,6 +133,7 @@ pub struct Host {
     pub start_role: StartRole,
     pub supervisor: Supervisor,
     pub pidfile: Option<PidFile>,
+    pub oom: OomScore,
     /// Whose command runs.
     pub current: Option<ClientId>,
     pub hash_seed: HashSeed,

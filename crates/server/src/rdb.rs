@@ -450,6 +450,7 @@ impl Server {
         self.host.stats.forks += 1;
         self.host.stats.last_fork_us = child.fork_us;
         self.engine.keyspace.pause_resize();
+        self.host.oom.apply_to_child(&self.host.config, child.pid);
         Ok(child)
     }
 

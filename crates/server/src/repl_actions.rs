@@ -7,6 +7,7 @@ use protocol::Limits;
 use repl::{Action, LinkId, LoadTarget, MasterAddr};
 
 use crate::boot::LoadPurpose;
+use crate::daemon::OomClass;
 use crate::event_loop::Server;
 use crate::listener::plain;
 use crate::loader::{self, What};
@@ -100,6 +101,8 @@ impl Server {
         if is_master != (self.engine.role == Role::Master) {
             let speaker = if is_master { Speaker::Master } else { Speaker::Replica };
             logging::set_speaker(speaker);
+            // What goes wrong is in the log, and no reason to stay in the old role.
+            let _ = self.host.oom.apply(&self.host.config, OomClass::of_master(is_master));
         }
         self.engine.role = match is_master {
             true => Role::Master,

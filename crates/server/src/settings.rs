@@ -8,6 +8,7 @@ use store::Limits;
 use store::seed::HashSeed;
 
 use crate::config::{self, BindAddress, Caller, Config, Directive, ProtectedAction, SetError};
+use crate::daemon::{self, OomClass};
 use crate::host::{Deferred, Host};
 use crate::listener::{self, ListenSettings};
 use crate::repl_driver::repl_settings;
@@ -137,6 +138,20 @@ impl Host {
             "dir" => {
                 std::env::set_current_dir(&config.persistence.dir)
                     .map_err(|e| listener::plain(&e))?;
+            }
+            "maxclients" => {
+                let asked = config.network.maxclients;
+                let _ = daemon::adjust_open_files(&mut self.config);
+                let possible = self.config.network.maxclients;
+                if possible < asked {
+                    return Err(format!(
+                        "The operating system is not able to handle the specified number of \
+                         clients, try with {possible}"
+                    ));
+                }
+            }
+            "oom-score-adj" | "oom-score-adj-values" => {
+                self.oom.apply(config, OomClass::of_master(self.repl.core.is_master()))?;
             }
             "loglevel" => crate::logging::set_level(config.general.loglevel),
             "maxmemory" => {

@@ -26,10 +26,8 @@ impl Flags {
     pub const DEBUG: Flags = Flags(1 << 6);
     /// Accepted, kept and reported, but nothing reads it yet.
     pub const NO_EFFECT: Flags = Flags(1 << 7);
-    /// CONFIG REWRITE writes it even when the file does not name it and it has its default.
-    pub const ALWAYS_WRITTEN: Flags = Flags(1 << 8);
     /// Each line sets the part that its first word names, and leaves the others.
-    pub const KEYED: Flags = Flags(1 << 9);
+    pub const KEYED: Flags = Flags(1 << 8);
 
     pub const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)

@@ -15,7 +15,7 @@ section! {
         save: Vec<SavePoint> = special(save), "save", "3600 1 300 100 60 10000", MULTI_ARG;
 
         /// The directory for all files of the server, and what relative names are relative to.
-        dir: PathBuf = special(dir), "dir", "./", PROTECTED, DENY_LOADING, ALWAYS_WRITTEN;
+        dir: PathBuf = special(dir), "dir", "./", PROTECTED, DENY_LOADING;
 
         /// The name of the snapshot in that directory.
         dbfilename: String = text(rdb_filename), "dbfilename", "dump.rdb", PROTECTED;
