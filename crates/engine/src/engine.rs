@@ -4,8 +4,10 @@
 //! commands the caller takes what has come out: clients with output, propagated bytes for the
 //! append-only file, clients that may go on. `before_sleep` and `cron` drive expiry and deadlines.
 
+use protocol::Args;
 use slab::Slab;
-use store::{HashSeed, Keyspace};
+use smallvec::SmallVec;
+use store::{HashSeed, Key, Keyspace};
 
 use crate::blocking::BlockedClients;
 use crate::client::{Client, ClientId, Kind, Peer};
@@ -17,6 +19,11 @@ use crate::slowlog::Slowlog;
 use crate::stats::Stats;
 use crate::watch::Watches;
 use crate::world::{Garbage, Now, World};
+
+/// Commands whose keys are asked for at once: about as many misses as a core keeps in flight.
+pub const PREFETCH_BATCH: usize = 16;
+/// Below this the tables and entries are in the cache anyhow.
+const PREFETCH_FROM_KEYS: usize = 10_000;
 
 /// Whose writes count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,6 +225,25 @@ impl Engine {
         }
         let slot = client.id.slot as usize;
         self.clients[slot] = Some(client);
+    }
+
+    /// Asks the memory for the keys of commands that are about to run, so that their cache misses
+    /// overlap. Only a hint: the key is taken to be the first argument, which it nearly always is.
+    pub fn prefetch<'a>(&self, id: ClientId, batch: impl Iterator<Item = Args<'a>>) {
+        let Some(client) = self.client(id) else { return };
+        let db = self.keyspace.db(client.db);
+        if db.len() < PREFETCH_FROM_KEYS {
+            return;
+        }
+        let mut keys: SmallVec<[Key<'a>; PREFETCH_BATCH]> = SmallVec::new();
+        for key in batch.take(PREFETCH_BATCH).filter_map(|args| args.get(1)) {
+            let key = self.keyspace.key(key);
+            db.prefetch_bucket(key);
+            keys.push(key);
+        }
+        for key in keys {
+            db.prefetch_entry(key);
+        }
     }
 
     /// The monotonic time at which something is due: a blocked client's deadline, a pause's end.

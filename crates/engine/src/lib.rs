@@ -30,7 +30,7 @@ pub mod world;
 
 pub use client::{Client, ClientId, Kind, Peer};
 pub use commands::connection::REDIS_VERSION;
-pub use engine::{Engine, Role};
+pub use engine::{Engine, PREFETCH_BATCH, Role};
 pub use error::CommandError;
 pub use settings::Settings;
 pub use world::{Action, Now, Outcome, World};

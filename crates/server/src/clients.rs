@@ -5,7 +5,7 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
-use engine::{ClientId, Kind, Peer};
+use engine::{ClientId, Kind, PREFETCH_BATCH, Peer};
 use log::{debug, warn};
 use protocol::Limits;
 
@@ -169,6 +169,11 @@ impl Server {
         self.host.current = Some(id);
         let mut ran = 0;
         while ran < count {
+            if ran % PREFETCH_BATCH == 0 && count - ran > 1 {
+                let parser = &conn.parser;
+                let batch = (ran..count).map(|at| parser.request(at).args());
+                self.engine.prefetch(id, batch);
+            }
             let args = conn.parser.request(ran).args();
             self.engine.execute(self.host.now, &mut self.host, id, args);
             ran += 1;
