@@ -7,7 +7,7 @@ use super::store::Store;
 use fastrand::Rng;
 use repl::{MasterAddr, ReplSettings};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 
 /// What a node has scheduled for itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +57,58 @@ impl Ledger {
     }
 }
 
+/// Counts log lines that tell what happened, by a part of their text.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(pub BTreeMap<&'static str, u64>);
+
+/// Everything of both sides that a thousand seeds are meant to go through.
+pub const EVENTS: [&str; 30] = [
+    "-- clean failover",
+    "BGSAVE for replication failed",
+    "BGSAVE child returned an error",
+    "Can't attach the replica",
+    "Connection with master lost",
+    "Current BGSAVE has socket target",
+    "Delay next BGSAVE for diskless SYNC",
+    "Discarding previously cached master state",
+    "Disconnecting timedout replica (full sync)",
+    "Disconnecting timedout replica (streaming sync)",
+    "Error condition on socket for SYNC",
+    "Failed trying to load the MASTER synchronization DB from disk",
+    "Failed trying to load the MASTER synchronization DB from socket",
+    "Finished with success",
+    "I/O error trying to sync with MASTER",
+    "MASTER timeout: no data nor PING received",
+    "Master did not reply to PSYNC",
+    "Master is currently unable to PSYNC",
+    "Master replication ID changed",
+    "Requested offset for second ID",
+    "Replication ID mismatch",
+    "Replication backlog freed",
+    "Setting secondary replication ID",
+    "Successful partial resynchronization",
+    "Swapping active DB",
+    "Timeout connecting to the MASTER",
+    "Timeout receiving bulk data",
+    "Unable to partial resync with replica",
+    "Waiting for end of BGSAVE for SYNC",
+    "last replica dropped, killing fork child",
+];
+
+impl Seen {
+    fn note(&mut self, text: &str) {
+        if let Some(event) = EVENTS.iter().find(|event| text.contains(**event)) {
+            *self.0.entry(event).or_default() += 1;
+        }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        for (event, count) in &other.0 {
+            *self.0.entry(event).or_default() += count;
+        }
+    }
+}
+
 /// What nodes share: time, chance, the network, and the oracles.
 pub struct World {
     pub now_ms: u64,
@@ -65,6 +117,8 @@ pub struct World {
     pub faults: Faults,
     pub ledger: Ledger,
     pub watches: u64,
+    /// How often each known line was logged: what the run has really exercised.
+    pub seen: Seen,
     later: BinaryHeap<Reverse<Scheduled>>,
     order: u64,
     up: Vec<bool>,
@@ -75,6 +129,7 @@ pub struct World {
 impl World {
     /// Remembers a line, for the report of a failure.
     pub fn trace(&mut self, node: usize, text: &str) {
+        self.seen.note(text);
         let line = format!("{:>8} ms  node {node}  {text}", self.now_ms);
         if self.is_loud {
             eprintln!("{line}");
@@ -119,6 +174,7 @@ impl<S: Store> Cluster<S> {
             faults: Faults::default(),
             ledger: Ledger::default(),
             watches: 0,
+            seen: Seen::default(),
             later: BinaryHeap::new(),
             order: 0,
             up: vec![true; nodes.len()],

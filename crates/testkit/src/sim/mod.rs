@@ -13,5 +13,5 @@ pub mod node;
 pub mod plan;
 pub mod store;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, EVENTS, Seen};
 pub use store::{Model, SnapshotHeader, Step, Store};

@@ -139,6 +139,11 @@ impl<S: Store> Node<S> {
         self.settle(world);
     }
 
+    /// The connection to the master.
+    pub fn link_end(&self) -> Option<End> {
+        self.link.as_ref().map(|link| link.end)
+    }
+
     pub fn tick(&mut self, world: &mut World) {
         let pieces = self.store.cron(world.now_ms, self.repl.is_master());
         self.propagate(world, pieces);

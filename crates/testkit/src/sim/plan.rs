@@ -1,18 +1,20 @@
 //! What a seed decides: settings, weather, topology, faults, and then a quiet time in which everything has
 //! to come right. Must not look into nodes beyond what an operator sees.
 
-use super::cluster::{Cluster, Faults};
-use super::net::Weather;
+use super::cluster::{Cluster, Faults, Seen};
+use super::net::{End, Weather};
+use super::node::Node;
 use super::store::Store;
 use fastrand::Rng;
-use repl::{DisklessLoad, ReplSettings};
+use repl::{DisklessLoad, LinkPhase, OtherChild, ReplSettings};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// How long the cluster may take to come right after the last fault.
 const QUIET_LIMIT_MS: u64 = 600_000;
 
 /// Runs one seed to its end. Panics with the seed, the last lines of the logs, and the line that replays it.
-pub fn run_seed<S: Store>(seed: u64, replay_with: &str) {
+/// Gives what the run went through.
+pub fn run_seed<S: Store>(seed: u64, replay_with: &str) -> Seen {
     let mut rng = Rng::with_seed(seed ^ 0x5eed_0000_0000_0000);
     let count = rng.usize(3..=4);
     let settings = (0..count).map(|_| random_settings(&mut rng)).collect();
@@ -23,6 +25,7 @@ pub fn run_seed<S: Store>(seed: u64, replay_with: &str) {
         eprintln!("seed {seed} failed; to replay it: SIM_SEED={seed} {replay_with}");
         resume_unwind(panic);
     }
+    cluster.world.seen
 }
 
 fn run<S: Store>(cluster: &mut Cluster<S>, rng: &mut Rng) {
@@ -78,6 +81,13 @@ fn random_weather(rng: &mut Rng) -> Weather {
     }
 }
 
+/// The link over which a snapshot is coming in.
+fn syncing_link<S: Store>(node: &Node<S>) -> Option<End> {
+    let view = node.repl.view(0);
+    view.upstream.filter(|up| node.is_up && up.phase == LinkPhase::Sync)?;
+    node.link_end()
+}
+
 struct Plan {
     root: usize,
     /// What each node's configuration says.
@@ -85,6 +95,8 @@ struct Plan {
     persists: Vec<bool>,
     /// When a stopped node comes back.
     down_until_ms: Vec<u64>,
+    /// When a child ends that is not replication's.
+    child_until_ms: Vec<u64>,
     write_rate: usize,
     is_rough: bool,
 }
@@ -96,6 +108,7 @@ impl Plan {
             masters: vec![None; count],
             persists: (0..count).map(|_| rng.bool()).collect(),
             down_until_ms: vec![0; count],
+            child_until_ms: vec![u64::MAX; count],
             write_rate: rng.usize(1..12),
             is_rough: rng.u32(..4) > 0,
         };
@@ -123,6 +136,9 @@ impl Plan {
             // Everyone who is a master takes writes, also one that should not be one any more.
             let count = rng.usize(..=self.write_rate);
             cluster.client_write(node, count);
+            if cluster.world.now_ms >= self.child_until_ms[node] {
+                self.end_child(cluster, node);
+            }
             let is_back = cluster.world.now_ms >= self.down_until_ms[node];
             if !cluster.nodes[node].is_up && is_back {
                 cluster.start(node, self.masters[node]);
@@ -132,6 +148,12 @@ impl Plan {
             return;
         }
         let now_ms = cluster.world.now_ms;
+        // A transfer is short: to stall one, it takes aim.
+        let syncing: Vec<End> = cluster.nodes.iter().filter_map(syncing_link).collect();
+        if !syncing.is_empty() && rng.u32(..15) == 0 {
+            let until_ms = now_ms + rng.u64(100..40_000);
+            cluster.world.net.stall(until_ms, syncing[rng.usize(..syncing.len())]);
+        }
         match rng.u32(..100) {
             0..=5 => {
                 let ends = cluster.world.net.open_ends();
@@ -187,11 +209,28 @@ impl Plan {
                     cluster.nodes[node].save();
                 }
             }
-            25 => {
+            25 => self.clean_failover(cluster, rng),
+            26..=27 => {
+                // A BGSAVE or an AOF rewrite of the operator's keeps replicas waiting.
+                let node = rng.usize(..self.masters.len());
+                let child = [OtherChild::Save, OtherChild::Other][rng.usize(..2)];
+                if cluster.nodes[node].is_up {
+                    cluster.nodes[node].repl.handle_other_child(now_ms, child);
+                    self.child_until_ms[node] = now_ms + rng.u64(100..5000);
+                }
+            }
+            28 => {
                 let node = rng.usize(..self.masters.len());
                 cluster.nodes[node].repl.request_acks();
             }
             _ => {}
+        }
+    }
+
+    fn end_child<S: Store>(&mut self, cluster: &mut Cluster<S>, node: usize) {
+        if std::mem::replace(&mut self.child_until_ms[node], u64::MAX) != u64::MAX {
+            let now_ms = cluster.world.now_ms;
+            cluster.nodes[node].repl.handle_other_child(now_ms, OtherChild::None);
         }
     }
 
@@ -220,6 +259,29 @@ impl Plan {
         }
     }
 
+    /// What a careful operator does: stops writes, waits until a replica has everything, promotes it, and
+    /// points the others and the old master to it. With luck, nobody needs a full copy.
+    fn clean_failover<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+        let root = self.root;
+        for _ in 0..100 {
+            cluster.run_for(100);
+            let top = &cluster.nodes[root];
+            let heir = cluster.nodes.iter().find(|n| {
+                n.is_up
+                    && n.id != root
+                    && n.repl.is_link_up()
+                    && n.repl.ids().replid == top.repl.ids().replid
+                    && n.repl.offset() == top.repl.offset()
+            });
+            if let (true, Some(heir)) = (top.is_up && top.repl.is_master(), heir) {
+                self.root = heir.id;
+                cluster.world.trace(self.root, "-- clean failover");
+                self.promote_and_arrange(cluster, rng);
+                return;
+            }
+        }
+    }
+
     /// No more faults: everything is up, and everybody is told the final arrangement.
     fn heal<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
         cluster.world.trace(99, "-- heal");
@@ -230,6 +292,7 @@ impl Plan {
             window_bytes: 65_536,
         });
         for node in 0..self.masters.len() {
+            self.end_child(cluster, node);
             if !cluster.nodes[node].is_up {
                 cluster.start(node, self.masters[node]);
             }

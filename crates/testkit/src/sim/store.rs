@@ -68,6 +68,8 @@ const KEYS: u64 = 40;
 /// that a lost, doubled or swapped one shows in the digest.
 pub struct Model {
     data: BTreeMap<(u32, Vec<u8>), u64>,
+    /// A hash over all commands that ever ran in each database. What FLUSHALL or SET would hide stays here.
+    trails: [u64; DBS as usize],
     parser: RequestParser,
     db: u32,
     transaction: Option<Vec<Vec<Vec<u8>>>>,
@@ -77,6 +79,12 @@ pub struct Model {
 
 impl Model {
     fn run(&mut self, db: u32, words: &[&[u8]]) -> Result<(), String> {
+        if words != [b"PING"] {
+            let trail = self.trails.get_mut(db as usize).ok_or("no such database")?;
+            for byte in words.iter().flat_map(|word| word.iter()) {
+                *trail = (*trail ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
         let number = |word: &[u8]| -> Result<u64, String> {
             let text = std::str::from_utf8(word).map_err(|e| e.to_string())?;
             text.parse().map_err(|_| format!("not a number: {text:?}"))
@@ -148,6 +156,7 @@ impl Store for Model {
     fn new(_hash_seed: u64) -> Self {
         Self {
             data: BTreeMap::new(),
+            trails: [0; DBS as usize],
             parser: RequestParser::new(),
             db: 0,
             transaction: None,
@@ -183,7 +192,8 @@ impl Store for Model {
         let history = header
             .history
             .map_or("none 0".to_string(), |point| format!("{} {}", point.replid, point.offset));
-        let mut out = format!("{history} {}\n", header.stream_db).into_bytes();
+        let trails = self.trails.map(|t| t.to_string()).join(" ");
+        let mut out = format!("{history} {}\n{trails}\n", header.stream_db).into_bytes();
         for ((db, key), value) in &self.data {
             let key = String::from_utf8_lossy(key);
             out.extend_from_slice(format!("{db} {key} {value}\n").as_bytes());
@@ -208,7 +218,11 @@ impl Store for Model {
     fn load(&mut self, bytes: &[u8]) {
         self.data.clear();
         let text = std::str::from_utf8(bytes).expect("verified");
-        for line in text.lines().skip(1).filter(|line| *line != "end") {
+        let trails = text.lines().nth(1).expect("verified").split(' ');
+        for (trail, word) in self.trails.iter_mut().zip(trails) {
+            *trail = word.parse().expect("verified");
+        }
+        for line in text.lines().skip(2).filter(|line| *line != "end") {
             let words: Vec<&str> = line.split(' ').collect();
             let db = words[0].parse().expect("verified");
             let value = words[2].parse().expect("verified");
@@ -218,6 +232,7 @@ impl Store for Model {
 
     fn clear(&mut self) {
         self.data.clear();
+        self.trails = [0; DBS as usize];
     }
 
     fn is_empty(&self) -> bool {
@@ -256,6 +271,6 @@ impl Store for Model {
     }
 
     fn digest(&self) -> String {
-        format!("{:?}", self.data)
+        format!("{:?} {:?}", self.trails, self.data)
     }
 }
