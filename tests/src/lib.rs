@@ -7,9 +7,10 @@
 #[macro_export]
 macro_rules! pairings {
     ($($name:ident),+ $(,)?) => {
-        mod redis_to_redis {
-            $(#[test] fn $name() { super::$name(testkit::Kind::Redis, testkit::Kind::Redis) })+
-        }
+        $crate::cast! { redis_to_redis: (testkit::Kind::Redis, testkit::Kind::Redis): $($name),+ }
+        $crate::cast! { redis_to_tandem: (testkit::Kind::Redis, testkit::Kind::Tandem): $($name),+ }
+        $crate::cast! { tandem_to_redis: (testkit::Kind::Tandem, testkit::Kind::Redis): $($name),+ }
+        $crate::cast! { tandem_to_tandem: (testkit::Kind::Tandem, testkit::Kind::Tandem): $($name),+ }
     };
 }
 
@@ -17,8 +18,17 @@ macro_rules! pairings {
 #[macro_export]
 macro_rules! each_server {
     ($($name:ident),+ $(,)?) => {
-        mod on_redis {
-            $(#[test] fn $name() { super::$name(testkit::Kind::Redis) })+
+        $crate::cast! { on_redis: (testkit::Kind::Redis): $($name),+ }
+        $crate::cast! { on_tandem: (testkit::Kind::Tandem): $($name),+ }
+    };
+}
+
+/// A module of tests that share a cast.
+#[macro_export]
+macro_rules! cast {
+    ($module:ident: $kinds:tt: $($name:ident),+) => {
+        mod $module {
+            $(#[test] fn $name() { super::$name $kinds })+
         }
     };
 }

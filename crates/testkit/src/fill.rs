@@ -88,7 +88,6 @@ fn strings(out: &mut Vec<Command>) {
     out.push(words("SET str:raw abc"));
     out.push(words("APPEND str:raw def"));
     out.push(words("SETRANGE str:sparse 100 end"));
-    out.push(words("SETBIT str:bits 1001 1"));
     out.push(words("INCRBYFLOAT str:incrbyfloat 10.5"));
 }
 
