@@ -126,7 +126,11 @@ impl Engine {
         match word {
             "clients" => self.mixed(world, word, &CLIENT_FIELDS, text),
             "stats" => self.mixed(world, word, &STAT_FIELDS, text),
-            "replication" => replication(&world.replication(), text),
+            "replication" => {
+                let wanted = self.settings.min_replicas_to_write > 0
+                    && self.settings.min_replicas_max_lag_s > 0;
+                replication(&world.replication(), wanted, text);
+            }
             "commandstats" => self.command_stats(text),
             "errorstats" => self.error_stats(text),
             "latencystats" => self.latency_stats(text),
@@ -243,7 +247,7 @@ fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
 }
 
 /// The section in the order in which operators' scripts read it.
-fn replication(info: &ReplicationInfo, text: &mut String) {
+fn replication(info: &ReplicationInfo, replicas_are_wanted: bool, text: &mut String) {
     line(text, "role", if info.master.is_some() { "slave" } else { "master" });
     if let Some(master) = &info.master {
         line(text, "master_host", &master.host);
@@ -264,6 +268,9 @@ fn replication(info: &ReplicationInfo, text: &mut String) {
         line(text, "replica_announced", master.announced as u8);
     }
     line(text, "connected_slaves", info.replicas.len());
+    if replicas_are_wanted {
+        line(text, "min_slaves_good_slaves", info.good_replicas);
+    }
     for (at, replica) in info.replicas.iter().enumerate() {
         let _ = write!(
             text,

@@ -169,7 +169,8 @@ fn load_rdb(
         progress.loaded_bytes.store(before + offset, Ordering::Relaxed);
         !progress.cancelled.load(Ordering::Relaxed)
     };
-    rdb::load(source, keyspace, options, &mut hook).map_err(|error| error.to_string())
+    rdb::load(source, keyspace, options, &mut hook)
+        .map_err(|error| format!("Error while loading the RDB data: {error}"))
 }
 
 /// The replay of an AOF by an engine of its own.

@@ -387,13 +387,16 @@ impl Server {
 
     pub fn finish_rdb_file(&mut self, job: RdbFileJob, exit: Exit, report: &Report, took_us: u64) {
         let now_ms = self.host.now_ms();
+        if exit == Exit::Code(0) && report.done {
+            // The child's lines in Redis, which it writes before it ends; ours does not log.
+            info!("DB saved on disk");
+            info!("Fork CoW for RDB: {} MB", report.cow_bytes >> 20);
+        }
         let ok = judge("Background saving", "Background saving error", exit, report);
         let rdb = &mut self.host.rdb;
         rdb.last_bgsave_s = (took_us / 1_000_000) as i64;
         rdb.last_cow_bytes = report.cow_bytes;
         if ok {
-            info!("DB saved on disk");
-            info!("Fork CoW for RDB: {} MB", report.cow_bytes >> 20);
             rdb.last_save_unix_s = self.host.now.unix_s();
             rdb.saves += 1;
             self.engine.dirty = self.engine.dirty.saturating_sub(job.dirty_at_fork);

@@ -90,8 +90,8 @@ fn replicaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let target = if is(args.at(1), "no") && is(args.at(2), "one") {
         None
     } else {
-        let port = int(args.at(2))?;
-        let port = u16::try_from(port).map_err(|_| CommandError::err("Invalid master port"))?;
+        let port = int(args.at(2)).ok().and_then(|port| u16::try_from(port).ok());
+        let port = port.ok_or_else(|| CommandError::err("Invalid master port"))?;
         Some(MasterAddress { host: text(args.at(1)), port })
     };
     ctx.perform_and_reply(Action::ReplicaOf(target))
