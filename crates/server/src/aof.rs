@@ -310,3 +310,69 @@ impl Aof {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use mio::Poll;
+
+    use super::*;
+    use crate::mailbox::Mailbox;
+
+    fn aof(fsync: AppendFsync) -> (Aof, Mailbox, Poll) {
+        let poll = Poll::new().unwrap();
+        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mut config = Config::default();
+        config.persistence.appendfsync = fsync;
+        let mut aof = Aof::new(&config, mailbox.mailer()).unwrap();
+        aof.state = AofState::On;
+        (aof, mailbox, poll)
+    }
+
+    fn appendable(path: &std::path::Path) -> File {
+        OpenOptions::new().append(true).create(true).open(path).unwrap()
+    }
+
+    #[test]
+    fn with_always_a_refusing_disk_holds_replies_until_it_takes_the_bytes() {
+        let (mut aof, _mailbox, _poll) = aof(AppendFsync::Always);
+        aof.switch_to(OpenOptions::new().append(true).open("/dev/full").unwrap()).unwrap();
+        assert!(!aof.append(b"one".to_vec(), 3, 0));
+        assert!(aof.write_refusal().is_some());
+        assert!(!aof.append(b"two".to_vec(), 6, 1), "not asked again within a second");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("incr");
+        aof.switch_to(appendable(&path)).unwrap();
+        assert!(aof.append(Vec::new(), 6, 2 * RETRY_INTERVAL_US));
+        assert!(aof.write_refusal().is_none());
+        assert_eq!(std::fs::read(path).unwrap(), b"onetwo");
+        assert_eq!(aof.fsynced_stream_offset(), Some(6));
+    }
+
+    #[test]
+    fn changing_to_always_and_back_keeps_the_order_of_the_bytes() {
+        let (mut aof, _mailbox, _poll) = aof(AppendFsync::Everysec);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("incr");
+        aof.switch_to(appendable(&path)).unwrap();
+        aof.append(b"a".to_vec(), 1, 0);
+        aof.set_fsync(AppendFsync::Always);
+        assert!(aof.append(b"b".to_vec(), 2, 0));
+        aof.set_fsync(AppendFsync::No);
+        aof.append(b"c".to_vec(), 3, 0);
+        assert!(aof.drain());
+        assert_eq!(std::fs::read(path).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn the_fsynced_offset_follows_the_writer() {
+        let (mut aof, _mailbox, _poll) = aof(AppendFsync::Everysec);
+        let dir = tempfile::tempdir().unwrap();
+        aof.switch_to(appendable(&dir.path().join("incr"))).unwrap();
+        aof.append(b"abc".to_vec(), 103, 0);
+        assert!(aof.drain());
+        aof.update_fsynced(103);
+        assert_eq!(aof.fsynced_stream_offset(), Some(103));
+    }
+}

@@ -356,3 +356,28 @@ fn is_loopback(peer: &SocketAddr) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BufferLimit;
+
+    #[test]
+    fn the_soft_limit_closes_only_after_its_seconds_without_a_break() {
+        let limit = BufferLimit { hard_bytes: 100, soft_bytes: 10, soft_seconds: 2 };
+        let mut since = 0;
+        let s = 1_000_000;
+        assert!(!over_limit(10, &limit, &mut since, s));
+        assert!(!over_limit(10, &limit, &mut since, 3 * s));
+        assert!(!over_limit(9, &limit, &mut since, 4 * s), "a break");
+        assert!(!over_limit(10, &limit, &mut since, 5 * s));
+        assert!(over_limit(10, &limit, &mut since, 8 * s));
+    }
+
+    #[test]
+    fn the_hard_limit_closes_at_once_and_zero_is_none() {
+        let limit = BufferLimit { hard_bytes: 100, soft_bytes: 0, soft_seconds: 0 };
+        assert!(over_limit(100, &limit, &mut 0, 1));
+        assert!(!over_limit(u64::MAX, &BufferLimit::default(), &mut 0, 1));
+    }
+}

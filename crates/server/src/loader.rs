@@ -436,3 +436,117 @@ impl Drop for ChunkReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use mio::Poll;
+
+    use super::*;
+    use crate::mailbox::Mailbox;
+
+    fn order(what: What) -> Order {
+        let hash_seed = HashSeed::new(1, 2);
+        let settings = Settings::default();
+        Order { what, options: LoadOptions::default(), settings, hash_seed, rng_seed: 3 }
+    }
+
+    fn aof(dir: &std::path::Path, bytes: &[u8], truncate_tail: bool) -> (PathBuf, What) {
+        let path = dir.join("appendonly.aof.1.incr.aof");
+        fs::write(&path, bytes).unwrap();
+        let files = vec![("appendonly.aof.1.incr.aof".to_owned(), path.clone())];
+        (path, What::Aof { files, truncate_tail })
+    }
+
+    fn keys(loaded: &Loaded) -> usize {
+        loaded.keyspace.keys()
+    }
+
+    const SET_A: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n";
+    const SET_B: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n";
+
+    #[test]
+    fn a_cut_tail_is_cut_off_when_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cut = [SET_A, &SET_B[..10]].concat();
+        let (path, what) = aof(dir.path(), &cut, true);
+        let loaded = load_here(order(what)).unwrap_or_else(|failure| panic!("{}", failure.why));
+        assert_eq!(keys(&loaded), 1);
+        assert_eq!(fs::read(path).unwrap(), SET_A);
+        assert!(loaded.notes.iter().any(|(_, text)| text.contains("Truncating the AOF")));
+    }
+
+    #[test]
+    fn a_cut_tail_is_refused_when_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let cut = [SET_A, &SET_B[..10]].concat();
+        let (path, what) = aof(dir.path(), &cut, false);
+        let failure = load_here(order(what)).err().unwrap();
+        assert!(failure.why.contains("Unexpected end of file"), "{}", failure.why);
+        assert_eq!(fs::read(path).unwrap(), cut);
+    }
+
+    #[test]
+    fn half_a_transaction_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = [SET_A, b"*1\r\n$5\r\nMULTI\r\n", SET_B].concat();
+        let (path, what) = aof(dir.path(), &bytes, true);
+        let loaded = load_here(order(what)).unwrap_or_else(|failure| panic!("{}", failure.why));
+        assert_eq!(keys(&loaded), 1);
+        assert_eq!(fs::read(path).unwrap(), SET_A);
+    }
+
+    #[test]
+    fn an_unknown_command_stops_the_load() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, what) = aof(dir.path(), b"*1\r\n$4\r\nNOPE\r\n", true);
+        let failure = load_here(order(what)).err().unwrap();
+        assert!(failure.why.starts_with("Unknown command 'NOPE'"), "{}", failure.why);
+    }
+
+    #[test]
+    fn a_snapshot_that_breaks_off_is_no_data_set() {
+        let poll = Poll::new().unwrap();
+        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let (feed, reader) = chunk_pipe(mailbox.mailer());
+        feed.push(Bytes::from_static(b"REDIS0011"));
+        drop(feed);
+        let failure = load_here(order(What::Stream(reader))).err().unwrap();
+        assert!(failure.why.contains("broke off"), "{}", failure.why);
+    }
+
+    #[test]
+    fn a_full_feed_asks_for_a_pause_and_says_when_there_is_room() {
+        let poll = Poll::new().unwrap();
+        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let (feed, mut reader) = chunk_pipe(mailbox.mailer());
+        feed.push(Bytes::from(vec![0; FEED_MAX_BYTES]));
+        assert!(!feed.has_room());
+        assert_eq!(reader.read(&mut [0; 10]).unwrap(), 10);
+        assert!(feed.has_room());
+        assert!(matches!(mailbox.next(), Some(Mail::LoaderHasRoom)));
+        drop(reader);
+        feed.push(Bytes::from(vec![0; FEED_MAX_BYTES]));
+        assert!(feed.has_room(), "a loader that is gone holds nobody up");
+    }
+
+    #[test]
+    fn a_load_in_its_thread_reports_by_mail() {
+        let poll = Poll::new().unwrap();
+        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"not a snapshot").unwrap();
+        let what = What::Rdb { file, len: 14 };
+        let loader = Loader::start(7, order(what), mailbox.mailer()).unwrap();
+        let mail = loop {
+            // The sender wakes epoll in the real loop; here nothing else is going on.
+            match mailbox.next() {
+                Some(mail) => break mail,
+                None => thread::yield_now(),
+            }
+        };
+        assert_eq!(loader.serial, 7);
+        assert!(matches!(mail, Mail::Loaded { serial: 7, result: Err(_) }));
+    }
+}
