@@ -208,7 +208,7 @@ impl Host {
         if self.config.config_file.is_none() {
             return Err(CommandError::err("The server is running without a config file"));
         }
-        match self.config.rewrite(&[]) {
+        match self.config.rewrite() {
             Ok(()) => {
                 info!("CONFIG REWRITE executed with success.");
                 Ok(Outcome::Done)

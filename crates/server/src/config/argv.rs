@@ -162,9 +162,7 @@ fn load(config: Config, words: Words, mut stdin: impl Read) -> Result<Config, St
     };
     let mut loader = Loader::new(config);
     loader.text(&text, source)?;
-    let mut config = loader.config;
-    config.settle();
-    Ok(config)
+    Ok(loader.finish()?)
 }
 
 fn version_line() -> String {

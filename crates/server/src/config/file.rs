@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::directive::Origin;
+use super::user::{self, Password};
 use super::{Config, REDIS_VERSION, directive, hint, os_error};
 
 /// Includes nested deeper than this are taken for a circle.
@@ -22,6 +23,8 @@ pub enum FileError {
         why: String,
     },
     Line(Box<BadLine>),
+    /// Lines that do not fit together.
+    Whole(String),
 }
 
 /// A line that cannot be understood. Displayed as the page on standard error, Redis's part first.
@@ -43,6 +46,9 @@ impl fmt::Display for FileError {
                 write!(f, "Fatal error, can't open config file '{}': {why}", path.display())
             }
             FileError::Line(line) => line.fmt(f),
+            FileError::Whole(why) => {
+                writeln!(f, "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\n{why}")
+            }
         }
     }
 }
@@ -93,17 +99,35 @@ impl<T: Into<Refusal>> From<T> for LineError {
 
 /// Reads lines into a configuration.
 pub(super) struct Loader {
-    pub config: Config,
+    config: Config,
     seen: HashSet<&'static str>,
+    /// The hash that a `user` line gives for the password, to be compared once all is read.
+    hash: Option<String>,
     depth: usize,
 }
 
 impl Loader {
     pub fn new(config: Config) -> Self {
-        Loader { config, seen: HashSet::new(), depth: 0 }
+        Loader { config, seen: HashSet::new(), hash: None, depth: 0 }
     }
 
-    pub fn file(&mut self, path: &Path) -> Result<(), FileError> {
+    /// The configuration, once everything is read.
+    pub fn finish(mut self) -> Result<Config, FileError> {
+        let password = &self.config.security.requirepass;
+        if let Some(hash) = &self.hash
+            && !user::is_hash_of(hash, password)
+        {
+            return Err(FileError::Whole(
+                "Error in user declaration 'default': the hash is not that of requirepass, and a \
+                 password that is only known by its hash is not supported so far"
+                    .into(),
+            ));
+        }
+        self.config.settle();
+        Ok(self.config)
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), FileError> {
         let text = read(path)?;
         self.text(&text, |_| path.display().to_string())
     }
@@ -149,24 +173,8 @@ impl Loader {
     fn other(&mut self, name: &[u8], arguments: &[&[u8]]) -> Result<(), LineError> {
         match (name, arguments) {
             (b"include", [pattern]) => self.include(pattern),
-            (b"rename-command", [from, to]) => {
-                let text = |word: &[u8]| String::from_utf8_lossy(word).to_ascii_lowercase();
-                self.config.renamed_commands.push((text(from), text(to)));
-                Ok(())
-            }
-            (b"user", [user, ..]) => {
-                if self.config.users.iter().any(|known| known[0] == *user) {
-                    let user = String::from_utf8_lossy(user);
-                    return Err(format!(
-                        "Error in user declaration '{user}': Duplicate user found. A user can \
-                         only be defined once in config files"
-                    )
-                    .as_str()
-                    .into());
-                }
-                self.config.users.push(arguments.iter().map(|word| word.to_vec()).collect());
-                Ok(())
-            }
+            (b"rename-command", [_, _]) => Err("rename-command is not supported yet".into()),
+            (b"user", [_, ..]) => self.user(arguments),
             (b"loadmodule", [_, ..]) => Err("Modules are not supported by Tandem".into()),
             (b"sentinel", _) => Err("sentinel directive while not in sentinel mode".into()),
             // Long without meaning, but still found in old files.
@@ -179,6 +187,21 @@ impl Loader {
             }
             .into()),
         }
+    }
+
+    fn user(&mut self, words: &[&[u8]]) -> Result<(), LineError> {
+        let password = user::parse(words).map_err(|why| LineError::from(why.as_str()))?;
+        if !self.seen.insert("user") {
+            return Err("Error in user declaration 'default': Duplicate user found. A user can \
+                        only be defined once in config files"
+                .into());
+        }
+        match password {
+            Password::Unsaid => {}
+            Password::Plain(password) => self.config.security.requirepass = password,
+            Password::Hashed(hash) => self.hash = Some(hash),
+        }
+        Ok(())
     }
 
     fn include(&mut self, pattern: &[u8]) -> Result<(), LineError> {
@@ -202,8 +225,7 @@ impl Loader {
 fn usage_of_other(name: &[u8]) -> Option<String> {
     let usage = match name {
         b"include" => "include <file or pattern>",
-        b"rename-command" => "rename-command <name> <new name, or \"\">",
-        b"user" => "user <name> [<rule> ...]",
+        b"user" => "user default on nopass ~* &* +@all",
         b"list-max-ziplist-entries" | b"list-max-ziplist-value" | b"lua-replicate-commands" => {
             "one value, which is ignored"
         }

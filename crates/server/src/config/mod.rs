@@ -12,6 +12,7 @@ mod role;
 mod sections;
 mod set;
 pub mod special;
+mod user;
 pub mod values;
 
 use std::path::PathBuf;
@@ -84,10 +85,6 @@ pub struct Config {
     pub has_arguments: bool,
     /// Absolute path of the configuration file, when there is one.
     pub config_file: Option<PathBuf>,
-    /// `rename-command` lines: old name, new name (empty removes the command).
-    pub renamed_commands: Vec<(String, String)>,
-    /// `user` lines: the words after `user`, for the ACL to parse.
-    pub users: Vec<Vec<Vec<u8>>>,
 }
 
 impl Default for Config {
@@ -107,8 +104,6 @@ impl Default for Config {
             executable: PathBuf::new(),
             has_arguments: false,
             config_file: None,
-            renamed_commands: Vec::new(),
-            users: Vec::new(),
         };
         for directive in directives() {
             directive.reset(&mut config);

@@ -142,12 +142,15 @@ fn old_spellings_set_the_same_values() {
 }
 
 #[test]
-fn words_that_are_no_values_are_kept_for_their_owners() {
-    let config =
-        with_text("rename-command FLUSHALL \"\"\nuser ann on >x ~*\nuser bob off\n").unwrap();
-    assert_eq!(config.renamed_commands, [("flushall".to_owned(), String::new())]);
-    assert_eq!(config.users[0], [b"ann".to_vec(), b"on".to_vec(), b">x".to_vec(), b"~*".to_vec()]);
-    assert_eq!(config.users.len(), 2);
+fn user_lines_agree_with_requirepass_or_stop_the_start() {
+    let hash = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+    let line = format!("user default on #{hash} ~* &* +@all\n");
+    assert!(with_text(&format!("{line}requirepass foo\n")).is_ok());
+    let error = with_text(&format!("{line}requirepass bar\n")).unwrap_err();
+    assert!(error.contains("the hash is not that of requirepass"), "{error}");
+    assert!(with_text("user default on nopass ~* &* +@all\n").is_ok());
+    let config = with_text("user default on >foo ~* &* +@all\n").unwrap();
+    assert_eq!(config.security.requirepass, b"foo");
 }
 
 #[test]
@@ -174,12 +177,15 @@ fn a_line_that_is_refused_says_where_what_and_why() {
         ("loadmodule /x.so", "Modules are not supported by Tandem"),
         ("sentinel monitor a", "sentinel directive while not in sentinel mode"),
         ("cluster-enabled yes", "cluster mode is not supported"),
+        ("tls-replication yes", "TLS is not supported yet"),
+        ("aclfile users.acl", "aclfile is not supported yet"),
+        ("rename-command FLUSHALL \"\"", "rename-command is not supported yet"),
         ("tls-port 6380", "TLS is not supported yet, only 0 is accepted"),
         ("include", "Bad directive or wrong number of arguments"),
         ("foo bar", "Bad directive or wrong number of arguments"),
         (
-            "user a\nuser a",
-            "Error in user declaration 'a': Duplicate user found. A user can only be defined once in config files",
+            "user default on\nuser default on",
+            "Error in user declaration 'default': Duplicate user found. A user can only be defined once in config files",
         ),
     ];
     for (lines, why) in cases {
@@ -202,7 +208,7 @@ fn a_refusal_says_what_was_expected() {
         ("slave-read-only 1", "Expected: replica-read-only yes|no"),
         ("maxmemory-policy x", "Expected: maxmemory-policy volatile-lru|volatile-lfu|"),
         ("replicaof x", "Expected: replicaof <host> <port>, or no one"),
-        ("rename-command x", "Expected: rename-command <name> <new name"),
+        ("include", "Expected: include <file or pattern>"),
         ("maxmemroy 1", "Hint: did you mean 'maxmemory'?"),
         ("replica\u{2010}read\u{2010}only yes", "type a plain one: replica-read-only"),
         ("slave\u{2013}of h 1", "Hint: it has a typographic hyphen"),

@@ -2,7 +2,7 @@
 
 use super::super::directive::section;
 use super::super::values::{AclPubsubDefault, ProtectedAction};
-use super::I64_MAX;
+use super::{I64_MAX, no_aclfile};
 
 section! {
     /// Who may do what.
@@ -11,8 +11,8 @@ section! {
         /// second, so choose a long one.
         requirepass: Vec<u8> = secret(), "requirepass", "", SENSITIVE => "foobared";
 
-        /// Keep users in this file, instead of in `user` lines here.
-        aclfile: String = text(), "aclfile", "", IMMUTABLE, NO_EFFECT => "/etc/redis/users.acl";
+        /// Keep users in this file, instead of in `user` lines here. Not supported: a name is refused.
+        aclfile: String = text(no_aclfile), "aclfile", "", IMMUTABLE, NO_EFFECT;
 
         /// How many refused attempts ACL LOG keeps.
         acllog_max_len: u64 = int(0, I64_MAX), "acllog-max-len", "128", NO_EFFECT;

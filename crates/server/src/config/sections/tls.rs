@@ -2,7 +2,7 @@
 
 use super::super::directive::section;
 use super::super::values::TlsAuthClients;
-use super::I32_MAX;
+use super::{I32_MAX, no_tls};
 
 section! {
     /// TLS, which is still to come: the directives are kept and reported.
@@ -40,11 +40,11 @@ section! {
         /// Whether clients must (yes), may (optional) or need not (no) show a certificate.
         tls_auth_clients: TlsAuthClients = choice(), "tls-auth-clients", "yes", NO_EFFECT;
 
-        /// Encrypt the links between masters and replicas.
-        tls_replication: bool = bool(), "tls-replication", "no", NO_EFFECT;
+        /// Encrypt the links between masters and replicas. Not supported yet: yes is refused.
+        tls_replication: bool = bool(no_tls), "tls-replication", "no", NO_EFFECT;
 
-        /// Encrypt the cluster bus.
-        tls_cluster: bool = bool(), "tls-cluster", "no", NO_EFFECT;
+        /// Encrypt the cluster bus. Not supported yet: yes is refused.
+        tls_cluster: bool = bool(no_tls), "tls-cluster", "no", NO_EFFECT;
 
         /// The versions of TLS to accept.
         tls_protocols: String = text(), "tls-protocols", "", NO_EFFECT => "\"TLSv1.2 TLSv1.3\"";
