@@ -307,16 +307,19 @@ impl Set {
         }
     }
 
-    /// A listpack of integers only becomes an intset, if it may: what Redis does with results of
-    /// intersections and the like.
+    /// A set of integers only becomes an intset, if it may: what Redis does with intersections
+    /// that it stores.
     pub fn pack_ints(&mut self, limits: &Limits) {
-        let Repr::Packed(entries) = &self.repr else { return };
-        if entries.len() > limits.intset_max_entries() {
+        if matches!(self.repr, Repr::Ints(_)) || self.len() > limits.intset_max_entries() {
             return;
         }
         let mut ints = Intset::new();
-        for item in entries {
-            let Item::Int(n) = item else { return };
+        for member in self.iter() {
+            let n = match member {
+                Item::Int(n) => Some(n),
+                Item::Bytes(text) => parse_int(text),
+            };
+            let Some(n) = n else { return };
             ints.insert(n);
         }
         self.repr = Repr::Ints(ints);
@@ -443,6 +446,8 @@ mod tests {
         assert_eq!(set.encoding(), Encoding::Intset);
         set.expect(4, &limits);
         assert_eq!(set.encoding(), Encoding::Hashtable);
+        set.pack_ints(&limits);
+        assert_eq!(set.encoding(), Encoding::Intset);
         assert_eq!(Set::for_members(b"a", 5, &limits).encoding(), Encoding::Hashtable);
     }
 

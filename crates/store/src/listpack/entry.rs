@@ -108,6 +108,7 @@ pub(super) struct Needle<'a> {
     head: [u8; 9],
     head_len: usize,
     text: &'a [u8],
+    last: u8,
 }
 
 impl<'a> Needle<'a> {
@@ -116,12 +117,16 @@ impl<'a> Needle<'a> {
         let mut head = [0; 9];
         let head_len = write_head(&mut head, &item, data_len(&item));
         let text = if let Item::Bytes(text) = item { text } else { &[] };
-        Needle { head, head_len, text }
+        let last = text.last().copied().unwrap_or(head[head_len - 1]);
+        Needle { head, head_len, text, last }
     }
 
     #[inline]
     pub fn is_at(&self, bytes: &[u8], at: usize) -> bool {
-        bytes[at] == self.head[0] && {
+        // Elements of a collection tend to be of one length and to begin alike: what tells them
+        // apart soonest is the end.
+        let last = at + self.head_len + self.text.len() - 1;
+        bytes[at] == self.head[0] && bytes.get(last) == Some(&self.last) && {
             let rest = &bytes[at..];
             rest.starts_with(&self.head[..self.head_len])
                 && rest[self.head_len..].starts_with(self.text)
