@@ -128,6 +128,13 @@ impl Supervisor {
         self.tell(&[NotifyState::Status(status)]);
     }
 
+    /// Shows a line of the log as the status if it tells how a replica's sync goes.
+    pub fn sync_line(self, line: &str) {
+        if let Some(status) = sync_status(line) {
+            self.status(&status);
+        }
+    }
+
     /// The process is about to end.
     pub fn stopping(self) {
         self.tell(&[NotifyState::Stopping]);
@@ -140,6 +147,21 @@ impl Supervisor {
             log::warn!("systemd supervision error: {}", os_error(&error));
         }
     }
+}
+
+fn sync_status(line: &str) -> Option<String> {
+    const SYNC: &str = "MASTER <-> REPLICA sync";
+    const READY: &str = "Ready to accept connections in read-write mode.";
+    if !line.starts_with(SYNC) {
+        return None;
+    }
+    Some(match line.strip_prefix(SYNC).unwrap_or_default() {
+        ": Finished with success" => format!("{line}. {READY}"),
+        ": Master accepted a Partial Resynchronization." => {
+            format!("{SYNC}: Partial Resynchronization accepted. {READY}")
+        }
+        _ => line.to_owned(),
+    })
 }
 
 /// Which of `oom-score-adj-values` applies.
@@ -361,6 +383,23 @@ mod tests {
         assert_eq!(heard(), "STATUS=MASTER <-> REPLICA sync: 40%\n");
         supervisor.stopping();
         assert_eq!(heard(), "STOPPING=1\n");
+    }
+
+    #[test]
+    fn the_status_follows_the_sync() {
+        let ready = "Ready to accept connections in read-write mode.";
+        let status = |line| sync_status(line).unwrap_or_default();
+        assert_eq!(status("Connecting to MASTER 10.0.0.1:6379"), "");
+        let progress = "MASTER <-> REPLICA sync: received 10.0 of 20.0 MB (50.0%)";
+        assert_eq!(status(progress), progress);
+        assert_eq!(
+            status("MASTER <-> REPLICA sync: Finished with success"),
+            format!("MASTER <-> REPLICA sync: Finished with success. {ready}")
+        );
+        assert_eq!(
+            status("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization."),
+            format!("MASTER <-> REPLICA sync: Partial Resynchronization accepted. {ready}")
+        );
     }
 
     #[test]

@@ -58,7 +58,10 @@ impl Server {
 
     fn perform_repl_action(&mut self, action: Action) {
         match action {
-            Action::Log { level, text } => log!(log_level(level), "{text}"),
+            Action::Log { level, text } => {
+                log!(log_level(level), "{text}");
+                self.host.supervisor.sync_line(&text);
+            }
             Action::Connect { link, host, port } => self.connect_to_master(link, host, port),
             Action::CloseLink { link } => self.close_link(link),
             Action::SendMaster { link, bytes } => self.send_to_master(link, &bytes),
