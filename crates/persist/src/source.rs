@@ -34,11 +34,21 @@ pub struct Source<'r> {
 impl<'r> Source<'r> {
     /// `total`: how many bytes there are, for a file or a transfer of announced length.
     pub fn new(inner: &'r mut dyn Read, total: Option<u64>) -> Source<'r> {
-        let wanted =
-            total.map_or(BUFFER_BYTES as u64, |total| total.clamp(64, BUFFER_BYTES as u64));
+        const LARGE: u64 = BUFFER_BYTES as u64;
+        // A byte more than there are, so that the end is seen without the buffer being full.
+        let wanted = total.map_or(LARGE, |total| (total.saturating_add(1)).clamp(2048, LARGE));
+        Source::with_buffer(inner, total, wanted as usize)
+    }
+
+    /// As `new`, with a buffer of another size: for what is known to be short, and for tests.
+    pub fn with_buffer(
+        inner: &'r mut dyn Read,
+        total: Option<u64>,
+        buffer_bytes: usize,
+    ) -> Source<'r> {
         Source {
             inner,
-            buf: vec![0; wanted as usize].into_boxed_slice(),
+            buf: vec![0; buffer_bytes.max(16)].into_boxed_slice(),
             pos: 0,
             end: 0,
             base: 0,
@@ -366,7 +376,7 @@ mod tests {
     fn a_stream_longer_than_it_was_said_to_be_is_read_all_the_same() {
         let all = bytes(1000);
         let mut read = Trickle(&all, 30);
-        let mut source = Source::new(&mut read, Some(10));
+        let mut source = Source::with_buffer(&mut read, Some(10), 11);
         assert_eq!(source.take(64, "some").unwrap(), &all[..64]);
         assert_eq!(source.take(200, "more").unwrap(), &all[64..264]);
         assert_eq!(source.remaining(), Some(0));

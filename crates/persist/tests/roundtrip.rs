@@ -92,7 +92,7 @@ fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         text().prop_map(|text| Value::Str(Str::new(&text))),
         (20_000usize..70_000, any::<u8>()).prop_map(|(len, seed)| {
-            let noise = (0..len).map(|i| (i * i * usize::from(seed) >> 3) as u8).collect();
+            let noise = (0..len).map(|i| ((i * i * usize::from(seed)) >> 3) as u8).collect();
             Value::Str(Str::Owned(noise))
         }),
         prop::collection::vec(text(), 1..40).prop_map(move |texts| {

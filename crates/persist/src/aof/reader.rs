@@ -17,6 +17,12 @@ const MAX_ANNOTATION: usize = 1024;
 /// A command of more arguments than this was never written by a server.
 const MAX_ARGS: i64 = i32::MAX as i64;
 
+const NO_COUNT: &str = "expected '*' and a count of arguments";
+const BAD_COUNT: &str = "a command of no or too many arguments";
+const NO_LENGTH: &str = "expected '$' and a length";
+const NEGATIVE_LENGTH: &str = "a negative length";
+const NO_LINE_END: &str = "expected CR LF after an argument";
+
 /// What ended the reading of an AOF.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AofError {
@@ -148,6 +154,7 @@ enum Look {
 }
 
 impl<'r> AofReader<'r> {
+    /// The source's buffer must hold an annotation, which any but a toy's does.
     pub fn new(source: Source<'r>) -> AofReader<'r> {
         let valid_up_to = source.offset();
         AofReader {
@@ -241,31 +248,31 @@ impl<'r> AofReader<'r> {
     fn read_large(&mut self) -> Result<(), AofError> {
         self.arena.clear();
         self.args.clear();
-        let count = self.number_line(b'*', "expected '*' and a count of arguments")?;
+        let start = self.source.offset();
+        let count = self.number_line(b'*', NO_COUNT)?;
         if !(1..=MAX_ARGS).contains(&count) {
-            return Err(self.format_error("a command of no or too many arguments"));
+            return Err(self.error(start, AofErrorKind::Format(BAD_COUNT)));
         }
         for _ in 0..count {
-            let len = self.number_line(b'$', "expected '$' and a length")?;
+            let at = self.source.offset();
+            let len = self.number_line(b'$', NO_LENGTH)?;
             let Ok(len) = u64::try_from(len) else {
-                return Err(self.format_error("a negative length"));
+                return Err(self.error(at, AofErrorKind::Format(NEGATIVE_LENGTH)));
             };
-            let from = self.arena.len();
-            let valid_up_to = self.valid_up_to;
+            let (from, valid_up_to) = (self.arena.len(), self.valid_up_to);
             self.source
                 .append(len, &mut self.arena, "an argument")
                 .map_err(|e| source_error(e, valid_up_to))?;
+            let at = self.source.offset();
             let end: [u8; 2] = self
                 .source
                 .array("the end of an argument")
                 .map_err(|e| source_error(e, valid_up_to))?;
             if end != *b"\r\n" {
-                return Err(self.format_error("expected CR LF after an argument"));
+                return Err(self.error(at, AofErrorKind::Format(NO_LINE_END)));
             }
             if self.args.try_reserve(1).is_err() {
-                return Err(
-                    self.error(self.source.offset(), AofErrorKind::Io("out of memory".into()))
-                );
+                return Err(self.error(at, AofErrorKind::Io("out of memory".into())));
             }
             self.args.push(from..self.arena.len());
         }
@@ -273,21 +280,20 @@ impl<'r> AofReader<'r> {
     }
 
     fn number_line(&mut self, mark: u8, why: &'static str) -> Result<i64, AofError> {
+        let at = self.source.offset();
         let mut line = [0u8; MAX_NUMBER_LINE];
         for len in 0..line.len() {
-            line[len] = self
-                .source
-                .u8("a count or length")
-                .map_err(|e| source_error(e, self.valid_up_to))?;
-            if line[len] == b'\n' {
-                let number = match &line[..len] {
-                    [first, digits @ .., b'\r'] if *first == mark => parse_number(digits),
-                    _ => None,
-                };
-                return number.ok_or_else(|| self.format_error(why));
-            }
+            let byte = self.source.u8("a count or length");
+            line[len] = byte.map_err(|e| source_error(e, self.valid_up_to))?;
+            let number = match line[..=len] {
+                [first, ..] if first != mark => None,
+                [_, ref digits @ .., b'\r', b'\n'] => parse_number(digits),
+                [.., b'\n'] => None,
+                _ => continue,
+            };
+            return number.ok_or_else(|| self.error(at, AofErrorKind::Format(why)));
         }
-        Err(self.format_error(why))
+        Err(self.error(at, AofErrorKind::Format(why)))
     }
 
     /// A command was read whole, up to `end`: does a transaction begin or end with it?
@@ -313,10 +319,6 @@ impl<'r> AofReader<'r> {
 
     fn error(&self, offset: u64, kind: AofErrorKind) -> AofError {
         AofError { offset, valid_up_to: self.valid_up_to, kind }
-    }
-
-    fn format_error(&self, why: &'static str) -> AofError {
-        self.error(self.source.offset(), AofErrorKind::Format(why))
     }
 }
 
@@ -345,25 +347,25 @@ fn look_at(bytes: &[u8], args: &mut Vec<Range<usize>>) -> Look {
     let (count, mut at) = match line_at(bytes, 0, b'*') {
         Line::Number(count, next) => (count, next),
         Line::Incomplete => return Look::Incomplete,
-        Line::Bad => return Look::Bad(0, "expected '*' and a count of arguments"),
+        Line::Bad => return Look::Bad(0, NO_COUNT),
     };
     if !(1..=MAX_ARGS).contains(&count) {
-        return Look::Bad(0, "a command of no or too many arguments");
+        return Look::Bad(0, BAD_COUNT);
     }
     for _ in 0..count {
         let (len, from) = match line_at(bytes, at, b'$') {
             Line::Number(len, next) => (len, next),
             Line::Incomplete => return Look::Incomplete,
-            Line::Bad => return Look::Bad(at, "expected '$' and a length"),
+            Line::Bad => return Look::Bad(at, NO_LENGTH),
         };
-        let Ok(len) = usize::try_from(len) else { return Look::Bad(at, "a negative length") };
+        let Ok(len) = usize::try_from(len) else { return Look::Bad(at, NEGATIVE_LENGTH) };
         let rest = &bytes[from..];
         // Compared this way round, since a hostile length may be close to the largest there is.
         if rest.len() < 2 || len > rest.len() - 2 {
             return Look::Incomplete;
         }
         if rest[len..len + 2] != *b"\r\n" {
-            return Look::Bad(from + len, "expected CR LF after an argument");
+            return Look::Bad(from + len, NO_LINE_END);
         }
         args.push(from..from + len);
         at = from + len + 2;
