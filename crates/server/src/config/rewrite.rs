@@ -56,12 +56,14 @@ impl Config {
     /// What becomes of the file's text.
     pub fn rewritten(&self, old: &[u8]) -> Vec<u8> {
         let mut file = Lines::parse(old);
+        let mut defaults = Config::default();
+        defaults.settle();
         for row in directives() {
             let occurrences = file.occurrences.remove(row.name).unwrap_or_default();
-            if self.is_said(row, &file, &occurrences) {
+            if self.is_said(row, &file, &occurrences, &defaults) {
                 continue;
             }
-            let lines = self.wanted(row, &file, &occurrences);
+            let lines = self.wanted(row, &file, &occurrences, &defaults);
             let lines = lines.iter().map(|line| format!("{} {line}", row.name)).collect();
             file.put(&occurrences, lines);
         }
@@ -73,7 +75,13 @@ impl Config {
     }
 
     /// Whether the file, as it is, already gives the directive its value.
-    fn is_said(&self, row: &Directive, file: &Lines, occurrences: &[usize]) -> bool {
+    fn is_said(
+        &self,
+        row: &Directive,
+        file: &Lines,
+        occurrences: &[usize],
+        defaults: &Config,
+    ) -> bool {
         if row.name == "replicaof" && self.must_say_no_one() {
             let says_so = |index: &usize| {
                 matches!(file.words(*index).as_slice(), [_, no, one]
@@ -87,7 +95,10 @@ impl Config {
         if row.name == "dir" && !occurrences.last().is_some_and(is_absolute) {
             return false;
         }
-        let mut said = Config::default();
+        if occurrences.is_empty() {
+            return row.value(defaults) == row.value(self);
+        }
+        let mut said = defaults.clone();
         for (nth, index) in occurrences.iter().enumerate() {
             let words = file.words(*index);
             let words: Vec<&[u8]> = words[1..].iter().map(Vec::as_slice).collect();
@@ -101,7 +112,13 @@ impl Config {
     }
 
     /// The lines that the directive should have, without its name.
-    fn wanted(&self, row: &Directive, file: &Lines, occurrences: &[usize]) -> Vec<String> {
+    fn wanted(
+        &self,
+        row: &Directive,
+        file: &Lines,
+        occurrences: &[usize],
+        defaults: &Config,
+    ) -> Vec<String> {
         if row.name == "replicaof" && self.must_say_no_one() {
             return vec!["no one".into()];
         }
@@ -111,7 +128,7 @@ impl Config {
             lines.retain(|line| line != "no one");
         }
         if row.flags.has(Flags::KEYED) {
-            let defaults = row.lines(&Config::default());
+            let defaults = row.lines(defaults);
             let in_file: Vec<_> = occurrences.iter().map(|index| file.key(*index)).collect();
             lines.retain(|line| !defaults.contains(line) || in_file.contains(&key_of(line)));
         }
@@ -352,6 +369,68 @@ mod tests {
         let new = format!("user default on #{hash} ~* &* +@all\n# c\nrequirepass \"bar\"\n");
         assert!(text.starts_with(&new), "{text}");
         assert_eq!(loaded(&text, Program::Server).security, config.security);
+    }
+
+    /// Whatever CONFIG SET accepts, the rewritten file must give back at the next start.
+    #[test]
+    fn every_accepted_value_survives_a_rewrite() {
+        const WORDS: [&str; 30] = [
+            "",
+            "yes",
+            "no",
+            "0",
+            "1",
+            "-1",
+            "5",
+            "64",
+            "1000",
+            "16384",
+            "1kb",
+            "1536kb",
+            "3gb",
+            "7b",
+            "50%",
+            "a b",
+            "\"",
+            "'",
+            "\\",
+            "\n\t\u{7}",
+            "#",
+            "é",
+            "1 2 3",
+            "3600 1",
+            "999 0 1 1",
+            "A",
+            "nK",
+            "save force",
+            "replica 1 2 3 normal 4kb 5 6",
+            "50 99.95",
+        ];
+        let mut accepted = 0;
+        for row in directives().filter(|row| row.name != "dir") {
+            for word in WORDS {
+                let mut config = Config::default();
+                if row.set(&mut config, &[word.as_bytes()], Origin::Command).is_err() {
+                    continue;
+                }
+                accepted += 1;
+                config.settle();
+                let text = config.rewritten(b"");
+                let again = loaded(&String::from_utf8(text.clone()).expect("text"), config.program);
+                assert_eq!(row.value(&again), row.value(&config), "{} {word:?}", row.name);
+                assert_eq!(again.rewritten(&text), text, "a second rewrite changes nothing");
+            }
+        }
+        assert!(accepted > 1000, "{accepted}");
+    }
+
+    #[test]
+    fn secrets_of_any_bytes_survive_a_rewrite() {
+        let mut config = Config::default();
+        config.security.requirepass = (0..=255).collect();
+        let text = config.rewritten(b"");
+        let again = loaded(&String::from_utf8(text).expect("escaped"), Program::Server);
+        assert_eq!(again.security.requirepass, config.security.requirepass);
     }
 
     #[test]

@@ -58,6 +58,16 @@ pub struct ShutdownFlags {
     pub force: bool,
 }
 
+/// A word for a file, in quotes only where it would not be read back as it is: it comes from clients.
+fn word(text: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_graphic() && !b"\"'\\#".contains(&b);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        crate::config::quoted(text.as_bytes())
+    }
+}
+
 /// The directory that files are kept in; empty is the one that the process was started in.
 pub(in crate::config) mod dir {
     use std::path::{Path, PathBuf};
@@ -170,16 +180,20 @@ pub(in crate::config) mod bind {
         Ok(())
     }
 
+    fn written(address: &BindAddress) -> String {
+        format!("{}{}", if address.optional { "-" } else { "" }, address.host)
+    }
+
     pub fn print(addresses: &[BindAddress]) -> String {
-        let words: Vec<_> = addresses
-            .iter()
-            .map(|a| format!("{}{}", if a.optional { "-" } else { "" }, a.host))
-            .collect();
-        words.join(" ")
+        addresses.iter().map(written).collect::<Vec<_>>().join(" ")
     }
 
     pub fn lines(addresses: &[BindAddress]) -> Vec<String> {
-        vec![if addresses.is_empty() { "\"\"".into() } else { print(addresses) }]
+        if addresses.is_empty() {
+            return vec!["\"\"".into()];
+        }
+        let words = addresses.iter().map(|address| super::word(&written(address)));
+        vec![words.collect::<Vec<_>>().join(" ")]
     }
 }
 
@@ -344,7 +358,7 @@ pub(in crate::config) mod replicaof {
         match of {
             ReplicaOf::Unset => Vec::new(),
             ReplicaOf::NoOne => vec!["no one".into()],
-            ReplicaOf::Master { .. } => vec![print(of)],
+            ReplicaOf::Master { host, port } => vec![format!("{} {port}", super::word(host))],
         }
     }
 }
