@@ -94,7 +94,7 @@ impl Repl {
         if let Some(why) = line.strip_prefix(b"-") {
             let text = format!("MASTER aborted replication with an error: {}", printable(why));
             self.log(Level::Warning, text);
-            return self.lose_link(now_ms, None);
+            return self.lose_link(now_ms, Some(now_ms));
         }
         let Ok(header) = parse_snapshot_header(line) else {
             let text = format!(
@@ -103,7 +103,7 @@ impl Repl {
                 printable(line)
             );
             self.log(Level::Warning, text);
-            return self.lose_link(now_ms, None);
+            return self.lose_link(now_ms, Some(now_ms));
         };
         let target = self.load_target(offer);
         let to = if target == LoadTarget::File { "to disk" } else { "to parser" };

@@ -1,0 +1,503 @@
+//! A master and its replicas, byte for byte and line for line, with the driver's work done by hand.
+//! Faults of a network are the simulation's task.
+
+mod common;
+
+use bytes::Bytes;
+use common::*;
+use repl::*;
+
+const SELECT_3: &str = "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n";
+const PING: &str = "*1\r\n$4\r\nPING\r\n";
+
+#[test]
+fn a_master_tells_its_side_of_a_full_sync() {
+    let mut master = new_repl(1, disk_settings());
+    introduce(&mut master, CONN, "6380");
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let id = master.ids().replid;
+    let zero = "0".repeat(40);
+    assert_eq!(
+        logs(&mut master),
+        [
+            "Replica 127.0.0.1:6380 asks for synchronization".to_string(),
+            "Full resync requested by replica 127.0.0.1:6380".to_string(),
+            format!("Replication backlog created, my new replication IDs are '{id}' and '{zero}'"),
+            "Starting BGSAVE for SYNC with target: disk".to_string(),
+        ]
+    );
+}
+
+// A replica that has just loaded a snapshot knows no selected database: Redis 3 and older do not even
+// read one from the header.
+#[test]
+fn the_stream_says_select_again_after_every_fork() {
+    let (mut master, _) = master_with_replica();
+    master.handle_write(3, b"A");
+    assert_eq!(output(&mut master, 0, CONN), format!("{SELECT_3}A"));
+    master.handle_write(3, b"B");
+    assert_eq!(output(&mut master, 0, CONN), "B");
+    add_replica(&mut master, ConnId(8), "6381");
+    master.handle_write(3, b"C");
+    assert_eq!(output(&mut master, 0, CONN), format!("{SELECT_3}C"));
+    assert_eq!(output(&mut master, 0, ConnId(8)), format!("{SELECT_3}C"));
+}
+
+#[test]
+fn a_replica_that_comes_back_gets_the_bytes_it_missed() {
+    let (mut master, replid) = master_with_replica();
+    master.handle_write(3, b"A");
+    output(&mut master, 0, CONN);
+    let at = master.offset();
+    master.handle_conn_closed(0, CONN);
+    master.handle_write(3, b"B");
+    drain(&mut master);
+    introduce(&mut master, ConnId(9), "6380");
+    psync(&mut master, 0, ConnId(9), &replid.to_uppercase(), &(at + 1).to_string()).unwrap();
+    assert_eq!(output(&mut master, 0, ConnId(9)), format!("+CONTINUE {replid}\r\nB"));
+    let accepted = format!(
+        "Partial resynchronization request from 127.0.0.1:6380 accepted. Sending 1 bytes of backlog \
+         starting from offset {}.",
+        at + 1
+    );
+    let story = ["Replica 127.0.0.1:6380 asks for synchronization".to_string(), accepted];
+    assert_eq!(logs(&mut master), story);
+    assert_eq!(master.stats(), SyncStats { full: 1, partial_ok: 1, partial_err: 0 });
+}
+
+#[test]
+fn a_replica_older_than_psync2_is_not_told_the_id() {
+    let (mut master, replid) = master_with_replica();
+    let next = (master.offset() + 1).to_string();
+    psync(&mut master, 0, ConnId(9), &replid, &next).unwrap();
+    assert_eq!(output(&mut master, 0, ConnId(9)), "+CONTINUE\r\n");
+}
+
+#[test]
+fn every_reason_against_a_partial_resync_is_logged() {
+    let (mut master, replid) = master_with_replica();
+    let zero = "0".repeat(40);
+    let mut ask = |replid: &str, offset: &str| {
+        psync(&mut master, 0, ConnId(9), replid, offset).unwrap();
+        let logs = logs(&mut master);
+        master.handle_conn_closed(0, ConnId(9));
+        drain(&mut master);
+        let is_reason =
+            |l: &&String| ["Partial", "Unable", "Warning"].iter().any(|word| l.starts_with(word));
+        logs.iter().filter(is_reason).cloned().collect::<Vec<String>>()
+    };
+    assert_eq!(
+        ask(ID, "5"),
+        [format!(
+            "Partial resynchronization not accepted: Replication ID mismatch (Replica asked for \
+             '{ID}', my replication IDs are '{replid}' and '{zero}')"
+        )]
+    );
+    let name = "127.0.0.1:<unknown-replica-port>";
+    assert_eq!(
+        ask(&replid, "-5"),
+        [format!(
+            "Unable to partial resync with replica {name} for lack of backlog (Replica request was: \
+             -5)."
+        )]
+    );
+    assert_eq!(
+        ask(&replid, "1000"),
+        [
+            format!(
+                "Unable to partial resync with replica {name} for lack of backlog (Replica request \
+                 was: 1000)."
+            ),
+            format!(
+                "Warning: replica {name} tried to PSYNC with an offset that is greater than the \
+                 master replication offset."
+            ),
+        ]
+    );
+}
+
+#[test]
+fn an_offset_that_is_no_number_is_refused() {
+    let mut master = new_repl(1, disk_settings());
+    let refusal = psync(&mut master, 0, CONN, ID, "x").unwrap_err();
+    assert_eq!(refusal.text(), "ERR value is not an integer or out of range");
+    let last = "Replica 127.0.0.1:<unknown-replica-port> asks for synchronization but with a wrong \
+                offset";
+    assert_eq!(logs(&mut master).last().unwrap(), last);
+    assert!(!master.is_replica(CONN));
+}
+
+#[test]
+fn sync_from_an_old_replica_has_no_fullresync_line() {
+    let mut master = new_repl(1, ReplSettings::default());
+    master.replica_sync(0, CONN, "127.0.0.1").unwrap();
+    let (id, mode) = wanted_snapshot(&mut master);
+    // It does not know the end mark: diskless or not, it gets a file.
+    assert_eq!(mode, SnapshotMode::Disk);
+    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    master.handle_write(0, b"A");
+    master.handle_snapshot(0, SnapshotEvent::Ready { id, size_bytes: 5 });
+    let select = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
+    assert_eq!(output(&mut master, 0, CONN), format!("$5\r\n.....{select}A"));
+    // It never acknowledges anything, and that is no reason to drop it.
+    master.handle_timeout(1_000_000);
+    assert!(master.is_replica(CONN));
+}
+
+#[test]
+fn a_diskless_sync_waits_for_the_delay_and_the_first_ack() {
+    let mut master = new_repl(1, ReplSettings::default());
+    introduce(&mut master, CONN, "6380");
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (actions, logs) = drain(&mut master);
+    assert_eq!(actions, []);
+    assert_eq!(logs.last().unwrap(), "Delay next BGSAVE for diskless SYNC");
+    (1..=5).for_each(|s| master.handle_timeout(s * 1000));
+    let (id, mode) = wanted_snapshot(&mut master);
+    assert_eq!(mode, SnapshotMode::Socket);
+    let at_fork = master.offset();
+    master.handle_snapshot(5000, SnapshotEvent::Started { id });
+    assert!(master.snapshot_wants_data());
+    master.handle_snapshot(5000, SnapshotEvent::Chunk { id, bytes: Bytes::from_static(b"RDB") });
+    master.handle_snapshot(5000, SnapshotEvent::Ready { id, size_bytes: 3 });
+    master.handle_write(0, b"X");
+    let out = output(&mut master, 5000, CONN);
+    let (head, payload) = out.split_once("$EOF:").unwrap();
+    // The empty line that told it to be patient, then the answer.
+    assert_eq!(head, format!("\n+FULLRESYNC {} {at_fork}\r\n", master.ids().replid));
+    let (mark, rest) = payload.split_once("\r\n").unwrap();
+    assert_eq!((mark.len(), rest), (40, format!("RDB{mark}").as_str()));
+    let story = common::logs(&mut master);
+    assert_eq!(
+        story,
+        [
+            "Diskless rdb transfer, done reading from pipe, 1 replicas still up.",
+            "Streamed RDB transfer with replica 127.0.0.1:6380 succeeded (socket). Waiting for \
+             REPLCONF ACK from replica to enable streaming",
+            "Synchronization with replica 127.0.0.1:6380 succeeded",
+        ]
+    );
+    assert_eq!(output(&mut master, 5000, CONN), "");
+    let silent = master.replica_replconf(5000, CONN, &[b"ACK", b"0"]);
+    assert_eq!(silent, ReplconfReply::Silent);
+    assert!(output(&mut master, 5000, CONN).ends_with("SELECT\r\n$1\r\n0\r\nX"));
+}
+
+#[test]
+fn enough_waiting_replicas_start_a_diskless_sync_at_once() {
+    let settings = ReplSettings { repl_diskless_sync_max_replicas: 2, ..ReplSettings::default() };
+    let mut master = new_repl(1, settings);
+    for conn in [ConnId(1), ConnId(2)] {
+        assert_eq!(actions(&mut master), []);
+        introduce(&mut master, conn, "6380");
+        psync(&mut master, 0, conn, "?", "-1").unwrap();
+    }
+    assert_eq!(wanted_snapshot(&mut master).1, SnapshotMode::Socket);
+}
+
+#[test]
+fn a_streamed_snapshot_waits_for_the_slowest_replica() {
+    let settings = ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() };
+    let mut master = new_repl(1, settings);
+    introduce(&mut master, CONN, "6380");
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut master);
+    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    let bytes = Bytes::from(vec![b'r'; 256 * 1024]);
+    let mut chunks = 0;
+    while master.snapshot_wants_data() {
+        chunks += 1;
+        master.handle_snapshot(0, SnapshotEvent::Chunk { id, bytes: bytes.clone() });
+    }
+    assert!((2..=8).contains(&chunks), "{chunks} chunks were queued for nobody");
+    output(&mut master, 0, CONN);
+    assert!(master.snapshot_wants_data());
+}
+
+#[test]
+fn a_latecomer_shares_a_disk_snapshot_with_its_stream() {
+    let mut master = new_repl(1, disk_settings());
+    introduce(&mut master, CONN, "6380");
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut master);
+    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    master.handle_write(3, b"WRITTEN-MEANWHILE");
+    // More than any backlog holds: the snapshot keeps what its replicas need.
+    master.apply_settings(0, ReplSettings { repl_backlog_size_bytes: 4, ..disk_settings() });
+    introduce(&mut master, ConnId(8), "6381");
+    psync(&mut master, 0, ConnId(8), "?", "-1").unwrap();
+    let (actions, logs) = drain(&mut master);
+    assert_eq!(actions, []);
+    assert_eq!(logs.last().unwrap(), "Waiting for end of BGSAVE for SYNC");
+    master.handle_snapshot(0, SnapshotEvent::Ready { id, size_bytes: 5 });
+    let replid = master.ids().replid;
+    let expected = format!("+FULLRESYNC {replid} 0\r\n$5\r\n.....{SELECT_3}WRITTEN-MEANWHILE");
+    assert_eq!(output(&mut master, 0, ConnId(8)), expected);
+    assert_eq!(output(&mut master, 0, CONN), expected);
+    let released = common::actions(&mut master);
+    assert_eq!(released, [Action::ReleaseSnapshot { id }]);
+}
+
+#[test]
+fn replicas_wait_for_children_of_others() {
+    for (child, text) in [
+        (
+            OtherChild::Save,
+            "Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC",
+        ),
+        (
+            OtherChild::Other,
+            "No BGSAVE in progress, but another BG operation is active. BGSAVE for replication \
+             delayed",
+        ),
+    ] {
+        let mut master = new_repl(1, disk_settings());
+        master.handle_other_child(0, child);
+        psync(&mut master, 0, CONN, "?", "-1").unwrap();
+        let (actions, logs) = drain(&mut master);
+        assert_eq!(actions, []);
+        assert_eq!(logs.last().unwrap(), text);
+        master.handle_other_child(0, OtherChild::None);
+        wanted_snapshot(&mut master);
+    }
+}
+
+#[test]
+fn a_snapshot_that_nobody_wants_is_cancelled() {
+    let settings = ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() };
+    let mut master = new_repl(1, settings.clone());
+    introduce(&mut master, CONN, "6380");
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut master);
+    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    master.handle_conn_closed(0, CONN);
+    let (actions, logs) = drain(&mut master);
+    assert_eq!(actions, [Action::CancelSnapshot { id }]);
+    assert_eq!(
+        logs,
+        [
+            "Connection with replica 127.0.0.1:6380 lost.",
+            "Diskless rdb transfer, last replica dropped, killing fork child."
+        ]
+    );
+    // What the dying child still says is about nothing.
+    master.handle_snapshot(0, SnapshotEvent::Ready { id, size_bytes: 1 });
+    assert_eq!(drain(&mut master), (vec![], vec![]));
+}
+
+#[test]
+fn a_disk_snapshot_is_finished_for_the_save_points_only() {
+    for has_save_points in [true, false] {
+        let mut master = new_repl(1, ReplSettings { has_save_points, ..disk_settings() });
+        psync(&mut master, 0, CONN, "?", "-1").unwrap();
+        let (id, _) = wanted_snapshot(&mut master);
+        master.handle_snapshot(0, SnapshotEvent::Started { id });
+        master.handle_conn_closed(0, CONN);
+        let cancelled = actions(&mut master) == [Action::CancelSnapshot { id }];
+        assert_eq!(cancelled, !has_save_points);
+    }
+}
+
+#[test]
+fn a_fork_that_fails_is_told_to_who_waited() {
+    let mut master = new_repl(1, disk_settings());
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut master);
+    master.handle_snapshot(0, SnapshotEvent::Failed { id, why: "fork".into() });
+    let error = "-ERR BGSAVE failed, replication can't continue\r\n";
+    assert_eq!(output(&mut master, 0, CONN), error);
+    let (actions, logs) = drain(&mut master);
+    assert_eq!(actions, [Action::CloseReplica { conn: CONN }]);
+    assert_eq!(logs, ["BGSAVE for replication failed"]);
+}
+
+#[test]
+fn a_child_that_fails_costs_its_replicas_the_connection() {
+    let mut master = new_repl(1, disk_settings());
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut master);
+    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    master.handle_snapshot(0, SnapshotEvent::Failed { id, why: "signal".into() });
+    let (actions, logs) = drain(&mut master);
+    assert_eq!(actions, [Action::CloseReplica { conn: CONN }]);
+    assert_eq!(logs[0], "SYNC failed. BGSAVE child returned an error");
+}
+
+#[test]
+fn a_replica_for_the_rdb_only_is_closed_when_it_has_it() {
+    let mut master = new_repl(1, disk_settings());
+    introduce(&mut master, CONN, "0");
+    master.replica_replconf(0, CONN, &[b"rdb-only", b"1"]);
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut master);
+    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    master.handle_snapshot(0, SnapshotEvent::Ready { id, size_bytes: 5 });
+    assert!(output(&mut master, 0, CONN).ends_with("$5\r\n....."));
+    let (actions, logs) = drain(&mut master);
+    assert!(actions.contains(&Action::CloseReplica { conn: CONN }), "{actions:?}");
+    assert!(logs[0].starts_with("RDB transfer completed, rdb only replica (127.0.0.1:"));
+}
+
+#[test]
+fn waiting_replicas_are_kept_alive_and_online_ones_pinged() {
+    let settings = ReplSettings { repl_ping_replica_period_secs: 2, ..disk_settings() };
+    let mut master = new_repl(1, settings);
+    add_replica(&mut master, CONN, "6380");
+    psync(&mut master, 0, ConnId(8), "?", "-1").unwrap();
+    wanted_snapshot(&mut master);
+    let before = master.offset();
+    (1..=4).for_each(|s| master.handle_timeout(s * 1000));
+    assert_eq!(output(&mut master, 4000, CONN), format!("{PING}{PING}"));
+    assert_eq!(master.offset(), before + 2 * PING.len() as u64);
+    // Only one line waits, however long its reader sleeps.
+    assert_eq!(output(&mut master, 4000, ConnId(8)), "\n");
+}
+
+#[test]
+fn a_silent_replica_is_dropped() {
+    let (mut master, _) = master_with_replica();
+    drain(&mut master);
+    master.handle_timeout(60_000);
+    assert_eq!(actions(&mut master), []);
+    master.handle_replica_alive(50_000, CONN);
+    master.handle_timeout(110_000);
+    assert_eq!(actions(&mut master), []);
+    master.handle_timeout(111_000);
+    let (actions, logs) = drain(&mut master);
+    assert_eq!(actions, [Action::CloseReplica { conn: CONN }]);
+    assert_eq!(logs[0], "Disconnecting timedout replica (streaming sync): 127.0.0.1:6380");
+}
+
+#[test]
+fn acknowledgements_count_for_wait_and_min_replicas() {
+    let settings =
+        ReplSettings { min_replicas_to_write: 1, min_replicas_max_lag_secs: 10, ..disk_settings() };
+    let mut master = new_repl(1, settings);
+    assert!(!master.has_enough_good_replicas(0));
+    add_replica(&mut master, CONN, "6380");
+    assert!(master.has_enough_good_replicas(10_999));
+    assert!(!master.has_enough_good_replicas(11_000));
+    master.handle_write(0, b"A");
+    let offset = master.offset();
+    assert_eq!(master.count_acked(offset), 0);
+    let ack = offset.to_string();
+    let words: [&[u8]; 4] = [b"ack", ack.as_bytes(), b"fack", b"3"];
+    master.replica_replconf(20_000, CONN, &words);
+    assert!(master.has_enough_good_replicas(20_000));
+    assert_eq!((master.count_acked(offset), master.count_acked(offset + 1)), (1, 0));
+    assert_eq!((master.count_fsynced(3), master.count_fsynced(4)), (1, 0));
+    master.request_acks();
+    assert!(
+        output(&mut master, 0, CONN).ends_with("$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n")
+    );
+}
+
+#[test]
+fn replconf_answers() {
+    let mut master = new_repl(1, disk_settings());
+    let mut ask = |words: &[&[u8]]| master.replica_replconf(0, CONN, words);
+    let error = |text: &str| ReplconfReply::Error(text.into());
+    assert_eq!(ask(&[b"capa"]), error("ERR syntax error"));
+    assert_eq!(ask(&[b"foo", b"bar"]), error("ERR Unrecognized REPLCONF option: foo"));
+    assert_eq!(ask(&[b"capa", b"whatever"]), ReplconfReply::Ok);
+    assert_eq!(ask(&[b"ack", b"12"]), ReplconfReply::Silent);
+    assert_eq!(ask(&[b"getack", b"*"]), ReplconfReply::Silent);
+    let integer = error("ERR value is not an integer or out of range");
+    assert_eq!(ask(&[b"listening-port", b"abc"]), integer);
+    assert_eq!(ask(&[b"rdb-only", b"1"]), ReplconfReply::Ok);
+    assert_eq!(ask(&[b"rdb-filter-only", b""]), ReplconfReply::Ok);
+    let unsupported = error("ERR Unsupported rdb-filter-only option: foo");
+    assert_eq!(ask(&[b"rdb-filter-only", b"foo"]), unsupported);
+    let long = error("ERR REPLCONF ip-address provided by replica instance is too long: 256 bytes");
+    assert_eq!(ask(&[b"ip-address", &[b'a'; 256]]), long);
+    assert_eq!(ask(&[b"ip-address", &[b'a'; 255]]), ReplconfReply::Ok);
+    // It asked for a filtered snapshot, and cannot take a streamed one.
+    let refusal = psync(&mut master, 0, CONN, "?", "-1").unwrap_err();
+    assert_eq!(refusal.text(), "ERR Filtered replica requires EOF capability");
+}
+
+#[test]
+fn a_backlog_without_replicas_is_given_back_and_its_history_ended() {
+    let settings = ReplSettings { repl_backlog_ttl_secs: 10, ..disk_settings() };
+    let mut master = new_repl(1, settings);
+    add_replica(&mut master, CONN, "6380");
+    master.handle_write(0, b"A");
+    let (replid, offset) = (master.ids().replid, master.offset());
+    master.handle_conn_closed(5000, CONN);
+    drain(&mut master);
+    master.handle_timeout(15_000);
+    assert!(master.has_backlog());
+    master.handle_timeout(16_000);
+    let freed = "Replication backlog freed after 10 seconds without connected replicas.";
+    assert_eq!(logs(&mut master), [freed]);
+    assert!(!master.has_backlog());
+    assert_ne!(master.ids().replid, replid);
+    // What is written now is counted by nobody: the old id must not vouch for it.
+    master.handle_write(0, b"B");
+    psync(&mut master, 16_000, CONN, replid.as_str(), &(offset + 1).to_string()).unwrap();
+    wanted_snapshot(&mut master);
+}
+
+#[test]
+fn a_slow_replica_costs_its_distance() {
+    let (mut master, _) = master_with_replica();
+    let bytes = vec![b'x'; 10_000];
+    for _ in 0..1000 {
+        master.handle_write(0, &bytes);
+    }
+    let view = master.view(0);
+    assert_eq!(view.backlog.len_bytes, 1024 * 1024);
+    assert_eq!(master.pending_bytes(CONN), master.offset());
+    assert!(view.backlog.memory_bytes < 11_000_000);
+    let mut left = output(&mut master, 0, CONN).len();
+    left -= "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n".len();
+    assert_eq!(left, 10_000_000);
+    let after = master.view(0).backlog.memory_bytes;
+    assert!(after < 1_250_000, "{after} bytes are held for nobody");
+}
+
+#[test]
+fn info_has_the_fields_in_redis_order() {
+    let (mut master, replid) = master_with_replica();
+    master.handle_write(0, b"A");
+    let extras = InfoExtras { replica_priority: 100, is_read_only: true, is_announced: true };
+    let text = master.view(3000).info_text(&extras);
+    let expected = format!(
+        "role:master\r\nconnected_slaves:1\r\n\
+         slave0:ip=127.0.0.1,port=6380,state=online,offset=0,lag=3\r\n\
+         master_failover_state:no-failover\r\nmaster_replid:{replid}\r\n\
+         master_replid2:{}\r\nmaster_repl_offset:24\r\nsecond_repl_offset:-1\r\n\
+         repl_backlog_active:1\r\nrepl_backlog_size:1048576\r\n\
+         repl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:24\r\n",
+        "0".repeat(40)
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn both_sides_tell_how_far_a_long_transfer_is() {
+    let mut master = new_repl(1, disk_settings());
+    introduce(&mut master, CONN, "6380");
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut master);
+    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    master.handle_snapshot(0, SnapshotEvent::Ready { id, size_bytes: 50_000_000 });
+    output_head(&mut master);
+    master.sent(4000, CONN, 10_000_000);
+    drain(&mut master);
+    master.handle_timeout(5000);
+    let told = "Sync with replica 127.0.0.1:6380: sent 10.0 of 50.0 MB (20.0%), 2.0 MB/s, 20 \
+                seconds left";
+    assert_eq!(logs(&mut master), [told]);
+    let view = master.view(5000);
+    let transfer = view.replicas[0].transfer.unwrap();
+    assert_eq!((transfer.percent(), transfer.secs_left()), (20.0, Some(20)));
+}
+
+/// Sends the lines before the file, and nothing of the file.
+fn output_head(master: &mut Repl) {
+    let mut slices = [std::io::IoSlice::new(&[]); 1];
+    let Outgoing::Slices(1) = master.outgoing(CONN, &mut slices) else { panic!("no lines") };
+    let n = slices[0].len() as u64;
+    master.sent(0, CONN, n);
+}
