@@ -125,11 +125,48 @@ pub struct RdbError {
     pub reason: Reason,
     /// The key whose value was being read.
     pub key: Option<Box<[u8]>>,
+    /// The type byte of that value.
+    pub type_byte: Option<u8>,
+    pub doing: Doing,
+}
+
+/// What of a file was being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Doing {
+    #[default]
+    Start,
+    Type,
+    Expire,
+    Key,
+    Value,
+    Length,
+    Aux,
+    ModuleAux,
+    Functions,
+    Checksum,
+}
+
+impl Doing {
+    /// As redis-check-rdb calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Doing::Start => "start",
+            Doing::Type => "read-type",
+            Doing::Expire => "read-expire",
+            Doing::Key => "read-key",
+            Doing::Value => "read-object-value",
+            Doing::Length => "read-len",
+            Doing::Aux => "read-aux",
+            Doing::ModuleAux => "read-module-aux",
+            Doing::Functions => "read-functions",
+            Doing::Checksum => "check-sum",
+        }
+    }
 }
 
 impl RdbError {
     pub fn new(offset: u64, reason: Reason) -> RdbError {
-        RdbError { offset, reason, key: None }
+        RdbError { offset, reason, key: None, type_byte: None, doing: Doing::default() }
     }
 
     /// Notes the key that was being read, unless one is noted already.

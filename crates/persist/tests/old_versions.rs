@@ -8,7 +8,7 @@ mod common;
 
 use common::{File, Model, intset, length, listpack, load, load_one, load_with, ziplist, zl};
 use persist::error::{RdbError, Reason};
-use persist::rdb::{AccessClock, LoadOptions, check_rdb};
+use persist::rdb::{AccessClock, LoadOptions, RdbCheck, check_rdb_with, type_name};
 use persist::source::Source;
 use store::value::Encoding;
 
@@ -510,12 +510,22 @@ fn a_check_counts_without_keeping() {
         .finish();
     let mut rest = &file[..];
     let mut source = Source::new(&mut rest, Some(file.len() as u64));
-    let check = persist::rdb::check_rdb_at(&mut source, 20).unwrap();
+    let (mut check, mut events) = (RdbCheck::default(), Vec::new());
+    check_rdb_with(&mut source, 20, &mut check, &mut |event| events.push(format!("{event:?}")))
+        .unwrap();
     assert_eq!((check.keys, check.expires, check.already_expired), (3, 1, 1));
-    assert_eq!(check.dbs, [(2, 2), (9, 1)]);
     assert_eq!(check.by_type, [1, 0, 1, 0, 0, 1]);
-    assert_eq!(check.aux, [(b"redis-ver".to_vec(), b"7.0.15".to_vec())]);
+    assert_eq!(events.len(), 3, "{events:?}");
+    assert!(events[1].contains("SelectDb { db: 2, offset: 29 }"), "{events:?}");
     assert_eq!((check.bytes, check.checksum_verified), (file.len() as u64, true));
-    let mut rest = &file[..file.len() - 9];
-    assert!(check_rdb(&mut Source::new(&mut rest, None)).unwrap_err().is_truncation());
+    let mut rest = &file[..file.len() - 20];
+    let mut check = RdbCheck::default();
+    let mut source = Source::new(&mut rest, None);
+    let e = check_rdb_with(&mut source, 20, &mut check, &mut |_| {}).unwrap_err();
+    assert!(e.is_truncation());
+    assert_eq!(
+        (e.doing.name(), e.type_byte.map(type_name)),
+        ("read-object-value", Some("stream-v2"))
+    );
+    assert_eq!((e.key.as_deref(), check.keys), (Some(&b"c"[..]), 2));
 }

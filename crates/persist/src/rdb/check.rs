@@ -1,5 +1,7 @@
 //! Owns the examination of an RDB file that redis-check-rdb reports: every key is read and every
-//! value checked as a load would, and nothing is kept.
+//! value checked as a load would, and nothing is kept. Prints nothing.
+
+use std::ops::Range;
 
 use store::value::{Item, Type, Value};
 
@@ -7,16 +9,14 @@ use super::load::{Frame, KeyMeta, Visitor, WalkOptions, walk};
 use crate::error::{RdbError, Reason};
 use crate::source::Source;
 
-/// What a file holds.
+/// What a file holds; after an error, what it held until there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RdbCheck {
     pub version: u32,
+    /// Bytes of the snapshot, checksum included.
     pub bytes: u64,
     /// There was a checksum, and it is right.
     pub checksum_verified: bool,
-    pub aux: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The databases in the file's order, each with its keys.
-    pub dbs: Vec<(u64, u64)>,
     pub keys: u64,
     pub expires: u64,
     /// Of those, the ones before `now_ms`.
@@ -27,34 +27,75 @@ pub struct RdbCheck {
     pub by_type: [u64; 6],
 }
 
+/// What a check comes past that a report has a line for; `offset` is behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckEvent<'a> {
+    Aux { name: &'a [u8], value: &'a [u8], offset: u64 },
+    SelectDb { db: u64, offset: u64 },
+}
+
 /// Reads one snapshot from start to checksum.
 pub fn check_rdb(source: &mut Source<'_>) -> Result<RdbCheck, RdbError> {
-    check_rdb_at(source, 0)
+    let mut check = RdbCheck::default();
+    check_rdb_with(source, 0, &mut check, &mut |_| {}).map(|()| check)
 }
 
-/// As `check_rdb`, counting what has expired at `now_ms`.
-pub fn check_rdb_at(source: &mut Source<'_>, now_ms: i64) -> Result<RdbCheck, RdbError> {
-    let mut checker = Checker { now_ms, check: RdbCheck::default() };
-    let options = WalkOptions { verify_checksum: true, ..WalkOptions::default() };
-    let Frame { version, checksum_verified, bytes } = walk(source, &options, &mut checker)?;
-    Ok(RdbCheck { version, checksum_verified, bytes, ..checker.check })
-}
-
-struct Checker {
+/// As `check_rdb`, counting into `check` up to an error, and what has expired at `now_ms`.
+pub fn check_rdb_with(
+    source: &mut Source<'_>,
     now_ms: i64,
-    check: RdbCheck,
+    check: &mut RdbCheck,
+    on_event: &mut dyn FnMut(CheckEvent<'_>),
+) -> Result<(), RdbError> {
+    let options = WalkOptions { verify_checksum: true, ..WalkOptions::default() };
+    let frame = walk(source, &options, &mut Checker { now_ms, check, on_event })?;
+    let Frame { version, checksum_verified, bytes } = frame;
+    (check.version, check.checksum_verified, check.bytes) = (version, checksum_verified, bytes);
+    Ok(())
 }
 
-impl Checker {
+/// What redis-check-rdb calls a value's type.
+pub fn type_name(type_byte: u8) -> &'static str {
+    const NAMES: [&str; 22] = [
+        "string",
+        "list-linked",
+        "set-hashtable",
+        "zset-v1",
+        "hash-hashtable",
+        "zset-v2",
+        "module-pre-release",
+        "module-value",
+        "",
+        "hash-zipmap",
+        "list-ziplist",
+        "set-intset",
+        "zset-ziplist",
+        "hash-ziplist",
+        "quicklist",
+        "stream",
+        "hash-listpack",
+        "zset-listpack",
+        "quicklist-v2",
+        "stream-v2",
+        "set-listpack",
+        "stream-v3",
+    ];
+    match NAMES.get(usize::from(type_byte)) {
+        None | Some(&"") => "unknown",
+        Some(name) => name,
+    }
+}
+
+struct Checker<'a> {
+    now_ms: i64,
+    check: &'a mut RdbCheck,
+    on_event: &'a mut dyn FnMut(CheckEvent<'_>),
+}
+
+impl Checker<'_> {
     fn count(&mut self, value_type: Type, meta: KeyMeta) {
-        let check = &mut self.check;
+        let check = &mut *self.check;
         check.keys += 1;
-        if check.dbs.is_empty() {
-            check.dbs.push((0, 0));
-        }
-        if let Some((_, keys)) = check.dbs.last_mut() {
-            *keys += 1;
-        }
         if let Some(expire_ms) = meta.expire_ms {
             check.expires += 1;
             check.already_expired += u64::from(expire_ms < self.now_ms);
@@ -71,17 +112,14 @@ impl Checker {
     }
 }
 
-impl Visitor for Checker {
-    fn aux(&mut self, name: &[u8], value: &[u8]) -> Result<(), Reason> {
-        // A file may have any number of them; a report need not.
-        if self.check.aux.len() < 64 {
-            self.check.aux.push((name.to_vec(), value.to_vec()));
-        }
+impl Visitor for Checker<'_> {
+    fn aux(&mut self, name: &[u8], value: &[u8], at: Range<u64>) -> Result<(), RdbError> {
+        (self.on_event)(CheckEvent::Aux { name, value, offset: at.end });
         Ok(())
     }
 
-    fn select_db(&mut self, db: u64, _at: u64) -> Result<(), RdbError> {
-        self.check.dbs.push((db, 0));
+    fn select_db(&mut self, db: u64, at: Range<u64>) -> Result<(), RdbError> {
+        (self.on_event)(CheckEvent::SelectDb { db, offset: at.end });
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Owns what becomes of a snapshot's contents in a keyspace: which keys are kept, with which
 //! clocks, and what is reported of the rest.
 
+use std::ops::Range;
+
 use store::entry::{Entry, NewValue};
 use store::keyspace::Keyspace;
 use store::limits::Limits;
@@ -181,7 +183,7 @@ impl Filler<'_> {
 }
 
 impl Visitor for Filler<'_> {
-    fn aux(&mut self, name: &[u8], value: &[u8]) -> Result<(), Reason> {
+    fn aux(&mut self, name: &[u8], value: &[u8], _at: Range<u64>) -> Result<(), RdbError> {
         let text = || String::from_utf8_lossy(value).into_owned();
         let int = || protocol::parse_i64(value);
         let report = &mut self.report;
@@ -200,7 +202,7 @@ impl Visitor for Filler<'_> {
         Ok(())
     }
 
-    fn select_db(&mut self, db: u64, at: u64) -> Result<(), RdbError> {
+    fn select_db(&mut self, db: u64, at: Range<u64>) -> Result<(), RdbError> {
         self.settle()?;
         let databases = self.keyspace.len();
         match usize::try_from(db) {
@@ -208,7 +210,7 @@ impl Visitor for Filler<'_> {
                 self.db = index;
                 Ok(())
             }
-            _ => Err(RdbError::new(at, Reason::DbOutOfRange { db, databases })),
+            _ => Err(RdbError::new(at.start, Reason::DbOutOfRange { db, databases })),
         }
     }
 

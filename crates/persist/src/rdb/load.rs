@@ -1,13 +1,15 @@
 //! Owns the walk through an RDB file: header, opcodes, keys, checksum. What becomes of what it
 //! finds is a `Visitor`'s business; how values look inside is `value`'s.
 
+use std::ops::Range;
+
 use store::limits::Limits;
 use store::value::{Item, Value};
 
 use super::format::{CHECKSUM_VERSION, HEADER_BYTES, MAGIC, MAX_VERSION, module_type, opcode};
 use super::primitive::{bytes_into, length, time_ms};
 use super::value::{Loaded, Scratch, is_value_type, load_value};
-use crate::error::{RdbError, Reason};
+use crate::error::{Doing, RdbError, Reason};
 use crate::source::Source;
 
 /// Bytes between two calls of the progress hook.
@@ -27,9 +29,9 @@ pub struct KeyMeta {
 
 /// Receives what a file holds, in its order. An error returned ends the walk.
 pub trait Visitor {
-    fn aux(&mut self, name: &[u8], value: &[u8]) -> Result<(), Reason>;
-    /// `at` is the offset to blame.
-    fn select_db(&mut self, db: u64, at: u64) -> Result<(), RdbError>;
+    /// `at` is where the field stands in the file, its opcode included.
+    fn aux(&mut self, name: &[u8], value: &[u8], at: Range<u64>) -> Result<(), RdbError>;
+    fn select_db(&mut self, db: u64, at: Range<u64>) -> Result<(), RdbError>;
     /// How many keys and expiries the selected database will get, as far as that is believable.
     fn resize_db(&mut self, keys: usize, expires: usize);
     /// The code of a function library.
@@ -91,9 +93,21 @@ pub fn walk(
         key: Vec::new(),
         meta: KeyMeta::default(),
         next_progress: from + PROGRESS_STEP,
+        doing: Doing::Type,
+        type_byte: None,
     };
-    while walk.step(source)? {}
-    let checksum_verified = check_end(source, version, options)?;
+    let end = loop {
+        match walk.step(source) {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(e) => break Err(e),
+        }
+    };
+    // An error of an entry that was queued has its own key, and nothing of what is read now.
+    let (doing, type_byte) = (walk.doing, walk.type_byte);
+    end.map_err(|e| RdbError { doing, type_byte, ..e })?;
+    let checksum_verified = check_end(source, version, options)
+        .map_err(|e| RdbError { doing: Doing::Checksum, ..e })?;
     Ok(Frame { version, checksum_verified, bytes: source.offset() - from })
 }
 
@@ -127,6 +141,9 @@ struct Walk<'a, V> {
     /// Of the key that comes next.
     meta: KeyMeta,
     next_progress: u64,
+    /// For the error, should there be one.
+    doing: Doing,
+    type_byte: Option<u8>,
 }
 
 impl<V: Visitor> Walk<'_, V> {
@@ -137,6 +154,8 @@ impl<V: Visitor> Walk<'_, V> {
             self.next_progress = at + PROGRESS_STEP;
             self.visitor.progress(at).map_err(|reason| RdbError::new(at, reason))?;
         }
+        self.doing = Doing::Type;
+        self.type_byte = None;
         let code = source.u8("an opcode or a value type")?;
         match code {
             opcode::EOF => return Ok(false),
@@ -148,6 +167,13 @@ impl<V: Visitor> Walk<'_, V> {
     }
 
     fn opcode(&mut self, source: &mut Source<'_>, code: u8, at: u64) -> Result<(), RdbError> {
+        self.doing = match code {
+            opcode::EXPIRETIME | opcode::EXPIRETIME_MS => Doing::Expire,
+            opcode::AUX => Doing::Aux,
+            opcode::MODULE_AUX => Doing::ModuleAux,
+            opcode::FUNCTION | opcode::FUNCTION_PRE_RELEASE => Doing::Functions,
+            _ => Doing::Length,
+        };
         match code {
             opcode::EXPIRETIME_MS => {
                 // -1 is Redis's word for none.
@@ -161,7 +187,7 @@ impl<V: Visitor> Walk<'_, V> {
             opcode::IDLE => self.meta.idle_s = Some(length(source, "an idle time")?),
             opcode::SELECTDB => {
                 let db = length(source, "a database number")?;
-                self.visitor.select_db(db, at)?;
+                self.visitor.select_db(db, at..source.offset())?;
             }
             opcode::RESIZEDB => self.resize(source)?,
             opcode::AUX => self.aux(source, at)?,
@@ -200,11 +226,14 @@ impl<V: Visitor> Walk<'_, V> {
         bytes_into(source, &mut self.key, "an AUX field's name")?;
         let mut value = Vec::new();
         bytes_into(source, &mut value, "an AUX field's value")?;
-        self.visitor.aux(&self.key, &value).map_err(|reason| RdbError::new(at, reason))
+        self.visitor.aux(&self.key, &value, at..source.offset())
     }
 
     fn key(&mut self, source: &mut Source<'_>, code: u8, at: u64) -> Result<(), RdbError> {
+        self.doing = Doing::Key;
+        self.type_byte = Some(code);
         bytes_into(source, &mut self.key, "a key")?;
+        self.doing = Doing::Value;
         let meta = KeyMeta { offset: at, ..std::mem::take(&mut self.meta) };
         let (key, visitor) = (&self.key, &mut *self.visitor);
         let loaded = load_value(source, code, &mut self.scratch, &self.options.limits)

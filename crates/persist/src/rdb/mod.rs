@@ -20,7 +20,7 @@ mod writer;
 mod ziplist;
 mod zipmap;
 
-pub use check::{RdbCheck, check_rdb, check_rdb_at};
+pub use check::{CheckEvent, RdbCheck, check_rdb, check_rdb_with, type_name};
 pub use dump::{check_footer, dump_value, restore_value};
 pub use into_keyspace::{AccessClock, LoadHook, LoadOptions, LoadReport, load};
 pub use load::{Frame, KeyMeta, Visitor, WalkOptions, walk};
