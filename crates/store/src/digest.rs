@@ -7,8 +7,10 @@
 use sha1::{Digest, Sha1};
 
 use crate::keyspace::Keyspace;
+use crate::listpack::Listpack;
 pub use crate::score::Spelling;
-use crate::value::{Item, ItemBuf, ValueRef};
+use crate::stream::{self, Fields, StreamId};
+use crate::value::{Item, ItemBuf, Opaque, ValueRef};
 
 /// A SHA-1, or several combined.
 pub type Hash20 = [u8; 20];
@@ -16,17 +18,34 @@ pub type Hash20 = [u8; 20];
 /// Mixed in where a key has an expiry; not its time, which replicas may round.
 const EXPIRE_MARK: &[u8] = b"!!expire!!";
 
+/// Passes the nodes of a stream, each with its id, to a function.
+pub type StreamNodes = fn(&Opaque, &mut dyn FnMut(StreamId, &Listpack));
+
+/// What a digest needs to be told. A bare `Spelling` will do where there are no streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Scheme {
+    pub spelling: Spelling,
+    /// How to read a stream's bytes. Without it, a stream's digest is of our own making.
+    pub stream_nodes: Option<StreamNodes>,
+}
+
+impl From<Spelling> for Scheme {
+    fn from(spelling: Spelling) -> Self {
+        Scheme { spelling, stream_nodes: None }
+    }
+}
+
 /// The digest of one value, as DEBUG DIGEST-VALUE gives it.
-pub fn of_value(value: ValueRef<'_>, has_expire: bool, spelling: Spelling) -> Hash20 {
+pub fn of_value(value: ValueRef<'_>, has_expire: bool, scheme: impl Into<Scheme>) -> Hash20 {
     let mut digest = Hash20::default();
-    add_value(&mut digest, value, has_expire, spelling);
+    add_value(&mut digest, value, has_expire, scheme.into());
     digest
 }
 
 /// The digest of all databases, as DEBUG DIGEST gives it. Keys that have expired but are still
 /// there count, as in Redis.
-pub fn of_keyspace(keyspace: &Keyspace, spelling: Spelling) -> Hash20 {
-    let mut digest = DatasetDigest::new(spelling);
+pub fn of_keyspace(keyspace: &Keyspace, scheme: impl Into<Scheme>) -> Hash20 {
+    let mut digest = DatasetDigest::new(scheme);
     for (index, db) in (0..).zip(keyspace.iter()) {
         if !db.is_empty() {
             digest.start_db(index);
@@ -45,12 +64,12 @@ pub fn of_keyspace(keyspace: &Keyspace, spelling: Spelling) -> Hash20 {
 #[derive(Clone, Debug)]
 pub struct DatasetDigest {
     digest: Hash20,
-    spelling: Spelling,
+    scheme: Scheme,
 }
 
 impl DatasetDigest {
-    pub fn new(spelling: Spelling) -> Self {
-        DatasetDigest { digest: Hash20::default(), spelling }
+    pub fn new(scheme: impl Into<Scheme>) -> Self {
+        DatasetDigest { digest: Hash20::default(), scheme: scheme.into() }
     }
 
     pub fn start_db(&mut self, index: u32) {
@@ -60,7 +79,7 @@ impl DatasetDigest {
     pub fn add_key(&mut self, key: &[u8], value: ValueRef<'_>, has_expire: bool) {
         let mut digest = Hash20::default();
         mix(&mut digest, key);
-        add_value(&mut digest, value, has_expire, self.spelling);
+        add_value(&mut digest, value, has_expire, self.scheme);
         xor(&mut self.digest, &digest);
     }
 
@@ -83,7 +102,7 @@ fn mix_item(digest: &mut Hash20, item: Item<'_>) {
     mix(digest, item.as_bytes(&mut ItemBuf::new()));
 }
 
-fn add_value(digest: &mut Hash20, value: ValueRef<'_>, has_expire: bool, spelling: Spelling) {
+fn add_value(digest: &mut Hash20, value: ValueRef<'_>, has_expire: bool, scheme: Scheme) {
     mix(digest, &(value.value_type() as u32).to_be_bytes());
     match value {
         ValueRef::Int(n) => mix_item(digest, Item::Int(n)),
@@ -105,18 +124,31 @@ fn add_value(digest: &mut Hash20, value: ValueRef<'_>, has_expire: bool, spellin
             for (member, score) in zset.iter() {
                 let mut pair = Hash20::default();
                 mix_item(&mut pair, member);
-                mix(&mut pair, spelling.spell(score).as_bytes());
+                mix(&mut pair, scheme.spelling.spell(score).as_bytes());
                 xor(digest, &pair);
             }
         }
-        // Its entries cannot be told apart while it is opaque: equal among ourselves only.
-        ValueRef::Stream(stream) => {
-            mix(digest, &[stream.rdb_type]);
-            mix(digest, &stream.payload);
-        }
+        ValueRef::Stream(stream) => match scheme.stream_nodes {
+            Some(nodes) => nodes(stream, &mut |node_id, node| {
+                stream::for_each_entry(node_id, node, |id, fields| mix_entry(digest, id, fields));
+            }),
+            None => {
+                mix(digest, &[stream.rdb_type]);
+                mix(digest, &stream.payload);
+            }
+        },
     }
     if has_expire {
         xor(digest, EXPIRE_MARK);
+    }
+}
+
+fn mix_entry(digest: &mut Hash20, id: StreamId, fields: &Fields<'_>) {
+    // Here, unlike everywhere else, the parts of an id are joined by a dot.
+    mix(digest, format!("{}.{}", id.ms, id.seq).as_bytes());
+    for &(name, value) in fields {
+        mix_item(digest, name);
+        mix_item(digest, value);
     }
 }
 

@@ -27,6 +27,7 @@ pub mod set;
 pub mod size_class;
 mod skiplist;
 pub mod str;
+pub mod stream;
 pub mod table;
 pub mod value;
 pub mod zset;
