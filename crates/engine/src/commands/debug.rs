@@ -1,7 +1,7 @@
 //! DEBUG: what tests and operators ask of the inside. Guarded by `enable-debug-command`.
 
 use protocol::{Args, ReplyBuf, Resp, parse_f64, parse_i64};
-use store::digest::{self, Hash20, Spelling};
+use store::digest::{self, Hash20, Scheme, Spelling};
 use store::{DbSlot, ValueRef, glob};
 
 use super::args::{int, is, text};
@@ -22,7 +22,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
 )];
 
 /// As the Redis of Debian's stable release spells scores: the peers that digests are compared with.
-const SPELLING: Spelling = Spelling::Digits17;
+const SCHEME: Scheme =
+    Scheme { spelling: Spelling::Digits17, stream_nodes: Some(persist::rdb::for_each_stream_node) };
 
 type Subcommand = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
 
@@ -209,7 +210,7 @@ fn hex(digest: &Hash20) -> String {
 }
 
 fn digest_all(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    let digest = digest::of_keyspace(&ctx.engine.keyspace, SPELLING);
+    let digest = digest::of_keyspace(&ctx.engine.keyspace, SCHEME);
     ctx.client.out.status(&hex(&digest));
     Ok(())
 }
@@ -218,7 +219,7 @@ fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.client.out.array(args.len() - 2);
     for key in args.iter().skip(2) {
         let digest = match ctx.engine.keyspace.db(ctx.client.db).get(key) {
-            Some(entry) => digest::of_value(entry.value(), entry.expire_ms().is_some(), SPELLING),
+            Some(entry) => digest::of_value(entry.value(), entry.expire_ms().is_some(), SCHEME),
             None => Hash20::default(),
         };
         ctx.client.out.status(&hex(&digest));

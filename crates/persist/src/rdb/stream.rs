@@ -2,6 +2,8 @@
 //! can write the form of an older version. Keeps no stream: the store holds the bytes as they are.
 
 use store::listpack::Listpack;
+use store::stream::StreamId;
+use store::value::Opaque;
 
 use super::format::kind;
 use super::primitive::{bytes, length, listpack_reason, time_ms};
@@ -13,14 +15,23 @@ const ID_BYTES: usize = 16;
 
 /// Where the parts of a stream begin and end, for those who rewrite it. Nothing by default.
 trait Visitor {
+    fn node(&mut self, _id: StreamId, _node: &Listpack) {}
+
     /// `range` holds a part that older versions do not have; `since` is the first type that does.
-    fn newer_part(&mut self, since: u8, from: u64, to: u64);
+    fn newer_part(&mut self, _since: u8, _from: u64, _to: u64) {}
 }
 
 struct Ignore;
 
-impl Visitor for Ignore {
-    fn newer_part(&mut self, _since: u8, _from: u64, _to: u64) {}
+impl Visitor for Ignore {}
+
+/// Shows the nodes to a function.
+struct Nodes<'f>(&'f mut dyn FnMut(StreamId, &Listpack));
+
+impl Visitor for Nodes<'_> {
+    fn node(&mut self, id: StreamId, node: &Listpack) {
+        (self.0)(id, node);
+    }
 }
 
 /// The parts that only types after `target` have, in the order they come.
@@ -50,6 +61,15 @@ pub fn walk(source: &mut Source<'_>, type_byte: u8) -> Result<(), RdbError> {
     visit(source, type_byte, &mut Ignore)
 }
 
+/// Passes the nodes of a stream, each with its id, to `f`: what a digest of its entries reads.
+pub fn for_each_node(stream: &Opaque, f: &mut dyn FnMut(StreamId, &Listpack)) {
+    let mut rest = &*stream.payload;
+    let mut source = Source::new(&mut rest, Some(stream.payload.len() as u64));
+    // What is in memory was walked when it came in, so an error cannot happen here; if it did,
+    // the nodes before it would be all there is to show.
+    let _ = visit(&mut source, stream.rdb_type, &mut Nodes(f));
+}
+
 /// The stream `payload` of `type_byte` in the form of the older type `target`: consumers lose
 /// their active time before type 21, groups and the stream their counters before type 19.
 pub fn downgrade(payload: &[u8], type_byte: u8, target: u8) -> Result<Vec<u8>, RdbError> {
@@ -74,7 +94,7 @@ fn visit(
 ) -> Result<(), RdbError> {
     let mut scratch = Vec::new();
     for _ in 0..length(source, "a stream's node count")? {
-        node(source, &mut scratch)?;
+        node(source, visitor, &mut scratch)?;
     }
     length(source, "a stream's length")?;
     id_lengths(source, "a stream's last id")?;
@@ -98,14 +118,23 @@ fn visit(
     Ok(())
 }
 
-fn node(source: &mut Source<'_>, scratch: &mut Vec<u8>) -> Result<(), RdbError> {
-    if bytes(source, scratch, "a stream node's id")?.len() != ID_BYTES {
+fn node(
+    source: &mut Source<'_>,
+    visitor: &mut dyn Visitor,
+    scratch: &mut Vec<u8>,
+) -> Result<(), RdbError> {
+    let Ok(id) = <[u8; ID_BYTES]>::try_from(bytes(source, scratch, "a stream node's id")?) else {
         return Err(source.error(Reason::Invalid("a stream node whose id is not 16 bytes")));
-    }
+    };
+    let id = u128::from_be_bytes(id);
+    let id = StreamId { ms: (id >> 64) as u64, seq: id as u64 };
     let at = source.offset();
     let node = bytes(source, scratch, "a stream node")?;
     match Listpack::from_bytes(node) {
-        Ok(node) if !node.is_empty() => Ok(()),
+        Ok(node) if !node.is_empty() => {
+            visitor.node(id, &node);
+            Ok(())
+        }
         Ok(_) => Err(RdbError::new(at, Reason::Invalid("an empty stream node"))),
         Err(e) => Err(RdbError::new(at, listpack_reason(e))),
     }
