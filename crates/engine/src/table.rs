@@ -14,6 +14,7 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     families::lists::ROWS,
     families::sets::ROWS,
     families::zsets::ROWS,
+    families::zset_ranges::ROWS,
     families::zset_algebra::ROWS,
     families::keyspace::ROWS,
     families::expiry::ROWS,

@@ -163,7 +163,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
         "sleep",
         1,
         1,
-        sleep,
+        stall,
         &["SLEEP <seconds>", "    Stop the server for <seconds>. Decimals allowed."],
     ),
     (
@@ -308,7 +308,7 @@ fn set_active_expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandErr
     Ok(())
 }
 
-fn sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+fn stall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let seconds = parse_f64(args.at(2)).unwrap_or(0.0).max(0.0);
     ctx.perform_and_reply(Action::DebugSleep { us: (seconds * 1e6) as u64 })
 }

@@ -15,4 +15,5 @@ pub(crate) mod sets;
 pub(crate) mod strings;
 pub(crate) mod transactions;
 pub(crate) mod zset_algebra;
+pub(crate) mod zset_ranges;
 pub(crate) mod zsets;

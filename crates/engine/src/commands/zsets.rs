@@ -1,14 +1,14 @@
-//! Sorted set commands. Unions, intersections and differences are in `zset_algebra.rs`.
+//! Sorted set commands. Ranges are in `zset_ranges.rs`; unions, intersections and differences in
+//! `zset_algebra.rs`.
 
-use std::ops::Range;
+use protocol::{Args, ReplyBuf, Resp, parse_i64};
+use store::value::{Item, ItemBuf};
+use store::zset::ZSet;
 
-use protocol::{Args, ReplyBuf, Resp, parse_f64, parse_i64};
-use store::value::{Item, ItemBuf, Value};
-use store::zset::{LexBound, ScoreRange, ZSet};
-
-use super::args::{float, int, is, positive, random_count, timeout_seconds};
+use super::args::{float, is, positive, random_count, timeout_seconds};
 use super::keyspace::{reply_cursor, scan_options};
 use super::lists::{block_or_null, counted_keys, mpop_count};
+use super::zset_ranges::visit;
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
@@ -77,24 +77,6 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "Returns the number of members in a sorted set.",
     ),
     zset(
-        "zcount",
-        zcount,
-        4,
-        FAST_READ,
-        Keys::ONE,
-        "2.0.0",
-        "Returns the count of members in a sorted set that have scores within a range.",
-    ),
-    zset(
-        "zlexcount",
-        zlexcount,
-        4,
-        FAST_READ,
-        Keys::ONE,
-        "2.8.9",
-        "Returns the number of members in a sorted set within a lexicographical range.",
-    ),
-    zset(
         "zrank",
         zrank,
         -3,
@@ -111,96 +93,6 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Keys::ONE,
         "2.0.0",
         "Returns the index of a member in a sorted set ordered by descending scores.",
-    ),
-    zset(
-        "zrange",
-        zrange,
-        -4,
-        READ,
-        Keys::ONE,
-        "1.2.0",
-        "Returns members in a sorted set within a range of indexes.",
-    ),
-    zset(
-        "zrevrange",
-        zrevrange,
-        -4,
-        READ,
-        Keys::ONE,
-        "1.2.0",
-        "Returns members in a sorted set within a range of indexes in reverse order.",
-    ),
-    zset(
-        "zrangebyscore",
-        zrangebyscore,
-        -4,
-        READ,
-        Keys::ONE,
-        "1.0.5",
-        "Returns members in a sorted set within a range of scores.",
-    ),
-    zset(
-        "zrevrangebyscore",
-        zrevrangebyscore,
-        -4,
-        READ,
-        Keys::ONE,
-        "2.2.0",
-        "Returns members in a sorted set within a range of scores in reverse order.",
-    ),
-    zset(
-        "zrangebylex",
-        zrangebylex,
-        -4,
-        READ,
-        Keys::ONE,
-        "2.8.9",
-        "Returns members in a sorted set within a lexicographical range.",
-    ),
-    zset(
-        "zrevrangebylex",
-        zrevrangebylex,
-        -4,
-        READ,
-        Keys::ONE,
-        "2.8.9",
-        "Returns members in a sorted set within a lexicographical range in reverse order.",
-    ),
-    zset(
-        "zrangestore",
-        zrangestore,
-        -5,
-        GROW,
-        Keys::TWO,
-        "6.2.0",
-        "Stores a range of members from sorted set in a key.",
-    ),
-    zset(
-        "zremrangebyrank",
-        zremrangebyrank,
-        4,
-        WRITE,
-        Keys::ONE,
-        "2.0.0",
-        "Removes members in a sorted set within a range of indexes. Deletes the sorted set if all members were removed.",
-    ),
-    zset(
-        "zremrangebyscore",
-        zremrangebyscore,
-        4,
-        WRITE,
-        Keys::ONE,
-        "1.2.0",
-        "Removes members in a sorted set within a range of scores. Deletes the sorted set if all members were removed.",
-    ),
-    zset(
-        "zremrangebylex",
-        zremrangebylex,
-        4,
-        WRITE,
-        Keys::ONE,
-        "2.8.9",
-        "Removes members in a sorted set within a lexicographical range. Deletes the sorted set if all members were removed.",
     ),
     zset(
         "zpopmin",
@@ -457,47 +349,6 @@ fn zcard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// An interval of scores as `min` and `max` say it, with `(` for exclusive ends.
-pub(crate) fn score_range(min: &[u8], max: &[u8]) -> Result<ScoreRange, CommandError> {
-    let end = |arg: &[u8]| {
-        let (exclusive, number) = match arg {
-            [b'(', rest @ ..] => (true, rest),
-            _ => (false, arg),
-        };
-        let number = parse_f64(number).filter(|number| !number.is_nan());
-        number.map(|number| (number, exclusive)).ok_or(CommandError::MinMaxNotFloat)
-    };
-    let ((min, min_exclusive), (max, max_exclusive)) = (end(min)?, end(max)?);
-    Ok(ScoreRange { min, min_exclusive, max, max_exclusive })
-}
-
-/// An end of an interval of members: `-`, `+`, `[m` or `(m`.
-pub(crate) fn lex_bound(arg: &[u8]) -> Result<LexBound<'_>, CommandError> {
-    match arg {
-        b"-" => Ok(LexBound::First),
-        b"+" => Ok(LexBound::Last),
-        [b'[', member @ ..] => Ok(LexBound::Inclusive(member)),
-        [b'(', member @ ..] => Ok(LexBound::Exclusive(member)),
-        _ => Err(CommandError::MinMaxNotLex),
-    }
-}
-
-fn zcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let range = score_range(args.at(2), args.at(3))?;
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
-    let count = zset.map_or(0, |zset| zset.ranks_by_score(&range).len());
-    ctx.client.out.int(count as i64);
-    Ok(())
-}
-
-fn zlexcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (min, max) = (lex_bound(args.at(2))?, lex_bound(args.at(3))?);
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
-    let count = zset.map_or(0, |zset| zset.ranks_by_lex(min, max).len());
-    ctx.client.out.int(count as i64);
-    Ok(())
-}
-
 fn zrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     rank(ctx, args, false)
 }
@@ -533,141 +384,6 @@ fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Result<(), CommandE
     Ok(())
 }
 
-/// By what a range is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
-    Rank,
-    Score,
-    Lex,
-}
-
-/// A range command, read: which members, in which order, and how they are shown.
-struct RangeQuery<'a> {
-    by: By,
-    reverse: bool,
-    with_scores: bool,
-    /// Offset and count of LIMIT; a negative count is for all.
-    limit: Option<(i64, i64)>,
-    start: &'a [u8],
-    stop: &'a [u8],
-}
-
-impl<'a> RangeQuery<'a> {
-    /// Reads start, stop and the options behind them. `by` is given where the command's name says it;
-    /// ZRANGE and ZRANGESTORE say it by options.
-    fn parse(
-        args: Args<'a>,
-        start_at: usize,
-        by: Option<By>,
-        reverse: bool,
-        stores: bool,
-    ) -> Result<RangeQuery<'a>, CommandError> {
-        let by_options = by.is_none();
-        let mut query = RangeQuery {
-            by: by.unwrap_or(By::Rank),
-            reverse,
-            with_scores: false,
-            limit: None,
-            start: args.at(start_at),
-            stop: args.at(start_at + 1),
-        };
-        let mut at = start_at + 2;
-        while at < args.len() {
-            let option = args.at(at);
-            if is(option, "withscores") && !stores {
-                query.with_scores = true;
-            } else if is(option, "limit") && at + 2 < args.len() {
-                query.limit = Some((int(args.at(at + 1))?, int(args.at(at + 2))?));
-                at += 2;
-            } else if is(option, "rev") && by_options {
-                query.reverse = true;
-            } else if is(option, "bylex") && by_options {
-                query.by = By::Lex;
-            } else if is(option, "byscore") && by_options {
-                query.by = By::Score;
-            } else {
-                return Err(CommandError::Syntax);
-            }
-            at += 1;
-        }
-        if query.limit.is_some() && query.by == By::Rank {
-            return Err(CommandError::err(
-                "syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
-            ));
-        }
-        if query.with_scores && query.by == By::Lex {
-            return Err(CommandError::err(
-                "syntax error, WITHSCORES not supported in combination with BYLEX",
-            ));
-        }
-        // Reversed, the higher end is said first.
-        if query.reverse && query.by != By::Rank {
-            (query.start, query.stop) = (query.stop, query.start);
-        }
-        Ok(query)
-    }
-
-    /// What can be wrong about start and stop, before the key is looked at.
-    fn bounds(&self) -> Result<Bounds<'a>, CommandError> {
-        match self.by {
-            By::Rank => Ok(Bounds::Rank(int(self.start)?, int(self.stop)?)),
-            By::Score => Ok(Bounds::Score(score_range(self.start, self.stop)?)),
-            By::Lex => Ok(Bounds::Lex(lex_bound(self.start)?, lex_bound(self.stop)?)),
-        }
-    }
-
-    /// The ranks of the members asked for, LIMIT applied.
-    fn ranks(&self, zset: &ZSet, bounds: &Bounds<'_>) -> Range<usize> {
-        let ranks = match *bounds {
-            Bounds::Rank(start, stop) => rank_range(zset.len(), start, stop, self.reverse),
-            Bounds::Score(ref range) => zset.ranks_by_score(range),
-            Bounds::Lex(min, max) => zset.ranks_by_lex(min, max),
-        };
-        let Some((offset, count)) = self.limit else { return ranks };
-        if offset < 0 || offset as usize >= ranks.len() {
-            return 0..0;
-        }
-        let left = ranks.len() - offset as usize;
-        let n = if count < 0 { left } else { left.min(count as usize) };
-        if self.reverse {
-            let end = ranks.end - offset as usize;
-            end - n..end
-        } else {
-            let start = ranks.start + offset as usize;
-            start..start + n
-        }
-    }
-}
-
-enum Bounds<'a> {
-    Rank(i64, i64),
-    Score(ScoreRange),
-    Lex(LexBound<'a>, LexBound<'a>),
-}
-
-/// A closed range of ranks from either end, seen from the side that `reverse` says, as ranks from
-/// the lowest.
-fn rank_range(len: usize, start: i64, stop: i64, reverse: bool) -> Range<usize> {
-    let len = len as i64;
-    let start = if start < 0 { (start + len).max(0) } else { start };
-    let stop = if stop < 0 { stop + len } else { stop }.min(len - 1);
-    if start > stop || start >= len {
-        return 0..0;
-    }
-    let (start, end) = (start as usize, stop as usize + 1);
-    if reverse { len as usize - end..len as usize - start } else { start..end }
-}
-
-/// Visits members from the side that the query says.
-fn visit(zset: &ZSet, ranks: Range<usize>, reverse: bool, mut f: impl FnMut(Item<'_>, f64)) {
-    let members = zset.range(ranks);
-    if reverse {
-        members.rev().for_each(|(member, score)| f(member, score));
-    } else {
-        members.for_each(|(member, score)| f(member, score));
-    }
-}
-
 /// Members with their scores: pairs in RESP3, a flat list in RESP2.
 pub(crate) fn reply_member(out: &mut ReplyBuf, member: Item<'_>, score: f64, with_scores: bool) {
     if with_scores && out.resp == Resp::V3 {
@@ -682,107 +398,6 @@ pub(crate) fn reply_member(out: &mut ReplyBuf, member: Item<'_>, score: f64, wit
 pub(crate) fn reply_members_head(out: &mut ReplyBuf, members: usize, with_scores: bool) {
     let flat = with_scores && out.resp == Resp::V2;
     out.array(if flat { members * 2 } else { members });
-}
-
-fn range(
-    ctx: &mut Ctx<'_>,
-    args: Args<'_>,
-    by: Option<By>,
-    reverse: bool,
-) -> Result<(), CommandError> {
-    let query = RangeQuery::parse(args, 2, by, reverse, false)?;
-    let bounds = query.bounds()?;
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
-    let out = &mut ctx.client.out;
-    let Some(zset) = zset else {
-        out.array(0);
-        return Ok(());
-    };
-    let ranks = query.ranks(zset, &bounds);
-    reply_members_head(out, ranks.len(), query.with_scores);
-    visit(zset, ranks, query.reverse, |member, score| {
-        reply_member(out, member, score, query.with_scores);
-    });
-    Ok(())
-}
-
-fn zrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    range(ctx, args, None, false)
-}
-
-fn zrevrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    range(ctx, args, Some(By::Rank), true)
-}
-
-fn zrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    range(ctx, args, Some(By::Score), false)
-}
-
-fn zrevrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    range(ctx, args, Some(By::Score), true)
-}
-
-fn zrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    range(ctx, args, Some(By::Lex), false)
-}
-
-fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    range(ctx, args, Some(By::Lex), true)
-}
-
-fn zrangestore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let query = RangeQuery::parse(args, 3, None, false, true)?;
-    let bounds = query.bounds()?;
-    let (db, dest, source) = (ctx.client.db, args.at(1), args.at(2));
-    let limits = ctx.engine.settings.limits.clone();
-    let mut result = ZSet::new();
-    if let Some(zset) = ctx.engine.read_zset(db, source)? {
-        let ranks = query.ranks(zset, &bounds);
-        result.expect(ranks.len(), &limits);
-        let mut buf = ItemBuf::new();
-        visit(zset, ranks, query.reverse, |member, score| {
-            result.insert(member.as_bytes(&mut buf), score, &limits);
-        });
-    }
-    let len = result.len();
-    let value = (len > 0).then_some(Value::ZSet(result));
-    ctx.replace_with_result(dest, value, Classes::ZSET, "zrangestore");
-    ctx.client.out.int(len as i64);
-    Ok(())
-}
-
-fn zremrangebyrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (start, stop) = (int(args.at(2))?, int(args.at(3))?);
-    remove_range(ctx, args, "zremrangebyrank", |zset| rank_range(zset.len(), start, stop, false))
-}
-
-fn zremrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let range = score_range(args.at(2), args.at(3))?;
-    remove_range(ctx, args, "zremrangebyscore", |zset| zset.ranks_by_score(&range))
-}
-
-fn zremrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (min, max) = (lex_bound(args.at(2))?, lex_bound(args.at(3))?);
-    remove_range(ctx, args, "zremrangebylex", |zset| zset.ranks_by_lex(min, max))
-}
-
-fn remove_range(
-    ctx: &mut Ctx<'_>,
-    args: Args<'_>,
-    event: &str,
-    ranks: impl FnOnce(&ZSet) -> Range<usize>,
-) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
-    let Some((zset, _)) = ctx.engine.write_zset(db, key)? else {
-        ctx.client.out.int(0);
-        return Ok(());
-    };
-    let ranks = ranks(zset);
-    let removed = zset.remove_range(ranks, |_, _| {});
-    let empty = zset.is_empty();
-    ctx.removed_elements(key, removed, empty, Classes::ZSET, event);
-    ctx.client.out.int(removed as i64);
-    Ok(())
 }
 
 /// Which end is popped.
