@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
+use crate::listener::plain;
 use crate::{clock, signals};
 
 /// What a child says. `done` reports come once, as the last words.
@@ -153,7 +154,7 @@ fn run_child(
     let mut reporter = Reporter { pipe: File::from(writer), next_us };
     let mut report = match catch_unwind(AssertUnwindSafe(|| work(&mut reporter))) {
         Ok(Ok(report)) => report,
-        Ok(Err(error)) => Report { error: error.to_string(), ..Report::default() },
+        Ok(Err(error)) => Report { error: plain(&error), ..Report::default() },
         Err(_) => Report { error: "panicked".to_owned(), ..Report::default() },
     };
     report.done = true;

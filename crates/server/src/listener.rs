@@ -110,13 +110,6 @@ impl Listener {
             Listener::Unix(l) => registry.deregister(l),
         };
     }
-
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Listener::Tcp(l) => l.local_addr().ok(),
-            Listener::Unix(..) => None,
-        }
-    }
 }
 
 /// Opens everything or nothing.

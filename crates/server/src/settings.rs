@@ -10,7 +10,7 @@ use store::seed::HashSeed;
 use crate::config::{self, BindAddress, Caller, Config, Directive, ProtectedAction, SetError};
 use crate::daemon::{self, OomClass};
 use crate::host::{Deferred, Host};
-use crate::listener::{self, ListenSettings};
+use crate::listener::{self, ListenError, ListenSettings, Listener};
 use crate::repl_driver::repl_settings;
 
 /// The engine's share of the configuration.
@@ -130,7 +130,10 @@ impl Host {
     fn put_into_effect(&mut self, directive: &Directive) -> Result<(), String> {
         let config = &self.config;
         match directive.name {
-            "port" | "bind" => self.listen_anew()?,
+            "port" => self.listen_anew()?,
+            "bind" => {
+                self.listen_anew().map_err(|_| "Failed to bind to specified addresses.")?;
+            }
             "appendonly" => {
                 self.deferred.push(Deferred::AppendOnly(config.persistence.appendonly));
             }
@@ -176,32 +179,39 @@ impl Host {
         Ok(())
     }
 
+    /// Opens the TCP listeners that the configuration names now. The old ones are closed first, as
+    /// most of them have the same port; when the new ones cannot be opened, the caller restores the
+    /// configuration and calls again.
     fn listen_anew(&mut self) -> Result<(), String> {
-        let mut wanted = listen_settings(&self.config);
-        // The socket file is served by the listener that has it open.
-        wanted.unixsocket = None;
-        let mut opened = match listener::open(&wanted) {
-            Ok(listeners) => listeners,
-            Err(listener::ListenError::NothingToListenOn) => Vec::new(),
-            Err(error) => {
-                warn!("{error}");
-                return Err("Unable to listen on this port. Check server logs.".into());
-            }
-        };
-        let (unix, old): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listeners)
+        let (mut kept, old): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listeners)
             .into_iter()
-            .partition(|listener| listener.local_addr().is_none());
+            .partition(|listener| matches!(listener, Listener::Unix(_)));
         for mut listener in old {
             listener.deregister(&self.registry);
         }
-        opened.extend(unix);
-        for (index, listener) in opened.iter_mut().enumerate() {
+        let mut wanted = listen_settings(&self.config);
+        // The socket file is served by the listener that has it open.
+        wanted.unixsocket = None;
+        let opened = match listener::open(&wanted) {
+            Ok(listeners) => Ok(listeners),
+            Err(ListenError::NothingToListenOn) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        let failure = opened.as_ref().err().map(|error| error.to_string());
+        self.listeners = opened.unwrap_or_default();
+        self.listeners.append(&mut kept);
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
             // A listener that is kept may have another number now.
             listener.deregister(&self.registry);
             listener.register(&self.registry, index as u32).map_err(|e| listener::plain(&e))?;
         }
-        self.listeners = opened;
-        Ok(())
+        match failure {
+            Some(why) => {
+                warn!("{why}");
+                Err("Unable to listen on this port. Check server logs.".into())
+            }
+            None => Ok(()),
+        }
     }
 
     pub fn config_rewrite(&mut self) -> Result<Outcome, CommandError> {
