@@ -62,6 +62,8 @@ struct State {
     /// Sync at once, whatever the policy: somebody waits in `drain`.
     sync_now: bool,
     stop: bool,
+    /// The thread sleeps: only then is waking it worth a system call.
+    idle: bool,
 }
 
 struct Shared {
@@ -109,8 +111,11 @@ impl AofWriter {
         }
         state.progress.queued += bytes.len() as u64;
         state.jobs.push_back(Job::Append(bytes));
+        let idle = state.idle;
         drop(state);
-        self.shared.work.notify_one();
+        if idle {
+            self.shared.work.notify_one();
+        }
         waited_us
     }
 
@@ -232,9 +237,11 @@ impl Thread {
             match wait {
                 Some(Duration::ZERO) => break,
                 Some(wait) => {
+                    state.idle = true;
                     let (guard, timeout) =
                         shared.work.wait_timeout(state, wait).expect("the loop does not panic");
                     state = guard;
+                    state.idle = false;
                     if timeout.timed_out() {
                         retry_waited = true;
                         if self.failing || self.dirty {
@@ -242,7 +249,11 @@ impl Thread {
                         }
                     }
                 }
-                None => state = shared.work.wait(state).expect("the loop does not panic"),
+                None => {
+                    state.idle = true;
+                    state = shared.work.wait(state).expect("the loop does not panic");
+                    state.idle = false;
+                }
             }
         }
         let jobs = std::mem::take(&mut state.jobs);

@@ -69,10 +69,11 @@ pub fn spawn(
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let before_us = clock::mono_us();
+    let parent = nix::unistd::getpid();
     // SAFETY: the process has other threads, so the child must not touch what they may have locked.
     // It only runs `work`, which by this module's rule takes no lock but the allocator's.
     match unsafe { fork() }? {
-        ForkResult::Child => run_child(writer, keep, work),
+        ForkResult::Child => run_child(parent, writer, keep, work),
         ForkResult::Parent { child } => Ok(Child {
             pid: child.as_raw(),
             started_us: before_us,
@@ -142,6 +143,7 @@ impl Reporter {
 }
 
 fn run_child(
+    parent: Pid,
     writer: OwnedFd,
     keep: &[RawFd],
     work: impl FnOnce(&mut Reporter) -> io::Result<Report>,
@@ -149,6 +151,7 @@ fn run_child(
     // A lock of the logger may be held by a thread that does not exist here.
     crate::logging::silence();
     signals::restore_in_child();
+    die_with_parent(parent);
     close_all_but(writer.as_raw_fd(), keep);
     let next_us = clock::mono_us() + PROGRESS_INTERVAL_US;
     let mut reporter = Reporter { pipe: File::from(writer), next_us };
@@ -164,6 +167,18 @@ fn run_child(
     // SAFETY: ends the process without running the parent's destructors and exit handlers, which
     // would flush and remove what belongs to the parent.
     unsafe { libc::_exit(code) }
+}
+
+/// A child that outlives a parent killed by force would put an old snapshot in the place of what a
+/// restarted parent has saved since.
+fn die_with_parent(parent: Pid) {
+    // SAFETY: sets an attribute of this process.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // It may have died before the line above.
+    if nix::unistd::getppid() != parent {
+        // SAFETY: ends this process at once, which is all it would have done.
+        unsafe { libc::_exit(1) };
+    }
 }
 
 fn close_all_but(report: RawFd, keep: &[RawFd]) {

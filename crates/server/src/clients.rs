@@ -86,6 +86,7 @@ impl Server {
         self.host.stats.connections_received += 1;
         self.host.note_peer(PeerFacts { id, addr: accepted_peer, local });
         self.conns.insert(conn);
+        self.host.connected_clients = self.conns.len();
     }
 
     fn peer(&self, accepted: &Accepted, local: bool) -> Peer {
@@ -175,6 +176,7 @@ impl Server {
                 self.engine.prefetch(id, batch);
             }
             let args = conn.parser.request(ran).args();
+            self.host.dirty = self.engine.dirty;
             self.engine.execute(self.host.now, &mut self.host, id, args);
             ran += 1;
             if !self.host.deferred.is_empty() || !self.host.doomed.is_empty() {
@@ -283,6 +285,7 @@ impl Server {
     pub fn close_client(&mut self, id: ClientId) {
         let Some(mut conn) = self.conns.remove(id) else { return };
         conn.stream.deregister(self.poll.registry());
+        self.host.connected_clients = self.conns.len();
         self.host.repl_connection_closed(id);
         self.engine.disconnect(id);
     }
