@@ -25,6 +25,10 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
 const SCHEME: Scheme =
     Scheme { spelling: Spelling::Digits17, stream_nodes: Some(persist::rdb::for_each_stream_node) };
 
+/// What DEBUG PROTOCOL DOUBLE answers: clients' tests compare it.
+#[allow(clippy::approx_constant)]
+const TEST_DOUBLE: f64 = 3.141;
+
 type Subcommand = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
 
 /// Name, least and greatest count of arguments behind it, handler, and what HELP says.
@@ -388,7 +392,7 @@ fn protocol_reply(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError>
     match name {
         _ if is(name, "string") => out.bulk(b"Hello World"),
         _ if is(name, "integer") => out.int(12345),
-        _ if is(name, "double") => out.double(3.141),
+        _ if is(name, "double") => out.double(TEST_DOUBLE),
         _ if is(name, "null") => out.null(),
         _ if is(name, "array") => three(out, ReplyBuf::array, |out, n| out.int(n)),
         _ if is(name, "set") => three(out, ReplyBuf::set, |out, n| out.int(n)),
