@@ -8,6 +8,9 @@ use crate::listpack::{self, Listpack, Pos};
 use crate::quicklist::{self, Node, Quicklist};
 use crate::value::{Encoding, Item};
 
+#[cfg(test)]
+mod tests;
+
 /// A list value. Commands delete the key of an emptied one.
 #[derive(Debug)]
 pub struct List {
@@ -454,6 +457,3 @@ impl<'a> Iterator for Nodes<'a> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,6 +11,9 @@ use crate::value::Item;
 /// What an element may add to a listpack beyond its own bytes, overestimated.
 const ENTRY_OVERHEAD_BYTES: usize = 8;
 
+/// When less than one in so many places for nodes is taken, some are given back.
+const SPARSE: usize = 8;
+
 /// A run of elements.
 #[derive(Debug)]
 pub enum Node {
@@ -222,6 +225,14 @@ impl Quicklist {
             End::Head => drop(self.nodes.pop_front()),
             End::Tail => drop(self.nodes.pop_back()),
         }
+        self.give_back_room();
+    }
+
+    /// A list that was long once must not keep the room of its nodes for ever.
+    fn give_back_room(&mut self) {
+        if self.nodes.len() < self.nodes.capacity() / SPARSE {
+            self.nodes.shrink_to(self.nodes.len() * 2);
+        }
     }
 
     /// Where element `index` is, counted from the nearer end.
@@ -394,6 +405,7 @@ impl Quicklist {
         }
         if emptied {
             self.nodes.retain(|node| node.count() > 0);
+            self.give_back_room();
         }
         self.len -= max - left;
         max - left
@@ -428,6 +440,7 @@ impl Quicklist {
             inside = 0;
         }
         self.len -= n;
+        self.give_back_room();
     }
 }
 

@@ -22,6 +22,12 @@ pub enum Value {
 
 const _: () = assert!(size_of::<Value>() <= 24);
 
+/// Large values are freed by another thread, and snapshots are loaded by one.
+const _: fn() = || {
+    fn crosses_threads<T: Send + Sync>() {}
+    crosses_threads::<Value>();
+};
+
 /// A value lent for reading. Strings come in the three shapes an entry may keep them in.
 #[derive(Clone, Copy, Debug)]
 pub enum ValueRef<'a> {

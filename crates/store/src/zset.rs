@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use fastrand::Rng;
 
+pub use self::bounds::{LexBound, ScoreRange};
 use crate::limits::Limits;
 use crate::list::scale;
 use crate::listpack::{self, Listpack, Pos, classify};
@@ -15,6 +16,10 @@ use crate::score::{Score, parse_score};
 use crate::skiplist::{self, NodePtr, NodeRef, Skiplist};
 use crate::table::{Slot, Table};
 use crate::value::{Encoding, Item, ItemBuf};
+
+mod bounds;
+#[cfg(test)]
+mod tests;
 
 /// A sorted set value. Scores are never NaN. Commands delete the key of an emptied one.
 pub struct ZSet {
@@ -29,58 +34,6 @@ enum Repr {
 struct Sorted {
     table: Table<NodePtr>,
     list: Skiplist,
-}
-
-/// An interval of scores.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ScoreRange {
-    pub min: f64,
-    pub min_exclusive: bool,
-    pub max: f64,
-    pub max_exclusive: bool,
-}
-
-/// An end of an interval of members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LexBound<'a> {
-    /// `-`: before every member.
-    First,
-    /// `+`: after every member.
-    Last,
-    Inclusive(&'a [u8]),
-    Exclusive(&'a [u8]),
-}
-
-impl ScoreRange {
-    fn is_below(&self, score: f64) -> bool {
-        if self.min_exclusive { score <= self.min } else { score < self.min }
-    }
-
-    fn is_above(&self, score: f64) -> bool {
-        if self.max_exclusive { score >= self.max } else { score > self.max }
-    }
-}
-
-impl LexBound<'_> {
-    /// Whether `member` comes before an interval that starts here.
-    fn starts_after(self, member: &[u8]) -> bool {
-        match self {
-            LexBound::First => false,
-            LexBound::Last => true,
-            LexBound::Inclusive(bound) => member < bound,
-            LexBound::Exclusive(bound) => member <= bound,
-        }
-    }
-
-    /// Whether `member` comes after an interval that ends here.
-    fn ends_before(self, member: &[u8]) -> bool {
-        match self {
-            LexBound::First => true,
-            LexBound::Last => false,
-            LexBound::Inclusive(bound) => member > bound,
-            LexBound::Exclusive(bound) => member >= bound,
-        }
-    }
 }
 
 impl ZSet {
@@ -546,6 +499,3 @@ impl DoubleEndedIterator for Iter<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -44,6 +44,21 @@ fn an_element_larger_than_a_node_gets_its_own() {
     assert_eq!(texts(&list), [b"a", b"b"]);
 }
 
+#[test]
+fn a_list_that_was_long_gives_its_room_back() {
+    let limits = limits(2);
+    let mut list = List::new();
+    for n in 0..20_000 {
+        list.push(End::Tail, n.to_string().as_bytes(), &limits);
+    }
+    let full = list.memory_usage(1);
+    for _ in 0..19_980 {
+        list.pop(End::Head, &limits, |_| ());
+    }
+    assert_eq!(list.encoding(), Encoding::Quicklist);
+    assert!(list.memory_usage(1) < full / 100);
+}
+
 #[derive(Clone, Debug)]
 enum Edit {
     Push(bool, Vec<Vec<u8>>),
