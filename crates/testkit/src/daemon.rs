@@ -21,11 +21,14 @@ impl Daemon {
     /// Starts with `daemonize yes`, a log file `daemon.log` and a pid file `daemon.pid`.
     #[track_caller]
     pub fn start(builder: ServerBuilder) -> Daemon {
-        let server = builder
-            .set("daemonize yes")
-            .set("logfile daemon.log")
-            .set("pidfile daemon.pid")
-            .prepare();
+        let builder =
+            builder.set("daemonize yes").set("logfile daemon.log").set("pidfile daemon.pid");
+        Daemon::start_prepared(builder.prepare())
+    }
+
+    /// Starts with a config that has those three lines already.
+    #[track_caller]
+    pub fn start_prepared(server: Server) -> Daemon {
         let pid_file = server.file("daemon.pid");
         let mut daemon = Daemon { server, pid_file };
         daemon.start_again();
