@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub mod hands;
+
 use repl::*;
 use std::io::IoSlice;
 
