@@ -238,7 +238,7 @@ fn stream(type_byte: u8) -> Vec<u8> {
 
 #[test]
 fn streams_of_three_kinds_are_kept_byte_for_byte_and_made_older_on_demand() {
-    use persist::rdb::{SaveOptions, Version, save};
+    use persist::rdb::{SaveOptions, Version, lowest_version, save};
     for (version, type_byte) in [(9, 15u8), (10, 19), (11, 21)] {
         let body = stream(type_byte);
         let file =
@@ -247,6 +247,8 @@ fn streams_of_three_kinds_are_kept_byte_for_byte_and_made_older_on_demand() {
         let (keyspace, report) = load(&file).unwrap();
         assert_eq!(report.keys_loaded, 2, "the stream's end was found");
         assert_eq!(report.needs_v11, type_byte == 21);
+        let lowest = if type_byte == 21 { Version::V11 } else { Version::V10 };
+        assert_eq!(lowest_version(&keyspace), lowest);
         for (version, newest) in [(Version::V9, 15), (Version::V10, 19), (Version::V11, 21)] {
             let mut out = Vec::new();
             let options = SaveOptions { version, checksum: true, ..SaveOptions::default() };

@@ -1,8 +1,11 @@
 //! Owns the examination of an RDB file that redis-check-rdb reports: every key is read and every
 //! value checked as a load would, and nothing is kept. Prints nothing.
 
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
+use store::HashSeed;
+use store::limits::Limits;
 use store::value::{Item, Type, Value};
 
 use super::load::{Frame, KeyMeta, Visitor, WalkOptions, walk};
@@ -47,7 +50,10 @@ pub fn check_rdb_with(
     check: &mut RdbCheck,
     on_event: &mut dyn FnMut(CheckEvent<'_>),
 ) -> Result<(), RdbError> {
-    let options = WalkOptions { verify_checksum: true, ..WalkOptions::default() };
+    // A file could be made to collide under a seed that is known.
+    let random = |n: u8| RandomState::new().hash_one(n);
+    let limits = Limits { hash_seed: HashSeed::new(random(0), random(1)), ..Limits::default() };
+    let options = WalkOptions { limits, verify_checksum: true };
     let frame = walk(source, &options, &mut Checker { now_ms, check, on_event })?;
     let Frame { version, checksum_verified, bytes } = frame;
     (check.version, check.checksum_verified, check.bytes) = (version, checksum_verified, bytes);

@@ -8,7 +8,7 @@ use store::keyspace::Keyspace;
 use store::value::ValueRef;
 
 use super::encode::{self, Encoder};
-use super::format::{MAGIC, opcode};
+use super::format::{MAGIC, kind, opcode};
 use super::writer::Writer;
 use crate::lookahead::Lookahead;
 use crate::sink::Sink;
@@ -49,6 +49,14 @@ impl Version {
             _ => Some(Version::V11),
         }
     }
+}
+
+/// The lowest version that says all of `keyspace`; a walk over every entry, so a server rather
+/// remembers `LoadReport::needs_v11`.
+pub fn lowest_version(keyspace: &Keyspace) -> Version {
+    let needs_v11 = |entry: &Entry| matches!(entry.value(), ValueRef::Stream(stream) if stream.rdb_type == kind::STREAM_LISTPACKS_3);
+    let newer = keyspace.iter().any(|db| Lookahead::new(db.iter()).any(needs_v11));
+    if newer { Version::V11 } else { Version::V10 }
 }
 
 /// Whose turn the entries' clocks count, when the snapshot is to keep them.

@@ -2,6 +2,7 @@
 //! store. Packed forms that the store has too are adopted as checked copies; older ones are
 //! converted. Knows no keys.
 
+use bytes::Bytes;
 use store::hash::Hash;
 use store::intset::Intset;
 use store::limits::Limits;
@@ -103,18 +104,22 @@ fn load_string<'a>(
         Length::Plain(n) => {
             let mut text = Vec::new();
             source.append(n, &mut text, WHAT)?;
-            text.shrink_to_fit();
-            Ok(Loaded::Value(Value::Str(Str::Owned(text))))
+            Ok(Loaded::Value(shared(text)))
         }
         Length::Encoded(string::LZF) => {
             encoded_string(source, string::LZF, scratch, WHAT)?;
             if scratch.len() as u64 >= OWN_BYTES {
-                return Ok(Loaded::Value(Value::Str(Str::Owned(std::mem::take(scratch)))));
+                return Ok(Loaded::Value(shared(std::mem::take(scratch))));
             }
             Ok(Loaded::Str(Item::Bytes(scratch)))
         }
         Length::Encoded(code) => Ok(Loaded::Str(encoded_string(source, code, scratch, WHAT)?)),
     }
+}
+
+/// A large string in the form that replies take without a copy.
+fn shared(text: Vec<u8>) -> Value {
+    Value::Str(Str::shared(Bytes::from(text.into_boxed_slice())))
 }
 
 /// A collection of one element a string; `Ok(None)` for an empty one.

@@ -11,6 +11,8 @@ use crate::sink::Sink;
 const COMPRESS_ABOVE: usize = 20;
 /// A compressed form must save more than this.
 const MIN_GAIN: usize = 4;
+/// A buffer of compressed bytes beyond this is given back: a child's memory is not its own.
+const KEPT_BYTES: usize = 1 << 20;
 /// The longest text of an integer that is tried as one.
 const MAX_INT_CHARS: usize = 11;
 
@@ -127,7 +129,11 @@ impl<'w> Writer<'w> {
         self.u8(len::ENCODED << 6 | string::LZF)?;
         self.length(packed as u64)?;
         self.length(bytes.len() as u64)?;
-        self.sink.raw(&self.compressed[..packed])
+        let written = self.sink.raw(&self.compressed[..packed]);
+        if self.compressed.len() > KEPT_BYTES {
+            self.compressed = Vec::new();
+        }
+        written
     }
 
     pub fn binary_double(&mut self, score: f64) -> io::Result<()> {
