@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use protocol::{OwnedArgs, ReplyBuf};
 
 use crate::blocking::Blocked;
-use crate::command::{CommandSpec, Found};
+use crate::command::Found;
 
 /// Names a client for as long as it is connected, and never another one: `slot` is where it
 /// stands, `id` is the number that CLIENT ID answers and is used only once.
@@ -81,6 +81,13 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// What the socket side tells of its input buffer, for CLIENT LIST.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InputBuffer {
+    pub used_bytes: u32,
+    pub capacity_bytes: u32,
+}
+
 pub struct Client {
     pub id: ClientId,
     pub db: usize,
@@ -106,9 +113,11 @@ pub struct Client {
     pub pending_output: bool,
     /// The stream's offset after this client's last write: what WAIT waits for.
     pub write_offset: u64,
+    /// The connection's input buffer when the server last looked: what it holds, and its room.
+    pub input: InputBuffer,
     pub created_mono_us: u64,
     pub last_command_mono_us: u64,
-    pub last_command: Option<&'static CommandSpec>,
+    pub last_command: Option<Found>,
     pub commands: u64,
 }
 
@@ -135,6 +144,7 @@ impl Client {
             close_after_reply: false,
             pending_output: false,
             write_offset: 0,
+            input: InputBuffer::default(),
             created_mono_us: mono_us,
             last_command_mono_us: mono_us,
             last_command: None,

@@ -53,6 +53,8 @@ impl Engine {
             Ok(found) => found,
             Err(error) => return self.reject(client, None, error),
         };
+        client.last_command = Some(found);
+        client.last_command_mono_us = self.now.mono_us;
         if let Err(error) = self.check(client, world, &found, args) {
             return self.reject(client, Some(&found), error);
         }
@@ -217,8 +219,6 @@ impl Engine {
         let db = client.db;
         self.force_propagation = false;
         client.commands += 1;
-        client.last_command = Some(found.spec);
-        client.last_command_mono_us = self.now.mono_us;
         let mut ctx = Ctx { engine: self, client, world, found, propagate_as_received: true };
         let result = (found.spec.handler)(&mut ctx, args);
         let as_received = ctx.propagate_as_received;

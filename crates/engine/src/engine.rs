@@ -84,6 +84,8 @@ pub struct Engine {
 pub struct Pause {
     pub until_mono_us: u64,
     pub writes_only: bool,
+    /// The process pauses before its end: CLIENT UNPAUSE has no say in that.
+    pub by_process: bool,
 }
 
 impl Engine {
@@ -215,9 +217,12 @@ impl Engine {
 
     pub(crate) fn put_client(&mut self, mut client: Box<Client>) {
         if !self.pushes_to_self.is_empty() {
-            for (_, bytes) in std::mem::take(&mut self.pushes_to_self) {
-                client.out.raw(&bytes);
-            }
+            // Another client may be put back while the one whose command runs is still out.
+            let (own, others) = std::mem::take(&mut self.pushes_to_self)
+                .into_iter()
+                .partition::<Vec<_>, _>(|(id, _)| *id == client.id);
+            self.pushes_to_self = others;
+            own.iter().for_each(|(_, bytes)| client.out.raw(bytes));
         }
         if !client.pending_output && !client.out.is_empty() {
             client.pending_output = true;

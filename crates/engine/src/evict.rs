@@ -16,6 +16,10 @@ impl Engine {
         if self.role != crate::Role::Master {
             return true;
         }
+        // Nothing may change while clients are paused, so that replicas can catch up.
+        if self.is_paused() {
+            return true;
+        }
         let policy = self.settings.maxmemory_policy;
         if policy == MaxmemoryPolicy::Noeviction {
             return false;

@@ -70,7 +70,7 @@ impl Engine {
             // The master has not said DEL yet: for its own commands the key is still there.
             return false;
         }
-        if self.role == Role::Master && !self.loading {
+        if self.role == Role::Master && !self.loading && !self.is_paused() {
             self.delete_expired(db, key.bytes);
         }
         true

@@ -7,6 +7,7 @@
 mod blocking;
 pub mod client;
 pub mod command;
+mod command_facts;
 mod commands;
 mod ctx;
 mod dispatch;

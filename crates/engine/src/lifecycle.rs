@@ -17,7 +17,7 @@ impl Engine {
 
     /// Clients' writes wait until `until_mono_us`, so that replicas can catch up before the end.
     pub fn pause_writes(&mut self, until_mono_us: u64) {
-        self.pause = Some(Pause { until_mono_us, writes_only: true });
+        self.pause = Some(Pause { until_mono_us, writes_only: true, by_process: true });
     }
 
     /// The end was called off: whoever waited goes on.

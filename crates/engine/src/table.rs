@@ -21,4 +21,6 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     families::persistence::ROWS,
     families::server::ROWS,
     families::debug::ROWS,
+    families::client::ROWS,
+    families::command_info::ROWS,
 ];

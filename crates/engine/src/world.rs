@@ -231,6 +231,16 @@ pub trait World {
     /// Asks all replicas for an acknowledgement (REPLCONF GETACK) before the loop sleeps.
     fn request_acks(&mut self);
 
+    /// Bytes that wait to be sent to a replica's connection.
+    fn replica_pending_bytes(&self, _: ClientId) -> u64 {
+        0
+    }
+
+    /// Hexadecimal digits that nobody can guess, for passwords; `None` where there is no such source.
+    fn secret_hex(&self, _digits: usize) -> Option<String> {
+        None
+    }
+
     /// Bytes that the allocator has handed out; asked only where `maxmemory` is set, and by INFO.
     fn used_memory_bytes(&self) -> u64;
 

@@ -5,6 +5,7 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
+use engine::client::InputBuffer;
 use engine::{ClientId, Kind, PREFETCH_BATCH, Peer};
 use log::{debug, warn};
 use protocol::Limits;
@@ -162,7 +163,11 @@ impl Server {
             from_master: false,
         };
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let count = match conn.parser.parse(&limits, REQUESTS_PER_BATCH) {
+        let parsed = conn.parser.parse(&limits, REQUESTS_PER_BATCH);
+        if let Some(client) = self.engine.client_mut(id) {
+            client.input = input_buffer(&conn.parser);
+        }
+        let count = match parsed {
             Ok(0) => return,
             Ok(count) => count,
             Err(error) => return self.protocol_error(id, &error.to_string()),
@@ -189,6 +194,9 @@ impl Server {
             }
         }
         conn.parser.consume(ran);
+        if let Some(client) = self.engine.client_mut(id) {
+            client.input = input_buffer(&conn.parser);
+        }
         let more = ran < count || count == REQUESTS_PER_BATCH || limits.unauthenticated;
         self.host.current = None;
         // What a command wished for happens before the next command runs.
@@ -278,6 +286,9 @@ impl Server {
     /// Closes connections that others asked to be closed (CLIENT KILL, replication).
     pub fn close_doomed(&mut self) {
         for id in std::mem::take(&mut self.host.doomed) {
+            if self.host.repl.master_client == Some(id) {
+                self.kill_master_link();
+            }
             self.close_client(id);
         }
     }
@@ -322,6 +333,14 @@ impl Server {
             debug!("Closing idle client");
             self.close_client(id);
         }
+    }
+}
+
+/// What CLIENT LIST shows of a connection's input.
+fn input_buffer(parser: &protocol::RequestParser) -> InputBuffer {
+    InputBuffer {
+        used_bytes: parser.buffered_len().min(u32::MAX as usize) as u32,
+        capacity_bytes: parser.capacity().min(u32::MAX as usize) as u32,
     }
 }
 

@@ -27,7 +27,7 @@ use crate::loader::{Loaded, Loader};
 use crate::mailbox::Mailer;
 use crate::memory::{self, MemoryMeter};
 use crate::rdb::Rdb;
-use crate::repl_driver::ReplDriver;
+use crate::repl_driver::{ReplDriver, conn_id};
 use crate::shutdown::Shutdown;
 use crate::{info, settings};
 
@@ -291,6 +291,19 @@ impl World for Host {
 
     fn request_acks(&mut self) {
         self.repl.acks_wanted = true;
+    }
+
+    fn replica_pending_bytes(&self, client: ClientId) -> u64 {
+        self.repl.core.pending_bytes(conn_id(client))
+    }
+
+    fn secret_hex(&self, digits: usize) -> Option<String> {
+        let mut hex = String::new();
+        while hex.len() < digits {
+            hex.push_str(&crate::entropy::forty_hex_digits());
+        }
+        hex.truncate(digits);
+        Some(hex)
     }
 
     fn used_memory_bytes(&self) -> u64 {

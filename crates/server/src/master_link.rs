@@ -135,6 +135,15 @@ impl Server {
         }
     }
 
+    /// CLIENT KILL of the master: the link closes as if the master had closed it, and is made anew.
+    pub fn kill_master_link(&mut self) {
+        let now_ms = self.host.now_ms();
+        let Some(link) = &self.host.repl.link else { return };
+        let id = link.id;
+        self.host.repl.core.handle_link_closed(now_ms, id, "Connection closed by CLIENT KILL");
+        self.perform_repl_actions();
+    }
+
     pub fn handle_master_link(&mut self, attempt: u32, event: &mio::event::Event) {
         let Some(link) = self.host.repl.link.as_mut().filter(|l| attempt_of(l.id) == attempt)
         else {

@@ -1,10 +1,14 @@
 //! The command families: one file each, rows and handlers together.
 
 pub(crate) mod args;
+pub(crate) mod client;
+pub(crate) mod client_line;
+pub(crate) mod command_info;
 pub(crate) mod connection;
 pub(crate) mod debug;
 pub(crate) mod expiry;
 pub(crate) mod hashes;
+pub(crate) mod help;
 pub(crate) mod keyspace;
 pub(crate) mod lists;
 pub(crate) mod persistence;

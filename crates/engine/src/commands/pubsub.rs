@@ -2,6 +2,7 @@
 
 use protocol::{Args, ReplyBuf, Resp};
 
+use super::help;
 use crate::Engine;
 use crate::client::{Client, ClientId};
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
@@ -109,6 +110,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
 ];
 
 static SUBCOMMANDS: &[CommandSpec] = &[
+    help::row_of("6.2.0", Acl::NONE),
     row(
         "channels",
         channels,

@@ -3,6 +3,7 @@
 use protocol::{Args, parse_i64};
 
 use super::args::{int, is};
+use super::help;
 use super::pubsub::container;
 use crate::Engine;
 use crate::client::{Client, ClientId, Kind};
@@ -111,6 +112,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
 ];
 
 static CONFIG: &[CommandSpec] = &[
+    help::row_of("5.0.0", Acl::NONE),
     row(
         "get",
         config_get,
@@ -154,6 +156,7 @@ static CONFIG: &[CommandSpec] = &[
 ];
 
 static SLOWLOG_ROWS: &[CommandSpec] = &[
+    help::row_of("6.2.0", Acl::NONE),
     row(
         "get",
         slowlog_get,

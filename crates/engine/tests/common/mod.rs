@@ -1,5 +1,8 @@
 //! A whole database in one process, driven through its public API: no socket, file, thread or clock.
 
+// Each test file uses the part that it needs.
+#![allow(dead_code)]
+
 use engine::world::{InfoLines, ReplicationInfo};
 use engine::{Action, ClientId, CommandError, Engine, Kind, Now, Outcome, Peer, Settings, World};
 use protocol::Args;

@@ -1,0 +1,457 @@
+//! CLIENT and its subcommands: who is connected, and what becomes of them.
+
+use protocol::{Args, parse_i64};
+
+use super::args::{int, is, text, timeout_ms};
+use super::client_line::{Class, describe};
+use super::connection::valid_name;
+use super::help;
+use super::pubsub::container;
+use crate::Engine;
+use crate::blocking::Waiting;
+use crate::client::{Client, ClientId, Kind, ReplyMode};
+use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
+use crate::ctx::Ctx;
+use crate::engine::Pause;
+use crate::error::CommandError;
+use crate::world::{Action, World};
+
+const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
+const ADMIN: Flags = ANYTIME.or(Flags::ADMIN);
+
+pub(crate) static ROWS: &[CommandSpec] = &[row(
+    "client",
+    container,
+    -2,
+    Flags::NONE,
+    Keys::None,
+    Acl::NONE,
+    "2.4.0",
+    "A container for client connection commands.",
+)
+.with(SUBCOMMANDS)];
+
+/// A row of CLIENT: none has keys, all are of one category.
+const fn sub(
+    name: &'static str,
+    handler: Handler,
+    arity: i16,
+    flags: Flags,
+    since: &'static str,
+    summary: &'static str,
+) -> CommandSpec {
+    row(name, handler, arity, flags, Keys::None, Acl::CONNECTION, since, summary)
+}
+
+static SUBCOMMANDS: &[CommandSpec] = &[
+    sub(
+        "caching",
+        caching,
+        3,
+        ANYTIME,
+        "6.0.0",
+        "Instructs the server whether to track the keys in the next request.",
+    ),
+    sub("getname", getname, 2, ANYTIME, "2.6.9", "Returns the name of the connection."),
+    sub(
+        "getredir",
+        getredir,
+        2,
+        ANYTIME,
+        "6.0.0",
+        "Returns the client ID to which the connection's tracking notifications are redirected.",
+    ),
+    help::row_of("5.0.0", Acl::CONNECTION),
+    sub("id", id, 2, ANYTIME, "5.0.0", "Returns the unique client ID of the connection."),
+    sub("info", info, 2, ANYTIME, "6.2.0", "Returns information about the connection."),
+    sub("kill", kill, -3, ADMIN, "2.4.0", "Terminates open connections."),
+    sub("list", list, -2, ADMIN, "2.4.0", "Lists open connections."),
+    sub(
+        "no-evict",
+        no_evict,
+        3,
+        ADMIN,
+        "7.0.0",
+        "Sets the client eviction mode of the connection.",
+    ),
+    sub(
+        "no-touch",
+        no_touch,
+        3,
+        ANYTIME,
+        "7.2.0",
+        "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
+    ),
+    sub("pause", pause, -3, ADMIN, "3.0.0", "Suspends commands processing."),
+    sub("reply", reply, 3, ANYTIME, "3.2.0", "Instructs the server whether to reply to commands."),
+    sub(
+        "setinfo",
+        setinfo,
+        4,
+        ANYTIME,
+        "7.2.0",
+        "Sets information specific to the client or connection.",
+    ),
+    sub("setname", setname, 3, ANYTIME, "2.6.9", "Sets the connection name."),
+    sub(
+        "tracking",
+        tracking,
+        -3,
+        ANYTIME,
+        "6.0.0",
+        "Controls server-assisted client-side caching for the connection.",
+    ),
+    sub(
+        "trackinginfo",
+        trackinginfo,
+        2,
+        ANYTIME,
+        "6.2.0",
+        "Returns information about server-assisted client-side caching for the connection.",
+    ),
+    sub(
+        "unblock",
+        unblock,
+        -3,
+        ADMIN,
+        "5.0.0",
+        "Unblocks a client blocked by a blocking command from a different connection.",
+    ),
+    sub("unpause", unpause, 2, ADMIN, "6.2.0", "Resumes processing commands from paused clients."),
+];
+
+fn id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.out.int(ctx.client.id.id as i64);
+    Ok(())
+}
+
+fn getname(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    let client = &mut *ctx.client;
+    match client.name.is_empty() {
+        true => client.out.null(),
+        false => client.out.bulk(&client.name),
+    }
+    Ok(())
+}
+
+fn setname(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.name = valid_name(args.at(2))?.to_vec();
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn setinfo(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (option, value) = (args.at(2), args.at(3));
+    let field = if is(option, "lib-name") {
+        &mut ctx.client.lib_name
+    } else if is(option, "lib-ver") {
+        &mut ctx.client.lib_ver
+    } else {
+        return Err(CommandError::err(format_args!("Unrecognized option '{}'", text(option))));
+    };
+    if valid_name(value).is_err() {
+        let option = text(option);
+        return Err(CommandError::err(format_args!(
+            "{option} cannot contain spaces, newlines or special characters."
+        )));
+    }
+    *field = value.to_vec();
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let mut line = String::new();
+    describe(ctx.engine, ctx.world, ctx.client, Some(args), &mut line);
+    ctx.client.out.verbatim("txt", line.as_bytes());
+    Ok(())
+}
+
+fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let mut class = None;
+    let mut ids = None;
+    if args.len() == 4 && is(args.at(2), "type") {
+        class = Some(parse_class(args.at(3))?);
+    } else if args.len() > 3 && is(args.at(2), "id") {
+        let mut wanted = Vec::new();
+        for arg in args.iter().skip(3) {
+            wanted.push(parse_i64(arg).ok_or_else(|| CommandError::err("Invalid client ID"))?);
+        }
+        ids = Some(wanted);
+    } else if args.len() != 2 {
+        return Err(CommandError::Syntax);
+    }
+    let mut lines = String::new();
+    let mut everybody = listed(ctx);
+    if let Some(ids) = ids {
+        // In the order in which they were asked for, and as often.
+        everybody = ids
+            .iter()
+            .filter_map(|id| everybody.iter().copied().find(|client| client.id.id as i64 == *id))
+            .collect();
+    }
+    for client in everybody {
+        if class.is_none_or(|class| class == Class::of(client)) {
+            let own = (client.id == ctx.client.id).then_some(args);
+            describe(ctx.engine, ctx.world, client, own, &mut lines);
+        }
+    }
+    ctx.client.out.verbatim("txt", lines.as_bytes());
+    Ok(())
+}
+
+/// Everybody who is connected, oldest first, with the client whose command runs.
+fn listed<'a>(ctx: &'a Ctx<'_>) -> Vec<&'a Client> {
+    let mut clients: Vec<&Client> = ctx.engine.clients().chain([&*ctx.client]).collect();
+    clients.retain(|client| client.kind != Kind::Loader);
+    clients.sort_unstable_by_key(|client| client.id);
+    clients
+}
+
+fn parse_class(word: &[u8]) -> Result<Class, CommandError> {
+    Class::parse(word)
+        .ok_or_else(|| CommandError::err(format_args!("Unknown client type '{}'", text(word))))
+}
+
+/// Whom CLIENT KILL means: who fits all that was said.
+#[derive(Default)]
+struct KillFilter<'a> {
+    id: Option<i64>,
+    addr: Option<&'a [u8]>,
+    laddr: Option<&'a [u8]>,
+    class: Option<Class>,
+    user: Option<&'a [u8]>,
+    spares_caller: bool,
+}
+
+impl<'a> KillFilter<'a> {
+    fn parse(args: Args<'a>) -> Result<KillFilter<'a>, CommandError> {
+        if args.len() == 3 {
+            // The old form names an address, and means whoever that is.
+            return Ok(KillFilter { addr: Some(args.at(2)), ..KillFilter::default() });
+        }
+        let mut filter = KillFilter { spares_caller: true, ..KillFilter::default() };
+        for at in (2..args.len()).step_by(2) {
+            let (option, Some(value)) = (args.at(at), args.get(at + 1)) else {
+                return Err(CommandError::Syntax);
+            };
+            if is(option, "id") {
+                let id = parse_i64(value).filter(|id| *id > 0);
+                let bad = || CommandError::err("client-id should be greater than 0");
+                filter.id = Some(id.ok_or_else(bad)?);
+            } else if is(option, "type") {
+                filter.class = Some(parse_class(value)?);
+            } else if is(option, "addr") {
+                filter.addr = Some(value);
+            } else if is(option, "laddr") {
+                filter.laddr = Some(value);
+            } else if is(option, "user") {
+                if value != b"default" {
+                    let user = text(value);
+                    return Err(CommandError::err(format_args!("No such user '{user}'")));
+                }
+                filter.user = Some(value);
+            } else if is(option, "skipme") && is(value, "yes") {
+                filter.spares_caller = true;
+            } else if is(option, "skipme") && is(value, "no") {
+                filter.spares_caller = false;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(filter)
+    }
+
+    fn fits(&self, client: &Client, caller: ClientId) -> bool {
+        // Who is on the way out has been killed already.
+        (!client.close_after_reply || client.id == caller)
+            && self.id.is_none_or(|id| client.id.id as i64 == id)
+            && self.addr.is_none_or(|addr| client.peer.addr.as_bytes() == addr)
+            && self.laddr.is_none_or(|laddr| client.peer.laddr.as_bytes() == laddr)
+            && self.class.is_none_or(|class| Class::of(client) == class)
+            && self.user.is_none_or(|user| client.authenticated && client.user == user)
+            && !(self.spares_caller && client.id == caller)
+    }
+}
+
+fn kill(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let filter = KillFilter::parse(args)?;
+    let caller = ctx.client.id;
+    let doomed: Vec<ClientId> = listed(ctx)
+        .into_iter()
+        .filter(|client| filter.fits(client, caller))
+        .map(|client| client.id)
+        .collect();
+    for &id in &doomed {
+        if id == caller {
+            // It still gets to know how that went.
+            ctx.client.close_after_reply = true;
+        } else {
+            ctx.engine.doom(ctx.world, id)?;
+        }
+    }
+    match (args.len(), doomed.len()) {
+        (3, 0) => return Err(CommandError::err("No such client")),
+        (3, _) => ctx.client.out.ok(),
+        (_, killed) => ctx.client.out.int(killed as i64),
+    }
+    Ok(())
+}
+
+impl Engine {
+    /// Has another client closed: from now on it is neither served nor heard.
+    fn doom(&mut self, world: &mut dyn World, id: ClientId) -> Result<(), CommandError> {
+        // The master's stream may be resumed: only its link goes.
+        let outsider = |client: &&mut Client| client.kind != Kind::Master;
+        if let Some(client) = self.client_mut(id).filter(outsider) {
+            client.close_after_reply = true;
+            if let Some(blocked) = client.blocked.take() {
+                self.blocked.remove(id, &blocked);
+            }
+        }
+        world.perform(Action::CloseClient { client: id }, &mut self.keyspace).map(|_| ())
+    }
+}
+
+fn pause(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let writes_only = match args.get(3) {
+        _ if args.len() > 4 => return Err(CommandError::Syntax),
+        None => false,
+        Some(mode) if is(mode, "all") => false,
+        Some(mode) if is(mode, "write") => true,
+        Some(_) => return Err(CommandError::err("CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    let until_mono_us = ctx.engine.now.mono_us.saturating_add(timeout_ms(args.at(2))?);
+    // A pause within a pause can only prolong and widen it.
+    ctx.engine.pause = Some(match ctx.engine.pause {
+        None => Pause { until_mono_us, writes_only, by_process: false },
+        Some(old) => Pause {
+            until_mono_us: old.until_mono_us.max(until_mono_us),
+            writes_only: old.writes_only && writes_only,
+            by_process: old.by_process,
+        },
+    });
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn unpause(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    let now_us = ctx.engine.now.mono_us;
+    // Those who waited go on when this command is done, as if the time were up.
+    if let Some(pause) = ctx.engine.pause.as_mut().filter(|pause| !pause.by_process) {
+        pause.until_mono_us = now_us;
+    }
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let error = match args.get(3) {
+        _ if args.len() > 4 => return Err(CommandError::Syntax),
+        None => None,
+        Some(word) if is(word, "timeout") => None,
+        Some(word) if is(word, "error") => {
+            Some(CommandError::text("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
+        }
+        Some(_) => {
+            return Err(CommandError::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+        }
+    };
+    let wanted = int(args.at(2))?;
+    // Who waits for the end of a pause has no timeout that could be anticipated.
+    let target = ctx.engine.clients().find(|client| {
+        let waits = client.blocked.as_ref().is_some_and(|b| !matches!(b.waiting, Waiting::Pause));
+        waits && client.id.id as i64 == wanted
+    });
+    let target = target.map(|client| client.id);
+    if let Some(id) = target {
+        ctx.engine.end_wait(ctx.world, id, error);
+    }
+    ctx.client.out.int(target.is_some() as i64);
+    Ok(())
+}
+
+fn reply(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let client = &mut *ctx.client;
+    let word = args.at(2);
+    if is(word, "on") {
+        client.reply_mode = ReplyMode::On;
+        client.out.ok();
+    } else if is(word, "off") {
+        client.reply_mode = ReplyMode::Off;
+    } else if is(word, "skip") {
+        if client.reply_mode != ReplyMode::Off {
+            client.reply_mode = ReplyMode::SkipNext;
+        }
+    } else {
+        return Err(CommandError::Syntax);
+    }
+    Ok(())
+}
+
+fn on_off(word: &[u8]) -> Result<bool, CommandError> {
+    match word {
+        word if is(word, "on") => Ok(true),
+        word if is(word, "off") => Ok(false),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+fn no_evict(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.no_evict = on_off(args.at(2))?;
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn no_touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.no_touch = on_off(args.at(2))?;
+    ctx.client.out.ok();
+    Ok(())
+}
+
+/// Invalidation messages do not exist here yet: turning them off is true, turning them on is not.
+fn tracking(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let mut at = 3;
+    while let Some(option) = args.get(at) {
+        let has_value = at + 1 < args.len();
+        if is(option, "redirect") && has_value {
+            int(args.at(at + 1))?;
+            at += 2;
+        } else if is(option, "prefix") && has_value {
+            at += 2;
+        } else if ["bcast", "optin", "optout", "noloop"].iter().any(|word| is(option, word)) {
+            at += 1;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    if on_off(args.at(2))? {
+        return Err(CommandError::err("CLIENT TRACKING ON is not supported by this server yet"));
+    }
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn caching(_: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    Err(CommandError::err(
+        "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+    ))
+}
+
+fn getredir(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.out.int(-1);
+    Ok(())
+}
+
+fn trackinginfo(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    let out = &mut ctx.client.out;
+    out.map(3);
+    out.bulk(b"flags");
+    out.set(1);
+    out.bulk(b"off");
+    out.bulk(b"redirect");
+    out.int(-1);
+    out.bulk(b"prefixes");
+    out.array(0);
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! CLIENT: who is connected, how they are described, killed, paused, unblocked and silenced.
+
+mod common;
+
+use common::Database;
+use engine::{Kind, Peer};
+
+fn peer(addr: &str) -> Peer {
+    let laddr = "127.0.0.1:6379".to_string();
+    Peer { addr: addr.to_string(), laddr, fd: 9, ..Peer::default() }
+}
+
+fn body(reply: &str) -> &str {
+    reply.split_once("\r\n").map_or("", |(_, body)| body.trim_end_matches("\r\n"))
+}
+
+#[test]
+fn a_client_is_described_field_by_field_as_in_redis_7_2() {
+    let mut db = Database::new();
+    let now = db.now;
+    let c = db.engine.connect(now, Kind::Normal, peer("10.0.0.1:5000"));
+    db.run(c, "CLIENT SETNAME alice");
+    db.run(c, "CLIENT SETINFO LIB-NAME redis-py");
+    db.run(c, "CLIENT SETINFO lib-ver 5.0.1");
+    db.run(c, "SELECT 3");
+    db.advance_ms(7000);
+    let reply = db.run(c, "CLIENT INFO");
+    let line = body(&reply).trim_end();
+    let names: Vec<&str> = line.split(' ').filter_map(|f| f.split('=').next()).collect();
+    assert_eq!(
+        names.join(" "),
+        "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem \
+         multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver"
+    );
+    assert!(line.starts_with(
+        "id=1 addr=10.0.0.1:5000 laddr=127.0.0.1:6379 fd=9 name=alice age=7 idle=0 flags=N db=3 \
+         sub=0 psub=0 ssub=0 multi=-1 "
+    ));
+    assert!(line.contains(" argv-mem=10 "), "{line}");
+    assert!(line.ends_with(
+        " events=r cmd=client|info user=default redir=-1 resp=2 lib-name=redis-py lib-ver=5.0.1"
+    ));
+}
+
+#[test]
+fn flags_tell_the_state_and_types_select_by_it() {
+    let mut db = Database::new();
+    let now = db.now;
+    let c = db.connect();
+    let subscriber = db.connect();
+    let blocked = db.connect();
+    let in_multi = db.connect();
+    let replica = db.engine.connect(now, Kind::Replica, Peer::default());
+    let master = db.engine.connect(now, Kind::Master, Peer::default());
+    db.run(subscriber, "SUBSCRIBE a");
+    db.run(subscriber, "PSUBSCRIBE b*");
+    db.run(blocked, "BLPOP k 0");
+    db.run(in_multi, "WATCH k2");
+    db.run(in_multi, "MULTI");
+    db.run(in_multi, "SET a b");
+    db.run(c, "SET k2 v");
+    let list = db.run(c, "CLIENT LIST");
+    let line_of = |id: u64| {
+        let start = format!("id={id} ");
+        body(&list).lines().find(|line| line.starts_with(&start)).unwrap_or("").to_string()
+    };
+    let has = |id: u64, text: &str| assert!(line_of(id).contains(text), "{text}: {}", line_of(id));
+    has(subscriber.id, " flags=P db=0 sub=1 psub=1 ssub=0 ");
+    has(blocked.id, " flags=b ");
+    has(blocked.id, " cmd=blpop ");
+    has(in_multi.id, " flags=xd ");
+    has(in_multi.id, " multi=1 ");
+    has(replica.id, " flags=S ");
+    has(master.id, " flags=M ");
+    let ids = |reply: String| -> Vec<String> {
+        let lines = body(&reply).lines();
+        lines.filter_map(|line| line.split(' ').next()).map(str::to_string).collect()
+    };
+    assert_eq!(ids(db.run(c, "CLIENT LIST TYPE pubsub")), ["id=2"]);
+    assert_eq!(ids(db.run(c, "CLIENT LIST TYPE slave")), ["id=5"]);
+    assert_eq!(ids(db.run(c, "CLIENT LIST TYPE master")), ["id=6"]);
+    assert_eq!(ids(db.run(c, "CLIENT LIST TYPE normal")), ["id=1", "id=3", "id=4"]);
+    assert_eq!(ids(db.run(c, "CLIENT LIST ID 4 99 1")), ["id=4", "id=1"]);
+    assert_eq!(db.run(c, "CLIENT LIST TYPE x"), "-ERR Unknown client type 'x'\r\n");
+    assert_eq!(db.run(c, "CLIENT LIST ID x"), "-ERR Invalid client ID\r\n");
+    assert_eq!(db.run(c, "CLIENT LIST x"), "-ERR syntax error\r\n");
+}
+
+#[test]
+fn killed_clients_are_closed_once_and_no_longer_served() {
+    let mut db = Database::new();
+    let now = db.now;
+    let c = db.engine.connect(now, Kind::Normal, peer("10.0.0.1:1"));
+    let waiting = db.engine.connect(now, Kind::Normal, peer("10.0.0.1:2"));
+    let _other = db.engine.connect(now, Kind::Normal, peer("10.0.0.1:3"));
+    db.run(waiting, "BLPOP queue 0");
+    // What is pushed after the kill, in one transaction, must not be lost to a dead client.
+    db.run(c, "MULTI");
+    db.run(c, "CLIENT KILL ID 2");
+    db.run(c, "CLIENT KILL ID 2");
+    db.run(c, "RPUSH queue job");
+    assert_eq!(db.run(c, "EXEC"), "*3\r\n:1\r\n:0\r\n:1\r\n");
+    assert_eq!(db.run(c, "LLEN queue"), ":1\r\n");
+    assert!(db.world.actions.iter().any(|a| a.contains("CloseClient") && a.contains("id: 2")));
+
+    assert_eq!(db.run(c, "CLIENT KILL 10.0.0.1:3"), "+OK\r\n");
+    assert_eq!(db.run(c, "CLIENT KILL 10.0.0.1:9"), "-ERR No such client\r\n");
+    assert_eq!(db.run(c, "CLIENT KILL TYPE normal LADDR 127.0.0.1:6379"), ":0\r\n");
+    assert_eq!(db.run(c, "CLIENT KILL USER default SKIPME no"), ":1\r\n");
+    assert!(db.engine.client(c).is_some_and(|client| client.close_after_reply));
+}
+
+#[test]
+fn kill_refuses_what_it_does_not_understand() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for (command, answer) in [
+        ("CLIENT KILL ID 0", "-ERR client-id should be greater than 0\r\n"),
+        ("CLIENT KILL TYPE x", "-ERR Unknown client type 'x'\r\n"),
+        ("CLIENT KILL USER x", "-ERR No such user 'x'\r\n"),
+        ("CLIENT KILL SKIPME x", "-ERR syntax error\r\n"),
+        ("CLIENT KILL a b c", "-ERR syntax error\r\n"),
+        ("CLIENT KILL", "-ERR wrong number of arguments for 'client|kill' command\r\n"),
+    ] {
+        assert_eq!(db.run(c, command), answer, "{command}");
+    }
+}
+
+#[test]
+fn a_pause_holds_writes_and_unpause_lets_them_go() {
+    let mut db = Database::new();
+    let (c, writer) = (db.connect(), db.connect());
+    db.run(c, "SET gone v PX 50");
+    assert_eq!(db.run(c, "CLIENT PAUSE 10000 WRITE"), "+OK\r\n");
+    assert_eq!(db.run(writer, "SET k v"), "");
+    assert_eq!(db.run(c, "GET k"), "$-1\r\n");
+    // Nothing is expired meanwhile either: the stream to replicas stands still.
+    db.stream();
+    db.advance_ms(100);
+    assert_eq!(db.run(c, "GET gone"), "$-1\r\n");
+    assert_eq!(db.stream(), "");
+    assert_eq!(db.run(c, "CLIENT UNBLOCK 2"), ":0\r\n");
+    assert_eq!(db.run(c, "CLIENT UNPAUSE"), "+OK\r\n");
+    db.advance_ms(0);
+    assert_eq!(db.replies(writer), "+OK\r\n");
+    assert_eq!(db.run(c, "GET k"), "$1\r\nv\r\n");
+    for (command, answer) in [
+        ("CLIENT PAUSE x", "-ERR timeout is not an integer or out of range\r\n"),
+        ("CLIENT PAUSE -1", "-ERR timeout is negative\r\n"),
+        ("CLIENT PAUSE 1 x", "-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n"),
+    ] {
+        assert_eq!(db.run(c, command), answer, "{command}");
+    }
+}
+
+#[test]
+fn unpause_does_not_end_the_pause_before_a_shutdown() {
+    let mut db = Database::new();
+    let (c, writer) = (db.connect(), db.connect());
+    let until_us = db.now.mono_us + 1_000_000;
+    db.engine.pause_writes(until_us);
+    assert_eq!(db.run(c, "CLIENT UNPAUSE"), "+OK\r\n");
+    assert_eq!(db.run(writer, "SET k v"), "");
+}
+
+#[test]
+fn a_blocked_client_is_unblocked_by_another() {
+    let mut db = Database::new();
+    let (c, waiting) = (db.connect(), db.connect());
+    db.run(waiting, "BLPOP k 0");
+    assert_eq!(db.run(c, "CLIENT UNBLOCK 2"), ":1\r\n");
+    assert_eq!(db.replies(waiting), "*-1\r\n");
+    db.run(waiting, "BLPOP k 0");
+    assert_eq!(db.run(c, "CLIENT UNBLOCK 2 ERROR"), ":1\r\n");
+    assert_eq!(db.replies(waiting), "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
+    assert_eq!(db.run(c, "CLIENT UNBLOCK 2"), ":0\r\n");
+    assert_eq!(
+        db.run(c, "CLIENT UNBLOCK 2 X"),
+        "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR\r\n"
+    );
+}
+
+#[test]
+fn replies_are_silenced_for_one_command_or_all() {
+    let mut db = Database::new();
+    let c = db.connect();
+    assert_eq!(db.run(c, "CLIENT REPLY SKIP"), "");
+    assert_eq!(db.run(c, "PING"), "");
+    assert_eq!(db.run(c, "PING"), "+PONG\r\n");
+    assert_eq!(db.run(c, "CLIENT REPLY OFF"), "");
+    assert_eq!(db.run(c, "PING"), "");
+    assert_eq!(db.run(c, "CLIENT REPLY SKIP"), "");
+    assert_eq!(db.run(c, "NO SUCH COMMAND"), "");
+    assert_eq!(db.run(c, "CLIENT REPLY ON"), "+OK\r\n");
+    assert_eq!(db.run(c, "PING"), "+PONG\r\n");
+}
+
+#[test]
+fn tracking_is_off_and_says_so() {
+    let mut db = Database::new();
+    let c = db.connect();
+    assert_eq!(db.run(c, "CLIENT TRACKING OFF"), "+OK\r\n");
+    assert!(db.run(c, "CLIENT TRACKING ON BCAST").starts_with("-ERR CLIENT TRACKING ON is not"));
+    assert_eq!(db.run(c, "CLIENT TRACKING on x"), "-ERR syntax error\r\n");
+    assert_eq!(db.run(c, "CLIENT GETREDIR"), ":-1\r\n");
+    assert_eq!(
+        db.run(c, "CLIENT TRACKINGINFO"),
+        "*6\r\n$5\r\nflags\r\n*1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n"
+    );
+    assert!(db.run(c, "CLIENT CACHING yes").starts_with("-ERR CLIENT CACHING can be called only"));
+}
+
+#[test]
+fn names_and_library_names_are_checked() {
+    let mut db = Database::new();
+    let c = db.connect();
+    assert_eq!(db.run(c, "CLIENT GETNAME"), "$-1\r\n");
+    assert_eq!(
+        db.run_args(c, &[b"CLIENT", b"SETNAME", b"a b"]),
+        "-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
+    );
+    assert_eq!(
+        db.run_args(c, &[b"CLIENT", b"SETINFO", b"lib-name", b"a b"]),
+        "-ERR lib-name cannot contain spaces, newlines or special characters.\r\n"
+    );
+    assert_eq!(db.run(c, "CLIENT SETINFO x y"), "-ERR Unrecognized option 'x'\r\n");
+    let help = db.run(c, "CLIENT HELP");
+    assert!(help.contains("+CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"));
+    assert!(help.ends_with("+HELP\r\n+    Prints this help.\r\n"));
+}
