@@ -308,7 +308,7 @@ fn filtered(filter: &[u8], value: &[u8]) -> Result<Vec<String>, CommandError> {
 /// category.
 pub(crate) fn commands_in_category(category: &[u8]) -> Option<Vec<String>> {
     let all = Acl(u32::MAX);
-    let of_name = |name: &str| name[1..].as_bytes().eq_ignore_ascii_case(category);
+    let of_name = |name: &str| name.as_bytes()[1..].eq_ignore_ascii_case(category);
     let word = all.names().find(|name| of_name(name))?;
     // A container is run through its subcommands.
     let rows = every_row().filter(|named| named.spec.subcommands.is_empty());
