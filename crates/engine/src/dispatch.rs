@@ -113,10 +113,14 @@ impl Engine {
             }
         }
         let is_replica = matches!(self.role, Role::Replica { .. });
-        if is_write || flags.has(Flags::MAY_REPLICATE) && spec.name == "ping" {
-            if !is_replica && let Some(refusal) = world.write_refusal() {
-                return Err(refusal);
-            }
+        // A master that cannot save says so to a PING as well: that is what health checks send.
+        if (is_write || spec.name == "ping")
+            && !is_replica
+            && let Some(refusal) = world.write_refusal()
+        {
+            return Err(refusal);
+        }
+        if is_write {
             if !is_replica
                 && self.settings.min_replicas_to_write > 0
                 && self.settings.min_replicas_max_lag_s > 0
