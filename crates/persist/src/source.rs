@@ -32,7 +32,8 @@ pub struct Source<'r> {
 }
 
 impl<'r> Source<'r> {
-    /// `total`: how many bytes there are, for a file or a transfer of announced length.
+    /// `total`: how many bytes are known to be there, as in a file; memory is made ready for them.
+    /// What a peer merely announces is not known: leave it out.
     pub fn new(inner: &'r mut dyn Read, total: Option<u64>) -> Source<'r> {
         const LARGE: u64 = BUFFER_BYTES as u64;
         // A byte more than there are, so that the end is seen without the buffer being full.

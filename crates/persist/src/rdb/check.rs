@@ -8,7 +8,7 @@ use store::HashSeed;
 use store::limits::Limits;
 use store::value::{Item, Type, Value};
 
-use super::load::{Frame, KeyMeta, Visitor, WalkOptions, walk};
+use super::load::{DbSize, Frame, KeyMeta, Visitor, WalkOptions, walk};
 use crate::error::{RdbError, Reason};
 use crate::source::Source;
 
@@ -129,7 +129,7 @@ impl Visitor for Checker<'_> {
         Ok(())
     }
 
-    fn resize_db(&mut self, _keys: usize, _expires: usize) {}
+    fn resize_db(&mut self, _announced: DbSize, _believable: DbSize) {}
 
     fn function(&mut self, _code: Vec<u8>) -> Result<(), Reason> {
         self.check.functions += 1;

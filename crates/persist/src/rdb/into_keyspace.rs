@@ -9,7 +9,7 @@ use store::limits::Limits;
 use store::value::{Item, Value};
 
 use super::format::kind;
-use super::load::{Frame, KeyMeta, Visitor, WalkOptions, walk};
+use super::load::{DbSize, Frame, KeyMeta, Visitor, WalkOptions, walk};
 use crate::error::{RdbError, Reason};
 use crate::source::Source;
 
@@ -119,7 +119,9 @@ pub fn load(
         WalkOptions { limits: options.limits.clone(), verify_checksum: options.verify_checksum };
     let queue = Vec::with_capacity(QUEUE);
     let report = LoadReport::default();
-    let mut filler = Filler { keyspace, db: 0, queue, options, hook, report };
+    let announced = DbSize::default();
+    let mut filler =
+        Filler { keyspace, db: 0, announced, reserved_keys: 0, queue, options, hook, report };
     let Frame { version, checksum_verified, bytes } = walk(source, &walk_options, &mut filler)?;
     filler.settle()?;
     Ok(LoadReport { version, checksum_verified, bytes, ..filler.report })
@@ -128,6 +130,9 @@ pub fn load(
 /// Entries that are made before the first of them is put into its table: while the later ones are
 /// made, the processor fetches the earlier ones' buckets, which are anywhere in memory.
 const QUEUE: usize = 32;
+
+/// How many times the keys that came there is made room for.
+const GROWTH: usize = 8;
 
 struct Queued {
     hash: u64,
@@ -139,6 +144,9 @@ struct Queued {
 struct Filler<'a> {
     keyspace: &'a mut Keyspace,
     db: usize,
+    /// Of the selected database.
+    announced: DbSize,
+    reserved_keys: usize,
     /// For the selected database, in the file's order.
     queue: Vec<Queued>,
     options: &'a LoadOptions,
@@ -166,8 +174,20 @@ impl Filler<'_> {
         if self.queue.len() == QUEUE { self.settle() } else { Ok(()) }
     }
 
+    fn reserve(&mut self, keys: usize) {
+        self.reserved_keys = keys.min(self.announced.keys);
+        let expires = self.announced.expires.min(self.reserved_keys);
+        self.keyspace.db_mut(self.db).reserve(self.reserved_keys, expires);
+    }
+
     /// Puts the queued entries into their database.
     fn settle(&mut self) -> Result<(), RdbError> {
+        if self.keyspace.db(self.db).len() >= self.reserved_keys
+            && self.reserved_keys < self.announced.keys
+        {
+            // The more keys came, the more of the announced ones are believed.
+            self.reserve(self.reserved_keys.saturating_mul(GROWTH).max(QUEUE));
+        }
         let db = self.keyspace.db_mut(self.db);
         self.report.keys_loaded += self.queue.len() as u64;
         for Queued { hash, entry, offset } in self.queue.drain(..) {
@@ -208,14 +228,16 @@ impl Visitor for Filler<'_> {
         match usize::try_from(db) {
             Ok(index) if index < databases => {
                 self.db = index;
+                self.announced = DbSize::default();
                 Ok(())
             }
             _ => Err(RdbError::new(at.start, Reason::DbOutOfRange { db, databases })),
         }
     }
 
-    fn resize_db(&mut self, keys: usize, expires: usize) {
-        self.keyspace.db_mut(self.db).reserve(keys, expires);
+    fn resize_db(&mut self, announced: DbSize, believable: DbSize) {
+        self.announced = announced;
+        self.reserve(believable.keys);
     }
 
     fn function(&mut self, code: Vec<u8>) -> Result<(), Reason> {

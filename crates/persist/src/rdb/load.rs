@@ -27,13 +27,21 @@ pub struct KeyMeta {
     pub freq: Option<u8>,
 }
 
+/// How many keys a database has, and how many of them expire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DbSize {
+    pub keys: usize,
+    pub expires: usize,
+}
+
 /// Receives what a file holds, in its order. An error returned ends the walk.
 pub trait Visitor {
     /// `at` is where the field stands in the file, its opcode included.
     fn aux(&mut self, name: &[u8], value: &[u8], at: Range<u64>) -> Result<(), RdbError>;
     fn select_db(&mut self, db: u64, at: Range<u64>) -> Result<(), RdbError>;
-    /// How many keys and expiries the selected database will get, as far as that is believable.
-    fn resize_db(&mut self, keys: usize, expires: usize);
+    /// What the selected database will get: as the file says, and as much of it as is believable
+    /// before more has been read.
+    fn resize_db(&mut self, announced: DbSize, believable: DbSize);
     /// The code of a function library.
     fn function(&mut self, code: Vec<u8>) -> Result<(), Reason>;
     fn string(&mut self, key: &[u8], value: Item<'_>, meta: KeyMeta) -> Result<(), RdbError>;
@@ -216,9 +224,11 @@ impl<V: Visitor> Walk<'_, V> {
     fn resize(&mut self, source: &mut Source<'_>) -> Result<(), RdbError> {
         let keys = length(source, "a database's size")?;
         let expires = length(source, "a database's expires size")?;
-        let keys = source.plausible_count(keys);
-        let expires = source.plausible_count(expires).min(keys);
-        self.visitor.resize_db(keys, expires);
+        let believable =
+            DbSize { keys: source.plausible_count(keys), expires: source.plausible_count(expires) };
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let announced = DbSize { keys: size(keys), expires: size(expires) };
+        self.visitor.resize_db(announced, believable);
         Ok(())
     }
 

@@ -23,7 +23,7 @@ mod zipmap;
 pub use check::{CheckEvent, RdbCheck, check_rdb, check_rdb_with, type_name};
 pub use dump::{check_footer, dump_value, restore_value};
 pub use into_keyspace::{AccessClock, LoadHook, LoadOptions, LoadReport, load};
-pub use load::{Frame, KeyMeta, Visitor, WalkOptions, walk};
+pub use load::{DbSize, Frame, KeyMeta, Visitor, WalkOptions, walk};
 pub use save::{
     Access, ReplInfo, SaveHook, SaveOptions, SaveReport, Version, lowest_version, offer_release,
     save,
