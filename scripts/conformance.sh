@@ -59,8 +59,9 @@ for unit in "${units[@]}"; do
     (cd "$suite" && TERM=dumb timeout -k 5 600 tclsh tests/test_helper.tcl --single "$unit" --clients 1 --durable \
         --baseport 10000 --portcount 1500 --tags "-slow -needs:repl-diskless" --timeout 120) \
         >"$log" 2>&1 </dev/null || status=$?
-    ok=$(sed "s,\x1b\[[0-9;]*m,,g" "$log" | grep -c "\[ok\]" || true)
-    bad=$(grep -cE '\[(err|exception|timeout)\]' "$log" || true)
+    sed -i 's/\x1b\[[0-9;]*m//g' "$log"
+    ok=$(grep -ac '^\[ok\]' "$log" || true)
+    bad=$(grep -aicE '^\[(err|exception|timeout)\]' "$log" || true)
     # A unit that stops half-way has at least one failure, whatever it printed.
     if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
     printf '%-34s %4d passed %4d failed%s\n' "$unit" "$ok" "$bad" \
