@@ -54,9 +54,10 @@ fi
 passed=0 failed=0
 mkdir -p "$work/logs"
 for unit in "${units[@]}"; do
+    # Encodings are those of 7.2, which packs small lists and sets: the suite is that of 7.0.
     log=$work/logs/${unit//\//-}.log
     status=0
-    (cd "$suite" && TERM=dumb timeout -k 5 600 tclsh tests/test_helper.tcl --single "$unit" --clients 1 --durable \
+    (cd "$suite" && TERM=dumb timeout -k 5 600 tclsh tests/test_helper.tcl --single "$unit" --clients 1 --durable --ignore-encoding \
         --baseport 10000 --portcount 1500 --tags "-slow -needs:repl-diskless" --timeout 120) \
         >"$log" 2>&1 </dev/null || status=$?
     sed -i 's/\x1b\[[0-9;]*m//g' "$log"

@@ -18,7 +18,7 @@ step "lints"
 
 # The whole-process tests run these; in the profile of the tests, so that what both need is built once.
 step "binaries"
-"$cargo" build --locked --workspace --bins
+"$cargo" build --locked --workspace --bins --profile test
 export TANDEM_BIN_DIR=$target/debug
 
 log=$target/test.log

@@ -75,6 +75,8 @@ fn units_quotes_includes_and_repetitions(kind: Kind) {
     assert_eq!(get("repl-backlog-size").as_deref(), Some("3145728"), "the later one wins");
     let server = Server::of(kind).set("save 900 1").set("save 300 10").start();
     assert_eq!(server.config("save"), "900 1 300 10", "lines of `save` add up");
+    let server = Server::of(kind).without_base_config().set("save").start();
+    assert_eq!(server.config("save"), "", "a bare `save` is none");
 }
 
 fn arguments_on_the_command_line_win_over_the_file(kind: Kind) {

@@ -42,7 +42,10 @@ const WORLD: &[&str] = &[
 
 /// Files that may be longer than [`LONGEST_FILE`], each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
-const LONGEST_FILE: usize = 900;
+const LONGEST_FILE: usize = 800;
+/// Functions that may be longer than [`LONGEST_FUNCTION`], each with the reason.
+const LONG_FUNCTIONS: &[(&str, &str)] = &[];
+const LONGEST_FUNCTION: usize = 100;
 
 /// Files whose business is to pass time: the waiting helper, and what plays a slow peer.
 const MAY_SLEEP: &[&str] = &[
@@ -286,6 +289,12 @@ fn too_long(sources: &[Source]) -> Vec<String> {
 #[test]
 fn files_are_short_or_have_a_reason() {
     let sources = sources();
+    let mut longest: Vec<(usize, &str)> =
+        sources.iter().map(|s| (s.text.lines().count(), s.path.as_str())).collect();
+    longest.sort();
+    for (lines, path) in longest.iter().rev().take(10) {
+        println!("{lines:4} lines: {path}");
+    }
     assert_none("split the file, or list it here with the reason", too_long(&sources));
     for (path, reason) in LONG_FILES {
         let listed = sources.iter().find(|s| s.path == *path);
@@ -294,6 +303,54 @@ fn files_are_short_or_have_a_reason() {
     }
     let long = Source { path: "x.rs".into(), text: "\n".repeat(LONGEST_FILE + 1) };
     assert_eq!(too_long(&[long]).len(), 1);
+}
+
+/// Name and lines of each function, by the indentation that rustfmt gives to its first and last line.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (first, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let head = code.split('(').next().unwrap_or("");
+        let words: Vec<&str> = head.split_ascii_whitespace().collect();
+        let Some(at) = words.iter().position(|word| *word == "fn") else { continue };
+        let is_signature = words[..at]
+            .iter()
+            .all(|word| ["pub", "const", "unsafe", "extern", "\"C\"", "async"].contains(word));
+        if code.starts_with("//") || !(is_signature || code.starts_with("pub(")) {
+            continue;
+        }
+        let end = format!("{}}}", &line[..line.len() - code.len()]);
+        let body = lines[first..].iter().position(|l| *l == end || l.trim_end().ends_with("; }"));
+        if let (Some(last), Some(name)) = (body, words.get(at + 1)) {
+            found.push((name.split('<').next().unwrap_or(name).to_string(), last + 1));
+        }
+    }
+    found
+}
+
+/// `cargo nextest run -E 'test(functions_are_short)' --no-capture` shows the longest of all.
+#[test]
+fn functions_are_short_or_have_a_reason() {
+    let mut all: Vec<(usize, String)> = Vec::new();
+    for source in &sources() {
+        let named = functions(&source.text).into_iter();
+        all.extend(named.map(|(name, lines)| (lines, format!("{} in {}", name, source.path))));
+    }
+    all.sort();
+    assert!(all.len() > 1_000, "the functions are found: {}", all.len());
+    for (lines, place) in all.iter().rev().take(10) {
+        println!("{lines:4} lines: {place}");
+    }
+    let offences = all
+        .iter()
+        .filter(|(lines, _)| *lines > LONGEST_FUNCTION)
+        .filter(|(_, place)| !LONG_FUNCTIONS.iter().any(|(listed, _)| listed == place))
+        .map(|(lines, place)| format!("{place} has {lines} lines"));
+    assert_none("split the function, or list it here with the reason", offences.collect());
+
+    let text = "impl X {\n    pub fn one(&self) {\n        f();\n    }\n}\nfn two() {\n}\n";
+    assert_eq!(functions(text), [("one".to_string(), 3), ("two".to_string(), 2)]);
 }
 
 #[test]

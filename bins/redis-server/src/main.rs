@@ -18,7 +18,7 @@ fn install_logger(output: Output, level: LevelFilter) {
     Builder::new()
         // The level changes at run time (CONFIG SET loglevel): `log` filters, not the logger.
         .filter_level(LevelFilter::Trace)
-        .format(|out, record| write_record(out, record))
+        .format(write_record)
         .target(Target::Pipe(Box::new(output)))
         .init();
     log::set_max_level(level);

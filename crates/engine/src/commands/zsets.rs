@@ -262,7 +262,7 @@ fn add(
     let (zset, limits) = ctx.engine.create_zset(db, key, |_| ZSet::new())?;
     zset.expect(pairs, limits);
     for (score, at) in scores.into_iter().zip((first + 1..args.len()).step_by(2)) {
-        let mut nan = false;
+        let (mut nan, mut refused) = (false, false);
         let (old, new) = zset.upsert(args.at(at), limits, |old| {
             let score = match old {
                 Some(old) if conditions.incr => old + score,
@@ -274,13 +274,15 @@ fn add(
                 Some(_) if conditions.nx => false,
                 Some(old) => !(conditions.gt && score <= old || conditions.lt && score >= old),
             };
+            refused = !wanted;
             (wanted && !nan).then_some(score)
         });
         if nan {
             failed = Some(CommandError::ScoreNan);
             break;
         }
-        last = new;
+        // What a condition has refused answers nil to INCR, whatever the score is.
+        last = new.filter(|_| !refused);
         match (old, new) {
             (None, Some(_)) => added += 1,
             (Some(old), Some(new)) if old != new => updated += 1,

@@ -116,10 +116,11 @@ pub(in crate::config) mod save {
         if origin != Origin::FurtherLine || matches!(words, [b""]) {
             points.clear();
         }
-        if matches!(words, [b""]) {
+        // A bare `save` adds nothing; as the first line it leaves nothing of the defaults.
+        if words.is_empty() || matches!(words, [b""]) {
             return Ok(());
         }
-        if words.is_empty() || !words.len().is_multiple_of(2) {
+        if !words.len().is_multiple_of(2) {
             return Err("Invalid save parameters".into());
         }
         for pair in words.chunks(2) {
