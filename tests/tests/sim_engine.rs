@@ -111,27 +111,6 @@ impl EngineStore {
         let words: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
         self.run(client, &words);
     }
-
-    /// The propagated bytes by database, without the SELECTs: the node says those.
-    fn take_pieces(&mut self, mut db: u32) -> Vec<(u32, Vec<u8>)> {
-        let mut parser = RequestParser::new();
-        parser.feed(&std::mem::take(&mut self.world.stream));
-        let mut pieces: Vec<(u32, Vec<u8>)> = Vec::new();
-        while parser.parse(&Limits::master(), 1).expect("our own stream is sound") > 0 {
-            let args = parser.request(0).args();
-            if args.at(0) == b"SELECT" {
-                db = String::from_utf8_lossy(args.at(1)).parse().expect("a database's number");
-            } else {
-                let raw = args.raw().expect("the door writes plain requests");
-                match pieces.last_mut() {
-                    Some((last, bytes)) if *last == db => bytes.extend_from_slice(raw),
-                    _ => pieces.push((db, raw.to_vec())),
-                }
-            }
-            parser.consume(1);
-        }
-        pieces
-    }
 }
 
 /// A command of any type; many are relative, so that a lost, doubled or swapped one shows.
@@ -177,13 +156,19 @@ impl Store for EngineStore {
         EngineStore { engine, world, writer, master, parser: RequestParser::new(), unreported: 0 }
     }
 
-    fn write(&mut self, now_ms: u64, rng: &mut Rng) -> Vec<(u32, Vec<u8>)> {
+    fn set_role(&mut self, is_master: bool, has_stream: bool) {
+        self.engine.role = if is_master { Role::Master } else { Role::Replica { link_up: true } };
+        self.engine.propagation.set_stream(has_stream);
+    }
+
+    fn select_again(&mut self) {
+        self.engine.propagation.reselect_stream();
+    }
+
+    fn write(&mut self, now_ms: u64, rng: &mut Rng) -> Vec<u8> {
         self.world.now = now(now_ms);
-        self.engine.role = Role::Master;
-        self.engine.propagation.set_stream(true);
         let db = rng.usize(..DBS);
         self.words(self.writer, &format!("SELECT {db}"));
-        self.engine.propagation.set_stream_db(Some(db));
         if rng.u32(..5) == 0 {
             self.words(self.writer, "MULTI");
             for _ in 0..rng.u32(1..5) {
@@ -193,16 +178,13 @@ impl Store for EngineStore {
         } else {
             self.words(self.writer, &random_command(rng));
         }
-        self.take_pieces(db as u32)
+        std::mem::take(&mut self.world.stream)
     }
 
-    fn cron(&mut self, now_ms: u64, is_master: bool) -> Vec<(u32, Vec<u8>)> {
+    fn cron(&mut self, now_ms: u64) -> Vec<u8> {
         self.world.now = now(now_ms);
-        self.engine.role = if is_master { Role::Master } else { Role::Replica { link_up: true } };
-        self.engine.propagation.set_stream(is_master);
-        self.engine.propagation.set_stream_db(None);
         self.engine.cron(self.world.now, &mut self.world);
-        self.take_pieces(0)
+        std::mem::take(&mut self.world.stream)
     }
 
     fn snapshot(&self, header: &SnapshotHeader) -> Vec<u8> {
@@ -260,14 +242,20 @@ impl Store for EngineStore {
     fn reset_stream(&mut self, db: Option<u32>) {
         self.parser = RequestParser::new();
         self.unreported = 0;
-        let db = db.unwrap_or_else(|| self.stream_db());
+        let applied = self.engine.client(self.master).map_or(0, |client| client.db as u32);
+        let db = db.unwrap_or(applied);
         self.engine.disconnect(self.master);
         self.master = self.engine.connect(self.world.now, Kind::Master, Peer::default());
         self.words(self.master, &format!("SELECT {db}"));
     }
 
     fn stream_db(&self) -> u32 {
-        self.engine.client(self.master).map_or(0, |client| client.db as u32)
+        let applied = self.engine.client(self.master).map_or(0, |client| client.db);
+        let db = match self.engine.role {
+            Role::Master => self.engine.propagation.stream_db().unwrap_or(0),
+            Role::Replica { .. } => applied,
+        };
+        db as u32
     }
 
     fn feed(&mut self, bytes: &[u8]) {
@@ -276,8 +264,6 @@ impl Store for EngineStore {
 
     fn step(&mut self, now_ms: u64) -> Result<Option<Step>, String> {
         self.world.now = now(now_ms);
-        self.engine.role = Role::Replica { link_up: true };
-        self.engine.propagation.set_stream(false);
         while self.parser.parse(&Limits::master(), 1).map_err(|e| e.to_string())? > 0 {
             self.unreported += self.parser.raw_len(0) as u64;
             let args = self.parser.request(0).args();

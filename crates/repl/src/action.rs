@@ -105,6 +105,9 @@ pub enum Action {
     /// Fork a snapshot. Hand over all propagated writes first, fork, and in the same breath report
     /// `SnapshotEvent::Started`, or `Failed`.
     StartSnapshot { id: SnapshotId, mode: SnapshotMode, filter: Filter },
+    /// The next write must begin with SELECT, whatever was selected before: somebody will read the stream
+    /// from here on who has nothing selected, or something else.
+    SelectAgain,
     /// Nobody wants this snapshot any more: kill the child. No answer.
     CancelSnapshot { id: SnapshotId },
     /// The last replica has this file: close it.

@@ -173,12 +173,6 @@ impl Repl {
         Some(HistoryPoint { replid: self.ids.replid, offset: self.stream.offset() })
     }
 
-    /// `repl-stream-db` of a master's RDB: the database that its stream is in. A replica's is the one that
-    /// its master's stream has selected, which the engine knows.
-    pub fn stream_db(&self) -> u32 {
-        self.selected_db.unwrap_or(0)
-    }
-
     pub fn view(&self, now_ms: u64) -> ReplicationView {
         let wanted =
             self.settings.min_replicas_to_write > 0 && self.settings.min_replicas_max_lag_secs > 0;

@@ -48,7 +48,7 @@
 //! 2. After every call, [`Repl::poll_action`] until it gives None, performing each in order; before
 //!    sleeping, [`Repl::poll_timeout`]; when it is due, [`Repl::handle_timeout`].
 //! 3. What the engine propagates goes to [`Repl::handle_write`] before a fork, before a role change, and
-//!    before sockets are written.
+//!    before sockets are written. It says SELECT itself, and always after [`Action::SelectAgain`].
 //! 4. Commands PSYNC, SYNC, REPLCONF go to the `replica_*` calls. Before sleeping, for every
 //!    connection of [`Repl::conns_with_output`]: flush the client's own replies first, then [`Repl::outgoing`],
 //!    write, [`Repl::sent`].
@@ -95,8 +95,6 @@ pub struct Repl {
     actions: VecDeque<Action>,
     ids: Ids,
     stream: Stream,
-    /// The database that our own stream has selected; None makes the next write begin with SELECT.
-    selected_db: Option<u32>,
     /// Whether `(replid, offset)` may be offered to a master for a partial resync.
     resumable: bool,
     upstream: Option<replica::Upstream>,
@@ -122,7 +120,6 @@ impl Repl {
             actions: VecDeque::new(),
             ids,
             stream: Stream::new(0),
-            selected_db: None,
             resumable: false,
             upstream: None,
             downstream: master::Downstream::new(now_ms),
@@ -154,27 +151,11 @@ impl Repl {
         self.settings = settings;
     }
 
-    /// Appends what the engine propagated to the stream: commands in their final form that run in `db`.
-    /// SELECT is added here when the stream is in another database. A replica's own writes stay local.
-    pub fn handle_write(&mut self, db: u32, bytes: &[u8]) {
-        if self.upstream.is_some() || self.stream.backlog().is_none() || bytes.is_empty() {
-            return;
-        }
-        if self.selected_db != Some(db) {
-            self.selected_db = Some(db);
-            let select = wire::command(&[b"SELECT", db.to_string().as_bytes()]);
-            self.stream.feed(&select);
-        }
-        self.stream.feed(bytes);
-    }
-
-    /// The same for a caller that says SELECT itself, where its database differs from the stream's, and
-    /// always first after a snapshot has started or the role has changed.
-    pub fn handle_propagated(&mut self, bytes: &[u8]) {
-        if self.upstream.is_none() && self.stream.backlog().is_some() {
-            self.selected_db = None;
-            self.stream.feed(bytes);
-        }
+    /// Appends what the engine propagated to the stream: whole commands in their final form, with SELECT
+    /// wherever the database differs from the stream's, and first of all after `Action::SelectAgain`.
+    /// A replica's own writes stay local.
+    pub fn handle_write(&mut self, bytes: &[u8]) {
+        self.feed_own(bytes);
     }
 
     /// Whether there is a stream at all: without a backlog nobody can follow, and nothing is kept.
@@ -184,7 +165,7 @@ impl Repl {
 
     /// Asks all replicas for an ACK through the stream (`REPLCONF GETACK *`), for WAIT and shutdown.
     pub fn request_acks(&mut self) {
-        self.feed_out_of_db(wire::GETACK);
+        self.feed_own(wire::GETACK);
     }
 
     /// Tells whether a child of another kind runs, which keeps a snapshot from starting.
@@ -205,9 +186,8 @@ impl Repl {
         self.fsynced_offset = offset;
     }
 
-    /// Commands that run in no database and do not move the selected one. Only the head of a tree makes
-    /// stream of its own: a replica passes its master's on.
-    fn feed_out_of_db(&mut self, bytes: &[u8]) {
+    /// Only the head of a tree makes stream of its own: a replica passes its master's on.
+    fn feed_own(&mut self, bytes: &[u8]) {
         if self.upstream.is_none() {
             self.stream.feed(bytes);
         }

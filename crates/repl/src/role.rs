@@ -6,7 +6,7 @@
 
 use crate::replica::Upstream;
 use crate::wire::printable;
-use crate::{HistoryPoint, Level, MasterAddr, Repl};
+use crate::{Action, HistoryPoint, Level, MasterAddr, Repl};
 
 /// What REPLICAOF did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,8 @@ impl Repl {
         self.log(Level::Notice, text);
         // Replicas must hear of the new id; they ask again and go on where they are.
         self.disconnect_replicas(now_ms);
-        self.selected_db = None;
+        // Our stream goes on where the master's stood, in whatever database that was.
+        self.actions.push_back(Action::SelectAgain);
         self.downstream.no_replicas_since_ms = now_ms;
     }
 

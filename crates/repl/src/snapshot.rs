@@ -94,7 +94,17 @@ impl Repl {
             | SnapshotEvent::Ready { id, .. }
             | SnapshotEvent::Failed { id, .. } => *id,
         };
-        if self.snapshot.as_ref().is_none_or(|s| s.id != id) {
+        // One Started, then chunks, then one end: whatever comes out of order is about nothing.
+        let is_start = matches!(event, SnapshotEvent::Started { .. });
+        let is_expected = self.snapshot.as_ref().is_some_and(|s| {
+            s.id == id
+                && match s.phase {
+                    Phase::Requested => is_start || matches!(event, SnapshotEvent::Failed { .. }),
+                    Phase::Running { .. } => !is_start,
+                    Phase::Draining => false,
+                }
+        });
+        if !is_expected {
             return;
         }
         match event {
@@ -287,8 +297,8 @@ impl Repl {
             let preamble = [b"$EOF:".as_slice(), mark.as_bytes().as_slice(), b"\r\n"].concat();
             snapshot.queue.push(preamble.into());
         }
-        // The snapshot does not say what database the stream is in: the stream must say it itself.
-        self.selected_db = None;
+        // Not every replica takes the stream's database from the snapshot: the stream must say it itself.
+        self.actions.push_back(Action::SelectAgain);
         let filter = snapshot.filter;
         let waiting: Vec<ConnId> = (self.downstream.replicas.iter())
             .filter(|r| is_waiting_for_start(r) && r.intro.filter == filter)

@@ -47,7 +47,7 @@ impl Repl {
         let period = self.settings.repl_ping_replica_period_secs.max(1);
         if self.cron.ticks.is_multiple_of(period) && !self.downstream.replicas.is_empty() {
             // Replicas apply PING like any other command: it counts in the offset.
-            self.feed_out_of_db(wire::PING);
+            self.feed_own(wire::PING);
         }
     }
 

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use common::*;
 use repl::*;
 
-const SELECT_3: &str = "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n";
 const PING: &str = "*1\r\n$4\r\nPING\r\n";
 
 #[test]
@@ -31,26 +30,22 @@ fn a_master_tells_its_side_of_a_full_sync() {
 // A replica that has just loaded a snapshot knows no selected database: Redis 3 and older do not even
 // read one from the header.
 #[test]
-fn the_stream_says_select_again_after_every_fork() {
-    let (mut master, _) = master_with_replica();
-    master.handle_write(3, b"A");
-    assert_eq!(output(&mut master, 0, CONN), format!("{SELECT_3}A"));
-    master.handle_write(3, b"B");
-    assert_eq!(output(&mut master, 0, CONN), "B");
-    add_replica(&mut master, ConnId(8), "6381");
-    master.handle_write(3, b"C");
-    assert_eq!(output(&mut master, 0, CONN), format!("{SELECT_3}C"));
-    assert_eq!(output(&mut master, 0, ConnId(8)), format!("{SELECT_3}C"));
+fn the_engine_is_told_to_say_select_again_at_every_fork() {
+    let mut master = new_repl(1, disk_settings());
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut master);
+    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    assert_eq!(actions(&mut master), [Action::SelectAgain]);
 }
 
 #[test]
 fn a_replica_that_comes_back_gets_the_bytes_it_missed() {
     let (mut master, replid) = master_with_replica();
-    master.handle_write(3, b"A");
+    master.handle_write(b"A");
     output(&mut master, 0, CONN);
     let at = master.offset();
     master.handle_conn_closed(0, CONN);
-    master.handle_write(3, b"B");
+    master.handle_write(b"B");
     drain(&mut master);
     introduce(&mut master, ConnId(9), "6380");
     psync(&mut master, 0, ConnId(9), &replid.to_uppercase(), &(at + 1).to_string()).unwrap();
@@ -135,10 +130,9 @@ fn sync_from_an_old_replica_has_no_fullresync_line() {
     // It does not know the end mark: diskless or not, it gets a file.
     assert_eq!(mode, SnapshotMode::Disk);
     master.handle_snapshot(0, SnapshotEvent::Started { id });
-    master.handle_write(0, b"A");
+    master.handle_write(b"A");
     master.handle_snapshot(0, SnapshotEvent::Ready { id, size_bytes: 5 });
-    let select = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
-    assert_eq!(output(&mut master, 0, CONN), format!("$5\r\n.....{select}A"));
+    assert_eq!(output(&mut master, 0, CONN), "$5\r\n.....A");
     // It never acknowledges anything, and that is no reason to drop it.
     master.handle_timeout(1_000_000);
     assert!(master.is_replica(CONN));
@@ -160,7 +154,7 @@ fn a_diskless_sync_waits_for_the_delay_and_the_first_ack() {
     assert!(master.snapshot_wants_data());
     master.handle_snapshot(5000, SnapshotEvent::Chunk { id, bytes: Bytes::from_static(b"RDB") });
     master.handle_snapshot(5000, SnapshotEvent::Ready { id, size_bytes: 3 });
-    master.handle_write(0, b"X");
+    master.handle_write(b"X");
     let out = output(&mut master, 5000, CONN);
     let (head, payload) = out.split_once("$EOF:").unwrap();
     // The empty line that told it to be patient, then the answer.
@@ -180,7 +174,7 @@ fn a_diskless_sync_waits_for_the_delay_and_the_first_ack() {
     assert_eq!(output(&mut master, 5000, CONN), "");
     let silent = master.replica_replconf(5000, CONN, &[b"ACK", b"0"]);
     assert_eq!(silent, ReplconfReply::Silent);
-    assert!(output(&mut master, 5000, CONN).ends_with("SELECT\r\n$1\r\n0\r\nX"));
+    assert_eq!(output(&mut master, 5000, CONN), "X");
 }
 
 #[test]
@@ -220,8 +214,8 @@ fn a_latecomer_shares_a_disk_snapshot_with_its_stream() {
     introduce(&mut master, CONN, "6380");
     psync(&mut master, 0, CONN, "?", "-1").unwrap();
     let (id, _) = wanted_snapshot(&mut master);
-    master.handle_snapshot(0, SnapshotEvent::Started { id });
-    master.handle_write(3, b"WRITTEN-MEANWHILE");
+    start_snapshot(&mut master, id);
+    master.handle_write(b"WRITTEN-MEANWHILE");
     // More than any backlog holds: the snapshot keeps what its replicas need.
     master.apply_settings(0, ReplSettings { repl_backlog_size_bytes: 4, ..disk_settings() });
     introduce(&mut master, ConnId(8), "6381");
@@ -231,7 +225,7 @@ fn a_latecomer_shares_a_disk_snapshot_with_its_stream() {
     assert_eq!(logs.last().unwrap(), "Waiting for end of BGSAVE for SYNC");
     master.handle_snapshot(0, SnapshotEvent::Ready { id, size_bytes: 5 });
     let replid = master.ids().replid;
-    let expected = format!("+FULLRESYNC {replid} 0\r\n$5\r\n.....{SELECT_3}WRITTEN-MEANWHILE");
+    let expected = format!("+FULLRESYNC {replid} 0\r\n$5\r\n.....WRITTEN-MEANWHILE");
     assert_eq!(output(&mut master, 0, ConnId(8)), expected);
     assert_eq!(output(&mut master, 0, CONN), expected);
     let released = common::actions(&mut master);
@@ -269,7 +263,7 @@ fn a_snapshot_that_nobody_wants_is_cancelled() {
     introduce(&mut master, CONN, "6380");
     psync(&mut master, 0, CONN, "?", "-1").unwrap();
     let (id, _) = wanted_snapshot(&mut master);
-    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    start_snapshot(&mut master, id);
     master.handle_conn_closed(0, CONN);
     let (actions, logs) = drain(&mut master);
     assert_eq!(actions, [Action::CancelSnapshot { id }]);
@@ -291,7 +285,7 @@ fn a_disk_snapshot_is_finished_for_the_save_points_only() {
         let mut master = new_repl(1, ReplSettings { has_save_points, ..disk_settings() });
         psync(&mut master, 0, CONN, "?", "-1").unwrap();
         let (id, _) = wanted_snapshot(&mut master);
-        master.handle_snapshot(0, SnapshotEvent::Started { id });
+        start_snapshot(&mut master, id);
         master.handle_conn_closed(0, CONN);
         let cancelled = actions(&mut master) == [Action::CancelSnapshot { id }];
         assert_eq!(cancelled, !has_save_points);
@@ -316,7 +310,7 @@ fn a_child_that_fails_costs_its_replicas_the_connection() {
     let mut master = new_repl(1, disk_settings());
     psync(&mut master, 0, CONN, "?", "-1").unwrap();
     let (id, _) = wanted_snapshot(&mut master);
-    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    start_snapshot(&mut master, id);
     master.handle_snapshot(0, SnapshotEvent::Failed { id, why: "signal".into() });
     let (actions, logs) = drain(&mut master);
     assert_eq!(actions, [Action::CloseReplica { conn: CONN }]);
@@ -377,7 +371,7 @@ fn acknowledgements_count_for_wait_and_min_replicas() {
     add_replica(&mut master, CONN, "6380");
     assert!(master.has_enough_good_replicas(10_999));
     assert!(!master.has_enough_good_replicas(11_000));
-    master.handle_write(0, b"A");
+    master.handle_write(b"A");
     let offset = master.offset();
     assert_eq!(master.count_acked(offset), 0);
     let ack = offset.to_string();
@@ -421,7 +415,7 @@ fn a_backlog_without_replicas_is_given_back_and_its_history_ended() {
     let settings = ReplSettings { repl_backlog_ttl_secs: 10, ..disk_settings() };
     let mut master = new_repl(1, settings);
     add_replica(&mut master, CONN, "6380");
-    master.handle_write(0, b"A");
+    master.handle_write(b"A");
     let (replid, offset) = (master.ids().replid, master.offset());
     master.handle_conn_closed(5000, CONN);
     drain(&mut master);
@@ -433,7 +427,7 @@ fn a_backlog_without_replicas_is_given_back_and_its_history_ended() {
     assert!(!master.has_backlog());
     assert_ne!(master.ids().replid, replid);
     // What is written now is counted by nobody: the old id must not vouch for it.
-    master.handle_write(0, b"B");
+    master.handle_write(b"B");
     psync(&mut master, 16_000, CONN, replid.as_str(), &(offset + 1).to_string()).unwrap();
     wanted_snapshot(&mut master);
 }
@@ -443,15 +437,13 @@ fn a_slow_replica_costs_its_distance() {
     let (mut master, _) = master_with_replica();
     let bytes = vec![b'x'; 10_000];
     for _ in 0..1000 {
-        master.handle_write(0, &bytes);
+        master.handle_write(&bytes);
     }
     let view = master.view(0);
     assert_eq!(view.backlog.len_bytes, 1024 * 1024);
     assert_eq!(master.pending_bytes(CONN), master.offset());
     assert!(view.backlog.memory_bytes < 11_000_000);
-    let mut left = output(&mut master, 0, CONN).len();
-    left -= "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n".len();
-    assert_eq!(left, 10_000_000);
+    assert_eq!(output(&mut master, 0, CONN).len(), 10_000_000);
     let after = master.view(0).backlog.memory_bytes;
     assert!(after < 1_250_000, "{after} bytes are held for nobody");
 }
@@ -459,16 +451,16 @@ fn a_slow_replica_costs_its_distance() {
 #[test]
 fn info_has_the_fields_in_redis_order() {
     let (mut master, replid) = master_with_replica();
-    master.handle_write(0, b"A");
+    master.handle_write(b"A");
     let extras = InfoExtras { replica_priority: 100, is_read_only: true, is_announced: true };
     let text = master.view(3000).info_text(&extras);
     let expected = format!(
         "role:master\r\nconnected_slaves:1\r\n\
          slave0:ip=127.0.0.1,port=6380,state=online,offset=0,lag=3\r\n\
          master_failover_state:no-failover\r\nmaster_replid:{replid}\r\n\
-         master_replid2:{}\r\nmaster_repl_offset:24\r\nsecond_repl_offset:-1\r\n\
+         master_replid2:{}\r\nmaster_repl_offset:1\r\nsecond_repl_offset:-1\r\n\
          repl_backlog_active:1\r\nrepl_backlog_size:1048576\r\n\
-         repl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:24\r\n",
+         repl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:1\r\n",
         "0".repeat(40)
     );
     assert_eq!(text, expected);

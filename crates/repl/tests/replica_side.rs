@@ -217,7 +217,7 @@ fn sub_replicas_get_the_same_bytes_once_they_are_applied() {
     replica.applied(0, 14);
     assert_eq!(output(&mut replica, 0, sub), "*1\r\n$4\r\nPING\r\n");
     // Its own writes, as a writable replica has them, stay its own.
-    replica.handle_write(0, b"LOCAL");
+    replica.handle_write(b"LOCAL");
     assert_eq!(output(&mut replica, 0, sub), "");
 }
 

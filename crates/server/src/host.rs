@@ -257,7 +257,7 @@ impl World for Host {
     }
 
     fn replicate(&mut self, bytes: &[u8]) {
-        self.repl.core.handle_propagated(bytes);
+        self.repl.core.handle_write(bytes);
     }
 
     fn settings(&self) -> Settings {

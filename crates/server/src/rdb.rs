@@ -310,11 +310,7 @@ impl Server {
         };
         let now_ms = self.host.now_ms();
         match started {
-            Ok(()) => {
-                // Whoever loads the snapshot has no database selected: the stream must say it.
-                self.engine.propagation.reselect_stream();
-                self.host.repl.core.handle_snapshot(now_ms, SnapshotEvent::Started { id });
-            }
+            Ok(()) => self.host.repl.core.handle_snapshot(now_ms, SnapshotEvent::Started { id }),
             Err(error) => self.host.repl.snapshot_failed(self.host.now, id, &plain(&error)),
         }
     }

@@ -82,6 +82,7 @@ impl Server {
             Action::StreamEnd => self.stream_end(),
             Action::CloseReplica { conn } => self.host.doomed.push(client_of(conn)),
             Action::StartSnapshot { id, mode, .. } => self.start_replication_snapshot(id, mode),
+            Action::SelectAgain => self.engine.propagation.reselect_stream(),
             Action::CancelSnapshot { id } => {
                 let running = self.host.children.running.as_ref();
                 if running.is_some_and(|running| running.job.snapshot() == Some(id)) {
@@ -134,8 +135,6 @@ impl Server {
             }
         }
         self.perform_repl_actions();
-        // Its cursor belongs to the former role's stream.
-        self.engine.propagation.reselect_stream();
     }
 
     /// PSYNC or SYNC was accepted: the connection carries the stream from here on.

@@ -87,6 +87,12 @@ pub fn wanted_snapshot(repl: &mut Repl) -> (SnapshotId, SnapshotMode) {
     found.unwrap_or_else(|| panic!("no snapshot in {actions:?}"))
 }
 
+/// Reports the fork.
+pub fn start_snapshot(repl: &mut Repl, id: SnapshotId) {
+    repl.handle_snapshot(0, SnapshotEvent::Started { id });
+    assert_eq!(repl.poll_action(), Some(Action::SelectAgain));
+}
+
 pub fn disk_settings() -> ReplSettings {
     ReplSettings { repl_diskless_sync: false, ..ReplSettings::default() }
 }
@@ -111,7 +117,7 @@ pub fn add_replica(master: &mut Repl, conn: ConnId, port: &str) {
     let expected = format!("+FULLRESYNC {replid} {offset}\r\n$5\r\n.....");
     assert_eq!(output(master, 0, conn), expected);
     let (actions, logs) = drain(master);
-    assert_eq!(actions, [Action::ReleaseSnapshot { id }]);
+    assert_eq!(actions, [Action::SelectAgain, Action::ReleaseSnapshot { id }]);
     assert_eq!(logs, [format!("Synchronization with replica 127.0.0.1:{port} succeeded")]);
 }
 

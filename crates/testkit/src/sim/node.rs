@@ -125,8 +125,8 @@ impl<S: Store> Node<S> {
             return;
         }
         for _ in 0..count {
-            let pieces = self.store.write(world.now_ms, &mut world.rng);
-            self.propagate(world, pieces);
+            let bytes = self.store.write(world.now_ms, &mut world.rng);
+            self.propagate(world, &bytes);
         }
         self.settle(world);
     }
@@ -145,8 +145,8 @@ impl<S: Store> Node<S> {
     }
 
     pub fn tick(&mut self, world: &mut World) {
-        let pieces = self.store.cron(world.now_ms, self.repl.is_master());
-        self.propagate(world, pieces);
+        let bytes = self.store.cron(world.now_ms);
+        self.propagate(world, &bytes);
         self.repl.handle_timeout(world.now_ms);
         self.settle(world);
     }
@@ -226,6 +226,8 @@ impl<S: Store> Node<S> {
                 acted = true;
                 self.perform(world, action);
             }
+            let is_master = self.repl.is_master();
+            self.store.set_role(is_master, is_master && self.repl.has_backlog());
             self.flush(world);
             if !acted {
                 break;
@@ -258,6 +260,7 @@ impl<S: Store> Node<S> {
                 }
             }
             Action::StartSnapshot { id, mode, .. } => self.start_snapshot(world, id, mode),
+            Action::SelectAgain => self.store.select_again(),
             Action::CancelSnapshot { id } => drop(self.child.take_if(|c| c.id == id)),
             Action::ReleaseSnapshot { id } => drop(self.files.remove(&id)),
             load_or_stream => self.perform_load(world, load_or_stream),
@@ -333,15 +336,11 @@ impl<S: Store> Node<S> {
         }
     }
 
-    fn propagate(&mut self, world: &mut World, pieces: Vec<(u32, Vec<u8>)>) {
-        for (db, bytes) in pieces {
-            let before = self.repl.offset();
-            self.repl.handle_write(db, &bytes);
-            let after = self.repl.offset();
-            if after > before {
-                let first = after + 1 - bytes.len() as u64;
-                world.ledger.check(self.repl.ids().replid.as_str(), first, &bytes);
-            }
+    fn propagate(&mut self, world: &mut World, bytes: &[u8]) {
+        let first = self.repl.offset() + 1;
+        self.repl.handle_write(bytes);
+        if self.repl.offset() >= first {
+            world.ledger.check(self.repl.ids().replid.as_str(), first, bytes);
         }
     }
 
@@ -381,8 +380,7 @@ impl<S: Store> Node<S> {
     }
 
     fn header(&self) -> SnapshotHeader {
-        let is_master = self.repl.is_master();
-        let stream_db = if is_master { self.repl.stream_db() } else { self.store.stream_db() };
+        let stream_db = self.store.stream_db();
         SnapshotHeader { history: self.repl.history_point(), stream_db }
     }
 

@@ -27,11 +27,18 @@ pub enum Step {
 pub trait Store {
     fn new(hash_seed: u64) -> Self;
 
-    /// A write of a client: changes the data set, and gives what is to be propagated, with its database.
-    fn write(&mut self, now_ms: u64, rng: &mut Rng) -> Vec<(u32, Vec<u8>)>;
+    /// The role, and whether there is a stream that what is propagated goes to.
+    fn set_role(&mut self, is_master: bool, has_stream: bool);
+
+    /// What is propagated next begins with SELECT.
+    fn select_again(&mut self);
+
+    /// A write of a client: changes the data set, and gives what is to be propagated, with SELECT where
+    /// the database differs from the stream's. Only ever called on a master.
+    fn write(&mut self, now_ms: u64, rng: &mut Rng) -> Vec<u8>;
 
     /// What the data set does by itself once a second, such as expiry on a master.
-    fn cron(&mut self, now_ms: u64, is_master: bool) -> Vec<(u32, Vec<u8>)>;
+    fn cron(&mut self, now_ms: u64) -> Vec<u8>;
 
     fn snapshot(&self, header: &SnapshotHeader) -> Vec<u8>;
 
@@ -48,7 +55,7 @@ pub trait Store {
     /// The stream begins anew at a boundary; Some names the database it is in.
     fn reset_stream(&mut self, db: Option<u32>);
 
-    /// The database that the applied stream has selected.
+    /// The database that the stream has selected: a master's own, or the one that is applied.
     fn stream_db(&self) -> u32;
 
     /// More bytes of the stream.
@@ -72,6 +79,10 @@ pub struct Model {
     trails: [u64; DBS as usize],
     parser: RequestParser,
     db: u32,
+    is_master: bool,
+    has_stream: bool,
+    /// The database that our own stream has selected.
+    selected_db: Option<u32>,
     transaction: Option<Vec<Vec<Vec<u8>>>>,
     /// Bytes of the stream since the last boundary.
     unreported: u64,
@@ -159,16 +170,34 @@ impl Store for Model {
             trails: [0; DBS as usize],
             parser: RequestParser::new(),
             db: 0,
+            is_master: true,
+            has_stream: false,
+            selected_db: None,
             transaction: None,
             unreported: 0,
         }
     }
 
-    fn write(&mut self, _now_ms: u64, rng: &mut Rng) -> Vec<(u32, Vec<u8>)> {
+    fn set_role(&mut self, is_master: bool, has_stream: bool) {
+        if !has_stream {
+            self.selected_db = None;
+        }
+        self.is_master = is_master;
+        self.has_stream = has_stream;
+    }
+
+    fn select_again(&mut self) {
+        self.selected_db = None;
+    }
+
+    fn write(&mut self, _now_ms: u64, rng: &mut Rng) -> Vec<u8> {
         let db = rng.u32(..DBS);
         let is_transaction = rng.u32(..5) == 0;
         let count = if is_transaction { rng.usize(1..5) } else { 1 };
         let mut out = Vec::new();
+        if self.selected_db != Some(db) {
+            encode_command(&mut out, [b"SELECT".as_slice(), db.to_string().as_bytes()]);
+        }
         if is_transaction {
             encode_command(&mut out, [b"MULTI".as_slice()]);
         }
@@ -181,10 +210,14 @@ impl Store for Model {
         if is_transaction {
             encode_command(&mut out, [b"EXEC".as_slice()]);
         }
-        vec![(db, out)]
+        if !self.has_stream {
+            return Vec::new();
+        }
+        self.selected_db = Some(db);
+        out
     }
 
-    fn cron(&mut self, _now_ms: u64, _is_master: bool) -> Vec<(u32, Vec<u8>)> {
+    fn cron(&mut self, _now_ms: u64) -> Vec<u8> {
         Vec::new()
     }
 
@@ -247,7 +280,7 @@ impl Store for Model {
     }
 
     fn stream_db(&self) -> u32 {
-        self.db
+        if self.is_master { self.selected_db.unwrap_or(0) } else { self.db }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
