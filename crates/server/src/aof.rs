@@ -162,6 +162,12 @@ impl Aof {
             self.spare = bytes;
             return true;
         }
+        if self.incr.is_none() {
+            // Turned on, and the first rewrite is yet to start: it will see what these bytes did.
+            bytes.clear();
+            self.spare = bytes;
+            return true;
+        }
         self.current_bytes += bytes.len() as u64;
         if self.fsync == AppendFsync::Always {
             self.unwritten.extend_from_slice(&bytes);

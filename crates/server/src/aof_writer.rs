@@ -256,7 +256,15 @@ impl Thread {
                 }
             }
         }
-        let jobs = std::mem::take(&mut state.jobs);
+        let mut jobs = std::mem::take(&mut state.jobs);
+        if self.failing
+            && let Some(at) = jobs.iter().position(|j| matches!(j, Job::Switch(_)))
+        {
+            // What the old file refuses goes to the new one, whose place is right behind it.
+            if let Some(switch) = jobs.remove(at) {
+                jobs.push_front(switch);
+            }
+        }
         Some((jobs, state.everysec, state.sync_now, state.stop))
     }
 
@@ -286,7 +294,9 @@ impl Thread {
             Job::Switch(file) => {
                 if let Some(old) = self.file.take() {
                     // The old increment must be whole before a manifest forgets that it was last.
-                    if let Err(error) = sync_data(&old) {
+                    if let Err(error) = sync_data(&old)
+                        && !self.failing
+                    {
                         self.file = Some(old);
                         self.failed("fsync", error);
                         return Err(Job::Switch(file));

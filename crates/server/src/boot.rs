@@ -153,6 +153,7 @@ impl Server {
             next_cron_us: 0,
             touched: Vec::new(),
             answered: Vec::new(),
+            turn_writers: Vec::new(),
             held: Vec::new(),
         };
         start::log_initialized();

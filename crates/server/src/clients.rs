@@ -151,26 +151,34 @@ impl Server {
         }
     }
 
-    /// Runs what is complete in the input buffer, until the client blocks or is to be closed.
+    /// Runs what is complete in the input buffer, until the client blocks or is to be closed. The
+    /// buffer is what one read has brought, which bounds the turn.
     fn run_commands(&mut self, id: ClientId) {
-        let Some(client) = self.engine.client(id) else { return };
+        let aof_before = self.engine.propagation.aof_len();
+        while self.run_batch(id) {}
+        if self.engine.propagation.aof_len() != aof_before {
+            self.turn_writers.push(id);
+        }
+    }
+
+    /// Runs a batch of complete requests; true if the client may have more.
+    fn run_batch(&mut self, id: ClientId) -> bool {
+        let Some(client) = self.engine.client(id) else { return false };
         if client.is_blocked() || client.close_after_reply {
-            return;
+            return false;
         }
         let limits = Limits {
             max_bulk_len: self.engine.settings.proto_max_bulk_len as i64,
             unauthenticated: !client.authenticated,
             from_master: false,
         };
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let parsed = conn.parser.parse(&limits, REQUESTS_PER_BATCH);
-        if let Some(client) = self.engine.client_mut(id) {
-            client.input = input_buffer(&conn.parser);
-        }
-        let count = match parsed {
-            Ok(0) => return,
+        let Some(conn) = self.conns.get_mut(id) else { return false };
+        let count = match conn.parser.parse(&limits, REQUESTS_PER_BATCH) {
             Ok(count) => count,
-            Err(error) => return self.protocol_error(id, &error.to_string()),
+            Err(error) => {
+                self.protocol_error(id, &error.to_string());
+                return false;
+            }
         };
         self.host.current = Some(id);
         let mut ran = 0;
@@ -197,15 +205,11 @@ impl Server {
         if let Some(client) = self.engine.client_mut(id) {
             client.input = input_buffer(&conn.parser);
         }
-        let more = ran < count || count == REQUESTS_PER_BATCH || limits.unauthenticated;
         self.host.current = None;
         // What a command wished for happens before the next command runs.
         self.perform_deferred();
         self.close_doomed();
-        let waits = self.engine.client(id).is_none_or(|client| client.is_blocked());
-        if more && !waits {
-            self.requeue(id);
-        }
+        ran > 0
     }
 
     fn protocol_error(&mut self, id: ClientId, text: &str) {

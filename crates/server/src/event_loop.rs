@@ -37,6 +37,8 @@ pub struct Server {
     pub touched: Vec<ClientId>,
     /// Clients that got a reply from the server itself.
     pub answered: Vec<ClientId>,
+    /// Clients that have written in this turn, or were answered because of what others wrote.
+    pub turn_writers: Vec<ClientId>,
     /// Clients whose replies wait for a disk that refuses their writes (`appendfsync always`).
     pub held: Vec<ClientId>,
 }
@@ -126,6 +128,8 @@ impl Server {
         self.engine.before_sleep(self.host.now, &mut self.host);
         // Clients that were unblocked may have sent more meanwhile; it waits in their buffers.
         for id in self.engine.take_unblocked() {
+            // Its reply may tell of what another's write has caused.
+            self.turn_writers.push(id);
             self.requeue(id);
         }
         // Replication next: it may apply a part of the master's stream, which changes keys, or take
@@ -171,6 +175,7 @@ impl Server {
     /// this turn stay where they are until the bytes are safe.
     pub fn flush_aof(&mut self) {
         if !self.host.aof.is_on() {
+            self.turn_writers.clear();
             return;
         }
         let spare = self.host.aof.spare_buffer();
@@ -181,11 +186,18 @@ impl Server {
         if !safe && had_bytes {
             let mut touched = Vec::new();
             self.engine.take_pending_output(&mut touched);
-            self.held.append(&mut touched);
+            for id in touched {
+                let list = match self.turn_writers.contains(&id) {
+                    true => &mut self.held,
+                    false => &mut self.answered,
+                };
+                list.push(id);
+            }
         } else if safe && !self.held.is_empty() {
             let mut held = std::mem::take(&mut self.held);
             self.answered.append(&mut held);
         }
+        self.turn_writers.clear();
     }
 
     /// Gives a connection another turn soon, without waiting for an event.
