@@ -193,11 +193,40 @@ fn exact_int(score: f64) -> Option<i64> {
 pub(crate) fn parse_score(item: Item<'_>) -> Option<f64> {
     match item {
         Item::Int(n) => Some(n as f64),
-        Item::Bytes(text) => {
+        Item::Bytes(text) => parse_short(text).or_else(|| {
             let score: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
             (!score.is_nan()).then_some(score)
+        }),
+    }
+}
+
+/// A few digits with a point among them: what most scores that are not integers look like, and
+/// what walks over packed sorted sets spend their time on.
+fn parse_short(text: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    // Fifteen digits are exact in a double, and so is the power: the division rounds but once.
+    if digits.len() > 16 {
+        return None;
+    }
+    let (mut mantissa, mut point) = (0u64, None);
+    for (at, &byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => mantissa = mantissa * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
         }
     }
+    let point = point?;
+    let decimals = digits.len() - 1 - point;
+    let score = mantissa as f64 / POWERS.get(decimals)?;
+    // A point needs digits on both sides, which leaves at most fifteen.
+    let plain = decimals > 0 && point > 0;
+    plain.then_some(if negative { -score } else { score })
 }
 
 #[cfg(test)]
@@ -210,6 +239,32 @@ mod tests {
         #[test]
         fn a_score_survives_its_text(score in any::<f64>().prop_filter("a number", |s| !s.is_nan())) {
             prop_assert_eq!(parse_score(Score::new(score).as_item()), Some(score));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn short_scores_are_read_as_std_reads_them(
+            whole in 0u64..1_000_000_000,
+            fraction in 0u64..1_000_000,
+            width in 1usize..8,
+            negative in any::<bool>(),
+        ) {
+            let sign = if negative { "-" } else { "" };
+            let text = format!("{sign}{whole}.{fraction:0width$}");
+            let expected: f64 = text.parse().unwrap();
+            let score = parse_score(Item::Bytes(text.as_bytes())).unwrap();
+            prop_assert_eq!(score.to_bits(), expected.to_bits());
+        }
+    }
+
+    #[test]
+    fn what_is_no_score_is_refused() {
+        for text in ["", "-", ".", "-.", "1.2.3", "1a", "nan", "0x1", " 1.5", "1.5 "] {
+            assert_eq!(parse_score(Item::Bytes(text.as_bytes())), None, "{text}");
+        }
+        for (text, score) in [("1.", 1.0), (".5", 0.5), ("-0.0", 0.0), ("1e3", 1000.0)] {
+            assert_eq!(parse_score(Item::Bytes(text.as_bytes())), Some(score), "{text}");
         }
     }
 

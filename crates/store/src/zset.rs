@@ -10,7 +10,7 @@ use fastrand::Rng;
 pub use self::bounds::{LexBound, ScoreRange};
 use crate::limits::Limits;
 use crate::list::scale;
-use crate::listpack::{self, Listpack, Pos, classify};
+use crate::listpack::{self, Listpack, classify};
 use crate::sample;
 use crate::score::{Score, parse_score};
 use crate::skiplist::{self, NodePtr, NodeRef, Skiplist};
@@ -18,6 +18,7 @@ use crate::table::{Slot, Table};
 use crate::value::{Encoding, Item, ItemBuf};
 
 mod bounds;
+mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -155,8 +156,8 @@ impl ZSet {
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         match &self.repr {
             Repr::Packed(entries) => {
-                let score = entries.next(find_packed(entries, member)?)?;
-                Some(score_at(entries, score))
+                let score = entries.next(packed::find(entries, member)?)?;
+                Some(packed::score_at(entries, score))
             }
             Repr::Sorted(sorted) => sorted.table.find(member).map(|node| node.node().score()),
         }
@@ -164,7 +165,7 @@ impl ZSet {
 
     pub fn contains(&self, member: &[u8]) -> bool {
         match &self.repr {
-            Repr::Packed(entries) => find_packed(entries, member).is_some(),
+            Repr::Packed(entries) => packed::find(entries, member).is_some(),
             Repr::Sorted(sorted) => sorted.table.contains(member),
         }
     }
@@ -183,10 +184,10 @@ impl ZSet {
         decide: impl FnOnce(Option<f64>) -> Option<f64>,
     ) -> (Option<f64>, Option<f64>) {
         if let Repr::Packed(entries) = &mut self.repr {
-            let found = find_packed(entries, member);
+            let found = packed::find(entries, member);
             let old = found
                 .and_then(|pos| entries.next(pos))
-                .map(|score_pos| score_at(entries, score_pos));
+                .map(|score_pos| packed::score_at(entries, score_pos));
             let Some(new) = decide(old) else { return (old, old) };
             debug_assert!(!new.is_nan());
             match found {
@@ -207,7 +208,7 @@ impl ZSet {
                 }
                 None => {}
             }
-            insert_packed(entries, member, new);
+            packed::insert(entries, member, new);
             return (old, Some(new));
         }
         let Repr::Sorted(sorted) = &mut self.repr else { unreachable!("packed is above") };
@@ -237,8 +238,8 @@ impl ZSet {
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         match &mut self.repr {
             Repr::Packed(entries) => {
-                let pos = find_packed(entries, member)?;
-                let score = score_at(entries, entries.next(pos)?);
+                let pos = packed::find(entries, member)?;
+                let score = packed::score_at(entries, entries.next(pos)?);
                 entries.remove_n(pos, 2);
                 Some(score)
             }
@@ -255,8 +256,8 @@ impl ZSet {
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
         match &self.repr {
             Repr::Packed(entries) => {
-                let pos = find_packed(entries, member)?;
-                Some((entries.index_of(pos) / 2, score_at(entries, entries.next(pos)?)))
+                let pos = packed::find(entries, member)?;
+                Some((entries.index_of(pos) / 2, packed::score_at(entries, entries.next(pos)?)))
             }
             Repr::Sorted(sorted) => {
                 let score = sorted.table.find(member)?.node().score();
@@ -267,20 +268,19 @@ impl ZSet {
 
     /// The ranks of the members with scores in `range`.
     pub fn ranks_by_score(&self, range: &ScoreRange) -> Range<usize> {
+        let len = self.len();
         match &self.repr {
-            Repr::Packed(_) => {
-                let mut scores = self.iter().map(|(_, score)| score).peekable();
-                let mut start = 0;
-                while scores.next_if(|&score| range.is_below(score)).is_some() {
-                    start += 1;
-                }
-                start..start + scores.take_while(|&score| !range.is_above(score)).count()
+            Repr::Packed(entries) => {
+                let count = |passes: &dyn Fn(f64) -> bool| {
+                    packed::partition_point(entries, |_, score| passes(score)).0
+                };
+                ranks_between(range, len, count)
             }
             Repr::Sorted(sorted) => {
-                let list = &sorted.list;
-                let start = list.partition_point(|node| range.is_below(node.score()));
-                let end = list.partition_point(|node| !range.is_above(node.score()));
-                start..end.max(start)
+                let count = |passes: &dyn Fn(f64) -> bool| {
+                    sorted.list.partition_point(|node| passes(node.score()))
+                };
+                ranks_between(range, len, count)
             }
         }
     }
@@ -424,29 +424,15 @@ impl Sorted {
     }
 }
 
-fn find_packed(entries: &Listpack, member: &[u8]) -> Option<Pos> {
-    entries.find(entries.first()?, member, 1)
-}
-
-fn score_at(entries: &Listpack, pos: Pos) -> f64 {
-    parse_score(entries.at(pos)).expect("checked when the listpack was taken in")
-}
-
-/// Puts a member that is not there into its place.
-fn insert_packed(entries: &mut Listpack, member: &[u8], score: f64) {
-    let mut buf = ItemBuf::new();
-    let mut cursor = entries.first();
-    let score_text = Score::new(score);
-    let new = [classify(member), score_text.as_item()];
-    while let Some(pos) = cursor {
-        let score_pos = entries.next(pos).expect("every member has a score");
-        let here = score_at(entries, score_pos);
-        if here > score || here == score && entries.at(pos).as_bytes(&mut buf) > member {
-            return entries.insert_items_before(pos, &new);
-        }
-        cursor = entries.next(score_pos);
-    }
-    entries.push_back_items(&new);
+/// `count` tells how many members have scores that pass; those come first.
+fn ranks_between(
+    range: &ScoreRange,
+    len: usize,
+    count: impl Fn(&dyn Fn(f64) -> bool) -> usize,
+) -> Range<usize> {
+    let start = if range.has_no_min() { 0 } else { count(&|score| range.is_below(score)) };
+    let end = if range.has_no_max() { len } else { count(&|score| !range.is_above(score)) };
+    start..end.max(start)
 }
 
 fn pair(node: NodeRef<'_>) -> (Item<'_>, f64) {

@@ -22,6 +22,14 @@ pub enum LexBound<'a> {
 }
 
 impl ScoreRange {
+    pub(super) fn has_no_min(&self) -> bool {
+        self.min == f64::NEG_INFINITY && !self.min_exclusive
+    }
+
+    pub(super) fn has_no_max(&self) -> bool {
+        self.max == f64::INFINITY && !self.max_exclusive
+    }
+
     pub(super) fn is_below(&self, score: f64) -> bool {
         if self.min_exclusive { score <= self.min } else { score < self.min }
     }
