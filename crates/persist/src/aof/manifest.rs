@@ -37,6 +37,15 @@ pub struct AofFile {
     pub file_type: FileType,
 }
 
+impl AofFile {
+    fn line(&self) -> Vec<u8> {
+        let name = self.name.as_bytes();
+        let name = if needs_quotes(&self.name) { quote(name) } else { name.to_vec() };
+        let rest = format!(" seq {} type {}\n", self.seq, self.file_type.letter());
+        [b"file ", &name[..], rest.as_bytes()].concat()
+    }
+}
+
 /// The files that together are the data set, and those that were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {
@@ -145,7 +154,12 @@ impl Manifest {
         if line.len() > MAX_LINE_BYTES || !line.ends_with(b"\n") {
             return Err(ManifestReason::LineTooLong);
         }
-        self.add(parse_file(line.trim_ascii())?)
+        let file = parse_file(line.trim_ascii())?;
+        // Quoting may need more room than the line had; what is read must be writable again.
+        if file.line().len() > MAX_LINE_BYTES {
+            return Err(ManifestReason::LineTooLong);
+        }
+        self.add(file)
     }
 
     fn add(&mut self, file: AofFile) -> Result<(), ManifestReason> {
@@ -173,14 +187,7 @@ impl Manifest {
     pub fn format(&self) -> Vec<u8> {
         let mut text = Vec::new();
         for file in self.base.iter().chain(&self.history).chain(&self.incrs) {
-            text.extend_from_slice(b"file ");
-            if needs_quotes(&file.name) {
-                text.extend_from_slice(&quote(file.name.as_bytes()));
-            } else {
-                text.extend_from_slice(file.name.as_bytes());
-            }
-            let rest = format!(" seq {} type {}\n", file.seq, file.file_type.letter());
-            text.extend_from_slice(rest.as_bytes());
+            text.extend_from_slice(&file.line());
         }
         text
     }
