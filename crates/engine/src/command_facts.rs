@@ -14,6 +14,26 @@ pub(crate) fn tips(full_name: &str) -> Vec<&'static str> {
     look_up(TIPS, full_name).map_or_else(Vec::new, |tips| tips.split(' ').collect())
 }
 
+/// What the reference remarks on a command's key spec.
+pub(crate) fn note(full_name: &str) -> Option<&'static str> {
+    match full_name {
+        "set" => Some("RW and ACCESS due to the optional `GET` argument"),
+        "getex" => Some("RW and UPDATE because it changes the TTL"),
+        "bitfield" => Some("This command allows both access and modification of the key"),
+        "xadd" => Some("UPDATE instead of INSERT because of the optional trimming feature"),
+        "pfcount" => Some(
+            "RW because it may change the internal representation of the key, and propagate to replicas",
+        ),
+        "eval" | "fcall" => {
+            Some("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE")
+        }
+        "eval_ro" | "fcall_ro" => {
+            Some("We cannot tell how the keys will be used so we assume the worst, RO and ACCESS")
+        }
+        _ => None,
+    }
+}
+
 /// The group under which the documentation has the command. `spec` is the top row.
 pub(crate) fn group(spec: &CommandSpec) -> &'static str {
     const BY_CATEGORY: [(Acl, &str); 13] = [

@@ -255,6 +255,12 @@ impl Engine {
         let took_us = end_us.saturating_sub(self.last_command_end_us);
         self.last_command_end_us = end_us;
         self.stats.record_call(found.stat, took_us, failed);
+        let spike_ms = self.settings.latency_monitor_threshold_ms;
+        if spike_ms > 0 && took_us / 1000 >= spike_ms {
+            let fast = found.spec.flags.has(Flags::FAST);
+            let event = if fast { "fast-command" } else { "command" };
+            self.latency.record(event, self.now.unix_s(), took_us / 1000);
+        }
         let slow = self.settings.slowlog_log_slower_than_us;
         if slow >= 0
             && took_us >= slow as u64

@@ -12,6 +12,7 @@ use store::{HashSeed, Key, Keyspace};
 use crate::blocking::BlockedClients;
 use crate::client::{Client, ClientId, Kind, Peer};
 use crate::expire::ExpireState;
+use crate::latency_monitor::LatencyMonitor;
 use crate::propagate::Propagation;
 use crate::pubsub::PubSub;
 use crate::settings::Settings;
@@ -61,6 +62,7 @@ pub struct Engine {
     pub(crate) pubsub: PubSub,
     pub(crate) monitors: Vec<ClientId>,
     pub(crate) slowlog: Slowlog,
+    pub(crate) latency: LatencyMonitor,
     pub(crate) expire: ExpireState,
     /// Pushes for the client whose command runs: it is not in `clients` meanwhile.
     pub(crate) pushes_to_self: Vec<(ClientId, Vec<u8>)>,
@@ -114,6 +116,7 @@ impl Engine {
             pubsub: PubSub::default(),
             monitors: Vec::new(),
             slowlog: Slowlog::default(),
+            latency: LatencyMonitor::default(),
             expire: ExpireState::default(),
             pushes_to_self: Vec::new(),
             garbage: Vec::new(),

@@ -17,6 +17,7 @@ mod evict;
 mod expire;
 mod info;
 mod keys;
+mod latency_monitor;
 mod lifecycle;
 pub mod notify;
 pub mod propagate;

@@ -23,4 +23,8 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     families::debug::ROWS,
     families::client::ROWS,
     families::command_info::ROWS,
+    families::memory::ROWS,
+    families::latency::ROWS,
+    families::acl::ROWS,
+    families::absent::ROWS,
 ];

@@ -7,7 +7,7 @@ use store::glob;
 use super::args::is;
 use super::help;
 use crate::command::{self, Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::command_facts::{group, key_access, tips};
+use crate::command_facts::{group, key_access, note, tips};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
 use crate::table::COMMANDS;
@@ -211,7 +211,12 @@ fn reply_key_specs(out: &mut ReplyBuf, name: &str, spec: &CommandSpec) {
     let specs = key_specs(name, spec);
     out.set(specs.len());
     for (access, find) in specs {
-        out.map(3);
+        let notes = note(name);
+        out.map(3 + notes.iter().len());
+        if let Some(note) = notes {
+            out.bulk(b"notes");
+            out.bulk(note.as_bytes());
+        }
         out.bulk(b"flags");
         reply_statuses(out, &access.split(' ').collect::<Vec<_>>());
         out.bulk(b"begin_search");
@@ -304,15 +309,18 @@ fn filtered(filter: &[u8], value: &[u8]) -> Result<Vec<String>, CommandError> {
     Err(CommandError::Syntax)
 }
 
+/// The ACL categories, without their `@`.
+pub(crate) fn categories() -> impl Iterator<Item = &'static str> {
+    Acl(u32::MAX).names().map(|name| name.trim_start_matches('@'))
+}
+
 /// The full names of the commands in an ACL category (without its `@`); `None` if there is no such
 /// category.
 pub(crate) fn commands_in_category(category: &[u8]) -> Option<Vec<String>> {
-    let all = Acl(u32::MAX);
-    let of_name = |name: &str| name.as_bytes()[1..].eq_ignore_ascii_case(category);
-    let word = all.names().find(|name| of_name(name))?;
+    let word = categories().find(|name| name.as_bytes().eq_ignore_ascii_case(category))?;
     // A container is run through its subcommands.
     let rows = every_row().filter(|named| named.spec.subcommands.is_empty());
-    let with = rows.filter(|named| named.spec.categories().names().any(|name| name == word));
+    let with = rows.filter(|named| named.spec.categories().names().any(|name| name[1..] == *word));
     Some(with.map(Named::full_name).collect())
 }
 

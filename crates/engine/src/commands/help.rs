@@ -55,6 +55,13 @@ fn lines_of(container: &CommandSpec) -> Vec<&'static str> {
 /// A subcommand with its arguments, then, indented, what it does.
 static TEXTS: &[(&str, &str)] = &[
     (
+        "module",
+        "\
+LIST
+    Return a list of loaded modules.
+",
+    ),
+    (
         "client",
         "\
 CACHING (YES|NO)

@@ -172,6 +172,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
 ];
 
 static OBJECT: &[CommandSpec] = &[
+    super::help::row_of("6.2.0", Acl::KEYSPACE),
     row(
         "encoding",
         object_encoding,

@@ -1,5 +1,7 @@
 //! The command families: one file each, rows and handlers together.
 
+pub(crate) mod absent;
+pub(crate) mod acl;
 pub(crate) mod args;
 pub(crate) mod client;
 pub(crate) mod client_line;
@@ -10,7 +12,9 @@ pub(crate) mod expiry;
 pub(crate) mod hashes;
 pub(crate) mod help;
 pub(crate) mod keyspace;
+pub(crate) mod latency;
 pub(crate) mod lists;
+pub(crate) mod memory;
 pub(crate) mod persistence;
 pub(crate) mod pubsub;
 pub(crate) mod replication;

@@ -1,0 +1,139 @@
+//! MEMORY, LATENCY, ACL and what clients ask for at start-up.
+
+mod common;
+
+use common::Database;
+use engine::Settings;
+
+#[test]
+fn memory_usage_grows_with_the_value_and_is_null_without_one() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SET small v");
+    db.run_args(c, &[b"SET", b"large", &[b'x'; 5000]]);
+    let bytes = |reply: String| -> u64 { reply[1..].trim().parse().unwrap_or(0) };
+    let small = bytes(db.run(c, "MEMORY USAGE small"));
+    let large = bytes(db.run(c, "MEMORY USAGE large SAMPLES 0"));
+    assert!((20..100).contains(&small), "{small}");
+    assert!((5000..6000).contains(&large), "{large}");
+    assert_eq!(db.run(c, "MEMORY USAGE absent"), "$-1\r\n");
+    assert_eq!(db.run(c, "MEMORY USAGE small x"), "-ERR syntax error\r\n");
+    assert_eq!(db.run(c, "MEMORY USAGE small SAMPLES -1"), "-ERR syntax error\r\n");
+    assert!(db.run(c, "MEMORY STATS").starts_with("*56\r\n$14\r\npeak.allocated\r\n:0\r\n"));
+    assert!(db.run(c, "MEMORY DOCTOR").contains("Hi Sam, this instance is empty"));
+}
+
+#[test]
+fn spikes_are_remembered_until_reset() {
+    let settings = Settings { latency_monitor_threshold_ms: 5, ..Settings::default() };
+    let mut db = Database::with(settings);
+    let c = db.connect();
+    assert!(db.run(c, "LATENCY DOCTOR").contains("no latency spike was observed"));
+    // The world's clock runs ahead of the pass's by what the command takes.
+    db.world.now.mono_us = db.now.mono_us + 7_000;
+    db.run(c, "KEYS *");
+    db.world.now.mono_us += 9_000;
+    db.run(c, "KEYS *");
+    let at = db.now.unix_s();
+    assert_eq!(
+        db.run(c, "LATENCY LATEST"),
+        format!("*1\r\n*4\r\n$7\r\ncommand\r\n:{at}\r\n:9\r\n:9\r\n")
+    );
+    let history = format!("*1\r\n*2\r\n:{at}\r\n:9\r\n");
+    assert_eq!(db.run(c, "LATENCY HISTORY Command"), history);
+    assert!(db.run(c, "LATENCY GRAPH command").contains("command - high 9 ms, low 9 ms"));
+    assert!(db.run(c, "LATENCY DOCTOR").contains("1. command: 1 latency spikes"));
+    assert_eq!(db.run(c, "LATENCY RESET other"), ":0\r\n");
+    assert_eq!(db.run(c, "LATENCY RESET"), ":1\r\n");
+    assert_eq!(db.run(c, "LATENCY LATEST"), "*0\r\n");
+    assert_eq!(
+        db.run(c, "LATENCY GRAPH command"),
+        "-ERR No samples available for event 'command'\r\n"
+    );
+    assert!(
+        db.run(c, "LATENCY HISTOGRAM keys")
+            .starts_with("*2\r\n$4\r\nkeys\r\n*4\r\n$5\r\ncalls\r\n:2\r\n")
+    );
+}
+
+#[test]
+fn the_only_user_is_the_default_one() {
+    let mut db = Database::new();
+    let c = db.connect();
+    assert_eq!(db.run(c, "ACL WHOAMI"), "$7\r\ndefault\r\n");
+    assert_eq!(db.run(c, "ACL USERS"), "*1\r\n$7\r\ndefault\r\n");
+    assert!(db.run(c, "ACL LIST").contains("user default on nopass sanitize-payload ~* &* +@all"));
+    assert!(
+        db.run(c, "ACL GETUSER default").starts_with("*12\r\n$5\r\nflags\r\n*3\r\n$2\r\non\r\n")
+    );
+    assert_eq!(db.run(c, "ACL GETUSER other"), "*-1\r\n");
+    assert!(db.run(c, "ACL CAT").starts_with("*21\r\n$8\r\nkeyspace\r\n$4\r\nread\r\n"));
+    assert!(db.run(c, "ACL CAT transaction").starts_with("*5\r\n"));
+    assert_eq!(db.run(c, "ACL CAT x"), "-ERR Unknown category 'x'\r\n");
+    assert_eq!(db.run(c, "ACL DRYRUN default GET k"), "+OK\r\n");
+    assert_eq!(db.run(c, "ACL DRYRUN other GET k"), "-ERR User 'other' not found\r\n");
+    assert_eq!(db.run(c, "ACL DELUSER default"), "-ERR The 'default' user cannot be removed\r\n");
+    assert_eq!(db.run(c, "ACL LOG"), "*0\r\n");
+    // Restrictions that would not be enforced are refused, and so is a password that nobody has.
+    for rule in ["-@all", "off", "~a*", "resetpass"] {
+        let reply = db.run(c, &format!("ACL SETUSER default {rule}"));
+        assert_eq!(
+            reply,
+            format!("-ERR Error in ACL SETUSER modifier '{rule}': Not supported yet\r\n")
+        );
+    }
+    assert_eq!(db.run(c, "ACL SETUSER default on ~* +@all"), "+OK\r\n");
+    assert!(db.world.actions.is_empty());
+    db.run(c, "ACL SETUSER default resetpass >secret");
+    assert!(db.world.actions.iter().any(|action| action.starts_with("ConfigSet")));
+}
+
+#[test]
+fn a_password_is_shown_only_as_its_hash() {
+    let settings = Settings { requirepass: b"secret".to_vec(), ..Settings::default() };
+    let mut db = Database::with(settings);
+    let c = db.connect();
+    assert_eq!(db.run(c, "ACL WHOAMI"), "-NOAUTH Authentication required.\r\n");
+    db.run(c, "AUTH secret");
+    let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let list = db.run(c, "ACL LIST");
+    assert!(
+        list.contains(&format!("user default on sanitize-payload #{hash} ~* &* +@all")),
+        "{list}"
+    );
+}
+
+#[test]
+fn what_is_absent_says_so() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for command in ["CLUSTER INFO", "READONLY", "READWRITE", "ASKING"] {
+        assert_eq!(
+            db.run(c, command),
+            "-ERR This instance has cluster support disabled\r\n",
+            "{command}"
+        );
+    }
+    assert_eq!(db.run(c, "MODULE LIST"), "*0\r\n");
+    assert!(db.run(c, "LOLWUT").ends_with("Redis ver. 7.2.4\n\r\n"));
+}
+
+#[test]
+fn every_container_helps_with_all_it_has_and_no_more() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for name in [
+        "ACL", "CLIENT", "COMMAND", "CONFIG", "LATENCY", "MEMORY", "MODULE", "OBJECT", "PUBSUB",
+        "SLOWLOG",
+    ] {
+        let help = db.run(c, &format!("{name} HELP"));
+        let head = format!("+{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n");
+        assert!(help.contains(&head), "{help}");
+        assert!(help.ends_with("+HELP\r\n+    Prints this help.\r\n"), "{help}");
+        let listed = db.run(c, &format!("COMMAND LIST FILTERBY PATTERN {name}|*"));
+        for sub in listed.split("\r\n").filter_map(|word| word.split_once('|')) {
+            let line = format!("\r\n+{}", sub.1.to_ascii_uppercase());
+            assert!(help.contains(&line), "{name} {}: {help}", sub.1);
+        }
+    }
+}
