@@ -3,6 +3,8 @@
 pub(crate) mod absent;
 pub(crate) mod acl;
 pub(crate) mod args;
+pub(crate) mod bitfield;
+pub(crate) mod bitmaps;
 pub(crate) mod client;
 pub(crate) mod client_line;
 pub(crate) mod command_info;
@@ -20,6 +22,7 @@ pub(crate) mod pubsub;
 pub(crate) mod replication;
 pub(crate) mod server;
 pub(crate) mod sets;
+pub(crate) mod sort;
 pub(crate) mod strings;
 pub(crate) mod transactions;
 pub(crate) mod zset_algebra;
