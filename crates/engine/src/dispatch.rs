@@ -151,18 +151,7 @@ impl Engine {
                 "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
             )));
         }
-        if self.role == (Role::Replica { link_up: false })
-            && !self.settings.replica_serve_stale_data
-            && !flags.has(Flags::STALE)
-        {
-            return Err(CommandError::MasterDown);
-        }
-        if self.loading && !self.async_loading && !flags.has(Flags::LOADING) {
-            return Err(CommandError::Loading);
-        }
-        if self.async_loading && flags.has(Flags::NO_ASYNC_LOADING) {
-            return Err(CommandError::Loading);
-        }
+        self.check_data_is_there(client, found)?;
         if client.kind == Kind::Replica && (is_write || flags.has(Flags::MAY_REPLICATE)) {
             return Err(CommandError::err("Replica can't interact with the keyspace"));
         }
@@ -170,6 +159,33 @@ impl Engine {
             return Err(CommandError::err("Command not allowed inside a transaction"));
         }
         Ok(())
+    }
+
+    /// A link that is down and a load in progress refuse what needs the data. EXEC itself never
+    /// does, but lacks what one of its commands lacks.
+    fn check_data_is_there(&self, client: &Client, found: &Found) -> Result<(), CommandError> {
+        let flags = found.spec.flags;
+        let queue = match &client.multi {
+            Some(multi) if found.spec.name == "exec" => multi.queue.as_slice(),
+            _ => &[],
+        };
+        let lacks =
+            |flag| !flags.has(flag) || queue.iter().any(|(queued, _)| !queued.spec.flags.has(flag));
+        if self.role == (Role::Replica { link_up: false })
+            && !self.settings.replica_serve_stale_data
+            && lacks(Flags::STALE)
+        {
+            return Err(CommandError::MasterDown);
+        }
+        if !self.loading && !self.async_loading {
+            return Ok(());
+        }
+        let denied = |flags: Flags| flags.has(Flags::NO_ASYNC_LOADING);
+        let refuses = match self.async_loading {
+            true => denied(flags) || queue.iter().any(|(queued, _)| denied(queued.spec.flags)),
+            false => lacks(Flags::LOADING),
+        };
+        if refuses { Err(CommandError::Loading) } else { Ok(()) }
     }
 
     fn check_guard(&self, client: &Client, found: &Found) -> Result<(), CommandError> {
@@ -274,7 +290,7 @@ impl Engine {
 
     /// The unit is over: what it propagated leaves, and the client knows what WAIT must wait for.
     fn finish_unit(&mut self, client: &mut Client, world: &mut dyn World) {
-        if self.propagation.pending_commands() > 0 && self.end_unit(world) {
+        if self.end_unit(world) {
             client.write_offset = world.stream_offset();
         }
     }

@@ -98,7 +98,7 @@ impl Engine {
     /// the command that came across them has not changed anything by that.
     #[inline]
     pub(crate) fn touched(&mut self, db: usize, key: &[u8], class: Classes, event: &str) {
-        self.watches.touch(db, key);
+        self.watches.touch(db, key, || self.keyspace.db(db).contains(key));
         self.blocked.key_written(db, key);
         self.notify(db, key, class, event);
     }

@@ -114,10 +114,6 @@ impl Propagation {
         self.no_multi = true;
     }
 
-    pub fn pending_commands(&self) -> usize {
-        self.items.len()
-    }
-
     /// Ends the unit: its commands go to both streams. True if there were any.
     pub fn end_unit(&mut self) -> bool {
         if self.items.is_empty() {

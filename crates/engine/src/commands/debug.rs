@@ -401,14 +401,12 @@ fn protocol_reply(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError>
             out.bool(n == 1);
         }),
         _ if is(name, "attrib") => {
-            if out.resp == Resp::V2 {
-                return Err(CommandError::err("RESP2 does not have attributes"));
+            if out.attribute(1) {
+                out.bulk(b"key-popularity");
+                out.array(2);
+                out.bulk(b"key:123");
+                out.int(90);
             }
-            out.attribute(1);
-            out.bulk(b"key-popularity");
-            out.array(2);
-            out.bulk(b"key:123");
-            out.int(90);
             out.bulk(b"Some real reply following the attribute");
         }
         _ if is(name, "push") => {

@@ -373,6 +373,7 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             break;
         }
     }
+    deletions_stand_alone(ctx);
     for name in expired {
         let key = ctx.engine.key(&name);
         ctx.engine.expire_if_needed(db, key);
@@ -383,6 +384,13 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// What a reader of arbitrary keys finds expired is deleted key by key, not as one transaction.
+fn deletions_stand_alone(ctx: &mut Ctx<'_>) {
+    if !ctx.engine.in_exec {
+        ctx.engine.propagation.set_no_multi();
+    }
+}
+
 /// The head of every scan's reply; the elements follow.
 pub(crate) fn reply_cursor(out: &mut protocol::ReplyBuf, cursor: u64) {
     out.array(2);
@@ -391,6 +399,7 @@ pub(crate) fn reply_cursor(out: &mut protocol::ReplyBuf, cursor: u64) {
 
 fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     const TRIES: usize = 100;
+    deletions_stand_alone(ctx);
     let db = ctx.client.db;
     let now_ms = ctx.engine.now.unix_ms();
     for left in (0..TRIES).rev() {
@@ -638,9 +647,17 @@ fn object_encoding(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError
 }
 
 fn object_refcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    if object_of(ctx, args).is_some() {
-        ctx.client.out.int(1);
-    }
+    // Nothing is shared here, but Redis shares small integers and answers this for them; an
+    // eviction policy needs an access clock for each key, which ends the sharing there.
+    let settings = &ctx.engine.settings;
+    let policy = settings.maxmemory_policy;
+    let shares = settings.maxmemory_bytes == 0 || !(policy.is_lru() || policy.is_lfu());
+    let Some(value) = object_of(ctx, args).map(|entry| entry.value()) else { return Ok(()) };
+    let count = match value {
+        ValueRef::Int(0..10_000) if shares => i64::from(i32::MAX),
+        _ => 1,
+    };
+    ctx.client.out.int(count);
     Ok(())
 }
 

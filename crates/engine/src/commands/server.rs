@@ -1,6 +1,7 @@
 //! INFO, CONFIG, TIME, DBSIZE, FLUSHALL, FLUSHDB, SWAPDB, SLOWLOG, MONITOR.
 
 use protocol::{Args, parse_i64};
+use store::Db;
 
 use super::args::{int, is};
 use super::help;
@@ -10,6 +11,7 @@ use crate::client::{Client, ClientId, Kind};
 use crate::command::{Acl, CommandSpec, Flags, Found, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::watch::Presence;
 use crate::world::{Action, Garbage};
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
@@ -289,7 +291,10 @@ impl Engine {
     /// Empties a database; how many keys that were.
     pub fn flush_db(&mut self, db: usize, lazy: bool) -> usize {
         let keyspace = &self.keyspace;
-        self.watches.touch_db(Some(db), |db, key| keyspace.db(db).contains(key));
+        let now_ms = self.now.unix_ms();
+        self.watches.touch_db(Some(db), |db, key| {
+            (presence(keyspace.db(db), key, now_ms), Presence::Absent)
+        });
         let removed = self.keyspace.db_mut(db).take();
         let keys = removed.len();
         self.dirty += keys as u64;
@@ -297,6 +302,14 @@ impl Engine {
             self.garbage.push(Garbage(Box::new(removed)));
         }
         keys
+    }
+}
+
+fn presence(db: &Db, key: &[u8], now_ms: i64) -> Presence {
+    match db.get(key) {
+        None => Presence::Absent,
+        Some(entry) if entry.is_expired(now_ms) => Presence::Stale,
+        Some(_) => Presence::Live,
     }
 }
 
@@ -311,11 +324,11 @@ fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     };
     let (a, b) = (index(args.at(1), "first")?, index(args.at(2), "second")?);
     let engine = &mut *ctx.engine;
-    let keyspace = &engine.keyspace;
+    let (keyspace, now_ms) = (&engine.keyspace, engine.now.unix_ms());
     for (db, other) in [(a, b), (b, a)] {
-        // A key that stands in neither database is what it was.
         engine.watches.touch_db(Some(db), |db, key| {
-            keyspace.db(db).contains(key) || keyspace.db(other).contains(key)
+            let (before, after) = (keyspace.db(db), keyspace.db(other));
+            (presence(before, key, now_ms), presence(after, key, now_ms))
         });
     }
     engine.keyspace.swap(a, b);

@@ -262,8 +262,6 @@ struct SetOptions {
     get: bool,
     keep_ttl: bool,
     expire_at_ms: Option<i64>,
-    /// The expiry was said as PXAT already.
-    is_pxat: bool,
 }
 
 fn set_options(ctx: &Ctx<'_>, args: Args<'_>) -> Result<SetOptions, CommandError> {
@@ -285,7 +283,6 @@ fn set_options(ctx: &Ctx<'_>, args: Args<'_>) -> Result<SetOptions, CommandError
             && at + 1 < args.len()
         {
             let now_ms = ctx.engine.now.unix_ms();
-            options.is_pxat = is(option, "pxat");
             options.expire_at_ms = Some(expire_option(option, args.at(at + 1), now_ms, "set")?);
             at += 1;
         } else {
@@ -323,10 +320,8 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     store_string(ctx, args, 1, 2, expire);
     if let Some(at_ms) = options.expire_at_ms {
         ctx.engine.notify(db, key, Classes::GENERIC, "expire");
-        if !options.is_pxat || options.get {
-            let at = at_ms.to_string();
-            ctx.propagate(&[b"SET", key, args.at(2), b"PXAT", at.as_bytes()]);
-        }
+        let at = at_ms.to_string();
+        ctx.propagate(&[b"SET", key, args.at(2), b"PXAT", at.as_bytes()]);
     } else if options.get {
         let words: Vec<&[u8]> = args.iter().filter(|arg| !is(arg, "get")).collect();
         ctx.propagate(&words);

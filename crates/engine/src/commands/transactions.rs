@@ -102,9 +102,11 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
 
 /// A watched key whose time came after WATCH counts as touched, even if nobody deleted it yet.
 fn watched_key_expired(ctx: &Ctx<'_>) -> bool {
-    let now_ms = ctx.engine.now.unix_ms();
-    ctx.client.watched.iter().any(|(db, key)| {
-        ctx.engine.keyspace.db(*db).get(&**key).is_some_and(|entry| entry.is_expired(now_ms))
+    let (id, now_ms) = (ctx.client.id, ctx.engine.now.unix_ms());
+    ctx.client.watched.iter().any(|watched| {
+        let entry = ctx.engine.keyspace.db(watched.0).get(&*watched.1);
+        entry.is_some_and(|entry| entry.is_expired(now_ms))
+            && !ctx.engine.watches.was_stale(id, watched)
     })
 }
 
@@ -123,13 +125,13 @@ fn watch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let db = ctx.client.db;
     for key in args.iter().skip(1) {
-        // A key that has expired already is absent: its deletion later is no change.
-        let hashed = ctx.engine.key(key);
-        ctx.engine.expire_if_needed(db, hashed);
         if ctx.client.watched.iter().any(|(other_db, other)| *other_db == db && **other == *key) {
             continue;
         }
-        ctx.engine.watches.watch(ctx.client.id, db, key);
+        let now_ms = ctx.engine.now.unix_ms();
+        let entry = ctx.engine.keyspace.db(db).get(key);
+        let stale = entry.is_some_and(|entry| entry.is_expired(now_ms));
+        ctx.engine.watches.watch(ctx.client.id, db, key, stale);
         ctx.client.watched.push((db, key.into()));
     }
     ctx.client.out.ok();
