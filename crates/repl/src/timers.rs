@@ -14,7 +14,8 @@ pub(crate) struct Cron {
 
 impl Cron {
     pub(crate) fn new(now_ms: u64) -> Self {
-        Self { next_ms: now_ms + TICK_MS, ticks: 0 }
+        // The first PING comes a period after the first replica, not ahead of what that replica asked for.
+        Self { next_ms: now_ms + TICK_MS, ticks: 1 }
     }
 }
 
