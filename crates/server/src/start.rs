@@ -33,7 +33,15 @@ pub fn log_starting(config: &Config) {
 
 /// Before the listeners open.
 pub fn log_running_mode(config: &Config) {
-    log::info!("Running mode=standalone, port={}.", config.network.port);
+    let port = config.network.port;
+    if !config.general.always_show_logo {
+        return log::info!("Running mode=standalone, port={port}.");
+    }
+    // Test harnesses ask for the logo because it carries the process id.
+    log::info!("Tandem {TANDEM_VERSION} (Redis {REDIS_VERSION}) 64 bit");
+    log::info!("Running in standalone mode");
+    log::info!("Port: {port}");
+    log::info!("PID: {}", std::process::id());
 }
 
 /// When everything but the data is set up.

@@ -41,8 +41,8 @@ section! {
         /// How many databases SELECT can choose from, numbered from 0.
         databases: u32 = int(1, I32_MAX), "databases", "16", IMMUTABLE;
 
-        /// Show the start banner in the log even when it does not go to a terminal.
-        always_show_logo: bool = bool(), "always-show-logo", "no", IMMUTABLE, NO_EFFECT;
+        /// Say the version, the port and the process id in lines of their own when the server starts.
+        always_show_logo: bool = bool(), "always-show-logo", "no", IMMUTABLE;
 
         /// Let ps and top show more than the bare command, see proc-title-template.
         set_proc_title: bool = bool(), "set-proc-title", "yes", IMMUTABLE, NO_EFFECT;
