@@ -2,21 +2,7 @@
 
 mod common;
 
-use common::Database;
-
-fn script(lines: &str) {
-    let mut db = Database::new();
-    let c = db.connect();
-    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (command, expected) = line.split_once(" => ").unwrap_or((line, ""));
-        let reply = db.run(c, command);
-        let words: Vec<&str> = reply
-            .split("\r\n")
-            .filter(|word| !word.is_empty() && !(word.starts_with('$') && *word != "$-1"))
-            .collect();
-        assert_eq!(words.join(" "), expected, "{command}");
-    }
-}
+use common::{Database, script};
 
 #[test]
 fn single_bits_answer_as_redis_does() {

@@ -3,22 +3,7 @@
 
 mod common;
 
-use common::Database;
-
-/// Runs a script of `command => reply` lines; replies are flattened to their words.
-fn script(lines: &str) {
-    let mut db = Database::new();
-    let c = db.connect();
-    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (command, expected) = line.split_once(" => ").unwrap_or((line, ""));
-        let reply = db.run(c, command);
-        let words: Vec<&str> = reply
-            .split("\r\n")
-            .filter(|word| !word.is_empty() && (*word == "$-1" || !word.starts_with('$')))
-            .collect();
-        assert_eq!(words.join(" "), expected, "{command}");
-    }
-}
+use common::{Database, script};
 
 #[test]
 fn hashes_answer_as_redis_does() {

@@ -2,23 +2,7 @@
 
 mod common;
 
-use common::Database;
-
-fn words(reply: &str) -> String {
-    let words = reply
-        .split("\r\n")
-        .filter(|word| !word.is_empty() && !(word.starts_with('$') && *word != "$-1"));
-    words.collect::<Vec<_>>().join(" ")
-}
-
-fn script(lines: &str) {
-    let mut db = Database::new();
-    let c = db.connect();
-    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (command, expected) = line.split_once(" => ").unwrap_or((line, ""));
-        assert_eq!(words(&db.run(c, command)), expected, "{command}");
-    }
-}
+use common::{Database, script, words};
 
 #[test]
 fn elements_are_ordered_by_number_text_and_pattern() {

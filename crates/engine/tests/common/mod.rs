@@ -136,3 +136,19 @@ impl Database {
         words.collect::<Vec<_>>().join(" ").trim().to_string()
     }
 }
+
+/// A reply's words, without what only frames them.
+pub fn words(reply: &str) -> String {
+    let frames = |word: &str| word.is_empty() || word.starts_with('$') && word != "$-1";
+    reply.split("\r\n").filter(|word| !frames(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a script of `command => reply` lines; replies are flattened to their words.
+pub fn script(lines: &str) {
+    let mut db = Database::new();
+    let c = db.connect();
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (command, expected) = line.split_once(" => ").unwrap_or((line, ""));
+        assert_eq!(words(&db.run(c, command)), expected, "{command}");
+    }
+}
