@@ -104,8 +104,9 @@ fn sorted_sets_answer_as_redis_does() {
          ZRANGEBYLEX l [b + => *2 b c
          ZREMRANGEBYLEX l - (b => :1
          ZADD l nan d => -ERR value is not a valid float
+         ZADD l LT INCR 1 a => 1
          ZADD l LT INCR 1 a => $-1
-         ZADD l GT INCR 1 a => 1
+         ZADD l GT INCR 1 a => 2
          ZADD l INCR +inf b => inf
          ZADD l INCR -inf b => -ERR resulting score is not a number (NaN)",
     );
