@@ -13,10 +13,11 @@ step() { printf '\n== %s\n' "$*"; }
 step "format"
 "$cargo" fmt --all --check
 
+# One profile for all that is built here: what lints, binaries and tests share is built once.
 step "lints"
-"$cargo" clippy --workspace --all-targets --locked -- -D warnings
+"$cargo" clippy --workspace --all-targets --locked --profile test -- -D warnings
 
-# The whole-process tests run these; in the profile of the tests, so that what both need is built once.
+# The whole-process tests run these.
 step "binaries"
 "$cargo" build --locked --workspace --bins --profile test
 export TANDEM_BIN_DIR=$target/debug

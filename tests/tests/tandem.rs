@@ -31,6 +31,45 @@ fn info_and_hello_tell_both_versions() {
     assert!(log.contains("Redis version=7.2.4") && log.contains("Tandem version="), "{log}");
 }
 
+/// Exporters and scripts read INFO by name, some by line: every field of Redis 7.0 is there, in its
+/// order, and what stands between is 7.2's or our own.
+#[test]
+fn info_has_every_field_of_redis_in_its_order() {
+    const NEWER: &[&str] = &[
+        "server_name",
+        "tandem_version",
+        "listener0",
+        "total_blocking_keys",
+        "total_blocking_keys_on_nokey",
+        "eventloop_cycles",
+        "eventloop_duration_sum",
+        "eventloop_duration_cmd_sum",
+        "instantaneous_eventloop_cycles_per_sec",
+        "instantaneous_eventloop_duration_usec",
+        "acl_access_denied_auth",
+        "acl_access_denied_cmd",
+    ];
+    let (ours, theirs) = (Server::of(Kind::Tandem).start(), Server::of(Kind::Redis).start());
+    for server in [&ours, &theirs] {
+        server.good("SET k v");
+        assert!(server.run("GET").is_error());
+    }
+    for section in [
+        "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules",
+        "errorstats", "cluster", "keyspace",
+    ] {
+        let (mine, wanted) = (ours.info(section), theirs.info(section));
+        let mut names = mine.names();
+        names.retain(|name| !NEWER.contains(name));
+        assert_eq!(names, wanted.names(), "INFO {section}");
+    }
+    let text = |server: &Server| {
+        let all = server.good("INFO").text();
+        all.lines().filter(|l| l.starts_with('#')).map(str::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(text(&ours), text(&theirs), "the sections of a plain INFO");
+}
+
 /// A replica that starts without a master would be an empty master, which nobody who typed
 /// `redis-replica` can have meant.
 #[test]
