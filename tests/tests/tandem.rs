@@ -55,8 +55,17 @@ fn info_has_every_field_of_redis_in_its_order() {
         assert!(server.run("GET").is_error());
     }
     for section in [
-        "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules",
-        "errorstats", "cluster", "keyspace",
+        "server",
+        "clients",
+        "memory",
+        "persistence",
+        "stats",
+        "replication",
+        "cpu",
+        "modules",
+        "errorstats",
+        "cluster",
+        "keyspace",
     ] {
         let (mine, wanted) = (ours.info(section), theirs.info(section));
         let mut names = mine.names();
