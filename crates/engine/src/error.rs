@@ -30,7 +30,6 @@ texts! {
     IndexOutOfRange = "ERR index out of range";
     SameObject = "ERR source and destination objects are the same";
     DbIndexOutOfRange = "ERR DB index is out of range";
-    InvalidDbIndex = "ERR invalid DB index";
     OffsetOutOfRange = "ERR offset is out of range";
     StringTooLong = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     Overflow = "ERR increment or decrement would overflow";
@@ -90,6 +89,15 @@ impl CommandError {
         let given = String::from_utf8_lossy(&given[..given.len().min(128)]).into_owned();
         let container = container.to_ascii_uppercase();
         CommandError::err(format_args!("unknown subcommand '{given}'. Try {container} HELP."))
+    }
+
+    /// What a subcommand with too many arguments is answered by commands that count for themselves.
+    pub fn subcommand_syntax(given: &[u8], container: &str) -> CommandError {
+        let given = String::from_utf8_lossy(&given[..given.len().min(128)]).into_owned();
+        let container = container.to_ascii_uppercase();
+        CommandError::err(format_args!(
+            "unknown subcommand or wrong number of arguments for '{given}'. Try {container} HELP."
+        ))
     }
 
     pub fn misconf_aof(reason: &str) -> CommandError {

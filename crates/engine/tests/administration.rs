@@ -66,7 +66,7 @@ fn the_only_user_is_the_default_one() {
     assert!(
         db.run(c, "ACL GETUSER default").starts_with("*12\r\n$5\r\nflags\r\n*3\r\n$2\r\non\r\n")
     );
-    assert_eq!(db.run(c, "ACL GETUSER other"), "*-1\r\n");
+    assert_eq!(db.run(c, "ACL GETUSER other"), "$-1\r\n");
     assert!(db.run(c, "ACL CAT").starts_with("*21\r\n$8\r\nkeyspace\r\n$4\r\nread\r\n"));
     assert!(db.run(c, "ACL CAT transaction").starts_with("*5\r\n"));
     assert_eq!(db.run(c, "ACL CAT x"), "-ERR Unknown category 'x'\r\n");

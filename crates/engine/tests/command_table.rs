@@ -15,7 +15,7 @@ fn a_row_is_told_as_redis_tells_it() {
                *2\r\n$5\r\nindex\r\n:1\r\n\
                $9\r\nfind_keys\r\n*4\r\n$4\r\ntype\r\n$5\r\nrange\r\n$4\r\nspec\r\n\
                *6\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n$5\r\nlimit\r\n:0\r\n*0\r\n";
-    assert_eq!(db.run(c, "COMMAND INFO get nosuch"), format!("*2\r\n{get}*-1\r\n"));
+    assert_eq!(db.run(c, "COMMAND INFO get nosuch"), format!("*2\r\n{get}$-1\r\n"));
     db.run(c, "HELLO 3");
     let reply = db.run(c, "COMMAND INFO get nosuch");
     assert!(reply.starts_with("*2\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n"));

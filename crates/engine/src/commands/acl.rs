@@ -140,7 +140,7 @@ fn getuser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let hash = password_hash(ctx);
     let out = &mut ctx.client.out;
     if args.at(2) != b"default" {
-        out.null_array();
+        out.null();
         return Ok(());
     }
     let flags: &[&str] = match hash {
@@ -165,7 +165,7 @@ fn getuser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn cat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let names = match args.get(2) {
-        _ if args.len() > 3 => return Err(CommandError::arity("acl|cat")),
+        _ if args.len() > 3 => return Err(CommandError::subcommand_syntax(args.at(1), "acl")),
         None => categories().map(str::to_string).collect(),
         Some(category) => commands_in_category(category).ok_or_else(|| {
             CommandError::err(format_args!("Unknown category '{}'", text(category)))
@@ -242,7 +242,7 @@ fn dryrun(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn genpass(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let bits = match args.get(2) {
-        _ if args.len() > 3 => return Err(CommandError::arity("acl|genpass")),
+        _ if args.len() > 3 => return Err(CommandError::subcommand_syntax(args.at(1), "acl")),
         None => 256,
         Some(arg) => int(arg)?,
     };
@@ -262,7 +262,7 @@ fn genpass(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 /// Nothing is ever denied to the only user, so there is nothing to list.
 fn log(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     match args.get(2) {
-        _ if args.len() > 3 => return Err(CommandError::arity("acl|log")),
+        _ if args.len() > 3 => return Err(CommandError::subcommand_syntax(args.at(1), "acl")),
         Some(word) if is(word, "reset") => ctx.client.out.ok(),
         Some(count) if parse_i64(count).is_none() => return Err(CommandError::NotAnInteger),
         _ => ctx.client.out.array(0),

@@ -136,7 +136,7 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     for name in args.iter().skip(2) {
         match Named::find(name) {
             Some(named) => reply_info(out, named),
-            None => out.null_array(),
+            None => out.null(),
         }
     }
     Ok(())
@@ -287,7 +287,10 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         _ => return Err(CommandError::Syntax),
     };
     let out = &mut ctx.client.out;
-    out.set(names.len());
+    match args.len() {
+        2 => out.set(names.len()),
+        _ => out.array(names.len()),
+    }
     names.iter().for_each(|name| out.bulk(name.as_bytes()));
     Ok(())
 }

@@ -229,7 +229,7 @@ pub(crate) fn valid_name(name: &[u8]) -> Result<&[u8], CommandError> {
 }
 
 fn select(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let index = parse_i64(args.at(1)).ok_or(CommandError::InvalidDbIndex)?;
+    let index = parse_i64(args.at(1)).ok_or(CommandError::NotAnInteger)?;
     if index < 0 || index as usize >= ctx.engine.keyspace.len() {
         return Err(CommandError::DbIndexOutOfRange);
     }

@@ -376,9 +376,9 @@ fn slowlog_get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let count = match args.get(2) {
         _ if args.len() > 3 => return Err(CommandError::arity("slowlog|get")),
         None => 10,
-        Some(arg) => match int(arg)? {
-            -1 => usize::MAX,
-            n if n >= 0 => n as usize,
+        Some(arg) => match int(arg) {
+            Ok(-1) => usize::MAX,
+            Ok(n) if n >= 0 => n as usize,
             _ => return Err(CommandError::err("count should be greater than or equal to -1")),
         },
     };
