@@ -10,6 +10,7 @@ mod aof_writer;
 mod boot;
 mod child;
 mod children;
+mod chunk_pipe;
 mod clients;
 mod clock;
 mod conn;

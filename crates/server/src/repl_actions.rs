@@ -7,10 +7,11 @@ use protocol::Limits;
 use repl::{Action, LinkId, LoadTarget, MasterAddr};
 
 use crate::boot::LoadPurpose;
+use crate::chunk_pipe::chunk_pipe;
 use crate::daemon::OomClass;
 use crate::event_loop::Server;
 use crate::listener::plain;
-use crate::loader::{self, What};
+use crate::loader::What;
 use crate::logging::{self, Speaker};
 use crate::repl_driver::client_of;
 use crate::snapshot_in::{IncomingFile, IncomingSnapshot};
@@ -258,7 +259,7 @@ impl Server {
     }
 
     fn begin_stream_load(&mut self, asynchronous: bool) {
-        let (feed, reader) = loader::chunk_pipe(self.host.mailer.clone());
+        let (feed, reader) = chunk_pipe(self.host.mailer.clone());
         self.host.repl.incoming = Some(IncomingSnapshot::Stream { feed: Some(feed) });
         let started =
             self.start_loading(What::Stream(reader), LoadPurpose::ReplicaStream, asynchronous);

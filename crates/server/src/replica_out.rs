@@ -88,6 +88,7 @@ impl Server {
             },
         };
         match written {
+            // Nothing at all: the file is shorter than it was.
             Ok(Some(0)) => Wrote::Broken,
             Ok(Some(n)) => Wrote::Some(n),
             Ok(None) => Wrote::Full,
@@ -132,17 +133,19 @@ fn send_file(
     position: u64,
     len: u64,
 ) -> io::Result<Option<u64>> {
-    let mut offset = position as i64;
     let count = len.min(BUDGET_BYTES) as usize;
-    // SAFETY: both descriptors are open and ours, and `offset` is a valid place to write to.
-    let n = unsafe { libc::sendfile(socket, file.as_raw_fd(), &mut offset, count) };
-    if n >= 0 {
-        return Ok(Some(n as u64));
-    }
-    let error = io::Error::last_os_error();
-    match error.kind() {
-        io::ErrorKind::WouldBlock => Ok(None),
-        io::ErrorKind::Interrupted => Ok(Some(0)),
-        _ => Err(error),
+    loop {
+        let mut offset = position as i64;
+        // SAFETY: both descriptors are open and ours, and `offset` is a valid place to write to.
+        let n = unsafe { libc::sendfile(socket, file.as_raw_fd(), &mut offset, count) };
+        if n >= 0 {
+            return Ok(Some(n as u64));
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::WouldBlock => return Ok(None),
+            io::ErrorKind::Interrupted => {}
+            _ => return Err(error),
+        }
     }
 }

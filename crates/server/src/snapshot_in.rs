@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use persist::rdb::SnapshotVerifier;
 
+use crate::chunk_pipe::ChunkFeed;
 use crate::disk;
-use crate::loader::ChunkFeed;
 
 /// The file is pushed out to the disk in such steps, so that its fsync does not take long.
 const SYNC_STEP_BYTES: u64 = 8 << 20;
