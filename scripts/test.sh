@@ -43,8 +43,8 @@ fi
 
 step "documentation tests"
 doc_log=$target/doctest.log
-"$cargo" test --workspace --locked --doc 2>&1 | tee "$doc_log" | grep -E '^test |^error' || true
-if [ "${PIPESTATUS[0]}" != 0 ]; then status=1; fi
+"$cargo" test --workspace --locked --doc >"$doc_log" 2>&1 || status=$?
+grep -E '^test |^error' "$doc_log" || true
 doc_passed=$(sed -nE 's/^test result: .* ([0-9]+) passed.*/\1/p' "$doc_log" | awk '{ n += $1 } END { print n + 0 }')
 doc_failed=$(sed -nE 's/^test result: .* ([0-9]+) failed.*/\1/p' "$doc_log" | awk '{ n += $1 } END { print n + 0 }')
 
