@@ -282,6 +282,12 @@ impl Server {
                 if let Some(feed) = feed.take() {
                     feed.finish();
                 }
+                // The loader knows the end of a snapshot by its last opcode, and may have said so before
+                // the mark behind it came; the core did not listen then.
+                if self.host.loaded.is_some() {
+                    let now_ms = self.host.now_ms();
+                    self.host.repl.core.load_verified(now_ms);
+                }
             }
             None => self.load_failed("nothing was received"),
         }
