@@ -190,7 +190,11 @@ fn a_truncated_or_damaged_dump_is_refused(kind: Kind) {
         server.write_file("dump.rdb", bytes);
         server.spawn();
         let status = server.wait_exit();
-        assert_eq!(status.code(), Some(1), "{}", server.log());
+        match kind {
+            Kind::Tandem => assert_eq!(status.code(), Some(1), "{}", server.log()),
+            // Redis aborts on some damage, such as a key that is there twice.
+            _ => assert!(!status.success(), "{}", server.log()),
+        }
         assert!(
             server.log().to_lowercase().contains("rdb"),
             "the reason is in the log: {}",
