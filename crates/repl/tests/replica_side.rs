@@ -138,7 +138,7 @@ fn an_unsound_snapshot_costs_no_old_data() {
     replica.handle_link_closed(2000, link, "cut");
     let link = wanted_link(&mut replica);
     shake_hands(&mut replica, 2000, link);
-    let offer = format!("+FULLRESYNC {} 500\r\n$3\r\nXXX", "b".repeat(40));
+    let offer = format!("+FULLRESYNC {} 500\r\n$3\r\nbad", "b".repeat(40));
     replica.handle_bytes(2000, link, offer.as_bytes());
     drain(&mut replica);
     replica.load_failed(2000, "wrong checksum");
