@@ -12,7 +12,7 @@ pub enum Reason {
     Io(String),
     /// The bytes end inside the named thing.
     UnexpectedEnd(&'static str),
-    /// The first bytes are not `REDIS` and a version.
+    /// The first bytes are neither `REDIS` nor `VALKEY` with a version.
     BadSignature,
     UnsupportedVersion(u32),
     BadChecksum {
@@ -55,6 +55,8 @@ pub enum Reason {
         version: u16,
     },
     PreReleaseFunctions,
+    /// A hash whose fields expire, as Valkey 9 has them.
+    FieldExpires,
     OutOfMemory,
     /// The caller's hook asked to stop.
     Cancelled,
@@ -102,6 +104,9 @@ impl fmt::Display for Reason {
                  '{name}' (encoding version {version})"
             ),
             Reason::PreReleaseFunctions => f.write_str("pre-release function format not supported"),
+            Reason::FieldExpires => {
+                f.write_str("a hash with expiries of its fields, which this server cannot hold")
+            }
             Reason::OutOfMemory => f.write_str("not enough memory"),
             Reason::Cancelled => f.write_str("stopped on request"),
         }

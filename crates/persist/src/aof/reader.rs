@@ -9,6 +9,7 @@ use std::ops::Range;
 use protocol::parse_i64;
 
 use crate::error::{RdbError, Reason};
+use crate::rdb::format::{HEADER_BYTES, MAGIC, VALKEY_MAGIC};
 use crate::source::Source;
 
 /// No count or length line is longer; an annotation may be.
@@ -121,15 +122,15 @@ pub fn annotation_timestamp(annotation: &[u8]) -> Option<i64> {
 
 /// Whether an RDB preamble comes first: load it from the same source, then read on.
 pub fn has_rdb_preamble(source: &mut Source<'_>) -> Result<bool, RdbError> {
-    const MAGIC: &[u8] = b"REDIS";
     let mut seen = source.peek()?.len();
-    while seen < MAGIC.len() {
+    while seen < HEADER_BYTES {
         match source.peek_more()? {
             Some(bytes) if bytes.len() > seen => seen = bytes.len(),
             _ => break,
         }
     }
-    Ok(source.peek()?.starts_with(MAGIC))
+    let start = source.peek()?;
+    Ok(start.starts_with(MAGIC) || start.starts_with(VALKEY_MAGIC))
 }
 
 /// Yields the commands of an AOF, from wherever its source stands.
@@ -521,9 +522,13 @@ mod tests {
 
     #[test]
     fn a_preamble_is_recognised_by_its_magic() {
-        for (bytes, expected) in
-            [(&b"REDIS0010"[..], true), (b"*1\r\n", false), (b"", false), (b"RED", false)]
-        {
+        for (bytes, expected) in [
+            (&b"REDIS0010"[..], true),
+            (b"VALKEY080", true),
+            (b"*1\r\n", false),
+            (b"", false),
+            (b"RED", false),
+        ] {
             let mut rest = bytes;
             assert_eq!(has_rdb_preamble(&mut Source::new(&mut rest, None)), Ok(expected));
         }

@@ -7,7 +7,11 @@ pub const MAX_VERSION: u32 = 11;
 /// Files since this version end in a checksum.
 pub const CHECKSUM_VERSION: u32 = 5;
 pub const MAGIC: &[u8; 5] = b"REDIS";
-/// `REDIS` and four digits.
+/// Valkey 9 and later sign their own format, whose versions begin where Redis's may never come.
+pub const VALKEY_MAGIC: &[u8; 6] = b"VALKEY";
+/// The version of Valkey 9: that of Redis 7.2, a hash type and an opcode of its own.
+pub const VALKEY_VERSION: u32 = 80;
+/// `REDIS` and four digits, or `VALKEY` and three.
 pub const HEADER_BYTES: usize = 9;
 pub const CHECKSUM_BYTES: usize = 8;
 
@@ -57,6 +61,8 @@ pub mod kind {
     pub const STREAM_LISTPACKS_2: u8 = 19;
     pub const SET_LISTPACK: u8 = 20;
     pub const STREAM_LISTPACKS_3: u8 = 21;
+    /// Of Valkey 9: fields have expiries. Never loaded, only named.
+    pub const HASH_FIELD_EXPIRES: u8 = 22;
 }
 
 /// The first byte of a length: two bits of form, or a whole code.

@@ -6,7 +6,10 @@ use std::ops::Range;
 use store::limits::Limits;
 use store::value::{Item, Value};
 
-use super::format::{CHECKSUM_VERSION, HEADER_BYTES, MAGIC, MAX_VERSION, module_type, opcode};
+use super::format::{
+    CHECKSUM_VERSION, HEADER_BYTES, MAGIC, MAX_VERSION, VALKEY_MAGIC, VALKEY_VERSION, kind,
+    module_type, opcode,
+};
 use super::primitive::{bytes_into, length, time_ms};
 use super::value::{Loaded, Scratch, is_value_type, load_value};
 use crate::error::{Doing, RdbError, Reason};
@@ -70,18 +73,20 @@ pub struct Frame {
     pub bytes: u64,
 }
 
-/// Checks `REDIS` and a version that this crate reads.
+/// Checks `REDIS` or `VALKEY`, and a version that this crate reads.
 pub fn parse_header(header: &[u8; HEADER_BYTES]) -> Result<u32, Reason> {
-    let Some(digits) = header.strip_prefix(MAGIC).filter(|d| d.iter().all(u8::is_ascii_digit))
-    else {
+    let (digits, versions) = if let Some(digits) = header.strip_prefix(VALKEY_MAGIC) {
+        (digits, VALKEY_VERSION..=VALKEY_VERSION)
+    } else if let Some(digits) = header.strip_prefix(MAGIC) {
+        (digits, 1..=MAX_VERSION)
+    } else {
         return Err(Reason::BadSignature);
     };
-    let version = digits.iter().fold(0, |n, digit| n * 10 + u32::from(digit - b'0'));
-    if (1..=MAX_VERSION).contains(&version) {
-        Ok(version)
-    } else {
-        Err(Reason::UnsupportedVersion(version))
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Reason::BadSignature);
     }
+    let version = digits.iter().fold(0, |n, digit| n * 10 + u32::from(digit - b'0'));
+    if versions.contains(&version) { Ok(version) } else { Err(Reason::UnsupportedVersion(version)) }
 }
 
 /// Reads one snapshot from its header to its checksum, and nothing behind it.
@@ -169,6 +174,7 @@ impl<V: Visitor> Walk<'_, V> {
             opcode::EOF => return Ok(false),
             opcode::FIRST.. => self.opcode(source, code, at)?,
             code if is_value_type(code) => self.key(source, code, at)?,
+            kind::HASH_FIELD_EXPIRES => return Err(RdbError::new(at, Reason::FieldExpires)),
             code => return Err(RdbError::new(at, Reason::UnknownType(code))),
         }
         Ok(true)

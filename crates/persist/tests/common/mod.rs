@@ -25,6 +25,10 @@ impl File {
         File { version, bytes: format!("REDIS{version:04}").into_bytes() }
     }
 
+    pub fn valkey() -> File {
+        File { version: 80, bytes: b"VALKEY080".to_vec() }
+    }
+
     pub fn raw(mut self, bytes: &[u8]) -> File {
         self.bytes.extend_from_slice(bytes);
         self
