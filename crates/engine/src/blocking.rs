@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use protocol::OwnedArgs;
+use protocol::{OwnedArgs, ReplyBuf};
 
 use crate::client::ClientId;
 use crate::command::Found;
+use crate::world::World;
 
 type DbKey = (usize, Box<[u8]>);
 
@@ -18,10 +19,54 @@ type DbKey = (usize, Box<[u8]>);
 pub enum Waiting {
     /// One of these keys to be written.
     Keys(Vec<Box<[u8]>>),
-    /// `replicas` acknowledgements of `offset` (WAIT; WAITAOF with `local` and fsynced replicas).
-    Acks { offset: u64, replicas: u32, local: Option<u32> },
+    /// Acknowledgements of the stream up to an offset.
+    Acks(AckWait),
     /// The end of a CLIENT PAUSE.
     Pause,
+}
+
+/// What WAIT and WAITAOF wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AckWait {
+    /// Everything that the client has written.
+    pub offset: u64,
+    pub replicas: u32,
+    /// `None` is WAIT. With WAITAOF replicas count that have it on disk, and so do as many files of
+    /// our own: 0 or 1.
+    pub local: Option<u32>,
+}
+
+impl AckWait {
+    /// Whether there is as much as was asked for.
+    pub(crate) fn is_over(&self, world: &dyn World) -> bool {
+        let (local, replicas) = self.count(world);
+        replicas >= self.replicas && local >= self.local.unwrap_or(0)
+    }
+
+    /// Our own file will never be on disk: it was turned off meanwhile.
+    pub(crate) fn is_vain(&self, world: &dyn World) -> bool {
+        self.local.is_some_and(|local| local > 0) && world.fsynced_offset().is_none()
+    }
+
+    pub(crate) fn reply(&self, out: &mut ReplyBuf, world: &dyn World) {
+        let (local, replicas) = self.count(world);
+        if self.local.is_some() {
+            out.array(2);
+            out.int(local.into());
+        }
+        out.int(replicas.into());
+    }
+
+    fn count(&self, world: &dyn World) -> (u32, u32) {
+        let (acked, fsynced) = world.acked_replicas(self.offset);
+        match self.local {
+            None => (0, acked),
+            Some(_) => {
+                let here = world.fsynced_offset().is_some_and(|at| at >= self.offset);
+                (here.into(), fsynced)
+            }
+        }
+    }
 }
 
 /// What is answered when the time is up.
@@ -94,7 +139,7 @@ impl BlockedClients {
                     }
                 }
             }
-            Waiting::Acks { .. } => self.waiting_acks.push(client),
+            Waiting::Acks(_) => self.waiting_acks.push(client),
             Waiting::Pause => self.paused.push(client),
         }
     }
@@ -114,7 +159,7 @@ impl BlockedClients {
                     }
                 }
             }
-            Waiting::Acks { .. } => self.waiting_acks.retain(|other| *other != client),
+            Waiting::Acks(_) => self.waiting_acks.retain(|other| *other != client),
             Waiting::Pause => self.paused.retain(|other| *other != client),
         }
     }

@@ -344,43 +344,25 @@ impl Engine {
                 (None, OnTimeout::NullArray) => client.out.null_array(),
                 (None, OnTimeout::Null) => client.out.null(),
                 (None, OnTimeout::AckCount) => {
-                    self.reply_ack_count(&mut client, world, &blocked.waiting)
+                    if let Waiting::Acks(wait) = &blocked.waiting {
+                        wait.reply(&mut client.out, world);
+                    }
                 }
             }
         }
         self.put_client(client);
     }
 
-    fn reply_ack_count(&self, client: &mut Client, world: &dyn World, waiting: &Waiting) {
-        if let Waiting::Acks { offset, local, .. } = waiting {
-            let (acked, fsynced) = world.acked_replicas(*offset);
-            match local {
-                None => client.out.int(acked.into()),
-                Some(_) => {
-                    client.out.array(2);
-                    client.out.int(world.fsynced_offset().is_some_and(|at| at >= *offset) as i64);
-                    client.out.int(fsynced.into());
-                }
-            }
-        }
-    }
-
-    /// Acknowledgements have come in: those who wait for them go on.
+    /// Acknowledgements have come in, or our own file has got further: those who wait for that go on.
     pub fn acks_changed(&mut self, world: &mut dyn World) {
         for id in self.blocked.waiting_acks().to_vec() {
             let Some(blocked) = self.client(id).and_then(|client| client.blocked.as_ref()) else {
                 continue;
             };
-            let Waiting::Acks { offset, replicas, local } = blocked.waiting else { continue };
-            let (acked, fsynced) = world.acked_replicas(offset);
-            let enough = match local {
-                None => acked >= replicas,
-                Some(local) => {
-                    let here = world.fsynced_offset().is_some_and(|at| at >= offset);
-                    fsynced >= replicas && here as u32 >= local
-                }
-            };
-            if enough {
+            let Waiting::Acks(wait) = blocked.waiting else { continue };
+            if wait.is_vain(world) {
+                self.end_wait(world, id, Some(CommandError::WaitaofWithoutAof));
+            } else if wait.is_over(world) {
                 self.end_wait(world, id, None);
             }
         }

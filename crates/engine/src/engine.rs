@@ -268,6 +268,8 @@ impl Engine {
         if !self.propagation.stream_bytes().is_empty() {
             world.replicate(self.propagation.stream_bytes());
             self.propagation.clear_stream();
+        } else {
+            world.note_unfollowed_write();
         }
         true
     }

@@ -63,6 +63,8 @@ texts! {
     DiscardWithoutMulti = "ERR DISCARD without MULTI";
     WatchInMulti = "ERR WATCH inside MULTI is not allowed";
     NoReplicas = "NOREPLICAS Not enough good replicas to write.";
+    WaitaofWithoutAof = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+    Demoted = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
     NoProto = "NOPROTO unsupported protocol version";
     DebugNotAllowed = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.";
     ModuleNotAllowed = "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.";

@@ -2,7 +2,10 @@
 //! before the end. Must not be called in the middle of a command.
 
 use crate::Engine;
+use crate::blocking::Waiting;
+use crate::client::{Client, ClientId};
 use crate::engine::Pause;
+use crate::error::CommandError;
 use crate::watch::Presence;
 use crate::world::{Now, World};
 
@@ -14,6 +17,26 @@ impl Engine {
         for db in 0..self.keyspace.len() {
             self.blocked.db_replaced(db);
         }
+    }
+
+    /// This server has become a replica: what blocked clients wait for is its master's to give. They
+    /// are told, and have to look for the master.
+    pub fn unblock_for_demotion(&mut self, world: &mut dyn World) {
+        let waits = |client: &&Client| {
+            client.blocked.as_ref().is_some_and(|b| !matches!(b.waiting, Waiting::Pause))
+        };
+        let waiting: Vec<ClientId> = self.clients().filter(waits).map(|client| client.id).collect();
+        for id in waiting {
+            self.end_wait(world, id, Some(CommandError::Demoted));
+            if let Some(client) = self.client_mut(id) {
+                client.close_after_reply = true;
+            }
+        }
+    }
+
+    /// Whether anybody waits for acknowledgements.
+    pub fn has_ack_waiters(&self) -> bool {
+        !self.blocked.waiting_acks().is_empty()
     }
 
     /// Clients' writes wait until `until_mono_us`, so that replicas can catch up before the end.

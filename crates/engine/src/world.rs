@@ -207,6 +207,10 @@ pub trait World {
     /// Called only where this server is a master.
     fn replicate(&mut self, bytes: &[u8]);
 
+    /// A unit of writes that no stream carries: the offset still has to tell it from those before
+    /// it, because WAITAOF goes by the offset.
+    fn note_unfollowed_write(&mut self) {}
+
     /// The settings as they stand, after an [`Action::ConfigSet`].
     fn settings(&self) -> Settings;
 
@@ -222,7 +226,8 @@ pub trait World {
     /// The stream's offset after everything that was replicated so far.
     fn stream_offset(&self) -> u64;
 
-    /// The offset up to which our own append-only file is fsynced; `None` when it is off.
+    /// The offset up to which our own append-only file is fsynced: `None` when it is off, 0 before its
+    /// first rewrite is done.
     fn fsynced_offset(&self) -> Option<u64>;
 
     /// Replicas that acknowledged `offset`, and of them those that have it fsynced.

@@ -228,3 +228,78 @@ fn names_and_library_names_are_checked() {
     assert!(help.contains("+CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"));
     assert!(help.ends_with("+HELP\r\n+    Prints this help.\r\n"));
 }
+
+#[test]
+fn waitaof_counts_our_own_file_and_those_of_replicas() {
+    let mut db = Database::new();
+    let (c, other) = (db.connect(), db.connect());
+    for (command, answer) in [
+        ("2 0 0", "-ERR value is out of range, value must between 0 and 1\r\n"),
+        ("x 0 0", "-ERR value is not an integer or out of range\r\n"),
+        ("0 -1 0", "-ERR value is out of range, must be positive\r\n"),
+        ("0 x 0", "-ERR value is out of range, must be positive\r\n"),
+        ("0 0 -1", "-ERR timeout is negative\r\n"),
+        ("1 0 x", "-ERR timeout is not an integer or out of range\r\n"),
+        ("0 0 0", "*2\r\n:0\r\n:0\r\n"),
+    ] {
+        assert_eq!(db.run(c, &format!("WAITAOF {command}")), answer, "{command}");
+    }
+    let without =
+        "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n";
+    assert_eq!(db.run(c, "WAITAOF 1 0 0"), without);
+
+    // Who has written nothing waits for nothing.
+    db.world.fsynced = Some(0);
+    assert_eq!(db.run(c, "WAITAOF 1 0 0"), "*2\r\n:1\r\n:0\r\n");
+    db.run(c, "SET k v");
+    assert_eq!(db.run(c, "WAITAOF 1 1 0"), "");
+    db.world.acked = 5;
+    db.engine.acks_changed(&mut db.world);
+    assert_eq!(db.replies(c), "", "what is not on disk does not count");
+    db.world.acked_on_disk = 1;
+    db.engine.acks_changed(&mut db.world);
+    assert_eq!(db.replies(c), "");
+    db.world.fsynced = Some(db.world.stream.len() as u64);
+    db.engine.acks_changed(&mut db.world);
+    assert_eq!(db.replies(c), "*2\r\n:1\r\n:1\r\n");
+
+    // In a transaction nobody waits; a time-out tells how far it came.
+    db.run(c, "SET k w");
+    db.run(c, "MULTI");
+    db.run(c, "WAITAOF 1 3 0");
+    assert_eq!(db.run(c, "EXEC"), "*1\r\n*2\r\n:0\r\n:1\r\n");
+    assert_eq!(db.run(c, "WAITAOF 0 3 50"), "");
+    db.advance_ms(50);
+    assert_eq!(db.replies(c), "*2\r\n:0\r\n:1\r\n");
+
+    // A file that is turned off meanwhile will never have it.
+    assert_eq!(db.run(c, "WAITAOF 1 0 0"), "");
+    db.run(other, "SET k x");
+    assert_eq!(db.run(other, "WAITAOF 0 3 0"), "");
+    db.world.fsynced = None;
+    db.engine.acks_changed(&mut db.world);
+    assert_eq!(db.replies(c), without);
+    assert_eq!(db.replies(other), "");
+}
+
+#[test]
+fn a_master_that_becomes_a_replica_lets_nobody_wait() {
+    let mut db = Database::new();
+    let (a, b, paused) = (db.connect(), db.connect(), db.connect());
+    db.run(a, "BLPOP k 0");
+    db.run(b, "WAIT 1 0");
+    db.engine.pause_writes(db.now.mono_us + 1_000_000);
+    db.run(paused, "SET k v");
+    db.engine.unblock_for_demotion(&mut db.world);
+    let told = "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> \
+                replica?)\r\n";
+    for client in [a, b] {
+        assert_eq!(db.replies(client), told);
+        assert!(db.engine.client(client).unwrap().close_after_reply);
+    }
+    assert_eq!(
+        db.replies(paused),
+        "",
+        "who waits for the end of a pause runs into the new role then"
+    );
+}

@@ -306,12 +306,21 @@ impl Stream {
         }
     }
 
+    /// A unit of writes that nobody can ever ask for, because there is no backlog: it is counted as one,
+    /// so that the append-only file's progress can be told by the offset.
+    pub fn count_unfollowed(&mut self) {
+        if self.backlog.is_none() {
+            self.advance(1);
+        }
+    }
+
     /// The only place where the offset moves forward.
     pub fn advance(&mut self, n: u64) {
-        let backlog = self.backlog.as_mut().expect("only a stream with a backlog advances");
-        backlog.advance(n);
         self.offset += n;
-        assert_eq!(backlog.first_offset() + backlog.len(), self.offset + 1);
+        if let Some(backlog) = &mut self.backlog {
+            backlog.advance(n);
+            assert_eq!(backlog.first_offset() + backlog.len(), self.offset + 1);
+        }
     }
 }
 
@@ -431,12 +440,17 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_backlog_stands_still() {
-        let mut stream = Stream::new(7);
+    fn a_stream_without_backlog_counts_units_and_no_bytes() {
+        let mut stream = Stream::new(5);
         stream.feed(b"nobody counts this");
+        assert_eq!(stream.offset(), 5);
+        stream.count_unfollowed();
+        stream.count_unfollowed();
         assert_eq!(stream.offset(), 7);
         stream.create_backlog(100);
         stream.feed(b"abc");
         assert_eq!((stream.offset(), stream.backlog().unwrap().first_offset()), (10, 8));
+        stream.count_unfollowed();
+        assert_eq!(stream.offset(), 10, "a backlog counts bytes");
     }
 }

@@ -105,6 +105,8 @@ pub struct Repl {
     dataset_is_empty: bool,
     /// The offset up to which our AOF is on disk, for `REPLCONF ACK ... FACK ...`.
     fsynced_offset: Option<u64>,
+    /// What was applied when a GETACK came that `fsynced_offset` could not answer in full.
+    owed_fsync: Option<u64>,
     stats: SyncStats,
     cron: timers::Cron,
     last_id: u64,
@@ -128,6 +130,7 @@ impl Repl {
             other_child: OtherChild::None,
             dataset_is_empty: true,
             fsynced_offset: None,
+            owed_fsync: None,
             stats: SyncStats::default(),
             cron: timers::Cron::new(now_ms),
             last_id: 0,
@@ -158,6 +161,13 @@ impl Repl {
         self.feed_own(bytes);
     }
 
+    /// A unit of our own writes went to the append-only file only, because there is no backlog.
+    pub fn handle_unfollowed_write(&mut self) {
+        if self.upstream.is_none() {
+            self.stream.count_unfollowed();
+        }
+    }
+
     /// Whether there is a stream at all: without a backlog nobody can follow, and nothing is kept.
     pub fn has_backlog(&self) -> bool {
         self.stream.backlog().is_some()
@@ -181,9 +191,16 @@ impl Repl {
         self.dataset_is_empty = is_empty;
     }
 
-    /// Tells the stream offset up to which the AOF is on disk; None while there is no AOF.
-    pub fn set_fsynced_offset(&mut self, offset: Option<u64>) {
+    /// Tells the stream offset up to which the AOF is on disk; None while there is no AOF. Somebody up
+    /// there may wait for it: an ACK that said too little is followed by one that says enough.
+    pub fn set_fsynced_offset(&mut self, now_ms: u64, offset: Option<u64>) {
         self.fsynced_offset = offset;
+        if let (Some(owed), Some(offset)) = (self.owed_fsync, offset)
+            && offset >= owed
+        {
+            self.owed_fsync = None;
+            self.send_ack(now_ms);
+        }
     }
 
     /// Only the head of a tree makes stream of its own: a replica passes its master's on.

@@ -32,7 +32,7 @@ pub enum ReplconfReply {
 
 impl Repl {
     /// REPLCONF, with the words after the command's name. `GETACK` from the master's stream is not for
-    /// this call but for [`Repl::send_ack`].
+    /// this call but for [`Repl::handle_getack`].
     pub fn replica_replconf(
         &mut self,
         now_ms: u64,

@@ -197,7 +197,14 @@ impl Repl {
         }
     }
 
-    /// Sends `REPLCONF ACK`: for a GETACK in the stream, before that command itself is reported applied.
+    /// Answers a GETACK in the stream, before that command itself is reported applied.
+    pub fn handle_getack(&mut self, now_ms: u64) {
+        self.send_ack(now_ms);
+        let offset = self.stream.offset();
+        self.owed_fsync = self.fsynced_offset.is_some_and(|at| at < offset).then_some(offset);
+    }
+
+    /// Sends `REPLCONF ACK`, with `FACK` if there is an append-only file.
     pub fn send_ack(&mut self, _now_ms: u64) {
         let Some(up) = &self.upstream else { return };
         if !matches!(up.state, LinkState::Streaming { is_pre_psync: false }) {
@@ -293,6 +300,7 @@ impl Repl {
         let state = std::mem::replace(&mut up.state, LinkState::Idle);
         up.held = Vec::new();
         up.lost = None;
+        self.owed_fsync = None;
         let has_lived = now_ms.saturating_sub(up.attempt_ms) >= RECONNECT_AFTER_MS;
         let MasterAddr { host, port } = up.addr.clone();
         let mut failed = "";

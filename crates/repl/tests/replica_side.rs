@@ -375,10 +375,38 @@ fn the_master_hears_of_us_while_we_load_and_every_second_after() {
     assert_eq!(said(&mut replica), ack);
     replica.handle_timeout(3000);
     assert_eq!(said(&mut replica), ack);
-    replica.set_fsynced_offset(Some(90));
+    replica.set_fsynced_offset(0, Some(90));
     replica.send_ack(3000);
     let fack = "*5\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$3\r\n100\r\n$4\r\nFACK\r\n$2\r\n90\r\n";
     assert_eq!(said(&mut replica), fack);
+}
+
+// A WAITAOF at the master waits for the disk down here: it is not to wait for the next second too.
+#[test]
+fn an_ack_that_said_too_little_is_followed_by_one_that_says_enough() {
+    let (mut replica, link) = synced_replica(ReplSettings::default());
+    replica.set_fsynced_offset(0, Some(90));
+    let fack = |at: &str| {
+        format!(
+            "*5\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$3\r\n100\r\n$4\r\nFACK\r\n${}\r\n{at}\r\n",
+            at.len()
+        )
+    };
+    replica.handle_getack(0);
+    assert_eq!(said(&mut replica), fack("90"));
+    replica.set_fsynced_offset(0, Some(99));
+    assert_eq!(said(&mut replica), "");
+    replica.set_fsynced_offset(0, Some(100));
+    assert_eq!(said(&mut replica), fack("100"));
+    replica.set_fsynced_offset(0, Some(100));
+    assert_eq!(said(&mut replica), "", "once is enough");
+    // Nobody is owed anything over a link that is gone.
+    replica.set_fsynced_offset(0, Some(90));
+    replica.handle_getack(0);
+    said(&mut replica);
+    replica.handle_link_closed(0, link, "gone");
+    replica.set_fsynced_offset(0, Some(100));
+    assert_eq!(said(&mut replica), "");
 }
 
 #[test]

@@ -21,6 +21,9 @@ use crate::listener::plain;
 use crate::mailbox::Mailer;
 
 const RETRY_INTERVAL_US: u64 = 1_000_000;
+/// With `appendfsync no` nothing may become safe for a long time: an even number, so that the newest mark
+/// is among those that stay.
+const MARKS_MAX: usize = 4096;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AofState {
@@ -66,9 +69,11 @@ pub struct Aof {
     error: Option<String>,
     /// A disk that refused is asked again only then.
     retry_at_us: u64,
-    /// Offsets of the replication stream: handed over, and safe on the disk.
+    /// Where the stream stood after so many bytes were handed over, while they are not safe.
     marks: Vec<(u64, u64)>,
     handed_over: u64,
+    /// Where the stream stood when bytes, or none, were last handed over.
+    appended_stream_offset: u64,
     fsynced_stream_offset: u64,
 }
 
@@ -106,6 +111,7 @@ impl Aof {
             retry_at_us: 0,
             marks: Vec::new(),
             handed_over: 0,
+            appended_stream_offset: 0,
             fsynced_stream_offset: 0,
         })
     }
@@ -158,6 +164,7 @@ impl Aof {
     /// Hands over what was propagated in this turn, up to `stream_offset`. False means that replies
     /// must wait: with `always` they may not be sent before their commands are on the disk.
     pub fn append(&mut self, mut bytes: Vec<u8>, stream_offset: u64, now_us: u64) -> bool {
+        self.appended_stream_offset = stream_offset;
         if bytes.is_empty() && self.unwritten.is_empty() {
             self.spare = bytes;
             return true;
@@ -174,15 +181,13 @@ impl Aof {
             let written = now_us >= self.retry_at_us && self.append_now();
             bytes.clear();
             self.spare = bytes;
-            if written {
-                self.fsynced_stream_offset = stream_offset;
-            } else if now_us >= self.retry_at_us {
+            if !written && now_us >= self.retry_at_us {
                 self.retry_at_us = now_us + RETRY_INTERVAL_US;
             }
             return written;
         }
         self.handed_over += bytes.len() as u64;
-        self.marks.push((self.handed_over, stream_offset));
+        self.mark(stream_offset);
         if self.writer.append(bytes) > 0 {
             self.stats.delayed_fsync += 1;
         }
@@ -231,6 +236,8 @@ impl Aof {
                 self.failed(what, &error);
             }
             WriterNews::Recovered => self.recovered(),
+            // Being awake is all that was needed: the turn's end looks how far the file is.
+            WriterNews::Synced => {}
         }
     }
 
@@ -253,24 +260,56 @@ impl Aof {
         }
     }
 
-    /// Offset of the replication stream up to which the file is on the disk; `None` when off.
+    /// Offset of the replication stream up to which the file is on the disk: `None` when off, and 0
+    /// until there is a whole file.
     pub fn fsynced_stream_offset(&self) -> Option<u64> {
-        (self.state == AofState::On).then_some(self.fsynced_stream_offset)
+        match self.state {
+            AofState::Off => None,
+            AofState::WaitRewrite => Some(0),
+            AofState::On => Some(self.fsynced_stream_offset),
+        }
     }
 
-    /// Notes how far the writer thread is.
-    pub fn update_fsynced(&mut self, stream_offset: u64) {
-        if !self.is_on() || self.fsync == AppendFsync::Always {
+    /// Notes how far the file is. What is not in the file, such as a heartbeat of the master, is as safe
+    /// as what stands before it.
+    pub fn update_fsynced(&mut self) {
+        if !self.is_on() {
             return;
         }
-        let synced = self.writer.progress().synced;
-        let safe = self.marks.iter().take_while(|(bytes, _)| *bytes <= synced).count();
-        if let Some((_, offset)) = self.marks.drain(..safe).next_back() {
-            self.fsynced_stream_offset = offset;
+        if self.fsync == AppendFsync::Always {
+            if self.unwritten.is_empty() {
+                self.all_is_safe();
+            }
+            return;
+        }
+        if !self.marks.is_empty() {
+            let synced = self.writer.progress().synced;
+            let safe = self.marks.iter().take_while(|(bytes, _)| *bytes <= synced).count();
+            if let Some((_, offset)) = self.marks.drain(..safe).next_back() {
+                self.fsynced_stream_offset = offset;
+            }
         }
         if self.marks.is_empty() {
-            self.fsynced_stream_offset = stream_offset;
+            self.fsynced_stream_offset = self.appended_stream_offset;
         }
+    }
+
+    /// Everything that was handed over is on the disk.
+    pub fn all_is_safe(&mut self) {
+        self.marks.clear();
+        self.fsynced_stream_offset = self.appended_stream_offset;
+    }
+
+    fn mark(&mut self, stream_offset: u64) {
+        if self.marks.len() >= MARKS_MAX {
+            // Every second one tells enough, and the last one must stay.
+            let mut keep = true;
+            self.marks.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+        self.marks.push((self.handed_over, stream_offset));
     }
 
     /// Everything is on the disk when this returns true. The loop waits for it.
@@ -287,6 +326,8 @@ impl Aof {
         self.state = AofState::Off;
         self.incr = None;
         self.unwritten.clear();
+        self.marks.clear();
+        (self.appended_stream_offset, self.fsynced_stream_offset) = (0, 0);
         self.error = None;
         self.rewrite_scheduled = false;
     }
@@ -353,6 +394,7 @@ mod tests {
         assert!(aof.append(Vec::new(), 6, 2 * RETRY_INTERVAL_US));
         assert!(aof.write_refusal().is_none());
         assert_eq!(std::fs::read(path).unwrap(), b"onetwo");
+        aof.update_fsynced();
         assert_eq!(aof.fsynced_stream_offset(), Some(6));
     }
 
@@ -378,7 +420,29 @@ mod tests {
         aof.switch_to(appendable(&dir.path().join("incr"))).unwrap();
         aof.append(b"abc".to_vec(), 103, 0);
         assert!(aof.drain());
-        aof.update_fsynced(103);
+        aof.update_fsynced();
         assert_eq!(aof.fsynced_stream_offset(), Some(103));
+        // A heartbeat moves the stream and not the file.
+        aof.append(Vec::new(), 117, 0);
+        aof.update_fsynced();
+        assert_eq!(aof.fsynced_stream_offset(), Some(117));
+        aof.stop();
+        assert_eq!(aof.fsynced_stream_offset(), None);
+    }
+
+    #[test]
+    fn unsafe_bytes_hold_the_offset_back_however_many_there_are() {
+        let (mut aof, _mailbox, _poll) = aof(AppendFsync::No);
+        let dir = tempfile::tempdir().unwrap();
+        aof.switch_to(appendable(&dir.path().join("incr"))).unwrap();
+        for i in 1..=10_000 {
+            aof.append(b"x".to_vec(), 100 + i, 0);
+        }
+        assert!(aof.marks.len() <= MARKS_MAX);
+        aof.update_fsynced();
+        assert_eq!(aof.fsynced_stream_offset(), Some(0));
+        assert!(aof.drain());
+        aof.update_fsynced();
+        assert_eq!(aof.fsynced_stream_offset(), Some(10_100));
     }
 }

@@ -121,6 +121,7 @@ impl Server {
         let aof = &mut self.host.aof;
         if waits {
             aof.state = AofState::On;
+            aof.all_is_safe();
         }
         aof.remove_history();
         aof.current_bytes = aof.files.size_bytes();
@@ -151,8 +152,6 @@ impl Server {
 
     /// Rewrites that are due: scheduled ones, and those that the file's growth asks for.
     pub fn aof_cron(&mut self) {
-        let stream_offset = self.host.repl.core.offset();
-        self.host.aof.update_fsynced(stream_offset);
         let aof = &self.host.aof;
         if self.host.children.is_active() || self.host.loading.active {
             return;

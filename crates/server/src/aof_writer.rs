@@ -35,6 +35,8 @@ pub enum WriterNews {
         error: io::Error,
     },
     Recovered,
+    /// What was written before is on the disk.
+    Synced,
 }
 
 /// How far the file is. Offsets count the bytes handed over since the writer was started.
@@ -176,6 +178,8 @@ struct Thread {
     /// Bytes were written that were not synced.
     dirty: bool,
     failing: bool,
+    /// An fsync went well since the loop was last told.
+    synced: bool,
 }
 
 impl Thread {
@@ -188,6 +192,7 @@ impl Thread {
             synced_at_us: clock::mono_us(),
             dirty: false,
             failing: false,
+            synced: false,
         }
     }
 
@@ -284,6 +289,10 @@ impl Thread {
             state.progress.synced = state.progress.written;
         }
         self.shared.done.notify_all();
+        drop(state);
+        if std::mem::take(&mut self.synced) {
+            self.mailer.send(Mail::AofWriter(WriterNews::Synced));
+        }
         idle
     }
 
@@ -304,6 +313,7 @@ impl Thread {
                 }
                 self.file_len = file.metadata().map(|m| m.len()).unwrap_or(0);
                 self.file = Some(file);
+                self.synced |= self.dirty;
                 self.dirty = false;
                 Ok(())
             }
@@ -340,7 +350,10 @@ impl Thread {
         self.synced_at_us = clock::mono_us();
         let Some(file) = &self.file else { return };
         match sync_data(file) {
-            Ok(()) => self.dirty = false,
+            Ok(()) => {
+                self.dirty = false;
+                self.synced = true;
+            }
             Err(error) => self.failed("fsync", error),
         }
     }

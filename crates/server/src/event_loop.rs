@@ -127,17 +127,14 @@ impl Server {
         self.engine.handle_deadlines(self.host.now, &mut self.host);
         self.engine.before_sleep(self.host.now, &mut self.host);
         // Clients that were unblocked may have sent more meanwhile; it waits in their buffers.
-        for id in self.engine.take_unblocked() {
-            // Its reply may tell of what another's write has caused.
-            self.turn_writers.push(id);
-            self.requeue(id);
-        }
+        self.requeue_unblocked();
         // Replication next: it may apply a part of the master's stream, which changes keys, or take
         // a snapshot, which must see all that this turn has changed and nothing half done.
         self.drive_replication();
         // The append-only file before any reply: with `always` no client hears of a write that is
         // not on the disk, and one fsync serves all commands of the turn.
         self.flush_aof();
+        self.note_fsynced();
         // Replies and the stream to replicas: one write for each socket, however many commands.
         self.flush_replies();
         self.flush_replicas();
@@ -198,6 +195,15 @@ impl Server {
             self.answered.append(&mut held);
         }
         self.turn_writers.clear();
+    }
+
+    /// Clients whose wait is over go on with what they have sent meanwhile.
+    pub fn requeue_unblocked(&mut self) {
+        for id in self.engine.take_unblocked() {
+            // Its reply may tell of what another's write has caused.
+            self.turn_writers.push(id);
+            self.requeue(id);
+        }
     }
 
     /// Gives a connection another turn soon, without waiting for an event.

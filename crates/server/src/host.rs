@@ -260,6 +260,10 @@ impl World for Host {
         self.repl.core.handle_write(bytes);
     }
 
+    fn note_unfollowed_write(&mut self) {
+        self.repl.core.handle_unfollowed_write();
+    }
+
     fn settings(&self) -> Settings {
         settings::engine_settings(&self.config, self.hash_seed)
     }

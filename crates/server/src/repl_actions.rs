@@ -26,7 +26,6 @@ impl Server {
         let repl = &mut self.host.repl;
         if repl.core.poll_timeout().is_some_and(|at| at <= now_ms) {
             repl.core.set_dataset_is_empty(self.engine.keyspace.keys() == 0);
-            repl.core.set_fsynced_offset(self.host.aof.fsynced_stream_offset());
             repl.core.handle_timeout(now_ms);
         }
         if std::mem::take(&mut repl.acks_wanted) {
@@ -39,6 +38,22 @@ impl Server {
         self.continue_snapshot_pipe();
         if std::mem::take(&mut self.host.repl.acks_changed) {
             self.engine.acks_changed(&mut self.host);
+            self.requeue_unblocked();
+        }
+    }
+
+    /// Tells how far the append-only file is: to those who wait for it here, and to our master.
+    pub fn note_fsynced(&mut self) {
+        let now_ms = self.host.now_ms();
+        self.host.aof.update_fsynced();
+        let fsynced = self.host.aof.fsynced_stream_offset();
+        self.host.repl.core.set_fsynced_offset(now_ms, fsynced);
+        if self.host.repl.noted_fsynced != fsynced {
+            self.host.repl.noted_fsynced = fsynced;
+            if self.engine.has_ack_waiters() {
+                self.engine.acks_changed(&mut self.host);
+                self.requeue_unblocked();
+            }
         }
     }
 
@@ -109,11 +124,15 @@ impl Server {
             // What goes wrong is in the log, and no reason to stay in the old role.
             let _ = self.host.oom.apply(&self.host.config, OomClass::of_master(is_master));
         }
+        let was_master = self.engine.role == Role::Master;
         self.engine.role = match is_master {
             true => Role::Master,
             false => Role::Replica { link_up: core.is_link_up() },
         };
         self.engine.propagation.set_stream(is_master && core.has_backlog());
+        if was_master && !is_master {
+            self.engine.unblock_for_demotion(&mut self.host);
+        }
     }
 
     // ---- role ----

@@ -39,6 +39,8 @@ pub struct ReplDriver {
     pub acks_wanted: bool,
     /// Acknowledgements have come in since the last turn.
     pub acks_changed: bool,
+    /// What waiters were last told of the append-only file.
+    pub noted_fsynced: Option<u64>,
 }
 
 impl ReplDriver {
@@ -55,6 +57,7 @@ impl ReplDriver {
             files: HashMap::new(),
             acks_wanted: false,
             acks_changed: false,
+            noted_fsynced: None,
         }
     }
 
@@ -182,7 +185,7 @@ impl Host {
         let from_master = self.repl.master_client == Some(client);
         if from_master {
             if words.first().is_some_and(|word| word.eq_ignore_ascii_case(b"getack")) {
-                self.repl.core.send_ack(now_ms);
+                self.repl.core.handle_getack(now_ms);
             }
             return Ok(Outcome::Silent);
         }

@@ -3,8 +3,8 @@
 
 use protocol::{Args, parse_i64};
 
-use super::args::{int, is, text, timeout_ms};
-use crate::blocking::{OnTimeout, Waiting};
+use super::args::{int, is, positive, text, timeout_ms};
+use crate::blocking::{AckWait, OnTimeout, Waiting};
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::engine::Role;
@@ -83,6 +83,16 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::CONNECTION,
         "3.0.0",
         "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
+    ),
+    row(
+        "waitaof",
+        waitaof,
+        4,
+        Flags::BLOCKING,
+        Keys::None,
+        Acl::CONNECTION,
+        "7.2.0",
+        "Blocks until all of the preceding write commands sent by the connection are written to the append-only file of the master and/or replicas.",
     ),
 ];
 
@@ -173,13 +183,37 @@ fn wait(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let replicas = int(args.at(1))?.clamp(0, u32::MAX.into()) as u32;
     let timeout_us = timeout_ms(args.at(2))?;
-    let offset = ctx.client.write_offset;
-    let (acked, _) = ctx.world.acked_replicas(offset);
-    if acked >= replicas || !ctx.may_block() {
-        ctx.client.out.int(acked.into());
+    let wait = AckWait { offset: ctx.client.write_offset, replicas, local: None };
+    if wait.is_over(ctx.world) || !ctx.may_block() {
+        wait.reply(&mut ctx.client.out, ctx.world);
         return Ok(());
     }
-    ctx.block(Waiting::Acks { offset, replicas, local: None }, timeout_us, OnTimeout::AckCount);
+    ctx.block(Waiting::Acks(wait), timeout_us, OnTimeout::AckCount);
+    ctx.world.request_acks();
+    Ok(())
+}
+
+fn waitaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let local = int(args.at(1))?;
+    if !(0..=1).contains(&local) {
+        return Err(CommandError::err("value is out of range, value must between 0 and 1"));
+    }
+    let replicas = positive(args.at(2))?.min(u32::MAX as usize) as u32;
+    let timeout_us = timeout_ms(args.at(3))?;
+    if matches!(ctx.engine.role, Role::Replica { .. }) {
+        return Err(CommandError::err(
+            "WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated.",
+        ));
+    }
+    if local > 0 && ctx.world.fsynced_offset().is_none() {
+        return Err(CommandError::WaitaofWithoutAof);
+    }
+    let wait = AckWait { offset: ctx.client.write_offset, replicas, local: Some(local as u32) };
+    if wait.is_over(ctx.world) || !ctx.may_block() {
+        wait.reply(&mut ctx.client.out, ctx.world);
+        return Ok(());
+    }
+    ctx.block(Waiting::Acks(wait), timeout_us, OnTimeout::AckCount);
     ctx.world.request_acks();
     Ok(())
 }

@@ -16,6 +16,9 @@ pub struct Recorder {
     pub settings: Settings,
     pub replication: ReplicationInfo,
     pub acked: u32,
+    /// Of those, how many have it on disk; and how far our own file is.
+    pub acked_on_disk: u32,
+    pub fsynced: Option<u64>,
     pub now: Now,
 }
 
@@ -50,11 +53,11 @@ impl World for Recorder {
     }
 
     fn fsynced_offset(&self) -> Option<u64> {
-        None
+        self.fsynced
     }
 
     fn acked_replicas(&self, _: u64) -> (u32, u32) {
-        (self.acked, 0)
+        (self.acked, self.acked_on_disk)
     }
 
     fn request_acks(&mut self) {

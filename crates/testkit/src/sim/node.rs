@@ -327,7 +327,7 @@ impl<S: Store> Node<S> {
                 Err(why) => panic!("node {}: the stream is broken: {why}", self.id),
             };
             if is_getack {
-                self.repl.send_ack(world.now_ms);
+                self.repl.handle_getack(world.now_ms);
             }
             let (replid, offset) = (self.repl.ids().replid, self.repl.offset());
             let applied: Vec<u8> = self.unapplied.drain(..n as usize).collect();
