@@ -279,6 +279,31 @@ fn a_restarted_replica_continues_without_a_full_copy(m: Kind, r: Kind) {
     assert_eq!((counts.full, counts.partial_ok), (1, 1));
 }
 
+/// Keys whose time was up while the master was down are not loaded any more; its replica, which goes on
+/// without a full copy, must hear of their end all the same.
+fn a_restarted_master_deletes_what_expired_meanwhile(m: Kind, r: Kind) {
+    let mut master = master(m).set("save 3600 1000000").start();
+    let replica = replica(r).replica_of(&master).start();
+    replica.wait_link_up();
+    master.good("DEBUG SET-ACTIVE-EXPIRE 0");
+    master.good("SET stays 1");
+    for i in 0..50 {
+        master.good(&format!("SET short-lived-{i} 1 PX 1000"));
+    }
+    wait_equal(&master, &replica);
+    assert_eq!(replica.good("DBSIZE").int(), 51);
+    assert!(master.stop().success());
+    wait_until(LONG, "the keys have expired", || {
+        replica.run("EXISTS short-lived-0 short-lived-49").int() == 0
+    });
+    master.start_again();
+    replica.wait_link_up();
+    wait_equal(&master, &replica);
+    assert_eq!(replica.good("DBSIZE").int(), 1);
+    let counts = master.sync_counts();
+    assert_eq!((counts.full, counts.partial_ok), (0, 1));
+}
+
 pairings! {
     full_sync_by_way_of_a_disk_file,
     full_sync_without_a_disk_file,
@@ -297,4 +322,5 @@ pairings! {
     a_master_that_dies_in_the_middle_of_a_command,
     a_cut_in_the_middle_of_a_command_loses_nothing,
     a_restarted_replica_continues_without_a_full_copy,
+    a_restarted_master_deletes_what_expired_meanwhile,
 }

@@ -268,3 +268,20 @@ fn a_replica_serves_its_old_data_while_the_new_is_on_its_way() {
     wait_equal(&master, &replica);
     assert_eq!(replica.good("EXISTS old").int(), 0);
 }
+
+/// A reload loads no key whose time is up; replicas had such keys for ever.
+#[test]
+fn a_reload_deletes_from_the_replicas_what_had_expired() {
+    let master = Server::of(Kind::Tandem).name("master").start();
+    let replica = Server::of(Kind::Tandem).name("replica").replica_of(&master).start();
+    replica.wait_link_up();
+    master.good("DEBUG SET-ACTIVE-EXPIRE 0");
+    master.good("SET stays 1");
+    master.good("SET short-lived 1 PX 1");
+    wait_equal(&master, &replica);
+    wait_until(LONG, "the key has expired", || replica.good("EXISTS short-lived").int() == 0);
+    assert_eq!(replica.good("DBSIZE").int(), 2);
+    master.good("DEBUG RELOAD");
+    wait_equal(&master, &replica);
+    assert_eq!(replica.good("DBSIZE").int(), 1);
+}

@@ -78,12 +78,23 @@ impl Engine {
 
     fn delete_expired(&mut self, db: usize, key: &[u8]) {
         let Some(entry) = self.keyspace.db_mut(db).remove(key) else { return };
-        let lazy = self.settings.lazyfree_lazy_expire;
-        self.drop_entry(entry, lazy);
+        self.drop_entry(entry, self.settings.lazyfree_lazy_expire);
         self.stats.expired_keys += 1;
-        let word: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
-        self.propagation.command(db, [word, key]);
+        self.propagate_expired(db, key);
         self.touched(db, key, Classes::EXPIRED, "expired");
+    }
+
+    fn propagate_expired(&mut self, db: usize, key: &[u8]) {
+        let word: &[u8] = if self.settings.lazyfree_lazy_expire { b"UNLINK" } else { b"DEL" };
+        self.propagation.command(db, [word, key]);
+    }
+
+    /// Deletes from the replicas what a loaded snapshot had and was dropped for its time.
+    pub fn propagate_dropped(&mut self, expired: &[(usize, Box<[u8]>)], world: &mut dyn World) {
+        for (db, key) in expired {
+            self.propagate_expired(*db, key);
+        }
+        self.end_unit_of_deletions(world);
     }
 
     /// Frees what a command has removed; large values away from the loop when `lazy`.

@@ -366,7 +366,7 @@ impl Server {
         self.perform_repl_actions();
     }
 
-    fn first_load_ended(&mut self, loaded: Loaded) {
+    fn first_load_ended(&mut self, mut loaded: Loaded) {
         let seconds = loaded.took_us as f64 / 1e6;
         let report = &loaded.report;
         let from_aof = self.host.config.persistence.appendonly;
@@ -381,11 +381,15 @@ impl Server {
             true => None,
             false => history_point(report.repl_id.as_deref(), report.repl_offset),
         };
+        let expired = std::mem::take(&mut loaded.report.expired);
         self.swap_in(loaded);
         self.engine.dirty = 0;
-        if let Err(why) = self.first_load_done(history) {
-            warn!("{why}");
-            self.host.exit_code = Some(1);
+        match self.first_load_done(history) {
+            Ok(()) => self.engine.propagate_dropped(&expired, &mut self.host),
+            Err(why) => {
+                warn!("{why}");
+                self.host.exit_code = Some(1);
+            }
         }
     }
 
@@ -405,9 +409,11 @@ impl Server {
         let mut order = self.order(what);
         order.options.drop_expired = self.host.repl.core.is_master();
         match loader::load_here(order) {
-            Ok(loaded) => {
+            Ok(mut loaded) => {
                 log_load(&loaded);
+                let expired = std::mem::take(&mut loaded.report.expired);
                 self.swap_in(loaded);
+                self.engine.propagate_dropped(&expired, &mut self.host);
                 Ok(())
             }
             Err(failure) => {

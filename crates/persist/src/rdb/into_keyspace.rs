@@ -82,6 +82,9 @@ pub struct LoadReport {
     pub aof_base: bool,
     pub keys_loaded: u64,
     pub keys_expired: u64,
+    /// The expired keys by database and name, if the snapshot names a point in a replication history:
+    /// replicas at that point have them still.
+    pub expired: Vec<(usize, Box<[u8]>)>,
     pub empty_keys_skipped: u64,
     /// Function libraries' code, in the file's order.
     pub functions: Vec<Vec<u8>>,
@@ -163,6 +166,9 @@ impl Filler<'_> {
         }
         if self.options.drop_expired && meta.expire_ms.is_some_and(|ms| ms < self.options.now_ms) {
             self.report.keys_expired += 1;
+            if self.report.repl_id.is_some() {
+                self.report.expired.push((self.db, key.into()));
+            }
             return Ok(());
         }
         let entry = Entry::new(key, value, meta.expire_ms);
