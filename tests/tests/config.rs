@@ -123,6 +123,15 @@ fn a_rewrite_keeps_the_role(kind: Kind) {
     assert_eq!(replica.info("replication").text("role"), "master");
 }
 
+/// A rewrite that cannot be done says why, in the system's words and once.
+fn a_rewrite_that_fails_says_why(kind: Kind) {
+    let server = Server::of(kind).start();
+    std::fs::remove_file(server.config_path()).expect("the file is there");
+    std::fs::create_dir(server.config_path()).expect("the name is free");
+    let answer = server.run("CONFIG REWRITE");
+    assert_eq!(answer.error(), "ERR Rewriting config file: Is a directory");
+}
+
 fn config_set_refuses_what_a_file_would(kind: Kind) {
     let server = Server::of(kind).start();
     let error = server.run("CONFIG SET no-such-directive 1");
@@ -154,6 +163,7 @@ each_server! {
     arguments_on_the_command_line_win_over_the_file,
     a_rewrite_survives_a_restart,
     a_rewrite_keeps_the_role,
+    a_rewrite_that_fails_says_why,
     config_set_refuses_what_a_file_would,
     version_and_help,
 }

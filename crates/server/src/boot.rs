@@ -66,7 +66,7 @@ pub fn run(config: Config, process: Process) -> i32 {
         }
     };
     let code = server.run().unwrap_or_else(|error| {
-        error!("The event loop failed: {error}");
+        error!("The event loop failed: {}", plain(&error));
         1
     });
     supervisor.stopping();

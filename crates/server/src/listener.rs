@@ -48,7 +48,8 @@ impl fmt::Display for ListenError {
                 f.write_str("Configured to not listen anywhere, exiting.")
             }
             ListenError::Unix { path, error } => {
-                write!(f, "Failed opening Unix socket: bind: {}: {error}", path.display())
+                let (path, why) = (path.display(), plain(error));
+                write!(f, "Failed opening Unix socket: bind: {path}: {why}")
             }
         }
     }

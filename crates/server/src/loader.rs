@@ -25,6 +25,7 @@ use store::seed::HashSeed;
 
 use crate::chunk_pipe::ChunkReader;
 use crate::event_loop::read_clock;
+use crate::listener::plain;
 use crate::mailbox::{Mail, Mailer};
 use crate::null_world::NullWorld;
 
@@ -200,7 +201,7 @@ impl AofLoad {
         notes: &mut Notes,
     ) -> Result<(), String> {
         let open = |e: io::Error| {
-            format!("Fatal error: can't open the append log file {name} for reading: {e}")
+            format!("Fatal error: can't open the append log file {name} for reading: {}", plain(&e))
         };
         let mut file = File::open(path).map_err(open)?;
         let len = file.metadata().map_err(open)?.len();
@@ -304,7 +305,7 @@ impl AofLoad {
                 file.set_len(valid_up_to)?;
                 file.sync_all()
             })
-            .map_err(|e| format!("Error truncating the AOF file {name}: {e}"))?;
+            .map_err(|e| format!("Error truncating the AOF file {name}: {}", plain(&e)))?;
         note(format!("AOF {name} loaded anyway because aof-load-truncated is enabled"));
         Ok(())
     }

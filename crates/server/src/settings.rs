@@ -215,9 +215,6 @@ impl Host {
     }
 
     pub fn config_rewrite(&mut self) -> Result<Outcome, CommandError> {
-        if self.config.config_file.is_none() {
-            return Err(CommandError::err("The server is running without a config file"));
-        }
         match self.config.rewrite() {
             Ok(()) => {
                 info!("CONFIG REWRITE executed with success.");
@@ -225,7 +222,7 @@ impl Host {
             }
             Err(error) => {
                 warn!("CONFIG REWRITE failed: {error}");
-                Err(CommandError::err(format_args!("Rewriting config file: {error}")))
+                Err(CommandError::err(error))
             }
         }
     }

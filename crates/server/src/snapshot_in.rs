@@ -12,6 +12,7 @@ use persist::rdb::SnapshotVerifier;
 
 use crate::chunk_pipe::ChunkFeed;
 use crate::disk;
+use crate::listener::plain;
 
 /// The file is pushed out to the disk in such steps, so that its fsync does not take long.
 const SYNC_STEP_BYTES: u64 = 8 << 20;
@@ -75,7 +76,8 @@ impl IncomingFile {
             Ok(()) => self.write(bytes).map_err(|error| {
                 format!(
                     "Write error or short write writing to the DB dump file needed for MASTER <-> \
-                     REPLICA synchronization: {error}"
+                     REPLICA synchronization: {}",
+                    plain(&error)
                 )
             }),
         };

@@ -24,9 +24,9 @@ pub enum RewriteError {
 impl fmt::Display for RewriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RewriteError::NoFile => f.write_str("ERR The server is running without a config file"),
+            RewriteError::NoFile => f.write_str("The server is running without a config file"),
             RewriteError::Io(error) => {
-                write!(f, "ERR Rewriting config file: {}", os_error(error))
+                write!(f, "Rewriting config file: {}", os_error(error))
             }
         }
     }
