@@ -48,6 +48,8 @@ fn info_has_every_field_of_redis_in_its_order() {
         "instantaneous_eventloop_duration_usec",
         "acl_access_denied_auth",
         "acl_access_denied_cmd",
+        "acl_access_denied_key",
+        "acl_access_denied_channel",
     ];
     let (ours, theirs) = (Server::of(Kind::Tandem).start(), Server::of(Kind::Redis).start());
     for server in [&ours, &theirs] {

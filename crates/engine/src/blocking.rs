@@ -87,6 +87,8 @@ pub struct Blocked {
     pub db: usize,
     /// The command to run again; the door fills it in after the handler asked to block.
     pub again: Option<(Found, OwnedArgs)>,
+    /// What its runs so far took: it counts once, when the wait is over.
+    pub ran_us: u64,
 }
 
 impl Blocked {
@@ -99,6 +101,7 @@ impl Blocked {
             deadline_us: 0,
             db: 0,
             again: None,
+            ran_us: 0,
         })
     }
 }

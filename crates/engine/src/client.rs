@@ -47,6 +47,8 @@ pub struct Peer {
 #[derive(Debug, Default)]
 pub struct Multi {
     pub queue: Vec<(Found, OwnedArgs)>,
+    /// What the queue takes.
+    pub queue_bytes: usize,
     /// A command could not be queued: EXEC must refuse.
     pub aborted: bool,
     pub has_write: bool,

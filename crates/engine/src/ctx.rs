@@ -87,6 +87,7 @@ impl Ctx<'_> {
             deadline_us,
             db: self.client.db,
             again: None,
+            ran_us: 0,
         }));
     }
 

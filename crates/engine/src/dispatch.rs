@@ -10,6 +10,7 @@ use crate::command::{self, Flags, Found};
 use crate::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
+use crate::redact;
 use crate::settings::Guard;
 use crate::world::{Now, World};
 
@@ -65,7 +66,9 @@ impl Engine {
         if queues {
             let multi = client.multi.as_mut().expect("checked just above");
             multi.has_write |= found.spec.is_write();
-            multi.queue.push((found, OwnedArgs::from(args)));
+            let args = OwnedArgs::from(args);
+            multi.queue_bytes += args.memory_bytes();
+            multi.queue.push((found, args));
             client.out.status("QUEUED");
             return;
         }
@@ -232,9 +235,6 @@ impl Engine {
         found: Found,
         args: Args<'_>,
     ) {
-        if !self.monitors.is_empty() {
-            self.feed_monitors(client, &found, args);
-        }
         let dirty_before = self.dirty;
         let db = client.db;
         self.force_propagation = false;
@@ -257,34 +257,47 @@ impl Engine {
             }
         }
         self.record(client, world, &found, args, result.is_err());
+        if !self.monitors.is_empty() && !self.reprocessing {
+            self.feed_monitors(client, world, &found, args);
+        }
     }
 
+    /// A command counts when it is done: one that waits, when its wait is over.
     fn record(
         &mut self,
-        client: &Client,
+        client: &mut Client,
         world: &dyn World,
         found: &Found,
         args: Args<'_>,
         failed: bool,
     ) {
         let end_us = world.mono_us();
-        let took_us = end_us.saturating_sub(self.last_command_end_us);
+        let mut took_us = end_us.saturating_sub(self.last_command_end_us);
         self.last_command_end_us = end_us;
-        self.stats.record_call(found.stat, took_us, failed);
-        let spike_ms = self.settings.latency_monitor_threshold_ms;
-        if spike_ms > 0 && took_us / 1000 >= spike_ms {
+        if let Some(blocked) = &mut client.blocked {
+            blocked.ran_us += took_us;
+            return;
+        }
+        took_us += std::mem::take(&mut self.ran_before_us);
+        let histogram = self.settings.latency_tracking;
+        self.stats.record_call(found.stat, took_us, failed, histogram);
+        if self.settings.latency_monitor_threshold_ms > 0 {
             let fast = found.spec.flags.has(Flags::FAST);
-            let event = if fast { "fast-command" } else { "command" };
-            self.latency.record(event, self.now.unix_s(), took_us / 1000);
+            self.record_latency(if fast { "fast-command" } else { "command" }, took_us);
         }
         let slow = self.settings.slowlog_log_slower_than_us;
-        if slow >= 0
-            && took_us >= slow as u64
-            && !found.spec.flags.has(Flags::SKIP_SLOWLOG)
-            && client.blocked.is_none()
-        {
+        if slow >= 0 && took_us >= slow as u64 && !found.spec.flags.has(Flags::SKIP_SLOWLOG) {
             let max_len = self.settings.slowlog_max_len;
-            self.slowlog.push(args, took_us, self.now.unix_s(), client, max_len);
+            let shown = redact::shown(world, found, args);
+            self.slowlog.push(&shown, took_us, self.now.unix_s(), client, max_len);
+        }
+    }
+
+    /// Notes that `event` took `took_us`, if that is `latency-monitor-threshold` or more.
+    pub fn record_latency(&mut self, event: &'static str, took_us: u64) {
+        let spike_ms = self.settings.latency_monitor_threshold_ms;
+        if spike_ms > 0 && took_us / 1000 >= spike_ms {
+            self.latency.record(event, self.now.unix_s(), took_us / 1000);
         }
     }
 
@@ -314,11 +327,14 @@ impl Engine {
         let (found, args) = blocked.again.take().expect("a blocked client keeps its command");
         self.reprocessing = true;
         self.last_command_end_us = world.mono_us();
+        self.ran_before_us = blocked.ran_us;
         self.call(&mut client, world, found, args.as_args());
+        self.ran_before_us = 0;
         self.reprocessing = false;
         self.finish_unit(&mut client, world);
         if client.blocked.is_some() {
             // Nothing for it yet: it keeps its deadline and its place.
+            blocked.ran_us += client.blocked.as_ref().map_or(0, |again| again.ran_us);
             blocked.again = Some((found, args));
             client.blocked = Some(blocked);
         } else {
@@ -339,6 +355,10 @@ impl Engine {
         if let Some(blocked) = client.blocked.take() {
             self.blocked.remove(id, &blocked);
             self.unblocked.push(id);
+            if let Some((found, _)) = &blocked.again {
+                let histogram = self.settings.latency_tracking;
+                self.stats.record_call(found.stat, blocked.ran_us, error.is_some(), histogram);
+            }
             match (error, blocked.on_timeout) {
                 (Some(error), _) => self.error_reply(&mut client, &error),
                 (None, OnTimeout::NullArray) => client.out.null_array(),
@@ -390,6 +410,7 @@ impl Engine {
             deadline_us: 0,
             db: client.db,
             again: Some((found, OwnedArgs::from(args))),
+            ran_us: 0,
         };
         self.blocked.add(client.id, &blocked);
         client.blocked = Some(Box::new(blocked));

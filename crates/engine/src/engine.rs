@@ -9,6 +9,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 use store::{HashSeed, Key, Keyspace};
 
+use crate::acl_log::AclLog;
 use crate::blocking::BlockedClients;
 use crate::client::{Client, ClientId, Kind, Peer};
 use crate::expire::ExpireState;
@@ -51,6 +52,9 @@ pub struct Engine {
     pub dirty: u64,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: RESTORE takes payloads whose checksum is wrong.
+    pub(crate) skip_checksum_validation: bool,
+    pub(crate) acl_log: AclLog,
     pub rng: fastrand::Rng,
     pub(crate) now: Now,
     pub(crate) clients: Slab<Option<Box<Client>>>,
@@ -80,6 +84,8 @@ pub struct Engine {
     pub(crate) pause: Option<Pause>,
     /// When the last command ended: the next one's start, within a pass of the loop.
     pub(crate) last_command_end_us: u64,
+    /// What the command that runs took before, when it had to wait.
+    pub(crate) ran_before_us: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +111,8 @@ impl Engine {
             propagation: Propagation::default(),
             dirty: 0,
             active_expire: true,
+            skip_checksum_validation: false,
+            acl_log: AclLog::default(),
             rng,
             now: Now::default(),
             clients: Slab::new(),
@@ -127,6 +135,7 @@ impl Engine {
             force_propagation: false,
             pause: None,
             last_command_end_us: 0,
+            ran_before_us: 0,
             settings,
         }
     }

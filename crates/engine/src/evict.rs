@@ -24,6 +24,7 @@ impl Engine {
         if policy == MaxmemoryPolicy::Noeviction {
             return false;
         }
+        let begin_us = world.mono_us();
         let mut enough = false;
         while let Some((db, key)) = self.eviction_candidate(policy) {
             self.evict(db, &key);
@@ -33,6 +34,7 @@ impl Engine {
             }
         }
         self.end_unit_of_deletions(world);
+        self.record_latency("eviction-cycle", world.mono_us().saturating_sub(begin_us));
         enough
     }
 

@@ -168,7 +168,9 @@ impl Engine {
             self.expire.db = (self.expire.db + 1) % dbs;
         }
         self.end_unit_of_deletions(world);
-        self.stats.expire_cycle_cpu_us += world.mono_us().saturating_sub(begin_us);
+        let took_us = world.mono_us().saturating_sub(begin_us);
+        self.stats.expire_cycle_cpu_us += took_us;
+        self.record_latency("expire-cycle", took_us);
         if looked > 0 {
             let now_perc = stale as f64 * 100.0 / looked as f64;
             self.stats.expired_stale_perc = now_perc * 0.05 + self.stats.expired_stale_perc * 0.95;

@@ -4,9 +4,10 @@
 use std::fmt::Write;
 
 use crate::Engine;
+use crate::client::{Client, Kind};
 use crate::command;
-use crate::stats::HISTOGRAM_BUCKETS;
-use crate::world::{ReplicationInfo, World};
+use crate::commands::memory_of;
+use crate::world::{EngineMemory, ReplicationInfo, World};
 
 /// Every section in INFO's order: its word, its heading, and whether INFO alone shows it.
 const SECTIONS: [(&str, &str, bool); 13] = [
@@ -38,7 +39,7 @@ const CLIENT_FIELDS: [&str; 10] = [
     "total_blocking_keys_on_nokey",
 ];
 
-const STAT_FIELDS: [&str; 57] = [
+const STAT_FIELDS: [&str; 59] = [
     "total_connections_received",
     "total_commands_processed",
     "instantaneous_ops_per_sec",
@@ -96,11 +97,14 @@ const STAT_FIELDS: [&str; 57] = [
     "instantaneous_eventloop_duration_usec",
     "acl_access_denied_auth",
     "acl_access_denied_cmd",
+    "acl_access_denied_key",
+    "acl_access_denied_channel",
 ];
 
 impl Engine {
     /// INFO's text for the sections asked for; none is what INFO alone shows.
-    pub fn info(&self, world: &dyn World, wanted: &[&[u8]]) -> String {
+    /// `own` is the client whose command runs.
+    pub fn info(&self, world: &dyn World, own: &Client, wanted: &[&[u8]]) -> String {
         let asks = |word: &str| wanted.iter().any(|w| w.eq_ignore_ascii_case(word.as_bytes()));
         let all = asks("all") || asks("everything");
         let default = wanted.is_empty() || asks("default");
@@ -117,13 +121,17 @@ impl Engine {
                 text.push_str("\r\n");
             }
             let _ = write!(text, "# {heading}\r\n");
-            self.section(world, word, &mut text);
+            self.section(world, own, word, &mut text);
         }
         text
     }
 
-    fn section(&self, world: &dyn World, word: &str, text: &mut String) {
+    fn section(&self, world: &dyn World, own: &Client, word: &str, text: &mut String) {
         match word {
+            "memory" => {
+                let lines = world.memory_info(self.memory(world, own));
+                lines.iter().for_each(|(name, value)| line(text, name, value));
+            }
             "clients" => self.mixed(world, word, &CLIENT_FIELDS, text),
             "stats" => self.mixed(world, word, &STAT_FIELDS, text),
             "replication" => {
@@ -139,6 +147,17 @@ impl Engine {
             "modules" => {}
             _ => world.info(word).iter().for_each(|(name, value)| line(text, name, value)),
         }
+    }
+
+    /// The engine's part of the memory.
+    pub(crate) fn memory(&self, world: &dyn World, own: &Client) -> EngineMemory {
+        let clients = self.clients().chain([own]).filter(|client| client.kind != Kind::Replica);
+        let clients_bytes = clients.map(|client| memory_of(world, client) as u64).sum();
+        let tables = (0..self.keyspace.len()).map(|db| {
+            let (entries, expires) = self.keyspace.db(db).overhead_bytes();
+            (entries + expires) as u64
+        });
+        EngineMemory { clients_bytes, tables_bytes: tables.sum() }
     }
 
     /// Fields in Redis's order, from whoever knows them; what does not exist here is a true zero.
@@ -172,6 +191,9 @@ impl Engine {
             "pubsub_channels" => self.pubsub.channels.len().to_string(),
             "pubsub_patterns" => self.pubsub.patterns.len().to_string(),
             "pubsubshard_channels" => self.pubsub.shard_channels.len().to_string(),
+            "dump_payload_sanitizations" => stats.dump_payload_sanitizations.to_string(),
+            "eventloop_duration_cmd_sum" => stats.total_command_us.to_string(),
+            "acl_access_denied_auth" => stats.access_denied_auth.to_string(),
             "unexpected_error_replies" => stats.unexpected_error_replies.to_string(),
             "total_error_replies" => stats.total_error_replies.to_string(),
             _ => return None,
@@ -200,14 +222,17 @@ impl Engine {
     }
 
     fn latency_stats(&self, text: &mut String) {
+        if !self.settings.latency_tracking {
+            return;
+        }
+        let percentiles = &self.settings.latency_tracking_info_percentiles;
         for (histogram, name) in self.stats.histograms.iter().zip(command::stat_names()) {
-            if let Some(buckets) = histogram {
-                let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| percentile(buckets, share));
-                let _ = write!(
-                    text,
-                    "latency_percentiles_usec_{name}:p50={p50:.3},p99={p99:.3},p99.9={p999:.3}\r\n"
-                );
-            }
+            let Some(histogram) = histogram else { continue };
+            let fields: Vec<String> = percentiles
+                .iter()
+                .map(|percent| format!("p{percent}={:.3}", histogram.percentile(*percent) as f64))
+                .collect();
+            let _ = write!(text, "latency_percentiles_usec_{name}:{}\r\n", fields.join(","));
         }
     }
 
@@ -226,20 +251,6 @@ impl Engine {
             );
         }
     }
-}
-
-/// The upper bound of the bucket below which `share` of the calls lie.
-fn percentile(buckets: &[u64; HISTOGRAM_BUCKETS], share: f64) -> f64 {
-    let total: u64 = buckets.iter().sum();
-    let wanted = (total as f64 * share).ceil() as u64;
-    let mut below = 0;
-    for (at, count) in buckets.iter().enumerate() {
-        below += count;
-        if below >= wanted {
-            return ((1u64 << at) - 1) as f64;
-        }
-    }
-    0.0
 }
 
 fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {

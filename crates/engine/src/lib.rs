@@ -4,6 +4,7 @@
 //! Owns what a command means. Knows no socket, file, thread or clock: time comes in with every
 //! call ([`Now`]), the world is asked through [`World`], effects go out as values.
 
+mod acl_log;
 mod blocking;
 pub mod client;
 pub mod command;
@@ -22,6 +23,7 @@ mod lifecycle;
 pub mod notify;
 pub mod propagate;
 mod pubsub;
+mod redact;
 pub mod settings;
 mod slowlog;
 mod stats;

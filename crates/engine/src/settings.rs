@@ -70,6 +70,9 @@ pub struct Settings {
     pub slowlog_log_slower_than_us: i64,
     pub slowlog_max_len: usize,
     pub latency_monitor_threshold_ms: u64,
+    /// Whether the latencies of commands are kept, and which of them INFO latencystats tells.
+    pub latency_tracking: bool,
+    pub latency_tracking_info_percentiles: Vec<f64>,
     pub active_expire_effort: u32,
     pub activerehashing: bool,
     pub hz: u32,
@@ -108,6 +111,8 @@ impl Default for Settings {
             slowlog_log_slower_than_us: 10_000,
             slowlog_max_len: 128,
             latency_monitor_threshold_ms: 0,
+            latency_tracking: true,
+            latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
             active_expire_effort: 1,
             activerehashing: true,
             hz: 10,

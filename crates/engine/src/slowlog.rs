@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use protocol::Args;
-
 const MAX_ARGS: usize = 32;
 const MAX_ARG_BYTES: usize = 128;
 
@@ -27,7 +25,7 @@ pub struct Slowlog {
 impl Slowlog {
     pub fn push(
         &mut self,
-        args: Args<'_>,
+        args: &[&[u8]],
         duration_us: u64,
         unix_s: i64,
         client: &crate::client::Client,
@@ -60,7 +58,7 @@ impl Slowlog {
 }
 
 /// At most 32 arguments of 128 bytes; what is left out is said in the last place.
-fn trimmed(args: Args<'_>) -> Vec<Vec<u8>> {
+fn trimmed(args: &[&[u8]]) -> Vec<Vec<u8>> {
     let shown = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
     let mut words: Vec<Vec<u8>> = args
         .iter()

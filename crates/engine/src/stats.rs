@@ -12,15 +12,66 @@ pub struct CommandStats {
     pub failed_calls: u64,
 }
 
-/// Per-command latencies in powers of two of a microsecond, for INFO latencystats.
-pub const HISTOGRAM_BUCKETS: usize = 32;
+/// Latencies of a command: each doubling of a microsecond in eight equal parts, for INFO latencystats.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    counts: [u64; HISTOGRAM_BUCKETS],
+}
+
+const PARTS: usize = 8;
+/// Up to eight microseconds one by one, then doublings up to about an hour.
+const HISTOGRAM_BUCKETS: usize = PARTS + 29 * PARTS;
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram { counts: [0; HISTOGRAM_BUCKETS] }
+    }
+}
+
+impl Histogram {
+    pub fn record(&mut self, usec: u64) {
+        // The leading bit tells the doubling, the three behind it the part.
+        let doubling = (u64::BITS - (usec | 4).leading_zeros()) as usize - 3;
+        let bucket = match doubling {
+            0 => usec as usize,
+            _ => doubling * PARTS + (usec >> (doubling - 1)) as usize % PARTS,
+        };
+        self.counts[bucket.min(HISTOGRAM_BUCKETS - 1)] += 1;
+    }
+
+    /// Every bucket that holds calls: the longest time that falls into it, and how many.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let bound_us = |bucket: usize| match bucket / PARTS {
+            0 => bucket as u64,
+            doubling => (((PARTS + bucket % PARTS + 1) as u64) << (doubling - 1)) - 1,
+        };
+        self.counts
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+            .map(move |(bucket, count)| (bound_us(bucket), *count))
+    }
+
+    /// The time below which `percent` of the calls lie.
+    pub fn percentile(&self, percent: f64) -> u64 {
+        let total: u64 = self.counts.iter().sum();
+        let wanted = (total as f64 * percent / 100.0).ceil().max(1.0) as u64;
+        let mut below = 0;
+        let found = self.buckets().find(|(_, count)| {
+            below += count;
+            below >= wanted
+        });
+        found.map_or(0, |(bound_us, _)| bound_us)
+    }
+}
 
 #[derive(Debug)]
 pub struct Stats {
     pub commands: Vec<CommandStats>,
-    pub histograms: Vec<Option<Box<[u64; HISTOGRAM_BUCKETS]>>>,
+    pub histograms: Vec<Option<Box<Histogram>>>,
     pub errors: BTreeMap<String, u64>,
     pub total_commands: u64,
+    pub total_command_us: u64,
     pub total_error_replies: u64,
     pub unexpected_error_replies: u64,
     pub keyspace_hits: u64,
@@ -31,6 +82,10 @@ pub struct Stats {
     pub expire_cycle_cpu_us: u64,
     pub evicted_keys: u64,
     pub lazyfreed_objects: u64,
+    /// Payloads of RESTORE that were checked: all are.
+    pub dump_payload_sanitizations: u64,
+    /// Wrong passwords.
+    pub access_denied_auth: u64,
     pub ops_per_sec: OpsRate,
     pub peak_clients: u64,
 }
@@ -42,6 +97,9 @@ impl Default for Stats {
             histograms: vec![None; command::stat_rows()],
             errors: BTreeMap::new(),
             total_commands: 0,
+            total_command_us: 0,
+            dump_payload_sanitizations: 0,
+            access_denied_auth: 0,
             total_error_replies: 0,
             unexpected_error_replies: 0,
             keyspace_hits: 0,
@@ -59,14 +117,16 @@ impl Default for Stats {
 }
 
 impl Stats {
-    pub fn record_call(&mut self, stat: u32, usec: u64, failed: bool) {
+    pub fn record_call(&mut self, stat: u32, usec: u64, failed: bool, histogram: bool) {
         self.total_commands += 1;
+        self.total_command_us += usec;
         let row = &mut self.commands[stat as usize];
         row.calls += 1;
         row.usec += usec;
         row.failed_calls += failed as u64;
-        let buckets = self.histograms[stat as usize].get_or_insert_with(Box::default);
-        buckets[(u64::BITS - usec.leading_zeros()).min(HISTOGRAM_BUCKETS as u32 - 1) as usize] += 1;
+        if histogram {
+            self.histograms[stat as usize].get_or_insert_with(Box::default).record(usec);
+        }
     }
 
     pub fn record_error(&mut self, code: &str) {

@@ -100,6 +100,12 @@ pub enum Action<'a> {
     DebugCrash {
         how: &'a str,
     },
+    /// Makes every write to the append-only file take so long.
+    DebugAofFlushSleep {
+        us: u64,
+    },
+    /// CONFIG REWRITE with every directive, whatever its value.
+    DebugConfigRewriteAll,
     DebugLog {
         message: &'a str,
     },
@@ -195,6 +201,15 @@ pub struct ReplicationInfo {
 /// A section of INFO that the world fills: lines of `name:value` in their order.
 pub type InfoLines = Vec<(&'static str, String)>;
 
+/// What the engine knows of where memory goes, for INFO memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineMemory {
+    /// Clients that are no replicas: their buffers and what is known of them.
+    pub clients_bytes: u64,
+    /// The tables of all databases, without the entries in them.
+    pub tables_bytes: u64,
+}
+
 /// The engine's view of `server`.
 pub trait World {
     fn perform(
@@ -219,9 +234,14 @@ pub trait World {
 
     fn replication(&self) -> ReplicationInfo;
 
-    /// The sections that speak of the process: `server`, `memory`, `persistence`, `cpu`, and the
+    /// The sections that speak of the process: `server`, `persistence`, `cpu`, and the
     /// world's part of `clients` and `stats`.
     fn info(&self, section: &str) -> InfoLines;
+
+    /// The section `memory`, which needs to know what the engine's part is.
+    fn memory_info(&self, _: EngineMemory) -> InfoLines {
+        self.info("memory")
+    }
 
     /// The stream's offset after everything that was replicated so far.
     fn stream_offset(&self) -> u64;
@@ -251,6 +271,11 @@ pub trait World {
 
     /// The monotonic clock of [`Now`], read now: for command durations.
     fn mono_us(&self) -> u64;
+
+    /// Whether a directive's value is a password or the like, which nobody gets to see.
+    fn is_secret_directive(&self, _name: &[u8]) -> bool {
+        false
+    }
 
     /// Why writes are refused at the moment: a failing snapshot or append-only file.
     fn write_refusal(&self) -> Option<CommandError>;

@@ -73,7 +73,7 @@ impl fmt::Display for Reason {
             }
             Reason::BadChecksum { stored, computed } => write!(
                 f,
-                "wrong checksum: expected {computed:016x} from the data, but the file says {stored:016x}"
+                "RDB CRC error: expected {computed:016x} from the data, but the file says {stored:016x}"
             ),
             Reason::Lzf(why) => write!(f, "{why}"),
             Reason::BadLength { what, length } => write!(f, "{what} of impossible size {length}"),

@@ -284,6 +284,11 @@ impl ReplyBuf {
         self.tail.capacity() + self.outside_len
     }
 
+    /// Bytes allocated for what is not sealed yet.
+    pub fn buffer_bytes(&self) -> usize {
+        self.tail.capacity()
+    }
+
     /// Fills `slices` with the first bytes to send, for a vectored write; returns how many it set.
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         if self.outside_len == 0 {

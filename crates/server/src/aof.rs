@@ -4,11 +4,12 @@
 //! a replica has just taken over a new data set), in which writes go to an increment with a
 //! temporary name until the rewrite that was started with it has made the base they build upon.
 //!
-//! With `everysec` and `no` the bytes go to the writer thread. With `always` the loop itself writes
-//! and syncs, once for all commands of a turn, before any of their replies leaves.
+//! With `everysec` and `no` the bytes go to the writer. With `always` the loop itself writes and
+//! syncs, once for all commands of a turn, before any of their replies leaves.
 
 use std::fs::File;
 use std::io;
+use std::time::Duration;
 
 use engine::CommandError;
 use log::warn;
@@ -57,6 +58,9 @@ pub struct Aof {
     pub no_auto_rewrite_before_us: u64,
     /// Nothing is lost by an fsync that failed only if the data is written again.
     pub rewrite_after_recovery: bool,
+    /// How long this turn's write took, and its fsync with `always`.
+    pub write_us: u64,
+    pub fsync_us: u64,
     fsync: AppendFsync,
     writer: AofWriter,
     /// The increment; the loop writes to it with `always`.
@@ -69,6 +73,10 @@ pub struct Aof {
     error: Option<String>,
     /// A disk that refused is asked again only then.
     retry_at_us: u64,
+    /// The second that was last noted in the file (`aof-timestamp-enabled`).
+    annotated_unix_s: i64,
+    /// DEBUG AOF-FLUSH-SLEEP: makes the disk look slow.
+    pub flush_sleep_us: u64,
     /// Where the stream stood after so many bytes were handed over, while they are not safe.
     marks: Vec<(u64, u64)>,
     handed_over: u64,
@@ -101,6 +109,8 @@ impl Aof {
             rewrite_scheduled: false,
             no_auto_rewrite_before_us: 0,
             rewrite_after_recovery: false,
+            write_us: 0,
+            fsync_us: 0,
             fsync,
             writer: AofWriter::start(fsync == AppendFsync::Everysec, mailer)?,
             incr: None,
@@ -109,6 +119,8 @@ impl Aof {
             spare: Vec::new(),
             error: None,
             retry_at_us: 0,
+            annotated_unix_s: 0,
+            flush_sleep_us: 0,
             marks: Vec::new(),
             handed_over: 0,
             appended_stream_offset: 0,
@@ -161,6 +173,17 @@ impl Aof {
         std::mem::take(&mut self.spare)
     }
 
+    /// Puts the time in front of a turn's bytes, where it is another second than the last one noted.
+    pub fn annotate(&mut self, bytes: Vec<u8>, unix_s: i64) -> Vec<u8> {
+        if bytes.is_empty() || unix_s <= self.annotated_unix_s {
+            return bytes;
+        }
+        self.annotated_unix_s = unix_s;
+        let mut annotated = persist::aof::timestamp_annotation(unix_s);
+        annotated.extend_from_slice(&bytes);
+        annotated
+    }
+
     /// Hands over what was propagated in this turn, up to `stream_offset`. False means that replies
     /// must wait: with `always` they may not be sent before their commands are on the disk.
     pub fn append(&mut self, mut bytes: Vec<u8>, stream_offset: u64, now_us: u64) -> bool {
@@ -175,7 +198,11 @@ impl Aof {
             self.spare = bytes;
             return true;
         }
+        if self.flush_sleep_us > 0 {
+            std::thread::sleep(Duration::from_micros(self.flush_sleep_us));
+        }
         self.current_bytes += bytes.len() as u64;
+        (self.write_us, self.fsync_us) = (0, 0);
         if self.fsync == AppendFsync::Always {
             self.unwritten.extend_from_slice(&bytes);
             let written = now_us >= self.retry_at_us && self.append_now();
@@ -188,7 +215,12 @@ impl Aof {
         }
         self.handed_over += bytes.len() as u64;
         self.mark(stream_offset);
-        if self.writer.append(bytes) > 0 {
+        let Some(incr) = &mut self.incr else { return true };
+        let from_us = clock::mono_us();
+        let appended = self.writer.append(bytes, incr);
+        self.write_us = clock::mono_us() - from_us;
+        self.spare = appended.buffer;
+        if appended.waited_us > 0 {
             self.stats.delayed_fsync += 1;
         }
         true
@@ -197,10 +229,14 @@ impl Aof {
     fn append_now(&mut self) -> bool {
         let from_us = clock::mono_us();
         let Some(incr) = &mut self.incr else { return false };
-        let result = match write_whole(incr, &self.unwritten, self.incr_bytes) {
+        let written = write_whole(incr, &self.unwritten, self.incr_bytes);
+        let written_us = clock::mono_us();
+        let result = match written {
             Ok(()) => sync_data(incr).map_err(|error| ("fsync", 0, error)),
             Err((kept, error)) => Err(("write", kept, error)),
         };
+        self.write_us = written_us - from_us;
+        self.fsync_us = clock::mono_us() - written_us;
         match result {
             Ok(()) => {
                 self.incr_bytes += self.unwritten.len() as u64;
@@ -340,6 +376,11 @@ impl Aof {
     pub fn buffer_bytes(&self) -> u64 {
         let progress = self.writer.progress();
         progress.queued - progress.written + self.unwritten.len() as u64
+    }
+
+    /// The writer has the file in hands at the moment.
+    pub fn is_syncing(&self) -> bool {
+        self.writer.is_busy()
     }
 
     pub fn has_pending_fsync(&self) -> bool {

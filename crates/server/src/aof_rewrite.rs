@@ -17,6 +17,7 @@ use store::keyspace::Keyspace;
 use crate::aof::AofState;
 use crate::child::{self, Exit, Report, Reporter};
 use crate::children::{Job, judge};
+use crate::clock;
 use crate::disk::SteadyWriter;
 use crate::event_loop::Server;
 use crate::host::{Deferred, Host};
@@ -113,7 +114,10 @@ impl Server {
         if waits && !self.host.aof.drain() {
             return self.rewrite_failed();
         }
-        if let Err(error) = self.host.aof.files.install_base(temp, format, waits) {
+        let from_us = clock::mono_us();
+        let installed = self.host.aof.files.install_base(temp, format, waits);
+        self.engine.record_latency("aof-rename", clock::mono_us() - from_us);
+        if let Err(error) = installed {
             warn!("Error installing the rewritten AOF: {}", plain(&error));
             let _ = fs::remove_file(temp);
             return self.rewrite_failed();

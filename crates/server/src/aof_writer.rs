@@ -1,8 +1,10 @@
-//! The thread that writes and fsyncs the append-only file, so that the loop never waits for a disk.
+//! The thread that fsyncs the append-only file, so that the loop never waits for a disk.
 //!
-//! The loop hands over buffers; the thread writes them in order and fsyncs once a second
-//! (`everysec`) or leaves that to the kernel (`no`). With `always` the loop writes by itself and
-//! this thread has nothing to do.
+//! The loop writes by itself while the thread rests, so that the kernel has the bytes before their
+//! replies leave: what kills the process costs nothing that was acknowledged. While an fsync runs,
+//! which may block a write for as long as it takes, the loop hands its buffers over, and the thread
+//! writes them in order. It fsyncs once a second (`everysec`) or leaves that to the kernel (`no`).
+//! With `always` the loop writes and syncs and this thread has nothing to do.
 //!
 //! What is queued is bounded by bytes: a disk that cannot keep up slows the writers of data down
 //! instead of filling the memory. While the disk refuses writes altogether the bound is lifted,
@@ -50,6 +52,14 @@ pub struct WriterProgress {
     pub failing: bool,
 }
 
+/// What became of bytes that were appended.
+pub struct Appended {
+    /// Empty; with its memory, if the bytes are written already.
+    pub buffer: Vec<u8>,
+    /// How long it had to wait for room, nearly always 0.
+    pub waited_us: u64,
+}
+
 enum Job {
     Append(Vec<u8>),
     /// The bytes that follow go to this file; the one before it is synced and closed.
@@ -60,6 +70,10 @@ enum Job {
 struct State {
     jobs: VecDeque<Job>,
     progress: WriterProgress,
+    /// Bytes of the current file that are known to be whole.
+    file_len: u64,
+    /// The thread has the file in hands: it writes or syncs.
+    busy: bool,
     everysec: bool,
     /// Sync at once, whatever the policy: somebody waits in `drain`.
     sync_now: bool,
@@ -100,9 +114,29 @@ impl AofWriter {
         self.shared.work.notify_one();
     }
 
-    /// Queues bytes. Returns the microseconds that it had to wait for room, nearly always 0.
-    pub fn append(&self, bytes: Vec<u8>) -> u64 {
+    /// Writes bytes to `file`, the one that was switched to last, or queues them while the thread
+    /// is at work. Gives a buffer back that was written.
+    pub fn append(&self, mut bytes: Vec<u8>, file: &mut File) -> Appended {
         let mut state = self.lock();
+        if !state.busy && state.jobs.is_empty() && !state.progress.failing {
+            let written = write_whole(file, &bytes, state.file_len);
+            let kept = written.as_ref().map_or_else(|(kept, _)| *kept, |()| bytes.len());
+            let was_clean = !state.progress.pending_fsync;
+            state.progress.queued += kept as u64;
+            state.written(kept as u64);
+            // The thread sleeps until it is told that there is something to sync, once a second.
+            let wake = was_clean && state.everysec;
+            if written.is_ok() {
+                drop(state);
+                if wake {
+                    self.shared.work.notify_one();
+                }
+                bytes.clear();
+                return Appended { buffer: bytes, waited_us: 0 };
+            }
+            // It fails for the thread, too, which says so and tries again.
+            bytes.drain(..kept);
+        }
         let mut waited_us = 0;
         if is_full(&state) {
             let from_us = clock::mono_us();
@@ -118,11 +152,15 @@ impl AofWriter {
         if idle {
             self.shared.work.notify_one();
         }
-        waited_us
+        Appended { buffer: Vec::new(), waited_us }
     }
 
     pub fn switch(&self, file: File) {
         self.push(Job::Switch(file));
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.lock().busy
     }
 
     pub fn progress(&self) -> WriterProgress {
@@ -162,6 +200,14 @@ impl Drop for AofWriter {
     }
 }
 
+impl State {
+    fn written(&mut self, len: u64) {
+        self.file_len += len;
+        self.progress.written += len;
+        self.progress.pending_fsync |= len > 0;
+    }
+}
+
 fn is_full(state: &State) -> bool {
     let progress = &state.progress;
     !progress.failing && progress.queued - progress.written > QUEUE_MAX_BYTES
@@ -172,11 +218,7 @@ struct Thread {
     shared: Arc<Shared>,
     mailer: Mailer,
     file: Option<File>,
-    /// Bytes of the current file that are known to be whole.
-    file_len: u64,
     synced_at_us: u64,
-    /// Bytes were written that were not synced.
-    dirty: bool,
     failing: bool,
     /// An fsync went well since the loop was last told.
     synced: bool,
@@ -184,16 +226,8 @@ struct Thread {
 
 impl Thread {
     fn new(shared: Arc<Shared>, mailer: Mailer) -> Thread {
-        Thread {
-            shared,
-            mailer,
-            file: None,
-            file_len: 0,
-            synced_at_us: clock::mono_us(),
-            dirty: false,
-            failing: false,
-            synced: false,
-        }
+        let synced_at_us = clock::mono_us();
+        Thread { shared, mailer, file: None, synced_at_us, failing: false, synced: false }
     }
 
     fn run(mut self) {
@@ -208,10 +242,10 @@ impl Thread {
             let all_written = jobs.is_empty();
             let due = clock::mono_us() >= self.synced_at_us + FSYNC_INTERVAL_US;
             let want_sync = sync_now || stop || everysec && due;
-            if all_written && self.dirty && want_sync {
+            if all_written && self.is_dirty() && want_sync {
                 self.sync();
             }
-            if all_written && !(self.dirty && want_sync) {
+            if all_written && !(self.is_dirty() && want_sync) {
                 self.recovered();
             }
             if self.give_back(jobs, sync_now) && stop {
@@ -233,7 +267,7 @@ impl Thread {
             }
             let wait = if self.failing {
                 Some(RETRY_INTERVAL)
-            } else if state.everysec && self.dirty {
+            } else if state.everysec && state.progress.pending_fsync {
                 let due_us = self.synced_at_us + FSYNC_INTERVAL_US;
                 Some(Duration::from_micros(due_us.saturating_sub(clock::mono_us())))
             } else {
@@ -249,7 +283,7 @@ impl Thread {
                     state.idle = false;
                     if timeout.timed_out() {
                         retry_waited = true;
-                        if self.failing || self.dirty {
+                        if self.failing || state.progress.pending_fsync {
                             break;
                         }
                     }
@@ -261,6 +295,7 @@ impl Thread {
                 }
             }
         }
+        state.busy = true;
         let mut jobs = std::mem::take(&mut state.jobs);
         if self.failing
             && let Some(at) = jobs.iter().position(|j| matches!(j, Job::Switch(_)))
@@ -275,7 +310,7 @@ impl Thread {
 
     /// Puts unfinished jobs back in front of newer ones; true when nothing is left to do.
     fn give_back(&mut self, unfinished: VecDeque<Job>, sync_was_asked: bool) -> bool {
-        let mut state = self.shared.state.lock().expect("the loop does not panic");
+        let mut state = self.lock();
         for job in unfinished.into_iter().rev() {
             state.jobs.push_front(job);
         }
@@ -283,9 +318,9 @@ impl Thread {
         if sync_was_asked && idle {
             state.sync_now = false;
         }
+        state.busy = false;
         state.progress.failing = self.failing;
-        state.progress.pending_fsync = self.dirty;
-        if !self.dirty {
+        if !state.progress.pending_fsync {
             state.progress.synced = state.progress.written;
         }
         self.shared.done.notify_all();
@@ -311,10 +346,12 @@ impl Thread {
                         return Err(Job::Switch(file));
                     }
                 }
-                self.file_len = file.metadata().map(|m| m.len()).unwrap_or(0);
+                let mut state = self.lock();
+                state.file_len = file.metadata().map(|m| m.len()).unwrap_or(0);
+                let was_dirty = std::mem::take(&mut state.progress.pending_fsync);
+                drop(state);
                 self.file = Some(file);
-                self.synced |= self.dirty;
-                self.dirty = false;
+                self.synced |= was_dirty;
                 Ok(())
             }
         }
@@ -322,8 +359,9 @@ impl Thread {
 
     fn append(&mut self, mut bytes: Vec<u8>) -> Result<(), Job> {
         // The loop opens a file before it appends; without one there is nowhere to write to.
+        let file_len = self.lock().file_len;
         let Some(file) = &mut self.file else { return Err(Job::Append(bytes)) };
-        match write_whole(file, &bytes, self.file_len) {
+        match write_whole(file, &bytes, file_len) {
             Ok(()) => {
                 self.written(bytes.len() as u64);
                 Ok(())
@@ -338,12 +376,17 @@ impl Thread {
     }
 
     fn written(&mut self, len: u64) {
-        self.file_len += len;
-        self.dirty |= len > 0;
-        let mut state = self.shared.state.lock().expect("the loop does not panic");
-        state.progress.written += len;
-        state.progress.pending_fsync = self.dirty;
+        self.lock().written(len);
         self.shared.done.notify_all();
+    }
+
+    /// Bytes were written that were not synced.
+    fn is_dirty(&self) -> bool {
+        self.lock().progress.pending_fsync
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().expect("the loop does not panic")
     }
 
     fn sync(&mut self) {
@@ -351,7 +394,7 @@ impl Thread {
         let Some(file) = &self.file else { return };
         match sync_data(file) {
             Ok(()) => {
-                self.dirty = false;
+                self.lock().progress.pending_fsync = false;
                 self.synced = true;
             }
             Err(error) => self.failed("fsync", error),
@@ -362,7 +405,7 @@ impl Thread {
         // Once per spell of trouble: the log is not to fill the disk that is full.
         if !self.failing {
             self.failing = true;
-            self.shared.state.lock().expect("the loop does not panic").progress.failing = true;
+            self.lock().progress.failing = true;
             self.mailer.send(Mail::AofWriter(WriterNews::Failed { what, error }));
         }
     }
@@ -429,10 +472,10 @@ mod tests {
         let mailbox = Mailbox::new(poll.registry()).unwrap();
         let writer = AofWriter::start(true, mailbox.mailer()).unwrap();
         writer.switch(appendable(&one));
-        writer.append(b"a".to_vec());
-        writer.append(b"b".to_vec());
+        writer.append(b"a".to_vec(), &mut appendable(&one));
+        writer.append(b"b".to_vec(), &mut appendable(&one));
         writer.switch(appendable(&two));
-        writer.append(b"c".to_vec());
+        writer.append(b"c".to_vec(), &mut appendable(&two));
         let progress = writer.drain();
         assert_eq!((progress.queued, progress.written, progress.synced), (3, 3, 3));
         assert_eq!(std::fs::read(one).unwrap(), b"ab");
@@ -440,12 +483,37 @@ mod tests {
     }
 
     #[test]
+    fn what_was_appended_while_nobody_syncs_is_in_the_file_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("aof");
+        let poll = Poll::new().unwrap();
+        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let writer = AofWriter::start(true, mailbox.mailer()).unwrap();
+        writer.switch(appendable(&path));
+        writer.drain();
+        // The first append may wake the thread for its fsync; one of these finds it at rest.
+        let mut at_once = 0;
+        for n in 1..=100 {
+            let buffer = writer.append(vec![b'x'; 10], &mut appendable(&path)).buffer;
+            if buffer.capacity() > 0 {
+                assert!(buffer.is_empty());
+                at_once += 1;
+                assert_eq!(std::fs::metadata(&path).unwrap().len(), 10 * n);
+            }
+        }
+        assert!(at_once > 0);
+        let progress = writer.drain();
+        assert_eq!((progress.queued, progress.written, progress.synced), (1000, 1000, 1000));
+    }
+
+    #[test]
     fn a_disk_that_refuses_is_reported_and_the_bytes_are_kept() {
         let poll = Poll::new().unwrap();
         let mailbox = Mailbox::new(poll.registry()).unwrap();
         let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
-        writer.switch(OpenOptions::new().write(true).open("/dev/full").unwrap());
-        writer.append(b"lost?".to_vec());
+        let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
+        writer.switch(full());
+        writer.append(b"lost?".to_vec(), &mut full());
         let progress = writer.drain();
         assert!(progress.failing);
         assert_eq!(progress.written, 0);
@@ -470,7 +538,7 @@ mod tests {
         let mailbox = Mailbox::new(poll.registry()).unwrap();
         let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
         writer.switch(appendable(&path));
-        writer.append(vec![b'x'; 100_000]);
+        writer.append(vec![b'x'; 100_000], &mut appendable(&path));
         drop(writer);
         assert_eq!(std::fs::metadata(path).unwrap().len(), 100_000);
     }

@@ -15,6 +15,7 @@ use store::seed::HashSeed;
 
 use crate::aof::Aof;
 use crate::children::Children;
+use crate::client_memory::{ClientMemory, ClientPeaks};
 use crate::config::{Config, RoleDecision, StartRole};
 use crate::conn::Conns;
 use crate::cron::Rates;
@@ -25,7 +26,7 @@ use crate::listener::{self, plain};
 use crate::loader::{self, LoadFailure, Loaded, Loader, Order, What};
 use crate::logging::{self, Speaker};
 use crate::mailbox::Mailbox;
-use crate::memory::MemoryMeter;
+use crate::memory::{self, MemoryMeter};
 use crate::rdb::Rdb;
 use crate::repl_driver::{ReplDriver, repl_settings};
 use crate::settings::{engine_settings, limits, listen_settings};
@@ -84,8 +85,9 @@ impl Server {
         let mailbox = Mailbox::new(poll.registry()).map_err(text)?;
         let is_replica = matches!(process.role.role, StartRole::Replica { .. });
         logging::set_speaker(if is_replica { Speaker::Replica } else { Speaker::Master });
-        start::log_running_mode(&config);
         let mut listeners = listener::open(&listen_settings(&config)).map_err(|e| e.to_string())?;
+        // Whoever sees these lines may connect.
+        start::log_running_mode(&config);
         for (index, listener) in listeners.iter_mut().enumerate() {
             listener.register(poll.registry(), index as u32).map_err(text)?;
         }
@@ -132,6 +134,8 @@ impl Server {
             deferred: Vec::new(),
             doomed: Vec::new(),
             connected_clients: 0,
+            client_peaks: ClientPeaks::default(),
+            client_memory: ClientMemory::default(),
             clients_cron_slot: 0,
             dirty: 0,
             supervisor: process.supervisor,
@@ -156,6 +160,8 @@ impl Server {
             turn_writers: Vec::new(),
             held: Vec::new(),
         };
+        server.client_limit_changed();
+        memory::set_background_thread(server.host.config.general.jemalloc_bg_thread);
         start::log_initialized();
         daemon::log_system_warnings(&server.host.config);
         if let Some(notice) = process.role.notice {
@@ -347,7 +353,10 @@ impl Server {
             (LoadPurpose::Start, Ok(loaded)) => self.first_load_ended(*loaded),
             (LoadPurpose::Start, Err(failure)) => {
                 warn!("{}", failure.why);
-                warn!("Fatal error loading the DB, check server logs. Exiting.");
+                // What is wrong with an append-only file has been said in full.
+                if !self.host.config.persistence.appendonly {
+                    warn!("Fatal error loading the DB, check server logs. Exiting.");
+                }
                 self.host.exit_code = Some(1);
             }
             (LoadPurpose::ReplicaFile, Ok(loaded)) => {

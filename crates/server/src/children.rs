@@ -186,8 +186,7 @@ impl Server {
         self.engine.keyspace.resume_resize();
         match running.job {
             Job::RdbFile { temp, snapshot, .. } => {
-                // Under its temporary name it is only clutter; nobody loads it.
-                let _ = std::fs::remove_file(temp);
+                self.remove_temp_rdb(&temp);
                 if let Some(id) = snapshot {
                     self.host.repl.snapshot_failed(self.host.now, id, "killed");
                 }

@@ -28,6 +28,9 @@ const BLOCKED_READ_AHEAD: usize = 64 << 10;
 /// Lack of descriptors is not cured by trying at once.
 const ACCEPT_RETRY_US: u64 = 100_000;
 
+/// After so long a connection returns what it needs only while it is in use.
+const IDLE_US: u64 = 2_000_000;
+
 const MAXCLIENTS_TEXT: &[u8] = b"-ERR max number of clients reached\r\n";
 const PROTECTED_MODE_TEXT: &[u8] =
     b"-DENIED Redis is running in protected mode because protected mode is enabled and no \
@@ -206,6 +209,9 @@ impl Server {
             client.input = input_buffer(&conn.parser);
         }
         self.host.current = None;
+        if self.host.client_memory.is_on() {
+            self.host.client_memory.changed.push(id);
+        }
         // What a command wished for happens before the next command runs.
         self.perform_deferred();
         self.close_doomed();
@@ -251,6 +257,9 @@ impl Server {
         let flushed = conn.flush(self.poll.registry(), &mut client.out, FLUSH_BUDGET);
         self.host.stats.net_output_bytes += conn.bytes_out - before;
         self.host.stats.writes += 1;
+        if self.host.client_memory.is_on() {
+            self.host.client_memory.changed.push(id);
+        }
         let close_after_reply = client.close_after_reply;
         let is_replica = client.kind == Kind::Replica;
         match flushed {
@@ -299,6 +308,7 @@ impl Server {
 
     pub fn close_client(&mut self, id: ClientId) {
         let Some(mut conn) = self.conns.remove(id) else { return };
+        self.host.client_memory.forget(&conn);
         conn.stream.deregister(self.poll.registry());
         self.host.connected_clients = self.conns.len();
         self.host.repl_connection_closed(id);
@@ -308,6 +318,7 @@ impl Server {
     /// A part of the connections each time, so that all are looked at about once a second.
     pub fn clients_cron(&mut self) {
         let hz = self.host.config.general.hz.max(1) as usize;
+        let now_s = self.host.now.mono_us / 1_000_000;
         let count = self.conns.slot_count().div_ceil(hz).max(5);
         for _ in 0..count.min(self.conns.slot_count()) {
             let slot = self.host.clients_cron_slot % self.conns.slot_count();
@@ -315,8 +326,14 @@ impl Server {
             if let Some(conn) = self.conns.in_slot(slot) {
                 let id = conn.id;
                 let idle_us = self.host.now.mono_us - conn.last_interaction_us;
-                if idle_us > 2_000_000 && conn.parser.queued_len() == 0 {
-                    conn.parser.shrink();
+                if let Some(client) = self.engine.client_mut(id) {
+                    let peaks = &mut self.host.client_peaks;
+                    peaks.note(now_s, conn.parser.capacity(), client.out.memory_bytes());
+                    if idle_us > IDLE_US && conn.parser.queued_len() == 0 {
+                        conn.parser.shrink();
+                        client.out.shrink();
+                        client.input = input_buffer(&conn.parser);
+                    }
                 }
                 self.close_if_idle(id, idle_us);
                 match self.engine.client(id).map(|client| client.kind) {

@@ -30,6 +30,8 @@ pub struct Conn {
     pub over_soft_limit_since_us: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// What `maxmemory-clients` counts for it.
+    pub counted_bytes: usize,
 }
 
 /// How a flush ended.
@@ -55,6 +57,7 @@ impl Conn {
             over_soft_limit_since_us: 0,
             bytes_in: 0,
             bytes_out: 0,
+            counted_bytes: 0,
         }
     }
 
@@ -169,6 +172,10 @@ impl Conns {
         }
         self.count -= 1;
         slot.take()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Conn> {
+        self.slots.iter().flatten().map(Box::as_ref)
     }
 
     pub fn slot_count(&self) -> usize {

@@ -40,6 +40,8 @@ pub struct Rates {
     pub output: Rate,
     pub repl_input: Rate,
     pub repl_output: Rate,
+    pub turns: Rate,
+    pub loop_us: Rate,
     sampled_us: u64,
 }
 
@@ -73,6 +75,8 @@ impl Server {
         rates.output.sample(stats.net_output_bytes, elapsed_us);
         rates.repl_input.sample(stats.net_repl_input_bytes, elapsed_us);
         rates.repl_output.sample(stats.net_repl_output_bytes, elapsed_us);
+        rates.turns.sample(stats.loop_turns, elapsed_us);
+        rates.loop_us.sample(stats.loop_us, elapsed_us);
     }
 
     pub fn handle_signals(&mut self) {

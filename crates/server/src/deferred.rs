@@ -42,6 +42,7 @@ impl Server {
                 let result = self.debug_load_aof();
                 self.answer(client, result.map_err(CommandError::err));
             }
+            Deferred::ClientLimit => self.client_limit_changed(),
             Deferred::AppendOnly(on) => self.turn_aof(on),
         }
     }
@@ -63,10 +64,8 @@ impl Server {
             self.kill_child();
         }
         if !self.host.config.persistence.save.is_empty() {
-            let dirty = self.engine.dirty;
             // A failure is logged; the save points will try again.
             let _ = self.save_now();
-            self.engine.dirty = dirty;
         }
     }
 

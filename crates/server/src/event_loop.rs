@@ -138,6 +138,7 @@ impl Server {
         // Replies and the stream to replicas: one write for each socket, however many commands.
         self.flush_replies();
         self.flush_replicas();
+        self.evict_clients();
         // Closing comes after the flush, so that last words get out.
         self.close_doomed();
         // What the closing means to replication: a snapshot that nobody wants, a line in the log.
@@ -148,7 +149,9 @@ impl Server {
     }
 
     /// Zero while somebody's turn was cut short, otherwise until the next deadline.
-    fn poll_timeout(&self) -> Option<Duration> {
+    fn poll_timeout(&mut self) -> Option<Duration> {
+        let end_us = clock::mono_us();
+        self.host.stats.loop_us += end_us.saturating_sub(self.host.now.mono_us);
         if !self.ready.is_empty()
             || !self.ready_listeners.is_empty()
             || !self.answered.is_empty()
@@ -165,7 +168,7 @@ impl Server {
         .into_iter()
         .flatten()
         .min()?;
-        Some(Duration::from_micros(deadline_us.saturating_sub(clock::mono_us())))
+        Some(Duration::from_micros(deadline_us.saturating_sub(end_us)))
     }
 
     /// Hands the turn's bytes to the append-only file. Should that fail with `always`, the replies of
@@ -176,10 +179,16 @@ impl Server {
             return;
         }
         let spare = self.host.aof.spare_buffer();
-        let bytes = self.engine.propagation.take_aof(spare);
+        let mut bytes = self.engine.propagation.take_aof(spare);
+        if self.host.config.persistence.aof_timestamp_enabled {
+            bytes = self.host.aof.annotate(bytes, self.host.now.unix_s());
+        }
         let now_us = self.host.now.mono_us;
         let had_bytes = !bytes.is_empty();
         let safe = self.host.aof.append(bytes, self.host.repl.core.offset(), now_us);
+        if had_bytes && self.engine.settings.latency_monitor_threshold_ms > 0 {
+            self.record_aof_latency();
+        }
         if !safe && had_bytes {
             let mut touched = Vec::new();
             self.engine.take_pending_output(&mut touched);
@@ -204,6 +213,20 @@ impl Server {
             self.turn_writers.push(id);
             self.requeue(id);
         }
+    }
+
+    fn record_aof_latency(&mut self) {
+        let (write_us, fsync_us) = (self.host.aof.write_us, self.host.aof.fsync_us);
+        let circumstances = if self.host.aof.is_syncing() {
+            "aof-write-pending-fsync"
+        } else if self.host.children.is_active() {
+            "aof-write-active-child"
+        } else {
+            "aof-write-alone"
+        };
+        self.engine.record_latency("aof-write", write_us);
+        self.engine.record_latency(circumstances, write_us);
+        self.engine.record_latency("aof-fsync-always", fsync_us);
     }
 
     /// Gives a connection another turn soon, without waiting for an event.

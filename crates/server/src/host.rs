@@ -8,7 +8,7 @@
 
 use std::net::SocketAddr;
 
-use engine::world::{InfoLines, MasterAddress, ReplicationInfo, ShutdownFlags};
+use engine::world::{EngineMemory, InfoLines, MasterAddress, ReplicationInfo, ShutdownFlags};
 use engine::{Action, ClientId, CommandError, Now, Outcome, Settings, World};
 use log::info;
 use mio::Registry;
@@ -18,6 +18,7 @@ use store::seed::HashSeed;
 use crate::aof::Aof;
 use crate::boot::LoadPurpose;
 use crate::children::Children;
+use crate::client_memory::{ClientMemory, ClientPeaks};
 use crate::clock;
 use crate::config::{Config, StartRole};
 use crate::cron::Rates;
@@ -57,6 +58,8 @@ pub enum Deferred {
     DebugLoadAof {
         client: Option<ClientId>,
     },
+    /// `maxmemory-clients`, or `maxmemory` of which it may be a share, was changed.
+    ClientLimit,
     /// `appendonly` was changed at run time.
     AppendOnly(bool),
 }
@@ -77,6 +80,9 @@ pub struct HostStats {
     pub forks: u64,
     pub last_fork_us: u64,
     pub loop_turns: u64,
+    /// Microseconds that the turns took, without the waits between them.
+    pub loop_us: u64,
+    pub evicted_clients: u64,
 }
 
 /// Who this process is.
@@ -143,6 +149,8 @@ pub struct Host {
     /// Connections to be closed before the loop sleeps.
     pub doomed: Vec<ClientId>,
     pub connected_clients: usize,
+    pub client_peaks: ClientPeaks,
+    pub client_memory: ClientMemory,
     pub clients_cron_slot: usize,
     /// The engine's count of changes, as of the last turn: INFO asks the host for it.
     pub dirty: u64,
@@ -235,6 +243,11 @@ impl World for Host {
             }
             Action::DebugLoadAof => self.defer(Deferred::DebugLoadAof { client }),
             Action::DebugCrash { how } => crash(how),
+            Action::DebugAofFlushSleep { us } => {
+                self.aof.flush_sleep_us = us;
+                Ok(Outcome::Done)
+            }
+            Action::DebugConfigRewriteAll => self.config_rewrite_all(),
             Action::DebugLog { message } => {
                 log::warn!("DEBUG LOG: {message}");
                 Ok(Outcome::Done)
@@ -280,6 +293,10 @@ impl World for Host {
         info::section(self, section)
     }
 
+    fn memory_info(&self, engine: EngineMemory) -> InfoLines {
+        info::memory_section(self, engine)
+    }
+
     fn stream_offset(&self) -> u64 {
         self.repl.core.offset()
     }
@@ -316,6 +333,10 @@ impl World for Host {
 
     fn mono_us(&self) -> u64 {
         clock::mono_us()
+    }
+
+    fn is_secret_directive(&self, name: &[u8]) -> bool {
+        crate::config::is_secret(name)
     }
 
     fn write_refusal(&self) -> Option<CommandError> {

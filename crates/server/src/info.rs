@@ -1,6 +1,6 @@
 //! The sections of INFO that speak of the process. Field names and their order are Redis 7.2's.
 
-use engine::world::InfoLines;
+use engine::world::{EngineMemory, InfoLines};
 
 use crate::aof::AofState;
 use crate::children::Job;
@@ -20,7 +20,7 @@ pub fn section(host: &Host, section: &str) -> InfoLines {
     match section {
         "server" => server(host),
         "clients" => clients(host),
-        "memory" => memory_section(host),
+        "memory" => memory_section(host, EngineMemory::default()),
         "persistence" => persistence(host),
         "stats" => stats(host),
         "cpu" => cpu(),
@@ -71,6 +71,10 @@ fn server(host: &Host) -> InfoLines {
         "config_file" => config_file,
         "io_threads_active" => 0,
     };
+    if let Some(shutdown) = &host.shutdown {
+        let left_us = shutdown.deadline_us.saturating_sub(host.now.mono_us);
+        out.push(("shutdown_in_milliseconds", (left_us / 1000).to_string()));
+    }
     out.extend(listener_lines(host));
     out
 }
@@ -110,10 +114,12 @@ fn clients(host: &Host) -> InfoLines {
     lines! {
         "connected_clients" => host.connected_clients.saturating_sub(replicas),
         "maxclients" => host.config.network.maxclients,
+        "client_recent_max_input_buffer" => host.client_peaks.max_input_bytes(),
+        "client_recent_max_output_buffer" => host.client_peaks.max_output_bytes(),
     }
 }
 
-fn memory_section(host: &Host) -> InfoLines {
+pub fn memory_section(host: &Host, engine: EngineMemory) -> InfoLines {
     let used = host.memory.used_bytes();
     let peak = host.memory.peak_bytes.max(used);
     let startup = host.memory.startup_bytes.min(used);
@@ -121,8 +127,12 @@ fn memory_section(host: &Host) -> InfoLines {
     let figures = allocator_figures();
     let system = system_bytes();
     let maxmemory = host.config.memory.maxmemory_bytes;
-    let backlog = host.repl.core.view(host.now_ms()).backlog.memory_bytes;
-    let overhead = startup + backlog + host.aof.buffer_bytes();
+    let buffers = host.repl.core.view(host.now_ms()).backlog.memory_bytes;
+    // Replicas and backlog share their blocks: what goes beyond the backlog is there for replicas.
+    let backlog = buffers.min(host.config.replication.repl_backlog_size_bytes);
+    let for_replicas = buffers - backlog;
+    let overhead =
+        startup + buffers + host.aof.buffer_bytes() + engine.clients_bytes + engine.tables_bytes;
     let dataset = used.saturating_sub(overhead);
     let percent = |part: u64, of: u64| 100.0 * part as f64 / of.max(1) as f64;
     let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
@@ -169,11 +179,11 @@ fn memory_section(host: &Host) -> InfoLines {
         "rss_overhead_bytes" => difference(rss, figures.resident),
         "mem_fragmentation_ratio" => format!("{:.2}", ratio(rss, used)),
         "mem_fragmentation_bytes" => difference(rss, used),
-        "mem_not_counted_for_evict" => host.aof.buffer_bytes(),
+        "mem_not_counted_for_evict" => host.aof.buffer_bytes() + for_replicas,
         "mem_replication_backlog" => backlog,
-        "mem_total_replication_buffers" => backlog,
-        "mem_clients_slaves" => 0,
-        "mem_clients_normal" => 0,
+        "mem_total_replication_buffers" => buffers,
+        "mem_clients_slaves" => for_replicas,
+        "mem_clients_normal" => engine.clients_bytes,
         "mem_cluster_links" => 0,
         "mem_aof_buffer" => host.aof.buffer_bytes(),
         "mem_allocator" => memory::ALLOCATOR_NAME,
@@ -298,7 +308,12 @@ fn stats(host: &Host) -> InfoLines {
         "total_forks" => stats.forks,
         "total_reads_processed" => stats.reads,
         "total_writes_processed" => stats.writes,
+        "evicted_clients" => stats.evicted_clients,
         "eventloop_cycles" => stats.loop_turns,
+        "eventloop_duration_sum" => stats.loop_us,
+        "instantaneous_eventloop_cycles_per_sec" => rates.turns.per_second(),
+        "instantaneous_eventloop_duration_usec" =>
+            rates.loop_us.per_second().checked_div(rates.turns.per_second()).unwrap_or(0),
         "client_query_buffer_limit_disconnections" => stats.client_query_buffer_limit_disconnections,
         "client_output_buffer_limit_disconnections" =>
             stats.client_output_buffer_limit_disconnections,

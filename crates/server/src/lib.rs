@@ -11,6 +11,7 @@ mod boot;
 mod child;
 mod children;
 mod chunk_pipe;
+mod client_memory;
 mod clients;
 mod clock;
 mod conn;

@@ -3,7 +3,7 @@
 //! Where the binary does not use jemalloc (unit tests), the allocator's figures are 0.
 
 use tikv_jemalloc_ctl::stats_print::Options;
-use tikv_jemalloc_ctl::{epoch, stats, thread};
+use tikv_jemalloc_ctl::{background_thread, epoch, stats, thread};
 
 /// `used_memory` and its peak, cheap enough to ask before every write.
 ///
@@ -79,6 +79,13 @@ pub fn allocator_figures() -> AllocatorFigures {
 
 /// What INFO calls the allocator.
 pub const ALLOCATOR_NAME: &str = "jemalloc-5.3.1";
+
+/// Has freed pages returned to the kernel by a thread of the allocator's own. Without it an idle
+/// process keeps them, since they age only while memory is allocated and freed.
+pub fn set_background_thread(on: bool) {
+    // Where the allocator is another, there is none.
+    let _ = background_thread::write(on);
+}
 
 /// Gives unused pages back to the kernel (MEMORY PURGE). Where the allocator is another, nothing.
 pub fn purge() {

@@ -18,6 +18,7 @@ use store::keyspace::Keyspace;
 
 use crate::child::{self, Exit, Report, Reporter};
 use crate::children::{Job, RdbFileJob, judge};
+use crate::clock;
 use crate::config::{Config, REDIS_VERSION};
 use crate::disk::{self, SteadyWriter};
 use crate::event_loop::Server;
@@ -91,6 +92,8 @@ pub struct SnapshotHeader {
     repl: Option<(i64, String, i64)>,
     functions: Vec<Vec<u8>>,
     aof_base: bool,
+    /// `aof-timestamp-enabled`.
+    timestamp: bool,
 }
 
 impl SnapshotHeader {
@@ -130,7 +133,11 @@ impl SnapshotHeader {
 
     /// What a base of commands instead of a snapshot needs to know.
     pub fn rewrite_options(&self) -> RewriteOptions<'_> {
-        RewriteOptions { timestamp_s: None, functions: &self.functions, version: self.version }
+        RewriteOptions {
+            timestamp_s: self.timestamp.then_some(self.ctime_s),
+            functions: &self.functions,
+            version: self.version,
+        }
     }
 
     /// Writes a snapshot to `temp`, whole and synced, and gives it its name.
@@ -203,8 +210,9 @@ impl Host {
         self.config.persistence.dir.join(&self.config.persistence.dbfilename)
     }
 
-    pub fn temp_rdb_path(&self, what: &str) -> PathBuf {
-        self.config.persistence.dir.join(format!("temp-{what}{}.rdb", self.identity.pid))
+    /// Where the process writes a snapshot until it is whole.
+    pub fn temp_rdb_path(&self, pid: u32) -> PathBuf {
+        self.config.persistence.dir.join(format!("temp-{pid}.rdb"))
     }
 }
 
@@ -234,13 +242,15 @@ impl Server {
             repl,
             functions: host.rdb.functions.clone(),
             aof_base: false,
+            timestamp: persistence.aof_timestamp_enabled,
         }
     }
 
     /// SAVE, and the last act of a shutdown: in this process, everybody waits.
     pub fn save_now(&mut self) -> io::Result<()> {
         let header = self.snapshot_header();
-        let (temp, target) = (self.host.temp_rdb_path(""), self.host.rdb_path());
+        let (temp, target) =
+            (self.host.temp_rdb_path(self.host.identity.pid), self.host.rdb_path());
         let steady = self.host.config.persistence.rdb_save_incremental_fsync;
         let saved = header.save_file(&self.engine.keyspace, &temp, &target, steady, &mut ());
         match saved {
@@ -264,10 +274,12 @@ impl Server {
         self.host.rdb.last_try_us = self.host.now.mono_us;
         self.host.rdb.scheduled = false;
         let header = self.snapshot_header();
-        let (temp, target) = (self.host.temp_rdb_path("bg-"), self.host.rdb_path());
+        let target = self.host.rdb_path();
         let steady = self.host.config.persistence.rdb_save_incremental_fsync;
         let keyspace = &self.engine.keyspace;
+        let host = &self.host;
         let forked = child::spawn(&[], |reporter| {
+            let temp = host.temp_rdb_path(std::process::id());
             let mut hook = ChildHook { reporter };
             let report = header.save_file(keyspace, &temp, &target, steady, &mut hook)?;
             Ok(Report { keys: report.keys, size_bytes: report.bytes, ..Report::default() })
@@ -277,6 +289,7 @@ impl Server {
             self.host.rdb.last_bgsave_ok = false;
         })?;
         info!("Background saving started by pid {}", child.pid);
+        let temp = self.host.temp_rdb_path(child.pid as u32);
         let job = Job::RdbFile { temp, target, snapshot, dirty_at_fork: self.engine.dirty };
         self.begin_job(child, job)
     }
@@ -397,9 +410,9 @@ impl Server {
             rdb.saves += 1;
             self.engine.dirty = self.engine.dirty.saturating_sub(job.dirty_at_fork);
         } else {
-            // Best effort: under its temporary name it is only clutter.
-            let _ = fs::remove_file(&job.temp);
+            self.remove_temp_rdb(&job.temp);
         }
+        let rdb = &mut self.host.rdb;
         // SIGUSR1 is how an operator ends a child without calling it a failure.
         if ok || exit != Exit::Signal(libc::SIGUSR1) {
             rdb.last_bgsave_ok = ok;
@@ -415,6 +428,14 @@ impl Server {
             Err(error) => SnapshotEvent::Failed { id, why: plain(&error) },
         };
         self.host.repl.core.handle_snapshot(now_ms, event);
+    }
+
+    /// Removes what a child that failed or was ended has left.
+    pub fn remove_temp_rdb(&mut self, temp: &Path) {
+        let from_us = clock::mono_us();
+        // Best effort: under its temporary name it is only clutter, and nobody loads it.
+        let _ = fs::remove_file(temp);
+        self.engine.record_latency("rdb-unlink-temp-file", clock::mono_us() - from_us);
     }
 
     /// Save points, and saves that waited for another child to end.
@@ -448,6 +469,7 @@ impl Server {
         let child = forked?;
         self.host.stats.forks += 1;
         self.host.stats.last_fork_us = child.fork_us;
+        self.engine.record_latency("fork", child.fork_us);
         self.engine.keyspace.pause_resize();
         self.host.oom.apply_to_child(&self.host.config, child.pid);
         Ok(child)

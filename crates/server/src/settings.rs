@@ -11,6 +11,7 @@ use crate::config::{self, BindAddress, Caller, Config, Directive, ProtectedActio
 use crate::daemon::{self, OomClass};
 use crate::host::{Deferred, Host};
 use crate::listener::{self, ListenError, ListenSettings, Listener};
+use crate::memory;
 use crate::repl_driver::repl_settings;
 
 /// The engine's share of the configuration.
@@ -42,6 +43,8 @@ pub fn engine_settings(config: &Config, hash_seed: HashSeed) -> Settings {
         slowlog_log_slower_than_us: data.slowlog_log_slower_than_us,
         slowlog_max_len: data.slowlog_max_len as usize,
         latency_monitor_threshold_ms: data.latency_monitor_threshold_ms,
+        latency_tracking: data.latency_tracking,
+        latency_tracking_info_percentiles: data.latency_tracking_info_percentiles.clone(),
         active_expire_effort: memory.active_expire_effort,
         activerehashing: memory.activerehashing,
         hz: config.general.hz,
@@ -156,8 +159,13 @@ impl Host {
             "oom-score-adj" | "oom-score-adj-values" => {
                 self.oom.apply(config, OomClass::of_master(self.repl.core.is_master()))?;
             }
+            "maxmemory-clients" => self.deferred.push(Deferred::ClientLimit),
+            "jemalloc-bg-thread" => {
+                memory::set_background_thread(config.general.jemalloc_bg_thread)
+            }
             "loglevel" => crate::logging::set_level(config.general.loglevel),
             "maxmemory" => {
+                self.deferred.push(Deferred::ClientLimit);
                 let used = self.memory.used_bytes();
                 let max = config.memory.maxmemory_bytes;
                 if max > 0 && max < used {
@@ -211,6 +219,14 @@ impl Host {
                 Err("Unable to listen on this port. Check server logs.".into())
             }
             None => Ok(()),
+        }
+    }
+
+    /// DEBUG CONFIG-REWRITE-FORCE-ALL.
+    pub fn config_rewrite_all(&mut self) -> Result<Outcome, CommandError> {
+        match self.config.rewrite_whole() {
+            Ok(()) => Ok(Outcome::Done),
+            Err(_) => Err(CommandError::err("CONFIG-REWRITE-FORCE-ALL failed")),
         }
     }
 

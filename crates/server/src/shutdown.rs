@@ -51,7 +51,7 @@ impl Server {
         if self.host.shutdown.is_some() {
             return self.answer(client, Err(CommandError::err(REFUSED)));
         }
-        warn!("User requested shutdown...");
+        info!("User requested shutdown...");
         if self.host.loading.active {
             // Half a data set is not to be saved over a whole one.
             flags.save = Some(false);

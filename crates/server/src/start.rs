@@ -31,7 +31,7 @@ pub fn log_starting(config: &Config) {
     }
 }
 
-/// Before the listeners open.
+/// Once the listeners are open.
 pub fn log_running_mode(config: &Config) {
     let port = config.network.port;
     if !config.general.always_show_logo {

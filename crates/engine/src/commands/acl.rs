@@ -18,6 +18,8 @@ use crate::world::Action;
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
 const ADMIN: Flags = ANYTIME.or(Flags::ADMIN);
+/// Entries that ACL LOG shows by itself.
+const DEFAULT_LOG_COUNT: usize = 10;
 
 pub(crate) static ROWS: &[CommandSpec] = &[row(
     "acl",
@@ -259,13 +261,48 @@ fn genpass(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Nothing is ever denied to the only user, so there is nothing to list.
+/// Wrong passwords: nothing else is ever denied to the only user.
 fn log(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    match args.get(2) {
+    let count = match args.get(2) {
         _ if args.len() > 3 => return Err(CommandError::subcommand_syntax(args.at(1), "acl")),
-        Some(word) if is(word, "reset") => ctx.client.out.ok(),
-        Some(count) if parse_i64(count).is_none() => return Err(CommandError::NotAnInteger),
-        _ => ctx.client.out.array(0),
+        Some(word) if is(word, "reset") => {
+            ctx.engine.acl_log.reset();
+            ctx.client.out.ok();
+            return Ok(());
+        }
+        Some(count) => parse_i64(count).ok_or(CommandError::NotAnInteger)?.max(0) as usize,
+        None => DEFAULT_LOG_COUNT,
+    };
+    let now_ms = ctx.engine.now.unix_ms();
+    let entries = ctx.engine.acl_log.iter();
+    let out = &mut ctx.client.out;
+    let count = count.min(entries.len());
+    out.array(count);
+    for entry in entries.take(count) {
+        out.map(10);
+        out.bulk(b"count");
+        out.int(entry.count as i64);
+        for (name, value) in [
+            ("reason", b"auth".as_slice()),
+            ("context", entry.context.as_bytes()),
+            ("object", &entry.object),
+            ("username", &entry.username),
+        ] {
+            out.bulk(name.as_bytes());
+            out.bulk(value);
+        }
+        out.bulk(b"age-seconds");
+        out.double((now_ms - entry.updated_unix_ms) as f64 / 1000.0);
+        out.bulk(b"client-info");
+        out.bulk(entry.client_info.as_bytes());
+        for (name, value) in [
+            ("entry-id", entry.id as i64),
+            ("timestamp-created", entry.created_unix_ms),
+            ("timestamp-last-updated", entry.updated_unix_ms),
+        ] {
+            out.bulk(name.as_bytes());
+            out.int(value);
+        }
     }
     Ok(())
 }

@@ -4,12 +4,16 @@
 use protocol::{Args, Resp};
 
 use crate::Engine;
-use crate::client::{Client, Kind};
+use crate::client::{Client, ClientId, Kind, Subscriptions};
 use crate::world::World;
 
 /// Output up to here counts as the reply buffer (`obl`), what is beyond as the reply list (`oll`,
 /// `omem`): the lengths by which operators tell a slow reader.
 const REPLY_BUFFER_BYTES: usize = 16 * 1024;
+
+/// What a watched key or a subscription costs, apart from the bytes of its name: the client's entry
+/// and the one by which it is found.
+const NOTED_BYTES: usize = 64;
 
 /// The classes of clients, as TYPE names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +84,11 @@ pub(crate) fn describe(
     let _ = write!(
         text,
         "qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll={} omem={} tot-mem={} ",
-        client.input.used_bytes,
-        client.input.capacity_bytes.saturating_sub(client.input.used_bytes),
+        sizes.input,
+        (client.input.capacity_bytes as usize).saturating_sub(sizes.input),
         sizes.args,
         sizes.multi,
-        REPLY_BUFFER_BYTES,
+        client.out.buffer_bytes(),
         sizes.reply_buffer,
         sizes.reply_buffer,
         sizes.reply_list.div_ceil(REPLY_BUFFER_BYTES),
@@ -104,7 +108,32 @@ pub(crate) fn describe(
     );
 }
 
+impl Engine {
+    /// What is kept for a client, in bytes: `tot-mem` of its line. None if it is not connected, or
+    /// if it must not be closed for it.
+    pub fn evictable_bytes(&self, world: &dyn World, id: ClientId) -> Option<usize> {
+        let client = self.client(id).filter(|client| client.kind == Kind::Normal)?;
+        Some(memory_of(world, client))
+    }
+
+    /// The client's line of CLIENT LIST, for the log.
+    pub fn client_info(&self, world: &dyn World, id: ClientId) -> String {
+        let mut line = String::new();
+        if let Some(client) = self.client(id) {
+            describe(self, world, client, None, &mut line);
+        }
+        line.trim_end().to_owned()
+    }
+}
+
+/// All that the server keeps for a client, in bytes.
+pub(crate) fn memory_of(world: &dyn World, client: &Client) -> usize {
+    Sizes::of(world, client, None).total(client)
+}
+
 struct Sizes {
+    /// Of the input buffer: with the request that runs.
+    input: usize,
     args: usize,
     multi: usize,
     reply_buffer: usize,
@@ -113,13 +142,13 @@ struct Sizes {
 
 impl Sizes {
     fn of(world: &dyn World, client: &Client, args: Option<Args<'_>>) -> Sizes {
+        let running = args.and_then(|args| args.raw()).map_or(0, <[u8]>::len);
         let kept = client.blocked.as_ref().and_then(|blocked| blocked.again.as_ref());
         let args = match (args, kept) {
             (Some(args), _) => args.iter().map(<[u8]>::len).sum(),
             (None, Some((_, args))) => args.memory_bytes(),
             (None, None) => 0,
         };
-        let queue = client.multi.iter().flat_map(|multi| &multi.queue);
         let waiting = match client.kind {
             Kind::Replica => world.replica_pending_bytes(client.id) as usize,
             _ => client.out.len_bytes(),
@@ -130,7 +159,8 @@ impl Sizes {
         };
         Sizes {
             args,
-            multi: queue.map(|(_, args)| args.memory_bytes()).sum(),
+            input: (client.input.used_bytes as usize).max(running),
+            multi: client.multi.as_ref().map_or(0, |multi| multi.queue_bytes),
             reply_buffer,
             reply_list: waiting - reply_buffer,
         }
@@ -140,7 +170,20 @@ impl Sizes {
         // A replica's bytes are the backlog's own.
         let output = client.out.memory_bytes();
         let input = client.input.capacity_bytes as usize;
-        size_of::<Client>() + input + output + self.args + self.multi
+        let subscriptions = &client.subscriptions;
+        let noted = client.watched.len()
+            + subscriptions.channels.len()
+            + subscriptions.patterns.len()
+            + subscriptions.shard_channels.len();
+        let names = client.peer.addr.len() + client.peer.laddr.len() + client.name.len();
+        size_of::<Client>()
+            + size_of::<Subscriptions>()
+            + names
+            + input
+            + output
+            + self.args
+            + self.multi
+            + noted * NOTED_BYTES
     }
 }
 

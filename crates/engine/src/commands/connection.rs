@@ -3,6 +3,8 @@
 use protocol::{Args, Resp, parse_i64};
 
 use super::args::{is, text};
+use super::client_line::describe;
+use crate::acl_log::AclLogEntry;
 use crate::client::{Kind, ReplyMode};
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
@@ -120,20 +122,46 @@ fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         None if ctx.engine.settings.requirepass.is_empty() => return Err(CommandError::AuthNotSet),
         None => (b"default".as_slice(), args.at(1)),
     };
-    authenticate(ctx, user, password)?;
+    authenticate(ctx, args, user, password)?;
     ctx.client.out.ok();
     Ok(())
 }
 
-fn authenticate(ctx: &mut Ctx<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+fn authenticate(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), CommandError> {
     let expected = &ctx.engine.settings.requirepass;
     // The default user without a password lets anyone in, as Redis's `nopass` does.
     if user != b"default" || !(expected.is_empty() || same_in_constant_time(expected, password)) {
+        log_refusal(ctx, args, user);
         return Err(CommandError::WrongPass);
     }
     ctx.client.authenticated = true;
     ctx.client.user = user.to_vec();
     Ok(())
+}
+
+/// Notes a wrong password for ACL LOG.
+fn log_refusal(ctx: &mut Ctx<'_>, args: Args<'_>, user: &[u8]) {
+    let mut client_info = String::new();
+    describe(ctx.engine, ctx.world, ctx.client, Some(args), &mut client_info);
+    let now_ms = ctx.engine.now.unix_ms();
+    let entry = AclLogEntry {
+        count: 1,
+        context: if ctx.engine.in_exec { "multi" } else { "toplevel" },
+        object: args.at(0).to_vec(),
+        username: user.to_vec(),
+        client_info: client_info.trim_end().to_owned(),
+        id: 0,
+        created_unix_ms: now_ms,
+        updated_unix_ms: now_ms,
+    };
+    let max_len = ctx.engine.settings.acllog_max_len;
+    ctx.engine.acl_log.push(entry, max_len);
+    ctx.engine.stats.access_denied_auth += 1;
 }
 
 /// The time taken must not tell how much of a guess was right.
@@ -168,7 +196,7 @@ fn hello(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             credentials = Some((args.at(at + 1), args.at(at + 2)));
             at += 3;
         } else if is(args.at(at), "setname") && more >= 1 {
-            name = Some(args.at(at + 1));
+            name = Some(valid_name(args.at(at + 1))?);
             at += 2;
         } else {
             let option = text(args.at(at));
@@ -176,7 +204,7 @@ fn hello(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(ctx, user, password)?;
+        authenticate(ctx, args, user, password)?;
     }
     if !ctx.client.authenticated {
         return Err(CommandError::text(
@@ -184,7 +212,7 @@ fn hello(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         ));
     }
     if let Some(name) = name {
-        ctx.client.name = valid_name(name)?.to_vec();
+        ctx.client.name = name.to_vec();
     }
     ctx.client.out.resp = resp;
     reply_hello(ctx);

@@ -34,11 +34,32 @@ type Subcommand = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
 /// Name, least and greatest count of arguments behind it, handler, and what HELP says.
 const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
     (
+        "aof-flush-sleep",
+        1,
+        1,
+        aof_flush_sleep,
+        &[
+            "AOF-FLUSH-SLEEP <microsec>",
+            "    Server will sleep before flushing the AOF, this is used for testing.",
+        ],
+    ),
+    (
         "change-repl-id",
         0,
         0,
         change_repl_id,
         &["CHANGE-REPL-ID", "    Change the replication IDs of the instance."],
+    ),
+    (
+        "config-rewrite-force-all",
+        0,
+        0,
+        config_rewrite_all,
+        &[
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    Like CONFIG REWRITE but writes all configuration options, including",
+            "    keywords not listed in original configuration file or default values.",
+        ],
     ),
     (
         "digest",
@@ -161,6 +182,16 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
         &[
             "SET-DISABLE-DENY-SCRIPTS <0|1>",
             "    Accepted and without effect while there are no scripts.",
+        ],
+    ),
+    (
+        "set-skip-checksum-validation",
+        1,
+        1,
+        set_skip_checksum_validation,
+        &[
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "    Enables or disables checksum checks for RDB files and RESTORE's payload.",
         ],
     ),
     (
@@ -337,6 +368,21 @@ fn reload(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn loadaof(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.perform_and_reply(Action::DebugLoadAof)
+}
+
+fn aof_flush_sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let us = u64::try_from(int(args.at(2))?).map_err(|_| CommandError::MustBePositive)?;
+    ctx.perform_and_reply(Action::DebugAofFlushSleep { us })
+}
+
+fn config_rewrite_all(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
+    ctx.perform_and_reply(Action::DebugConfigRewriteAll)
+}
+
+fn set_skip_checksum_validation(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    ctx.engine.skip_checksum_validation = args.at(2) != b"0";
+    ctx.client.out.ok();
+    Ok(())
 }
 
 fn crash(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

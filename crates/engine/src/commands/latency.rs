@@ -11,7 +11,7 @@ use crate::command::{self, Acl, CommandSpec, Flags, Handler, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
 use crate::latency_monitor::Event;
-use crate::stats::HISTOGRAM_BUCKETS;
+use crate::stats::Histogram;
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
 /// Rows of LATENCY GRAPH, and its width.
@@ -236,15 +236,16 @@ fn histogram(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 /// Upper bounds in microseconds with the calls up to them, where there are any.
-fn reply_buckets(out: &mut ReplyBuf, buckets: &[u64; HISTOGRAM_BUCKETS]) {
-    let mut below = buckets[0] + buckets[1];
-    let mut rows = Vec::new();
-    if below > 0 {
-        rows.push((1, below));
-    }
-    for (at, count) in buckets.iter().enumerate().skip(2).filter(|(_, count)| **count > 0) {
+fn reply_buckets(out: &mut ReplyBuf, histogram: &Histogram) {
+    let mut below = 0;
+    let mut rows: Vec<(i64, u64)> = Vec::new();
+    for (longest_us, count) in histogram.buckets() {
         below += count;
-        rows.push((1i64 << at, below));
+        let bound_us = longest_us.max(1).next_power_of_two() as i64;
+        match rows.last_mut() {
+            Some(last) if last.0 == bound_us => last.1 = below,
+            _ => rows.push((bound_us, below)),
+        }
     }
     out.map(rows.len());
     for (bound_us, calls) in rows {

@@ -117,7 +117,7 @@ struct Figures(InfoLines);
 
 impl Figures {
     fn of(ctx: &Ctx<'_>) -> Figures {
-        Figures(ctx.world.info("memory"))
+        Figures(ctx.world.memory_info(ctx.engine.memory(ctx.world, ctx.client)))
     }
 
     fn text(&self, name: &str) -> &str {

@@ -28,3 +28,5 @@ pub(crate) mod transactions;
 pub(crate) mod zset_algebra;
 pub(crate) mod zset_ranges;
 pub(crate) mod zsets;
+
+pub(crate) use client_line::memory_of;

@@ -11,8 +11,9 @@ use crate::client::{Client, ClientId, Kind};
 use crate::command::{Acl, CommandSpec, Flags, Found, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::redact;
 use crate::watch::Presence;
-use crate::world::{Action, Garbage};
+use crate::world::{Action, Garbage, World};
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
 const WRITES: Flags = Flags::WRITE;
@@ -193,7 +194,7 @@ static SLOWLOG_ROWS: &[CommandSpec] = &[
 
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let wanted: Vec<&[u8]> = args.iter().skip(1).collect();
-    let text = ctx.engine.info(ctx.world, &wanted);
+    let text = ctx.engine.info(ctx.world, ctx.client, &wanted);
     ctx.client.out.verbatim("txt", text.as_bytes());
     Ok(())
 }
@@ -348,19 +349,30 @@ fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
 }
 
 impl Engine {
-    /// The line that monitors see before the command runs. What is secret or administrative is not shown.
-    pub(crate) fn feed_monitors(&mut self, client: &Client, found: &Found, args: Args<'_>) {
+    /// The line that monitors see of a command that has run. What is administrative is not shown,
+    /// what is secret is redacted.
+    pub(crate) fn feed_monitors(
+        &mut self,
+        client: &Client,
+        world: &dyn World,
+        found: &Found,
+        args: Args<'_>,
+    ) {
         if found.spec.flags.has(Flags::SKIP_MONITOR)
             || found.spec.flags.has(Flags::ADMIN)
-            || matches!(found.spec.name, "auth" | "hello" | "monitor")
             || client.kind == Kind::Loader
         {
             return;
         }
         let unix_us = self.now.unix_us;
         let mut text = format!("+{}.{:06} ", unix_us / 1_000_000, unix_us % 1_000_000).into_bytes();
-        text.extend_from_slice(format!("[{} {}]", client.db, client.peer.addr).as_bytes());
-        for arg in args.iter() {
+        let addr = match client.peer.unix_socket {
+            // The path that the client speaks to, without the port that stands behind it elsewhere.
+            true => format!("unix:{}", client.peer.addr.trim_end_matches(":0")),
+            false => client.peer.addr.clone(),
+        };
+        text.extend_from_slice(format!("[{} {addr}]", client.db).as_bytes());
+        for arg in redact::shown(world, found, args) {
             text.push(b' ');
             text.extend_from_slice(&protocol::quote(arg));
         }

@@ -167,7 +167,7 @@ fn load(config: Config, words: Words, mut stdin: impl Read) -> Result<Config, St
 
 fn version_line() -> String {
     format!(
-        "Redis server v={REDIS_VERSION} sha={}:0 malloc=jemalloc-5.3.0 bits={} build=0 tandem={}\n",
+        "Redis server v={REDIS_VERSION} sha={}:0 malloc=jemalloc-5.3.1 bits={} build=0 tandem={}\n",
         crate::start::commit(),
         usize::BITS,
         crate::start::TANDEM_VERSION,

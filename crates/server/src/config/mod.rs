@@ -132,6 +132,11 @@ pub fn directive(name: &[u8]) -> Option<&'static Directive> {
     directives().find(|row| row.is(&name))
 }
 
+/// Whether a directive's value is a password or the like.
+pub fn is_secret(name: &[u8]) -> bool {
+    directive(name).is_some_and(|row| row.flags.has(Flags::SENSITIVE))
+}
+
 /// The word as it stands in a file, in double quotes.
 fn quoted(word: &[u8]) -> String {
     String::from_utf8_lossy(&protocol::quote(word)).into_owned()

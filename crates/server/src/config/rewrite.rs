@@ -40,9 +40,25 @@ impl From<io::Error> for RewriteError {
     }
 }
 
+/// Whether directives are written that need no line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    No,
+    Yes,
+}
+
 impl Config {
     /// Rewrites the configuration file.
     pub fn rewrite(&self) -> Result<(), RewriteError> {
+        self.rewrite_with(Whole::No)
+    }
+
+    /// Rewrites the configuration file with every directive in it, those at their default too.
+    pub fn rewrite_whole(&self) -> Result<(), RewriteError> {
+        self.rewrite_with(Whole::Yes)
+    }
+
+    fn rewrite_with(&self, whole: Whole) -> Result<(), RewriteError> {
         let path = self.config_file.as_deref().ok_or(RewriteError::NoFile)?;
         // A link stays a link: it is the file behind it that is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -50,17 +66,22 @@ impl Config {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
-        Ok(replace(&path, &self.rewritten(&old))?)
+        Ok(replace(&path, &self.rewritten_with(&old, whole))?)
     }
 
     /// What becomes of the file's text.
     pub fn rewritten(&self, old: &[u8]) -> Vec<u8> {
+        self.rewritten_with(old, Whole::No)
+    }
+
+    fn rewritten_with(&self, old: &[u8], whole: Whole) -> Vec<u8> {
         let mut file = Lines::parse(old);
         let mut defaults = Config::default();
         defaults.settle();
         for row in directives() {
             let occurrences = file.occurrences.remove(row.name).unwrap_or_default();
-            if self.is_said(row, &file, &occurrences, &defaults) {
+            let may_lack = whole == Whole::No || !occurrences.is_empty();
+            if may_lack && self.is_said(row, &file, &occurrences, &defaults) {
                 continue;
             }
             let lines = self.wanted(row, &file, &occurrences, &defaults);

@@ -97,7 +97,7 @@ section! {
         watchdog_period_ms: u32 = int(0, I32_MAX), "watchdog-period", "0", HIDDEN, NO_EFFECT;
 
         /// Let jemalloc return freed pages from a thread of its own.
-        jemalloc_bg_thread: bool = bool(), "jemalloc-bg-thread", "yes", NO_EFFECT;
+        jemalloc_bg_thread: bool = bool(), "jemalloc-bg-thread", "yes";
 
         /// The CPUs that the event loop is pinned to, such as 0-7:2.
         server_cpulist: String = text(), "server_cpulist", "", IMMUTABLE, NO_EFFECT => "0-7:2";

@@ -59,7 +59,7 @@ section! {
 
         /// What all clients' buffers together may take before the largest are closed: bytes, a share of
         /// maxmemory such as 5%, or 0 for no limit.
-        maxmemory_clients: i64 = memory_or_percent(-100, I64_MAX), "maxmemory-clients", "0", NO_EFFECT;
+        maxmemory_clients: i64 = memory_or_percent(-100, I64_MAX), "maxmemory-clients", "0";
 
         /// Threads for socket work. One is the event loop itself.
         io_threads: u32 = int(1, 128), "io-threads", "1", IMMUTABLE, DEBUG, NO_EFFECT;

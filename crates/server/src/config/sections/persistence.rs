@@ -66,7 +66,7 @@ section! {
         aof_use_rdb_preamble: bool = bool(), "aof-use-rdb-preamble", "yes";
 
         /// Note the time in the append-only file, for restoring to a point in time.
-        aof_timestamp_enabled: bool = bool(), "aof-timestamp-enabled", "no", NO_EFFECT;
+        aof_timestamp_enabled: bool = bool(), "aof-timestamp-enabled", "no";
 
         /// Hand a rewritten file to the disk in pieces while it is written.
         aof_rewrite_incremental_fsync: bool = bool(), "aof-rewrite-incremental-fsync", "yes";

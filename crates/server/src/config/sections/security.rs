@@ -15,7 +15,7 @@ section! {
         aclfile: String = text(no_aclfile), "aclfile", "", IMMUTABLE, NO_EFFECT;
 
         /// How many refused attempts ACL LOG keeps.
-        acllog_max_len: u64 = int(0, I64_MAX), "acllog-max-len", "128", NO_EFFECT;
+        acllog_max_len: u64 = int(0, I64_MAX), "acllog-max-len", "128";
 
         /// The channels that a new user may use: resetchannels (none) or allchannels.
         acl_pubsub_default: AclPubsubDefault = choice(), "acl-pubsub-default", "resetchannels", NO_EFFECT;
