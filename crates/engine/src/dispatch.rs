@@ -389,8 +389,8 @@ impl Engine {
     }
 
     fn must_pause(&self, client: &Client, found: &Found) -> bool {
-        let Some(pause) = self.pause else { return false };
-        if self.now.mono_us >= pause.until_mono_us || client.kind != Kind::Normal {
+        let Some(pause) = self.pauses.in_force(self.now.mono_us) else { return false };
+        if client.kind != Kind::Normal {
             return false;
         }
         let flags = found.spec.flags;
@@ -416,9 +416,8 @@ impl Engine {
         client.blocked = Some(Box::new(blocked));
     }
 
-    /// CLIENT UNPAUSE, or the pause's end: paused commands run through the whole door.
-    pub(crate) fn end_pause(&mut self, world: &mut dyn World) {
-        self.pause = None;
+    /// A pause has ended: paused commands run through the whole door, and may wait there again.
+    pub(crate) fn retry_paused(&mut self, world: &mut dyn World) {
         for id in self.blocked.paused().to_vec() {
             let Some(mut client) = self.take_client(id) else { continue };
             let Some(mut blocked) = client.blocked.take() else {
@@ -429,6 +428,7 @@ impl Engine {
             self.put_client(client);
             self.unblocked.push(id);
             if let Some((_, args)) = blocked.again.take() {
+                world.speaks_for(id);
                 self.execute(self.now, world, id, args.as_args());
             }
         }
@@ -440,8 +440,8 @@ impl Engine {
         while let Some(id) = self.blocked.expired(now.mono_us) {
             self.end_wait(world, id, None);
         }
-        if self.pause.is_some_and(|pause| pause.until_mono_us <= now.mono_us) {
-            self.end_pause(world);
+        if self.pauses.expire(now.mono_us) {
+            self.retry_paused(world);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::blocking::BlockedClients;
 use crate::client::{Client, ClientId, Kind, Peer};
 use crate::expire::ExpireState;
 use crate::latency_monitor::LatencyMonitor;
+use crate::pause::Pauses;
 use crate::propagate::Propagation;
 use crate::pubsub::PubSub;
 use crate::settings::Settings;
@@ -80,20 +81,11 @@ pub struct Engine {
     /// A blocked command runs again.
     pub(crate) reprocessing: bool,
     pub(crate) force_propagation: bool,
-    /// CLIENT PAUSE: monotonic end, and whether only writes wait.
-    pub(crate) pause: Option<Pause>,
+    pub(crate) pauses: Pauses,
     /// When the last command ended: the next one's start, within a pass of the loop.
     pub(crate) last_command_end_us: u64,
     /// What the command that runs took before, when it had to wait.
     pub(crate) ran_before_us: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Pause {
-    pub until_mono_us: u64,
-    pub writes_only: bool,
-    /// The process pauses before its end: CLIENT UNPAUSE has no say in that.
-    pub by_process: bool,
 }
 
 impl Engine {
@@ -133,7 +125,7 @@ impl Engine {
             in_exec: false,
             reprocessing: false,
             force_propagation: false,
-            pause: None,
+            pauses: Pauses::default(),
             last_command_end_us: 0,
             ran_before_us: 0,
             settings,
@@ -265,8 +257,7 @@ impl Engine {
 
     /// The monotonic time at which something is due: a blocked client's deadline, a pause's end.
     pub fn next_deadline_us(&self) -> Option<u64> {
-        let pause = self.pause.map(|pause| pause.until_mono_us);
-        [self.blocked.next_deadline_us(), pause].into_iter().flatten().min()
+        [self.blocked.next_deadline_us(), self.pauses.next_end_us()].into_iter().flatten().min()
     }
 
     /// The replication stream takes up the door's output: called at the end of every unit.

@@ -210,8 +210,9 @@ impl Engine {
         self.flush_garbage(world);
     }
 
-    pub(crate) fn is_paused(&self) -> bool {
-        self.pause.is_some_and(|pause| self.now.mono_us < pause.until_mono_us)
+    /// Clients' writes wait, and nothing else may change either.
+    pub fn is_paused(&self) -> bool {
+        self.pauses.in_force(self.now.mono_us).is_some()
     }
 
     /// What the loop calls before it sleeps, after it has run what was readable.

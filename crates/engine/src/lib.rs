@@ -21,6 +21,7 @@ mod keys;
 mod latency_monitor;
 mod lifecycle;
 pub mod notify;
+pub mod pause;
 pub mod propagate;
 mod pubsub;
 mod redact;

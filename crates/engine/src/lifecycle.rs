@@ -4,8 +4,8 @@
 use crate::Engine;
 use crate::blocking::Waiting;
 use crate::client::{Client, ClientId};
-use crate::engine::Pause;
 use crate::error::CommandError;
+use crate::pause::{Pause, PauseBy};
 use crate::watch::Presence;
 use crate::world::{Now, World};
 
@@ -39,16 +39,17 @@ impl Engine {
         !self.blocked.waiting_acks().is_empty()
     }
 
-    /// Clients' writes wait until `until_mono_us`, so that replicas can catch up before the end.
-    pub fn pause_writes(&mut self, until_mono_us: u64) {
-        self.pause = Some(Pause { until_mono_us, writes_only: true, by_process: true });
+    /// Clients' writes wait until `until_mono_us`, so that replicas can catch up before the end, or
+    /// before one of them takes over.
+    pub fn pause_writes(&mut self, by: PauseBy, until_mono_us: u64) {
+        self.pauses.begin(by, Pause { until_mono_us, writes_only: true });
     }
 
-    /// The end was called off: whoever waited goes on.
-    pub fn resume_writes(&mut self, now: Now, world: &mut dyn World) {
+    /// There is no reason any more: whoever waited goes on, unless others want him to wait.
+    pub fn resume_writes(&mut self, now: Now, by: PauseBy, world: &mut dyn World) {
         self.now = now;
-        if self.pause.is_some() {
-            self.end_pause(world);
+        if self.pauses.end(by) {
+            self.retry_paused(world);
         }
     }
 }

@@ -62,6 +62,8 @@ pub enum Action<'a> {
         client: ClientId,
         replid: Option<&'a [u8]>,
         offset: i64,
+        /// Our master hands its role over with this request.
+        failover: bool,
     },
     /// The words after REPLCONF, from a connection that is or will be a replica, or from the master.
     Replconf {
@@ -69,11 +71,12 @@ pub enum Action<'a> {
         words: &'a [&'a [u8]],
     },
     Failover {
-        target: Option<MasterAddress>,
-        timeout_ms: u64,
+        /// Address and port of a replica, as the client wrote them.
+        target: Option<(&'a [u8], i64)>,
+        timeout_ms: Option<u64>,
         force: bool,
-        abort: bool,
     },
+    FailoverAbort,
     ConfigSet {
         pairs: &'a [(&'a [u8], &'a [u8])],
     },
@@ -221,6 +224,9 @@ pub trait World {
     /// The one door to replication: the bytes of the stream, in order, once.
     /// Called only where this server is a master.
     fn replicate(&mut self, bytes: &[u8]);
+
+    /// A command of this client runs out of turn: its answer, should it come later, is for it.
+    fn speaks_for(&mut self, _client: ClientId) {}
 
     /// A unit of writes that no stream carries: the offset still has to tell it from those before
     /// it, because WAITAOF goes by the offset.

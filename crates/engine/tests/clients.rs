@@ -3,6 +3,7 @@
 mod common;
 
 use common::Database;
+use engine::pause::PauseBy;
 use engine::{Kind, Peer};
 
 fn peer(addr: &str) -> Peer {
@@ -158,7 +159,7 @@ fn unpause_does_not_end_the_pause_before_a_shutdown() {
     let mut db = Database::new();
     let (c, writer) = (db.connect(), db.connect());
     let until_us = db.now.mono_us + 1_000_000;
-    db.engine.pause_writes(until_us);
+    db.engine.pause_writes(PauseBy::Shutdown, until_us);
     assert_eq!(db.run(c, "CLIENT UNPAUSE"), "+OK\r\n");
     assert_eq!(db.run(writer, "SET k v"), "");
 }
@@ -288,7 +289,7 @@ fn a_master_that_becomes_a_replica_lets_nobody_wait() {
     let (a, b, paused) = (db.connect(), db.connect(), db.connect());
     db.run(a, "BLPOP k 0");
     db.run(b, "WAIT 1 0");
-    db.engine.pause_writes(db.now.mono_us + 1_000_000);
+    db.engine.pause_writes(PauseBy::Shutdown, db.now.mono_us + 1_000_000);
     db.run(paused, "SET k v");
     db.engine.unblock_for_demotion(&mut db.world);
     let told = "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> \

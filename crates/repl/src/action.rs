@@ -108,6 +108,10 @@ pub enum Action {
     /// The next write must begin with SELECT, whatever was selected before: somebody will read the stream
     /// from here on who has nothing selected, or something else.
     SelectAgain,
+    /// Keep clients' writes waiting, and make no writes of our own (expiry, eviction), until `ResumeWrites`.
+    PauseWrites,
+    /// Let the clients that wait go on, in the role that this server has now.
+    ResumeWrites,
     /// Nobody wants this snapshot any more: kill the child. No answer.
     CancelSnapshot { id: SnapshotId },
     /// The last replica has this file: close it.

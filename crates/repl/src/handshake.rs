@@ -94,6 +94,18 @@ impl Repl {
             self.log(Level::Notice, text);
             ("?".to_string(), "-1".to_string())
         };
+        let mut words: Vec<&[u8]> = vec![b"PSYNC", replid.as_bytes(), offset.as_bytes()];
+        if self.psync_to_heir() {
+            words.push(b"FAILOVER");
+        }
+        self.send(&command(&words));
+    }
+
+    /// The heir is a master already: what is left of the failover is to follow it.
+    fn follow_heir(&mut self) {
+        let (replid, offset) = (self.ids.replid, (self.stream.offset() + 1).to_string());
+        let text = format!("Trying a partial resynchronization (request {replid}:{offset}).");
+        self.log(Level::Notice, text);
         self.send(&command(&[b"PSYNC", replid.as_bytes(), offset.as_bytes()]));
     }
 
@@ -106,10 +118,13 @@ impl Repl {
                 let replid = ReplId::parse(&replid).expect("protocol has checked it");
                 self.log(Level::Notice, format!("Full resync from master: {replid}:{offset}"));
                 let offset = offset.unsigned_abs();
+                self.hear_heir(now_ms, true);
                 return self.expect_snapshot(Some(HistoryPoint { replid, offset }));
             }
             Ok(PsyncReply::Continue { replid }) if self.resumable => {
-                return self.continue_stream(now_ms, replid.and_then(|id| ReplId::parse(&id)));
+                self.continue_stream(now_ms, replid.and_then(|id| ReplId::parse(&id)));
+                self.hear_heir(now_ms, true);
+                return;
             }
             Ok(PsyncReply::NotNow(_)) => {
                 let text = format!(
@@ -117,11 +132,15 @@ impl Repl {
                     printable(line)
                 );
                 self.log(Level::Notice, text);
-                return self.lose_link(now_ms, None);
+                if !self.hear_heir(now_ms, false) {
+                    self.lose_link(now_ms, None);
+                }
+                return;
             }
             // A master that speaks of a full resync sends one, even if we cannot name its history.
             Err(LinkError::BadFullResync(_)) => {
                 self.log(Level::Warning, "Master replied with wrong +FULLRESYNC syntax.");
+                self.hear_heir(now_ms, true);
                 return self.expect_snapshot(None);
             }
             Ok(PsyncReply::Unsupported(_)) => {
@@ -132,6 +151,12 @@ impl Repl {
         };
         let is_error = line.starts_with(b"-ERR");
         self.log(if is_error { Level::Notice } else { Level::Warning }, text);
+        if self.has_heir_taken_over(line) {
+            return self.follow_heir();
+        }
+        if self.hear_heir(now_ms, false) {
+            return;
+        }
         self.log(Level::Notice, "Retrying with SYNC...");
         self.send(b"SYNC\r\n");
         self.expect_snapshot(None);

@@ -4,7 +4,7 @@
 use crate::master::{Replica, ReplicaState};
 use crate::replica::{Arrived, LinkState};
 use crate::timers::Progress;
-use crate::{ConnId, HistoryPoint, Ids, MasterAddr, Repl};
+use crate::{ConnId, FailoverState, HistoryPoint, Ids, MasterAddr, Repl};
 use std::fmt::Write;
 
 /// INFO stats: how syncs were answered.
@@ -126,6 +126,7 @@ pub struct ReplicationView {
     pub replicas: Vec<ReplicaView>,
     pub ids: Ids,
     pub offset: u64,
+    pub failover: FailoverState,
     pub backlog: BacklogView,
     pub stats: SyncStats,
     /// Some if `min-replicas-to-write` is in force: how many are good.
@@ -186,6 +187,7 @@ impl Repl {
                 .collect(),
             ids: self.ids,
             offset: self.stream.offset(),
+            failover: self.failover_state(),
             backlog: self.backlog_view(),
             stats: self.stats,
             good_replicas: wanted.then(|| self.count_good(now_ms)),
@@ -238,7 +240,7 @@ impl Repl {
             last_io_secs: now_ms.saturating_sub(replica.last_sent_ms) / 1000,
             ..TransferView::new(&replica.progress, now_ms, sent, total)
         });
-        let ip = replica.intro.ip_address.as_ref().unwrap_or(&replica.peer_ip).clone();
+        let ip = replica.ip().to_string();
         Some(ReplicaView {
             conn: replica.conn,
             ip,
@@ -292,7 +294,7 @@ impl ReplicationView {
                 field(&format!("sync_to_slave{i}"), &transfer.as_pairs());
             }
         }
-        field("master_failover_state", &"no-failover");
+        field("master_failover_state", &self.failover.as_str());
         field("master_replid", &self.ids.replid);
         field("master_replid2", &self.ids.replid2);
         field("master_repl_offset", &self.offset);

@@ -42,11 +42,17 @@
 //!    +----------------------------------------------------- Preamble -> Transfer -> Verify -> Commit
 //! ```
 //!
+//! # FAILOVER (`failover.rs`)
+//!
+//! A master pauses its writes, waits until a replica has all of them, and becomes a replica of it with
+//! `PSYNC replid offset FAILOVER`, at which the other takes over.
+//!
 //! # Call order for a driver
 //!
 //! 1. [`Repl::new`], then [`Repl::boot`] once the data set is loaded.
 //! 2. After every call, [`Repl::poll_action`] until it gives None, performing each in order; before
-//!    sleeping, [`Repl::poll_timeout`]; when it is due, [`Repl::handle_timeout`].
+//!    sleeping, [`Repl::poll_timeout`]; when it is due, [`Repl::handle_timeout`]: it may change the role,
+//!    so that no command may run before its actions are performed.
 //! 3. What the engine propagates goes to [`Repl::handle_write`] before a fork, before a role change, and
 //!    before sockets are written. It says SELECT itself, and always after [`Action::SelectAgain`].
 //! 4. Commands PSYNC, SYNC, REPLCONF go to the `replica_*` calls. Before sleeping, for every
@@ -57,6 +63,7 @@
 
 mod action;
 mod backlog;
+mod failover;
 mod handshake;
 mod info;
 mod loading;
@@ -74,6 +81,7 @@ mod wire;
 
 pub use action::*;
 pub use backlog::{Backlog, Reader, Stream};
+pub use failover::{FailoverRequest, FailoverState};
 pub use info::*;
 pub use master::{SyncRefusal, SyncRequest};
 pub use replconf::ReplconfReply;
@@ -99,6 +107,7 @@ pub struct Repl {
     resumable: bool,
     upstream: Option<replica::Upstream>,
     downstream: master::Downstream,
+    failover: Option<failover::Failover>,
     snapshot: Option<snapshot::Snapshot>,
     files: Vec<snapshot::SnapshotFile>,
     other_child: OtherChild,
@@ -125,6 +134,7 @@ impl Repl {
             resumable: false,
             upstream: None,
             downstream: master::Downstream::new(now_ms),
+            failover: None,
             snapshot: None,
             files: Vec::new(),
             other_child: OtherChild::None,

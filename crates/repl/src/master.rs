@@ -65,6 +65,11 @@ impl Replica {
         now_ms.saturating_sub(self.ack_ms) / 1000
     }
 
+    /// Where it listens, as far as it is known.
+    pub(crate) fn ip(&self) -> &str {
+        self.intro.ip_address.as_deref().unwrap_or(&self.peer_ip)
+    }
+
     /// How Redis names a replica in its log.
     pub(crate) fn name(&self) -> String {
         self.intro.name(&self.peer_ip, self.conn)
@@ -107,6 +112,8 @@ pub struct SyncRequest<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyncRefusal {
     NoMasterLink,
+    /// This master is handing its role over.
+    FailingOver,
     FilterNeedsEof,
     /// The offset is no number.
     WrongOffset,
@@ -119,6 +126,7 @@ impl SyncRefusal {
             SyncRefusal::NoMasterLink => {
                 "NOMASTERLINK Can't SYNC while not connected with my master"
             }
+            SyncRefusal::FailingOver => "NOMASTERLINK Can't SYNC while failing over",
             SyncRefusal::FilterNeedsEof => "ERR Filtered replica requires EOF capability",
             SyncRefusal::WrongOffset => "ERR value is not an integer or out of range",
         }
@@ -252,6 +260,9 @@ impl Repl {
 
     /// What SYNC and PSYNC have in common: may it ask at all, and what did it say of itself?
     fn introduce(&mut self, conn: ConnId, peer_ip: &str) -> Result<Introduction, SyncRefusal> {
+        if self.failover.is_some() {
+            return Err(SyncRefusal::FailingOver);
+        }
         if self.upstream.as_ref().is_some_and(|up| !up.is_streaming()) {
             return Err(SyncRefusal::NoMasterLink);
         }

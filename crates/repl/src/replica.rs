@@ -301,6 +301,7 @@ impl Repl {
         up.held = Vec::new();
         up.lost = None;
         self.owed_fsync = None;
+        let was_asked = matches!(state, LinkState::Psync);
         let has_lived = now_ms.saturating_sub(up.attempt_ms) >= RECONNECT_AFTER_MS;
         let MasterAddr { host, port } = up.addr.clone();
         let mut failed = "";
@@ -323,6 +324,7 @@ impl Repl {
             }
             _ => failed = " after failure",
         }
+        self.note_lost_heir(was_asked);
         if reconnect_ms.is_some() && has_lived {
             let text = format!("Reconnecting to MASTER {host}:{port}{failed}");
             self.log(Level::Notice, text);

@@ -6,7 +6,7 @@
 
 use crate::replica::Upstream;
 use crate::wire::printable;
-use crate::{Action, HistoryPoint, Level, MasterAddr, Repl};
+use crate::{Action, HistoryPoint, Level, MasterAddr, Repl, SyncRefusal};
 
 /// What REPLICAOF did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum ReplicaofOutcome {
     Enabled,
     /// Answer "OK Already connected to specified master".
     AlreadyConnected,
+    /// Nothing was done: a failover has to be aborted first.
+    FailingOver,
 }
 
 impl Repl {
@@ -48,6 +50,9 @@ impl Repl {
         addr: MasterAddr,
         requested_by: &str,
     ) -> ReplicaofOutcome {
+        if self.failover.is_some() {
+            return ReplicaofOutcome::FailingOver;
+        }
         let is_same = self.upstream.as_ref().is_some_and(|up| {
             up.addr.port == addr.port && up.addr.host.eq_ignore_ascii_case(&addr.host)
         });
@@ -69,9 +74,9 @@ impl Repl {
         ReplicaofOutcome::Enabled
     }
 
-    /// REPLICAOF NO ONE. False if this is a master already.
+    /// REPLICAOF NO ONE. False if this is a master already, or fails over.
     pub fn replicaof_no_one(&mut self, now_ms: u64, requested_by: &str) -> bool {
-        if self.upstream.is_none() {
+        if self.upstream.is_none() || self.failover.is_some() {
             return false;
         }
         self.promote(now_ms);
@@ -93,6 +98,9 @@ impl Repl {
         if self.upstream.is_none() {
             return Err("ERR PSYNC FAILOVER can't be sent to a master.");
         }
+        if self.failover.is_some() {
+            return Err(SyncRefusal::FailingOver.text());
+        }
         if !self.ids.replid.is_named_by(replid) {
             return Err("ERR PSYNC FAILOVER replid must match my replid.");
         }
@@ -102,7 +110,7 @@ impl Repl {
         Ok(())
     }
 
-    fn promote(&mut self, now_ms: u64) {
+    pub(crate) fn promote(&mut self, now_ms: u64) {
         self.drop_upstream(now_ms);
         self.discard_cached_master();
         let new = self.new_replid();
@@ -123,7 +131,7 @@ impl Repl {
 
     /// What a master has, it may offer to its new master: if that one is its promoted replica, a partial
     /// resync is enough.
-    fn synthesize_cached_master(&mut self) {
+    pub(crate) fn synthesize_cached_master(&mut self) {
         let text = "Before turning into a replica, using my own master parameters to synthesize a \
                     cached master: I may be able to synchronize with the new master with just a \
                     partial transfer.";
@@ -132,7 +140,7 @@ impl Repl {
         self.resumable = true;
     }
 
-    fn follow(&mut self, now_ms: u64, addr: MasterAddr) {
+    pub(crate) fn follow(&mut self, now_ms: u64, addr: MasterAddr) {
         let (host, port) = (addr.host.clone(), addr.port);
         self.upstream = Some(Upstream::new(now_ms, addr));
         self.log(Level::Notice, format!("Connecting to MASTER {host}:{port}"));

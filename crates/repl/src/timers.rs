@@ -25,11 +25,13 @@ impl Repl {
         let backlog_ages = self.stream.backlog().is_some();
         let is_needed =
             self.upstream.is_some() || !self.downstream.replicas.is_empty() || backlog_ages;
-        is_needed.then_some(self.cron.next_ms)
+        let next_ms = is_needed.then_some(self.cron.next_ms);
+        [next_ms, self.failover_due_ms()].into_iter().flatten().min()
     }
 
     /// Does what is due. Early calls are harmless.
     pub fn handle_timeout(&mut self, now_ms: u64) {
+        self.check_failover(now_ms);
         if now_ms < self.cron.next_ms {
             return;
         }
@@ -46,7 +48,8 @@ impl Repl {
 
     fn ping_replicas(&mut self) {
         let period = self.settings.repl_ping_replica_period_secs.max(1);
-        if self.cron.ticks.is_multiple_of(period) && !self.downstream.replicas.is_empty() {
+        let is_due = self.cron.ticks.is_multiple_of(period) && self.may_ping();
+        if is_due && !self.downstream.replicas.is_empty() {
             // Replicas apply PING like any other command: it counts in the offset.
             self.feed_own(wire::PING);
         }

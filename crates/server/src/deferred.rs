@@ -33,6 +33,7 @@ impl Server {
             Deferred::ReplicaOf { target, by } => self.change_role(target, &by),
             Deferred::KeyspaceFlushed => self.save_flushed(),
             Deferred::BecameReplica(client) => self.became_replica(client),
+            Deferred::Failover => self.perform_repl_actions(),
             Deferred::Shutdown { client, flags } => self.begin_shutdown(client, flags),
             Deferred::DebugReload { client, nosave } => {
                 let result = self.debug_reload(nosave);

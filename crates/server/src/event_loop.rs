@@ -125,6 +125,8 @@ impl Server {
     fn before_sleep(&mut self) -> Option<Duration> {
         // Timeouts and fast expiry first: what they answer and propagate leaves with this turn.
         self.engine.handle_deadlines(self.host.now, &mut self.host);
+        self.host.current = None;
+        self.perform_deferred();
         self.engine.before_sleep(self.host.now, &mut self.host);
         // Clients that were unblocked may have sent more meanwhile; it waits in their buffers.
         self.requeue_unblocked();

@@ -45,6 +45,8 @@ pub enum Deferred {
         by: String,
     },
     BecameReplica(ClientId),
+    /// FAILOVER: what the replication core wants done before the next command.
+    Failover,
     /// FLUSHALL: what a child is saving is of the past.
     KeyspaceFlushed,
     Shutdown {
@@ -221,9 +223,14 @@ impl World for Host {
             Action::BgSave { schedule } => self.request_bgsave(schedule),
             Action::BgRewriteAof => self.request_aof_rewrite(),
             Action::ReplicaOf(target) => self.request_replicaof(target),
-            Action::Psync { client, replid, offset } => self.request_psync(client, replid, offset),
+            Action::Psync { client, replid, offset, failover } => {
+                self.request_psync(client, replid, offset, failover)
+            }
             Action::Replconf { client, words } => self.request_replconf(client, words),
-            Action::Failover { .. } => Err(CommandError::err("FAILOVER is not supported yet.")),
+            Action::Failover { target, timeout_ms, force } => {
+                self.request_failover(target, timeout_ms, force)
+            }
+            Action::FailoverAbort => self.request_failover_abort(),
             Action::ConfigSet { pairs } => self.config_set(pairs),
             Action::ConfigRewrite => self.config_rewrite(),
             Action::ConfigResetStat => {
@@ -271,6 +278,10 @@ impl World for Host {
 
     fn replicate(&mut self, bytes: &[u8]) {
         self.repl.core.handle_write(bytes);
+    }
+
+    fn speaks_for(&mut self, client: ClientId) {
+        self.current = Some(client);
     }
 
     fn note_unfollowed_write(&mut self) {

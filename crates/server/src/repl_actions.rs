@@ -1,5 +1,6 @@
 //! Performs what the replication core asks for, and tells it what came of it. Decides nothing.
 
+use engine::pause::PauseBy;
 use engine::world::MasterAddress;
 use engine::{ClientId, Kind, Peer, Role};
 use log::{Level, info, log, warn};
@@ -8,6 +9,7 @@ use repl::{Action, LinkId, LoadTarget, MasterAddr};
 
 use crate::boot::LoadPurpose;
 use crate::chunk_pipe::chunk_pipe;
+use crate::config::{Program, ReplicaOf};
 use crate::daemon::OomClass;
 use crate::event_loop::Server;
 use crate::listener::plain;
@@ -28,7 +30,9 @@ impl Server {
             repl.core.set_dataset_is_empty(self.engine.keyspace.keys() == 0);
             repl.core.handle_timeout(now_ms);
         }
-        if std::mem::take(&mut repl.acks_wanted) {
+        // A request for acknowledgements moves the offset, which stands still while writes are paused.
+        if repl.acks_wanted && !self.engine.is_paused() {
+            repl.acks_wanted = false;
             repl.core.request_acks();
         }
         self.perform_repl_actions();
@@ -98,6 +102,14 @@ impl Server {
             Action::StreamEnd => self.stream_end(),
             Action::CloseReplica { conn } => self.host.doomed.push(client_of(conn)),
             Action::StartSnapshot { id, mode, .. } => self.start_replication_snapshot(id, mode),
+            Action::PauseWrites => self.engine.pause_writes(PauseBy::Failover, u64::MAX),
+            Action::ResumeWrites => {
+                // Those who waited are judged by the role that came of it.
+                self.follow_role();
+                let now = self.host.now;
+                self.engine.resume_writes(now, PauseBy::Failover, &mut self.host);
+                self.perform_deferred();
+            }
             Action::SelectAgain => self.engine.propagation.reselect_stream(),
             Action::CancelSnapshot { id } => {
                 let running = self.host.children.running.as_ref();
@@ -130,7 +142,18 @@ impl Server {
             false => Role::Replica { link_up: core.is_link_up() },
         };
         self.engine.propagation.set_stream(is_master && core.has_backlog());
-        if was_master && !is_master {
+        if was_master == is_master {
+            return;
+        }
+        // A failover changes the role without REPLICAOF; the configuration tells it all the same.
+        self.host.config.replication.replicaof = match self.host.repl.core.master_addr() {
+            Some(MasterAddr { host, port }) => {
+                ReplicaOf::Master { host: host.clone(), port: *port }
+            }
+            None if self.host.config.program == Program::Replica => ReplicaOf::NoOne,
+            None => ReplicaOf::Unset,
+        };
+        if was_master {
             self.engine.unblock_for_demotion(&mut self.host);
         }
     }
@@ -143,14 +166,10 @@ impl Server {
         match target {
             Some(MasterAddress { host, port }) => {
                 self.host.config.replication.replicaof =
-                    crate::config::ReplicaOf::Master { host: host.clone(), port };
+                    ReplicaOf::Master { host: host.clone(), port };
                 self.host.repl.core.replicaof(now_ms, MasterAddr { host, port }, by);
             }
             None => {
-                self.host.config.replication.replicaof = match self.host.config.program {
-                    crate::config::Program::Replica => crate::config::ReplicaOf::NoOne,
-                    _ => crate::config::ReplicaOf::Unset,
-                };
                 self.host.repl.core.replicaof_no_one(now_ms, by);
             }
         }

@@ -12,8 +12,8 @@ use engine::world::{MasterAddress, MasterLinkInfo, ReplicaInfo, ReplicationInfo}
 use engine::{ClientId, CommandError, Now, Outcome};
 use protocol::RequestParser;
 use repl::{
-    ConnId, Repl, ReplSettings, ReplconfReply, ReplicationView, SnapshotEvent, SnapshotId,
-    SyncRequest,
+    ConnId, FailoverRequest, FailoverState, Repl, ReplSettings, ReplconfReply, ReplicationView,
+    SnapshotEvent, SnapshotId, SyncRequest,
 };
 
 use crate::config::Config;
@@ -87,7 +87,7 @@ impl ReplDriver {
                 })
                 .collect(),
             good_replicas: view.good_replicas.unwrap_or(0) as u32,
-            failover_state: "no-failover",
+            failover_state: view.failover.as_str(),
             replid: view.ids.replid.to_string(),
             replid2: view.ids.replid2.to_string(),
             offset: view.offset,
@@ -134,6 +134,9 @@ impl Host {
         &mut self,
         target: Option<MasterAddress>,
     ) -> Result<Outcome, CommandError> {
+        if self.repl.core.failover_state() != FailoverState::None {
+            return Err(CommandError::err("REPLICAOF not allowed while failing over."));
+        }
         if let (Some(target), Some(master)) = (&target, self.repl.core.master_addr())
             && target.port == master.port
             && target.host.eq_ignore_ascii_case(&master.host)
@@ -154,9 +157,17 @@ impl Host {
         client: ClientId,
         replid: Option<&[u8]>,
         offset: i64,
+        failover: bool,
     ) -> Result<Outcome, CommandError> {
         let now_ms = self.now_ms();
         let conn = conn_id(client);
+        if let (true, Some(replid)) = (failover, replid) {
+            let by = self.current_name();
+            let accepted = self.repl.core.handle_failover_request(now_ms, replid, &by);
+            // The new role is taken up when this command is done, whatever becomes of the sync.
+            self.deferred.push(Deferred::Failover);
+            accepted.map_err(|refusal| CommandError::text(refusal.to_owned()))?;
+        }
         let peer_ip = self.peer_ip(client);
         let accepted = match replid {
             None => self.repl.core.replica_sync(now_ms, conn, &peer_ip),
@@ -174,6 +185,32 @@ impl Host {
             }
             Err(refusal) => Err(CommandError::text(refusal.text().to_owned())),
         }
+    }
+
+    pub fn request_failover(
+        &mut self,
+        target: Option<(&[u8], i64)>,
+        timeout_ms: Option<u64>,
+        force: bool,
+    ) -> Result<Outcome, CommandError> {
+        let target = target.map(|(host, port)| (String::from_utf8_lossy(host).into_owned(), port));
+        let now_ms = self.now_ms();
+        let request = FailoverRequest { target, force, timeout_ms };
+        self.failover_done(|core| core.failover(now_ms, request))
+    }
+
+    pub fn request_failover_abort(&mut self) -> Result<Outcome, CommandError> {
+        let now_ms = self.now_ms();
+        self.failover_done(|core| core.abort_failover(now_ms))
+    }
+
+    fn failover_done(
+        &mut self,
+        ask: impl FnOnce(&mut Repl) -> Result<(), &'static str>,
+    ) -> Result<Outcome, CommandError> {
+        ask(&mut self.repl.core).map_err(|refusal| CommandError::text(refusal.to_owned()))?;
+        self.deferred.push(Deferred::Failover);
+        Ok(Outcome::Done)
     }
 
     pub fn request_replconf(

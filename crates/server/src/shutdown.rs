@@ -6,6 +6,7 @@
 
 use std::fs;
 
+use engine::pause::PauseBy;
 use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
 
@@ -62,7 +63,7 @@ impl Server {
         self.host.shutdown = Some(Shutdown { client, flags, deadline_us, target_offset });
         if !flags.now && timeout_s > 0 && !self.replicas_in_sync() {
             info!("Waiting for replicas before shutting down.");
-            self.engine.pause_writes(deadline_us);
+            self.engine.pause_writes(PauseBy::Shutdown, deadline_us);
             self.host.repl.core.request_acks();
             return;
         }
@@ -83,7 +84,7 @@ impl Server {
     fn abort_shutdown(&mut self) {
         let Some(shutdown) = self.host.shutdown.take() else { return };
         warn!("Shutdown manually aborted.");
-        self.engine.resume_writes(self.host.now, &mut self.host);
+        self.engine.resume_writes(self.host.now, PauseBy::Shutdown, &mut self.host);
         self.answer(shutdown.client, Err(CommandError::err(REFUSED)));
     }
 
@@ -126,7 +127,7 @@ impl Server {
         if let Err(why) = self.make_durable(flags) {
             warn!("{why}");
             self.host.shutdown = None;
-            self.engine.resume_writes(self.host.now, &mut self.host);
+            self.engine.resume_writes(self.host.now, PauseBy::Shutdown, &mut self.host);
             return self.answer(client, Err(CommandError::err(REFUSED)));
         }
         // Replicas get what is left for them, as far as their sockets take it.

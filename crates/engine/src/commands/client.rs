@@ -12,8 +12,8 @@ use crate::blocking::Waiting;
 use crate::client::{Client, ClientId, Kind, ReplyMode};
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
 use crate::ctx::Ctx;
-use crate::engine::Pause;
 use crate::error::CommandError;
+use crate::pause::{Pause, PauseBy};
 use crate::world::{Action, World};
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
@@ -322,15 +322,7 @@ fn pause(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         Some(_) => return Err(CommandError::err("CLIENT PAUSE mode must be WRITE or ALL")),
     };
     let until_mono_us = ctx.engine.now.mono_us.saturating_add(timeout_ms(args.at(2))?);
-    // A pause within a pause can only prolong and widen it.
-    ctx.engine.pause = Some(match ctx.engine.pause {
-        None => Pause { until_mono_us, writes_only, by_process: false },
-        Some(old) => Pause {
-            until_mono_us: old.until_mono_us.max(until_mono_us),
-            writes_only: old.writes_only && writes_only,
-            by_process: old.by_process,
-        },
-    });
+    ctx.engine.pauses.extend(PauseBy::Client, Pause { until_mono_us, writes_only });
     ctx.client.out.ok();
     Ok(())
 }
@@ -338,9 +330,7 @@ fn pause(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn unpause(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     let now_us = ctx.engine.now.mono_us;
     // Those who waited go on when this command is done, as if the time were up.
-    if let Some(pause) = ctx.engine.pause.as_mut().filter(|pause| !pause.by_process) {
-        pause.until_mono_us = now_us;
-    }
+    ctx.engine.pauses.end_at(PauseBy::Client, now_us);
     ctx.client.out.ok();
     Ok(())
 }

@@ -5,6 +5,7 @@ use protocol::{Args, parse_i64};
 
 use super::args::{int, is, positive, text, timeout_ms};
 use crate::blocking::{AckWait, OnTimeout, Waiting};
+use crate::client::Kind;
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::engine::Role;
@@ -33,6 +34,16 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::NONE,
         "1.0.0",
         "Sets a Redis server as a replica of another, or promotes it to being a master.",
+    ),
+    row(
+        "failover",
+        failover,
+        -1,
+        ADMIN.or(Flags::STALE),
+        Keys::None,
+        Acl::NONE,
+        "6.2.0",
+        "Starts a coordinated failover from a server to one of its replicas.",
     ),
     row(
         "role",
@@ -100,11 +111,41 @@ fn replicaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let target = if is(args.at(1), "no") && is(args.at(2), "one") {
         None
     } else {
+        if ctx.client.kind == Kind::Replica {
+            // It would lose its own connection on the way.
+            return Err(CommandError::err("Command is not valid when client is a replica."));
+        }
         let port = int(args.at(2)).ok().and_then(|port| u16::try_from(port).ok());
         let port = port.ok_or_else(|| CommandError::err("Invalid master port"))?;
         Some(MasterAddress { host: text(args.at(1)), port })
     };
     ctx.perform_and_reply(Action::ReplicaOf(target))
+}
+
+fn failover(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if args.len() == 2 && is(args.at(1), "abort") {
+        return ctx.perform_and_reply(Action::FailoverAbort);
+    }
+    let (mut target, mut timeout_ms, mut force) = (None, None, false);
+    let mut at = 1;
+    while let Some(option) = args.get(at) {
+        if is(option, "timeout") && at + 1 < args.len() && timeout_ms.is_none() {
+            let ms = int(args.at(at + 1))?;
+            let ms = u64::try_from(ms).ok().filter(|ms| *ms > 0);
+            let bad = || CommandError::err("FAILOVER timeout must be greater than 0");
+            timeout_ms = Some(ms.ok_or_else(bad)?);
+            at += 2;
+        } else if is(option, "to") && at + 2 < args.len() && target.is_none() {
+            target = Some((args.at(at + 1), int(args.at(at + 2))?));
+            at += 3;
+        } else if is(option, "force") && !force {
+            force = true;
+            at += 1;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    ctx.perform_and_reply(Action::Failover { target, timeout_ms, force })
 }
 
 fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
@@ -137,31 +178,32 @@ fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn psync(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    if args.len() > 3 {
-        // PSYNC <replid> <offset> FAILOVER: a master hands over to this replica.
-        if !is(args.at(3), "failover") {
-            return Err(CommandError::Syntax);
-        }
-        let words = [b"failover".as_slice(), args.at(1), args.at(2)];
-        let outcome = ctx.perform(Action::DebugReplication { words: &words })?;
-        debug_assert_eq!(outcome, Outcome::Done);
-    }
+    let failover = match args.get(3) {
+        None => false,
+        Some(word) if is(word, "failover") => true,
+        Some(_) => return Err(CommandError::Syntax),
+    };
     let offset = parse_i64(args.at(2)).ok_or(CommandError::NotAnInteger)?;
-    start_sync(ctx, Some(args.at(1)), offset)
+    start_sync(ctx, Some(args.at(1)), offset, failover)
 }
 
 fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    start_sync(ctx, None, -1)
+    start_sync(ctx, None, -1, false)
 }
 
-fn start_sync(ctx: &mut Ctx<'_>, replid: Option<&[u8]>, offset: i64) -> Result<(), CommandError> {
+fn start_sync(
+    ctx: &mut Ctx<'_>,
+    replid: Option<&[u8]>,
+    offset: i64,
+    failover: bool,
+) -> Result<(), CommandError> {
     let client = ctx.client.id;
-    if !ctx.client.out.is_empty() && ctx.client.kind == crate::client::Kind::Normal {
+    if !ctx.client.out.is_empty() && ctx.client.kind == Kind::Normal {
         // The stream begins right behind what was answered so far, and a pipeline that mixes both
         // would make the peer read replies as stream.
         return Err(CommandError::err("SYNC and PSYNC are invalid with pending output"));
     }
-    ctx.perform(Action::Psync { client, replid, offset }).map(|_| ())
+    ctx.perform(Action::Psync { client, replid, offset, failover }).map(|_| ())
 }
 
 fn replconf(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

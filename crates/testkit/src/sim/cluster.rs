@@ -5,7 +5,7 @@ use super::net::{End, Net, Weather};
 use super::node::Node;
 use super::store::Store;
 use fastrand::Rng;
-use repl::{MasterAddr, ReplSettings};
+use repl::{FailoverRequest, MasterAddr, ReplSettings};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 
@@ -62,7 +62,7 @@ impl Ledger {
 pub struct Seen(pub BTreeMap<&'static str, u64>);
 
 /// Everything of both sides that a thousand seeds are meant to go through.
-pub const EVENTS: [&str; 30] = [
+pub const EVENTS: [&str; 37] = [
     "-- clean failover",
     "BGSAVE for replication failed",
     "BGSAVE child returned an error",
@@ -74,6 +74,13 @@ pub const EVENTS: [&str; 30] = [
     "Disconnecting timedout replica (full sync)",
     "Disconnecting timedout replica (streaming sync)",
     "Error condition on socket for SYNC",
+    "Failover target rejected psync request",
+    "Failover manually aborted",
+    "Replica never caught up before timeout",
+    "is synced, failing over",
+    "time out exceeded, failing over",
+    "MASTER MODE enabled (failover request",
+    "PSYNC FAILOVER replid must match",
     "Failed trying to load the MASTER synchronization DB from disk",
     "Failed trying to load the MASTER synchronization DB from socket",
     "Finished with success",
@@ -196,6 +203,19 @@ impl<S: Store> Cluster<S> {
         if self.nodes[node].is_up && master != Some(node) {
             self.world.trace(node, &format!("-- REPLICAOF {master:?}"));
             self.nodes[node].replicaof(&mut self.world, master.map(Self::addr));
+        }
+    }
+
+    pub fn failover(&mut self, node: usize, request: FailoverRequest) {
+        if self.nodes[node].is_up {
+            self.world.trace(node, &format!("-- FAILOVER {request:?}"));
+            self.nodes[node].failover(&mut self.world, request);
+        }
+    }
+
+    pub fn abort_failover(&mut self, node: usize) {
+        if self.nodes[node].is_up {
+            self.nodes[node].abort_failover(&mut self.world);
         }
     }
 

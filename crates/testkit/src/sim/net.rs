@@ -243,6 +243,11 @@ impl Net {
         }
     }
 
+    /// The node at the other end.
+    pub fn peer_node(&self, end: End) -> usize {
+        self.conns[end.conn].nodes[1 - end.side]
+    }
+
     /// Two nodes cannot reach each other for a while: what they write is delayed, not lost.
     pub fn partition(&mut self, until_ms: u64, a: usize, b: usize) {
         self.partitions.push((a, b, until_ms));

@@ -7,8 +7,8 @@ use super::store::{SnapshotHeader, Step, Store};
 use bytes::Bytes;
 use protocol::{Limits, RequestParser};
 use repl::{
-    Action, ConnId, LinkId, LoadTarget, MasterAddr, Outgoing, Repl, ReplSettings, ReplconfReply,
-    SnapshotEvent, SnapshotId, SnapshotMode, SyncRequest,
+    Action, ConnId, FailoverRequest, LinkId, LoadTarget, MasterAddr, Outgoing, Repl, ReplSettings,
+    ReplconfReply, SnapshotEvent, SnapshotId, SnapshotMode, SyncRequest,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
@@ -16,6 +16,8 @@ use std::io::IoSlice;
 /// A client connection: in this world only replicas connect.
 struct Peer {
     end: End,
+    /// Hosts are numbers here.
+    ip: String,
     parser: RequestParser,
     replies: Vec<u8>,
 }
@@ -63,6 +65,8 @@ pub struct Node<S> {
     files: BTreeMap<SnapshotId, Vec<u8>>,
     /// Bytes of the stream that are not applied yet, for the oracle.
     unapplied: VecDeque<u8>,
+    /// Clients' writes wait, and nothing expires.
+    is_paused: bool,
     last_conn: u64,
     last_load: u64,
     seen: (String, u64),
@@ -86,6 +90,7 @@ impl<S: Store> Node<S> {
             child: None,
             files: BTreeMap::new(),
             unapplied: VecDeque::new(),
+            is_paused: false,
             last_conn: 0,
             last_load: 0,
             seen: (String::new(), 0),
@@ -121,7 +126,7 @@ impl<S: Store> Node<S> {
 
     /// A client writes, if this is a master.
     pub fn client_write(&mut self, world: &mut World, count: usize) {
-        if !self.repl.is_master() {
+        if !self.repl.is_master() || self.is_paused {
             return;
         }
         for _ in 0..count {
@@ -131,12 +136,27 @@ impl<S: Store> Node<S> {
         self.settle(world);
     }
 
+    /// A failover that has not come to its end is aborted first, as an operator has to.
     pub fn replicaof(&mut self, world: &mut World, master: Option<MasterAddr>) {
+        self.abort_failover(world);
         match master {
             Some(addr) => drop(self.repl.replicaof(world.now_ms, addr, "sim")),
             None => drop(self.repl.replicaof_no_one(world.now_ms, "sim")),
         }
         self.settle(world);
+    }
+
+    pub fn failover(&mut self, world: &mut World, request: FailoverRequest) {
+        if let Err(why) = self.repl.failover(world.now_ms, request) {
+            world.trace(self.id, why);
+        }
+        self.settle(world);
+    }
+
+    pub fn abort_failover(&mut self, world: &mut World) {
+        if self.repl.abort_failover(world.now_ms).is_ok() {
+            self.settle(world);
+        }
     }
 
     /// The connection to the master.
@@ -145,8 +165,10 @@ impl<S: Store> Node<S> {
     }
 
     pub fn tick(&mut self, world: &mut World) {
-        let bytes = self.store.cron(world.now_ms);
-        self.propagate(world, &bytes);
+        if !self.is_paused {
+            let bytes = self.store.cron(world.now_ms);
+            self.propagate(world, &bytes);
+        }
         self.repl.handle_timeout(world.now_ms);
         self.settle(world);
     }
@@ -155,7 +177,8 @@ impl<S: Store> Node<S> {
         match event {
             NetEvent::Accepted(end) => {
                 self.last_conn += 1;
-                let peer = Peer { end, parser: RequestParser::new(), replies: Vec::new() };
+                let ip = world.net.peer_node(end).to_string();
+                let peer = Peer { end, ip, parser: RequestParser::new(), replies: Vec::new() };
                 self.peers.insert(ConnId(self.last_conn), peer);
             }
             NetEvent::Connected(end) => {
@@ -261,6 +284,8 @@ impl<S: Store> Node<S> {
             }
             Action::StartSnapshot { id, mode, .. } => self.start_snapshot(world, id, mode),
             Action::SelectAgain => self.store.select_again(),
+            Action::PauseWrites => self.is_paused = true,
+            Action::ResumeWrites => self.is_paused = false,
             Action::CancelSnapshot { id } => drop(self.child.take_if(|c| c.id == id)),
             Action::ReleaseSnapshot { id } => drop(self.files.remove(&id)),
             load_or_stream => self.perform_load(world, load_or_stream),
@@ -452,6 +477,7 @@ impl<S: Store> Node<S> {
 
     fn run_request(&mut self, world: &mut World, conn: ConnId, words: &[&[u8]]) -> String {
         let now_ms = world.now_ms;
+        let ip = self.peers.get(&conn).map_or_else(String::new, |peer| peer.ip.clone());
         let result = match words {
             [b"PING"] => return "+PONG\r\n".into(),
             [b"AUTH", ..] => return "+OK\r\n".into(),
@@ -462,11 +488,16 @@ impl<S: Store> Node<S> {
                     ReplconfReply::Error(text) => format!("-{text}\r\n"),
                 };
             }
-            [b"PSYNC", replid, offset] => {
-                let peer_ip = "10.0.0.1";
+            [b"PSYNC", replid, offset, option @ ..] => {
+                if let [b"FAILOVER"] = option
+                    && let Err(why) = self.repl.handle_failover_request(now_ms, replid, "sim")
+                {
+                    return format!("-{why}\r\n");
+                }
+                let peer_ip = ip.as_str();
                 self.repl.replica_psync(now_ms, SyncRequest { conn, peer_ip, replid, offset })
             }
-            [b"SYNC"] => self.repl.replica_sync(now_ms, conn, "10.0.0.1"),
+            [b"SYNC"] => self.repl.replica_sync(now_ms, conn, &ip),
             other => panic!("node {}: unexpected request {other:?}", self.id),
         };
         result.map_or_else(|refusal| format!("-{}\r\n", refusal.text()), |()| String::new())

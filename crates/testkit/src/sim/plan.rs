@@ -6,7 +6,7 @@ use super::net::{End, Weather};
 use super::node::Node;
 use super::store::Store;
 use fastrand::Rng;
-use repl::{DisklessLoad, LinkPhase, OtherChild, ReplSettings};
+use repl::{DisklessLoad, FailoverRequest, LinkPhase, OtherChild, ReplSettings};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// How long the cluster may take to come right after the last fault.
@@ -17,7 +17,7 @@ const QUIET_LIMIT_MS: u64 = 600_000;
 pub fn run_seed<S: Store>(seed: u64, replay_with: &str) -> Seen {
     let mut rng = Rng::with_seed(seed ^ 0x5eed_0000_0000_0000);
     let count = rng.usize(3..=4);
-    let settings = (0..count).map(|_| random_settings(&mut rng)).collect();
+    let settings = (0..count).map(|node| random_settings(&mut rng, node)).collect();
     let mut cluster = Cluster::<S>::new(seed, random_weather(&mut rng), settings);
     let result = catch_unwind(AssertUnwindSafe(|| run(&mut cluster, &mut rng)));
     if let Err(panic) = result {
@@ -55,7 +55,7 @@ fn run<S: Store>(cluster: &mut Cluster<S>, rng: &mut Rng) {
     assert!(is_known, "the root does not hear of its replicas' offsets");
 }
 
-fn random_settings(rng: &mut Rng) -> ReplSettings {
+fn random_settings(rng: &mut Rng, node: usize) -> ReplSettings {
     ReplSettings {
         repl_backlog_size_bytes: 1 << rng.u32(9..18),
         repl_backlog_ttl_secs: rng.u64(0..30),
@@ -67,7 +67,7 @@ fn random_settings(rng: &mut Rng) -> ReplSettings {
         repl_diskless_load: [DisklessLoad::Disabled, DisklessLoad::OnEmptyDb, DisklessLoad::SwapDb]
             [rng.usize(0..3)],
         master_auth: rng.bool().then(|| b"secret".to_vec()),
-        announce_ip: rng.bool().then(|| "10.1.1.1".to_string()),
+        announce_ip: rng.bool().then(|| node.to_string()),
         has_save_points: rng.bool(),
         ..ReplSettings::default()
     }
@@ -186,7 +186,7 @@ impl Plan {
             }
             17 => {
                 let node = rng.usize(..self.masters.len());
-                let mut settings = random_settings(rng);
+                let mut settings = random_settings(rng, node);
                 settings.repl_timeout_secs = cluster.nodes[node].settings.repl_timeout_secs;
                 cluster.nodes[node].repl.apply_settings(now_ms, settings);
             }
@@ -223,8 +223,27 @@ impl Plan {
                 let node = rng.usize(..self.masters.len());
                 cluster.nodes[node].repl.request_acks();
             }
+            29..=31 => self.failover(cluster, rng),
+            32 => {
+                let node = rng.usize(..self.masters.len());
+                cluster.abort_failover(node);
+            }
             _ => {}
         }
+    }
+
+    /// FAILOVER on some master, to whom it may concern.
+    fn failover<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+        let masters: Vec<usize> =
+            cluster.nodes.iter().filter(|n| n.is_up && n.repl.is_master()).map(|n| n.id).collect();
+        let Some(node) = (!masters.is_empty()).then(|| masters[rng.usize(..masters.len())]) else {
+            return;
+        };
+        let heir = rng.usize(..self.masters.len());
+        let target = rng.bool().then(|| (heir.to_string(), 6379));
+        let timeout_ms = rng.bool().then(|| rng.u64(1..5000));
+        let force = target.is_some() && timeout_ms.is_some() && rng.bool();
+        cluster.failover(node, FailoverRequest { target, force, timeout_ms });
     }
 
     fn end_child<S: Store>(&mut self, cluster: &mut Cluster<S>, node: usize) {
@@ -293,6 +312,7 @@ impl Plan {
         });
         for node in 0..self.masters.len() {
             self.end_child(cluster, node);
+            cluster.abort_failover(node);
             if !cluster.nodes[node].is_up {
                 cluster.start(node, self.masters[node]);
             }
