@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use protocol::{OwnedArgs, ReplyBuf};
+use store::Type;
 
 use crate::client::ClientId;
 use crate::command::Found;
@@ -17,8 +18,8 @@ type DbKey = (usize, Box<[u8]>);
 /// What a blocked client waits for.
 #[derive(Debug)]
 pub enum Waiting {
-    /// One of these keys to be written.
-    Keys(Vec<Box<[u8]>>),
+    /// One of these keys to hold a value of this type.
+    Keys { keys: Vec<Box<[u8]>>, of: Type },
     /// Acknowledgements of the stream up to an offset.
     Acks(AckWait),
     /// The end of a CLIENT PAUSE.
@@ -92,17 +93,9 @@ pub struct Blocked {
 }
 
 impl Blocked {
-    /// Says of a command that ran again that there is still nothing for it; what the client waits
-    /// for stands in the record it was blocked with.
-    pub(crate) fn still() -> Box<Blocked> {
-        Box::new(Blocked {
-            waiting: Waiting::Keys(Vec::new()),
-            on_timeout: OnTimeout::Null,
-            deadline_us: 0,
-            db: 0,
-            again: None,
-            ran_us: 0,
-        })
+    /// Whether a key with a value of this type is one that the client waits for.
+    pub(crate) fn waits_for(&self, present: Type) -> bool {
+        matches!(self.waiting, Waiting::Keys { of, .. } if of == present)
     }
 }
 
@@ -133,7 +126,7 @@ impl BlockedClients {
             self.deadlines.insert((blocked.deadline_us, client));
         }
         match &blocked.waiting {
-            Waiting::Keys(keys) => {
+            Waiting::Keys { keys, .. } => {
                 for key in keys {
                     let queue = self.by_key.entry((blocked.db, key.clone())).or_default();
                     // BLPOP may name a key twice.
@@ -151,7 +144,7 @@ impl BlockedClients {
         self.count -= 1;
         self.deadlines.remove(&(blocked.deadline_us, client));
         match &blocked.waiting {
-            Waiting::Keys(keys) => {
+            Waiting::Keys { keys, .. } => {
                 for key in keys {
                     let db_key = (blocked.db, key.clone());
                     if let Some(queue) = self.by_key.get_mut(&db_key) {

@@ -1,6 +1,6 @@
 //! Owns what a handler is given: the engine, its client and the world, for one command.
 
-use store::{Db, Value};
+use store::{Db, Type, Value};
 
 use crate::Engine;
 use crate::blocking::{Blocked, OnTimeout, Waiting};
@@ -60,16 +60,17 @@ impl Ctx<'_> {
         !self.engine.in_exec && !self.client.is_internal()
     }
 
-    /// Blocks the client until one of `keys` is written, then the command runs again. `timeout_us`
-    /// of 0 is for ever.
+    /// Blocks the client until one of `keys` holds a value of type `of`, then the command runs
+    /// again. `timeout_us` of 0 is for ever.
     pub fn block_on_keys<'k>(
         &mut self,
         keys: impl IntoIterator<Item = &'k [u8]>,
+        of: Type,
         timeout_us: u64,
         on_timeout: OnTimeout,
     ) {
         self.block(
-            Waiting::Keys(keys.into_iter().map(Box::from).collect()),
+            Waiting::Keys { keys: keys.into_iter().map(Box::from).collect(), of },
             timeout_us,
             on_timeout,
         );

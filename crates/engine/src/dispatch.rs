@@ -243,10 +243,6 @@ impl Engine {
         let result = (found.spec.handler)(&mut ctx, args);
         let as_received = ctx.propagate_as_received;
         match &result {
-            // A key of another type is none that the client waits for.
-            Err(error) if self.reprocessing && *error == CommandError::WrongType => {
-                client.blocked = Some(Blocked::still());
-            }
             Err(error) => self.error_reply(client, error),
             Ok(()) => {}
         }
@@ -312,10 +308,13 @@ impl Engine {
     fn serve_ready_keys(&mut self, world: &mut dyn World) {
         while let Some(((db, key), waiting)) = self.blocked.next_ready() {
             for id in waiting {
-                if !self.keyspace.db(db).contains(&*key) {
-                    break;
+                let Some(entry) = self.keyspace.db(db).get(&*key) else { break };
+                // A value of another type is none that the client waits for.
+                let present = entry.value_type();
+                let blocked = self.client(id).and_then(|client| client.blocked.as_ref());
+                if blocked.is_some_and(|blocked| blocked.waits_for(present)) {
+                    self.run_again(world, id);
                 }
-                self.run_again(world, id);
             }
         }
     }
@@ -325,12 +324,10 @@ impl Engine {
         let Some(mut client) = self.take_client(id) else { return };
         let Some(mut blocked) = client.blocked.take() else { return self.put_client(client) };
         let (found, args) = blocked.again.take().expect("a blocked client keeps its command");
-        self.reprocessing = true;
         self.last_command_end_us = world.mono_us();
         self.ran_before_us = blocked.ran_us;
         self.call(&mut client, world, found, args.as_args());
         self.ran_before_us = 0;
-        self.reprocessing = false;
         self.finish_unit(&mut client, world);
         if client.blocked.is_some() {
             // Nothing for it yet: it keeps its deadline and its place.

@@ -174,18 +174,20 @@ pub(super) fn bitfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandE
     };
     let mut changes = 0;
     let replies = with_bytes_mut(ctx, args.at(1), end.div_ceil(8), |bytes, grew| {
-        // Steps that all fail leave a longer string behind, which replicas must have too.
-        changes = u64::from(grew);
         let mut replies = Vec::with_capacity(steps.len());
         for step in &steps {
             let (reply, new) = run(step, bytes);
             if let Some(raw) = new {
                 let old = load(bytes, step.offset, step.field.bits);
-                changes += u64::from(old != raw);
+                // An increment counts even when it comes back to where it was.
+                let counts = grew || old != raw || matches!(step.op, Op::IncrBy(_));
+                changes += u64::from(counts);
                 store(bytes, step.offset, step.field.bits, raw);
             }
             replies.push(reply);
         }
+        // Steps that all fail leave a longer string behind, which replicas must have too.
+        changes = changes.max(grew.into());
         replies
     })?;
     if changes > 0 {

@@ -186,6 +186,9 @@ struct Part {
 impl Part {
     fn parse(args: Args<'_>, start_at: usize) -> Result<Part, CommandError> {
         let mut part = Part { start: 0, end: None, in_bits: false };
+        if args.len() > start_at + 3 {
+            return Err(CommandError::Syntax);
+        }
         if args.len() > start_at {
             part.start = int(args.at(start_at))?;
         }
@@ -197,9 +200,6 @@ impl Part {
             Some(unit) if is(unit, "bit") => part.in_bits = true,
             Some(unit) if is(unit, "byte") => {}
             Some(_) => return Err(CommandError::Syntax),
-        }
-        if args.len() > start_at + 3 {
-            return Err(CommandError::Syntax);
         }
         Ok(part)
     }

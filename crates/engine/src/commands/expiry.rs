@@ -145,11 +145,11 @@ fn set_expiry(
         let name = ctx.found.spec.name;
         CommandError::err(format_args!("invalid expire time in '{name}' command"))
     };
+    let condition = Condition::parse(args)?;
     let at_ms = int(args.at(2))?
         .checked_mul(unit_ms)
         .and_then(|ms| ms.checked_add(base_ms))
         .ok_or_else(invalid)?;
-    let condition = Condition::parse(args)?;
     let holds = match ctx.engine.peek(db, key) {
         Some(entry) => condition.holds(entry.expire_ms(), at_ms),
         None => false,

@@ -1,11 +1,13 @@
 //! Hash commands.
 
+use protocol::number::LongDouble;
 use protocol::{Args, ReplyBuf, Resp};
 use store::hash::Hash;
 use store::value::{Item, ItemBuf};
 
-use super::args::{add_float, int, is};
-use super::keyspace::{reply_cursor, scan_options};
+use super::args::{add_float, int, random_query};
+use super::scans::scan_collection;
+use crate::Engine;
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
@@ -230,10 +232,14 @@ fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (db, key, field) = (ctx.client.db, args.at(1), args.at(2));
+    let by = LongDouble::parse(args.at(3)).ok_or(CommandError::NotAFloat)?;
+    if !by.is_finite() {
+        return Err(CommandError::err("value is NaN or Infinity"));
+    }
     let mut buf = ItemBuf::new();
     let old = ctx.engine.peek_hash(db, key)?.and_then(|hash| hash.get(field));
     let old = old.as_ref().map_or(b"0".as_slice(), |value| value.as_bytes(&mut buf));
-    let sum = add_float(old, args.at(3), CommandError::HashNotAFloat)?;
+    let sum = add_float(old, by, CommandError::HashNotAFloat)?;
     let (hash, limits) = ctx.engine.create_hash(db, key, |_| Hash::new())?;
     hash.set(field, sum.as_bytes(), limits);
     ctx.engine.changed(db, key, Classes::HASH, "hincrbyfloat");
@@ -244,44 +250,17 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let options = scan_options(args, 2)?;
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
-    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let mut cursor = options.cursor;
-    if let Some(hash) = hash {
-        let mut seen = 0;
-        for _ in 0..options.count.saturating_mul(10) {
-            cursor = hash.scan(cursor, |field, value| {
-                seen += 1;
-                if options.wants(field.as_bytes(&mut ItemBuf::new())) {
-                    pairs.push((field.to_vec(), value.to_vec()));
-                }
-            });
-            if cursor == 0 || seen >= options.count {
-                break;
-            }
-        }
-    } else {
-        cursor = 0;
-    }
-    let out = &mut ctx.client.out;
-    reply_cursor(out, cursor);
-    out.array(pairs.len() * 2);
-    for (field, value) in &pairs {
-        out.bulk(field);
-        out.bulk(value);
-    }
-    Ok(())
+    scan_collection(ctx, args, Engine::read_hash, |hash, cursor, found| {
+        hash.scan(cursor, |field, value| {
+            found.meet(field, || [field.to_vec(), value.to_vec()]);
+        })
+    })
 }
 
 fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let with_values = match args.len() {
-        2 => return one_random_field(ctx, args),
-        3 => false,
-        4 if is(args.at(3), "withvalues") => true,
-        _ => return Err(CommandError::Syntax),
+    let (Some(count), with_values) = random_query(args, "withvalues")? else {
+        return one_random_field(ctx, args);
     };
-    let count = super::args::random_count(args.at(2), with_values)?;
     let mut rng = ctx.engine.rng.fork();
     let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
     let out = &mut ctx.client.out;

@@ -1,12 +1,14 @@
-//! Commands on keys of any type: existence, names, walks, copies. Expiry is in `expiry.rs`.
+//! Commands on keys of any type: existence, names, copies. Expiry is in `expiry.rs`, SCAN in
+//! `scans.rs`.
 
 use persist::rdb;
 use protocol::{Args, parse_i64};
 use store::str::Str;
 use store::{Entry, Limits, Value, ValueRef, glob};
 
-use super::args::is;
+use super::args::{int_between, is};
 use super::pubsub::container;
+use super::scans::scan;
 use crate::Engine;
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
@@ -300,101 +302,11 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The options that SCAN, HSCAN, SSCAN and ZSCAN have in common.
-pub(crate) struct ScanOptions<'a> {
-    pub cursor: u64,
-    pub count: usize,
-    pub pattern: Option<&'a [u8]>,
-    pub type_name: Option<&'a [u8]>,
-}
-
-/// Reads a cursor and the options behind it.
-pub(crate) fn scan_options<'a>(
-    args: Args<'a>,
-    cursor_at: usize,
-) -> Result<ScanOptions<'a>, CommandError> {
-    let cursor = std::str::from_utf8(args.at(cursor_at)).ok().and_then(|text| text.parse().ok());
-    let mut options = ScanOptions {
-        cursor: cursor.ok_or(CommandError::InvalidCursor)?,
-        count: 10,
-        pattern: None,
-        type_name: None,
-    };
-    let is_scan = cursor_at == 1;
-    let mut at = cursor_at + 1;
-    while at < args.len() {
-        let more = at + 1 < args.len();
-        let option = args.at(at);
-        if is(option, "count") && more {
-            let count = parse_i64(args.at(at + 1)).ok_or(CommandError::NotAnInteger)?;
-            if count < 1 {
-                return Err(CommandError::Syntax);
-            }
-            options.count = count as usize;
-        } else if is(option, "match") && more {
-            // A pattern that matches everything need not be matched.
-            options.pattern = (args.at(at + 1) != b"*").then(|| args.at(at + 1));
-        } else if is(option, "type") && more && is_scan {
-            options.type_name = Some(args.at(at + 1));
-        } else {
-            return Err(CommandError::Syntax);
-        }
-        at += 2;
-    }
-    Ok(options)
-}
-
-impl ScanOptions<'_> {
-    pub(crate) fn wants(&self, name: &[u8]) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
-    }
-}
-
-fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let options = scan_options(args, 1)?;
-    let db = ctx.client.db;
-    let now_ms = ctx.engine.now.unix_ms();
-    let mut cursor = options.cursor;
-    let mut seen = 0;
-    let mut names: Vec<Box<[u8]>> = Vec::new();
-    let mut expired: Vec<Box<[u8]>> = Vec::new();
-    // A sparse table must not hold the server up: ten times as many buckets as keys asked for.
-    for _ in 0..options.count.saturating_mul(10) {
-        cursor = ctx.engine.keyspace.db(db).scan(cursor, |entry| {
-            seen += 1;
-            let of_type = options.type_name.is_none_or(|name| is(name, entry.value_type().name()));
-            if !options.wants(entry.key()) || !of_type {
-                return;
-            }
-            let list = if entry.is_expired(now_ms) { &mut expired } else { &mut names };
-            list.push(entry.key().into());
-        });
-        if cursor == 0 || seen >= options.count {
-            break;
-        }
-    }
-    deletions_stand_alone(ctx);
-    for name in expired {
-        let key = ctx.engine.key(&name);
-        ctx.engine.expire_if_needed(db, key);
-    }
-    reply_cursor(&mut ctx.client.out, cursor);
-    ctx.client.out.array(names.len());
-    names.iter().for_each(|name| ctx.client.out.bulk(name));
-    Ok(())
-}
-
 /// What a reader of arbitrary keys finds expired is deleted key by key, not as one transaction.
-fn deletions_stand_alone(ctx: &mut Ctx<'_>) {
+pub(crate) fn deletions_stand_alone(ctx: &mut Ctx<'_>) {
     if !ctx.engine.in_exec {
         ctx.engine.propagation.set_no_multi();
     }
-}
-
-/// The head of every scan's reply; the elements follow.
-pub(crate) fn reply_cursor(out: &mut protocol::ReplyBuf, cursor: u64) {
-    out.array(2);
-    out.bulk(itoa::Buffer::new().format(cursor).as_bytes());
 }
 
 fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
@@ -449,7 +361,7 @@ fn rename_key(ctx: &mut Ctx<'_>, args: Args<'_>, only_if_new: bool) -> Result<bo
 }
 
 fn db_index(ctx: &Ctx<'_>, arg: &[u8]) -> Result<usize, CommandError> {
-    let index = parse_i64(arg).ok_or(CommandError::NotAnInteger)?;
+    let index = int_between(arg, i32::MIN.into(), i32::MAX.into())?;
     match usize::try_from(index) {
         Ok(index) if index < ctx.engine.keyspace.len() => Ok(index),
         _ => Err(CommandError::DbIndexOutOfRange),
@@ -672,26 +584,24 @@ fn object_refcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError
 }
 
 fn object_idletime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let Some(clock) = object_of(ctx, args).map(Entry::clock) else { return Ok(()) };
     if ctx.engine.settings.maxmemory_policy.is_lfu() {
         return Err(CommandError::err(
             "An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    let now = ctx.engine.access_clock();
-    if let Some(clock) = object_of(ctx, args).map(Entry::clock) {
-        ctx.client.out.int(i64::from(now.wrapping_sub(clock) & 0xFF_FFFF));
-    }
+    let idle_s = ctx.engine.access_clock().wrapping_sub(clock) & 0xFF_FFFF;
+    ctx.client.out.int(idle_s.into());
     Ok(())
 }
 
 fn object_freq(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let Some(clock) = object_of(ctx, args).map(Entry::clock) else { return Ok(()) };
     if !ctx.engine.settings.maxmemory_policy.is_lfu() {
         return Err(CommandError::err(
             "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    if let Some(clock) = object_of(ctx, args).map(Entry::clock) {
-        ctx.client.out.int(i64::from(clock & 0xFF));
-    }
+    ctx.client.out.int(i64::from(clock & 0xFF));
     Ok(())
 }

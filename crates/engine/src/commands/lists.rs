@@ -1,9 +1,10 @@
 //! List commands, the blocking ones among them.
 
 use protocol::{Args, parse_i64};
+use store::Type;
 use store::list::{End, List};
 
-use super::args::{int, is, positive, timeout_seconds};
+use super::args::{int, int_between, is, positive, timeout_seconds};
 use crate::blocking::OnTimeout;
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
 use crate::ctx::Ctx;
@@ -451,10 +452,8 @@ fn pos_options(args: Args<'_>) -> Result<PosOptions, CommandError> {
             _ => Err(CommandError::err(format_args!("{what} can't be negative"))),
         };
         if is(option, "rank") {
-            options.rank = int(value)?;
-            if options.rank == i64::MIN {
-                return Err(CommandError::err("value is out of range"));
-            }
+            // Counted from the end it has a positive counterpart.
+            options.rank = int_between(value, -i64::MAX, i64::MAX)?;
             if options.rank == 0 {
                 return Err(CommandError::err(
                     "RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list",
@@ -558,7 +557,7 @@ fn move_or_block(
     if ctx.engine.read_list(db, source)?.is_none() {
         match timeout_us {
             Some(timeout_us) if ctx.may_block() => {
-                ctx.block_on_keys([source], timeout_us, OnTimeout::Null);
+                ctx.block_on_keys([source], Type::List, timeout_us, OnTimeout::Null);
             }
             _ => ctx.client.out.null(),
         }
@@ -615,11 +614,7 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), Comma
             return Ok(());
         }
     }
-    if ctx.may_block() {
-        ctx.block_on_keys(keys.iter(), timeout_us, OnTimeout::NullArray);
-    } else {
-        ctx.client.out.null_array();
-    }
+    block_or_null(ctx, keys, Type::List, Some(timeout_us));
     Ok(())
 }
 
@@ -655,19 +650,20 @@ fn lmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn blmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let timeout_us = timeout_seconds(args.at(1))?;
-    multi_pop(ctx, args, 2, Some(timeout_us))
+    multi_pop(ctx, args, 2, Some(args.at(1)))
 }
 
 fn multi_pop(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
     count_at: usize,
-    timeout_us: Option<u64>,
+    timeout: Option<&[u8]>,
 ) -> Result<(), CommandError> {
     let (keys, rest) = counted_keys(args, count_at)?;
     let end = end_of(rest.get(0).ok_or(CommandError::Syntax)?)?;
     let count = mpop_count(rest.slice(1..rest.len()))?;
+    // Read last: what is wrong with the other words is told first.
+    let timeout_us = timeout.map(timeout_seconds).transpose()?;
     for key in keys.iter() {
         let Some(list) = ctx.engine.read_list(ctx.client.db, key)? else { continue };
         let n = count.min(list.len());
@@ -679,15 +675,15 @@ fn multi_pop(
         ctx.propagate(&[word, key, n.to_string().as_bytes()]);
         return Ok(());
     }
-    block_or_null(ctx, keys, timeout_us);
+    block_or_null(ctx, keys, Type::List, timeout_us);
     Ok(())
 }
 
 /// Blocks for any of the keys where the command may, else answers that there is nothing.
-pub(crate) fn block_or_null(ctx: &mut Ctx<'_>, keys: Args<'_>, timeout_us: Option<u64>) {
+pub(crate) fn block_or_null(ctx: &mut Ctx<'_>, keys: Args<'_>, of: Type, timeout_us: Option<u64>) {
     match timeout_us {
         Some(timeout_us) if ctx.may_block() => {
-            ctx.block_on_keys(keys.iter(), timeout_us, OnTimeout::NullArray);
+            ctx.block_on_keys(keys.iter(), of, timeout_us, OnTimeout::NullArray);
         }
         _ => ctx.client.out.null_array(),
     }

@@ -20,6 +20,7 @@ pub(crate) mod memory;
 pub(crate) mod persistence;
 pub(crate) mod pubsub;
 pub(crate) mod replication;
+pub(crate) mod scans;
 pub(crate) mod server;
 pub(crate) mod sets;
 pub(crate) mod sort;

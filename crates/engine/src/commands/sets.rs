@@ -2,10 +2,10 @@
 
 use protocol::{Args, parse_i64};
 use store::set::Set;
-use store::value::{Item, ItemBuf, Value};
+use store::value::{Item, Value};
 
 use super::args::{is, positive, random_count};
-use super::keyspace::{reply_cursor, scan_options};
+use super::scans::scan_collection;
 use crate::Engine;
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
 use crate::ctx::Ctx;
@@ -206,10 +206,13 @@ fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (db, from, to, member) = (ctx.client.db, args.at(1), args.at(2), args.at(3));
-    let there = ctx.engine.peek_set(db, from)?.map(|set| set.contains(member));
+    let Some(there) = ctx.engine.peek_set(db, from)?.map(|set| set.contains(member)) else {
+        ctx.client.out.int(0);
+        return Ok(());
+    };
     ctx.engine.peek_set(db, to)?;
-    if there != Some(true) || from == to {
-        ctx.client.out.int((there == Some(true)).into());
+    if !there || from == to {
+        ctx.client.out.int(there.into());
         return Ok(());
     }
     if let Some((set, _)) = ctx.engine.write_set(db, from)? {
@@ -278,7 +281,7 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let mut rng = ctx.engine.rng.fork();
     let count = match args.len() {
         2 => None,
-        3 => Some(random_count(args.at(2), false)?),
+        3 => Some(random_count(args.at(2))?),
         _ => return Err(CommandError::Syntax),
     };
     let set = ctx.engine.read_set(ctx.client.db, args.at(1))?;
@@ -484,27 +487,7 @@ fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let options = scan_options(args, 2)?;
-    let set = ctx.engine.read_set(ctx.client.db, args.at(1))?;
-    let mut members: Vec<Vec<u8>> = Vec::new();
-    let mut cursor = if set.is_some() { options.cursor } else { 0 };
-    if let Some(set) = set {
-        let mut seen = 0;
-        for _ in 0..options.count.saturating_mul(10) {
-            cursor = set.scan(cursor, |member| {
-                seen += 1;
-                if options.wants(member.as_bytes(&mut ItemBuf::new())) {
-                    members.push(member.to_vec());
-                }
-            });
-            if cursor == 0 || seen >= options.count {
-                break;
-            }
-        }
-    }
-    let out = &mut ctx.client.out;
-    reply_cursor(out, cursor);
-    out.array(members.len());
-    members.iter().for_each(|member| out.bulk(member));
-    Ok(())
+    scan_collection(ctx, args, Engine::read_set, |set, cursor, found| {
+        set.scan(cursor, |member| found.meet(member, || [member.to_vec()]))
+    })
 }

@@ -1,7 +1,8 @@
 //! String commands.
 
+use protocol::number::LongDouble;
 use protocol::{Args, ReplyBuf};
-use store::{DbSlot, Entry, NewValue, SetExpire, ValueRef};
+use store::{DbSlot, Entry, NewValue, SetExpire, Type, ValueRef};
 
 use super::args::{add_float, int, is};
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
@@ -256,46 +257,58 @@ pub(crate) fn is_expire_option(option: &[u8]) -> bool {
 }
 
 #[derive(Default)]
-struct SetOptions {
+struct SetOptions<'a> {
     nx: bool,
     xx: bool,
     get: bool,
     keep_ttl: bool,
-    expire_at_ms: Option<i64>,
+    persist: bool,
+    /// The unit and its value, not yet judged.
+    expire: Option<(&'a [u8], &'a [u8])>,
 }
 
-fn set_options(ctx: &Ctx<'_>, args: Args<'_>) -> Result<SetOptions, CommandError> {
-    let mut options = SetOptions::default();
-    let mut at = 3;
-    while at < args.len() {
-        let option = args.at(at);
-        if is(option, "nx") && !options.xx {
-            options.nx = true;
-        } else if is(option, "xx") && !options.nx {
-            options.xx = true;
-        } else if is(option, "get") {
-            options.get = true;
-        } else if is(option, "keepttl") && options.expire_at_ms.is_none() {
-            options.keep_ttl = true;
-        } else if is_expire_option(option)
-            && !options.keep_ttl
-            && options.expire_at_ms.is_none()
-            && at + 1 < args.len()
-        {
-            let now_ms = ctx.engine.now.unix_ms();
-            options.expire_at_ms = Some(expire_option(option, args.at(at + 1), now_ms, "set")?);
+impl<'a> SetOptions<'a> {
+    /// Reads the options of SET or GETEX. All of them, before what an expiry says matters.
+    fn parse(args: Args<'a>, first: usize, is_set: bool) -> Result<SetOptions<'a>, CommandError> {
+        let mut options = SetOptions::default();
+        let mut at = first;
+        while at < args.len() {
+            let option = args.at(at);
+            let no_ttl = options.expire.is_none() && !options.keep_ttl && !options.persist;
+            if is(option, "nx") && !options.xx && is_set {
+                options.nx = true;
+            } else if is(option, "xx") && !options.nx && is_set {
+                options.xx = true;
+            } else if is(option, "get") && is_set {
+                options.get = true;
+            } else if is(option, "keepttl") && (no_ttl || options.keep_ttl) && is_set {
+                options.keep_ttl = true;
+            } else if is(option, "persist") && (no_ttl || options.persist) && !is_set {
+                options.persist = true;
+            } else if is_expire_option(option) && no_ttl && at + 1 < args.len() {
+                options.expire = Some((option, args.at(at + 1)));
+                at += 1;
+            } else {
+                return Err(CommandError::Syntax);
+            }
             at += 1;
-        } else {
-            return Err(CommandError::Syntax);
         }
-        at += 1;
+        Ok(options)
     }
-    Ok(options)
+
+    /// The expiry in unix milliseconds, if one is asked for.
+    fn expire_at_ms(&self, ctx: &Ctx<'_>) -> Result<Option<i64>, CommandError> {
+        let now_ms = ctx.engine.now.unix_ms();
+        let name = ctx.found.spec.name;
+        self.expire.map(|(unit, value)| expire_option(unit, value, now_ms, name)).transpose()
+    }
 }
 
 fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (db, key) = (ctx.client.db, args.at(1));
-    let options = if args.len() > 3 { set_options(ctx, args)? } else { SetOptions::default() };
+    let options =
+        if args.len() > 3 { SetOptions::parse(args, 3, true)? } else { SetOptions::default() };
+    let expire_at_ms = options.expire_at_ms(ctx)?;
     if options.nx || options.xx || options.get {
         let entry = match options.get {
             true => ctx.engine.read(db, key),
@@ -312,13 +325,13 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             return Ok(());
         }
     }
-    let expire = match options.expire_at_ms {
+    let expire = match expire_at_ms {
         Some(at_ms) => SetExpire::At(at_ms),
         None if options.keep_ttl => SetExpire::Keep,
         None => SetExpire::Clear,
     };
     store_string(ctx, args, 1, 2, expire);
-    if let Some(at_ms) = options.expire_at_ms {
+    if let Some(at_ms) = expire_at_ms {
         ctx.engine.notify(db, key, Classes::GENERIC, "expire");
         let at = at_ms.to_string();
         ctx.propagate(&[b"SET", key, args.at(2), b"PXAT", at.as_bytes()]);
@@ -384,20 +397,22 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (db, key) = (ctx.client.db, args.at(1));
     let now_ms = ctx.engine.now.unix_ms();
-    let expire = match args.len() {
-        2 => SetExpire::Keep,
-        3 if is(args.at(2), "persist") => SetExpire::Clear,
-        4 if is_expire_option(args.at(2)) => {
-            SetExpire::At(expire_option(args.at(2), args.at(3), now_ms, "getex")?)
-        }
-        _ => return Err(CommandError::Syntax),
-    };
-    let entry = ctx.engine.read(db, key);
-    let exists = entry.is_some();
-    reply_string(entry, &mut ctx.client.out)?;
-    if !exists {
+    let options = SetOptions::parse(args, 2, false)?;
+    // What the expiry says matters only for a string that is there.
+    let expire_at_ms = options.expire_at_ms(ctx);
+    let Some(entry) = ctx.engine.read(db, key) else {
+        ctx.client.out.null();
         return Ok(());
+    };
+    if entry.value_type() != Type::String {
+        return Err(CommandError::WrongType);
     }
+    let expire = match expire_at_ms? {
+        Some(at_ms) => SetExpire::At(at_ms),
+        None if options.persist => SetExpire::Clear,
+        None => SetExpire::Keep,
+    };
+    reply_string(Some(entry), &mut ctx.client.out)?;
     match expire {
         SetExpire::Keep => {}
         SetExpire::At(at_ms) if at_ms <= now_ms => {
@@ -574,7 +589,8 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         Some(entry) => string_bytes(entry.value(), &mut buf)?,
         None => b"0",
     };
-    let sum = add_float(old, args.at(2), CommandError::NotAFloat)?;
+    let by = LongDouble::parse(args.at(2)).ok_or(CommandError::NotAFloat)?;
+    let sum = add_float(old, by, CommandError::NotAFloat)?;
     ctx.engine.keyspace.db_mut(db).set(key, sum.as_bytes(), SetExpire::Keep);
     ctx.engine.changed(db, key, Classes::STRING, "incrbyfloat");
     // As the result, so that replicas need not compute it with the same precision.

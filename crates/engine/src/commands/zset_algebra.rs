@@ -114,6 +114,8 @@ impl Aggregate {
 
 struct Query<'a> {
     keys: Args<'a>,
+    /// Which of the keys are not there.
+    absent: Vec<bool>,
     weights: Vec<f64>,
     aggregate: Aggregate,
     with_scores: bool,
@@ -121,7 +123,7 @@ struct Query<'a> {
 
 impl<'a> Query<'a> {
     fn parse(
-        ctx: &Ctx<'_>,
+        ctx: &mut Ctx<'_>,
         args: Args<'a>,
         count_at: usize,
         operation: Operation,
@@ -134,6 +136,8 @@ impl<'a> Query<'a> {
         let keys = args.slice(first..first + count);
         let mut query = Query {
             keys,
+            // A key of another type is told of before an option that is wrong.
+            absent: check_sources(ctx, keys)?,
             weights: vec![1.0; count],
             aggregate: Aggregate::Sum,
             with_scores: false,
@@ -201,19 +205,23 @@ impl Source<'_> {
     }
 }
 
-/// All sources, their expired keys gone and their types checked.
-fn sources<'e>(ctx: &'e mut Ctx<'_>, keys: Args<'_>) -> Result<Vec<Source<'e>>, CommandError> {
+/// Lets the keys' time run out and checks their types; which of them are not there.
+fn check_sources(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Vec<bool>, CommandError> {
     let db = ctx.client.db;
-    let mut absent = Vec::with_capacity(keys.len());
-    for key in keys.iter() {
-        absent.push(match ctx.engine.read(db, key).map(|entry| entry.value()) {
-            None => true,
-            Some(ValueRef::Set(_) | ValueRef::ZSet(_)) => false,
-            Some(_) => return Err(CommandError::WrongType),
-        });
-    }
+    keys.iter()
+        .map(|key| match ctx.engine.read(db, key).map(|entry| entry.value()) {
+            None => Ok(true),
+            Some(ValueRef::Set(_) | ValueRef::ZSet(_)) => Ok(false),
+            Some(_) => Err(CommandError::WrongType),
+        })
+        .collect()
+}
+
+/// The sources that [`check_sources`] has seen.
+fn sources<'e>(ctx: &'e Ctx<'_>, keys: Args<'_>, absent: &[bool]) -> Vec<Source<'e>> {
+    let db = ctx.client.db;
     let entries = keys.iter().zip(absent).map(|(key, absent)| {
-        if absent {
+        if *absent {
             return Source::Absent;
         }
         match ctx.engine.keyspace.db(db).get(key).map(|entry| entry.value()) {
@@ -222,7 +230,7 @@ fn sources<'e>(ctx: &'e mut Ctx<'_>, keys: Args<'_>) -> Result<Vec<Source<'e>>, 
             _ => Source::Absent,
         }
     });
-    Ok(entries.collect())
+    entries.collect()
 }
 
 fn weighted(score: f64, weight: f64) -> f64 {
@@ -231,13 +239,9 @@ fn weighted(score: f64, weight: f64) -> f64 {
     if product.is_nan() { 0.0 } else { product }
 }
 
-fn combine(
-    ctx: &mut Ctx<'_>,
-    query: &Query<'_>,
-    operation: Operation,
-) -> Result<ZSet, CommandError> {
-    let limits = ctx.engine.settings.limits.clone();
-    let sources = sources(ctx, query.keys)?;
+fn combine(ctx: &Ctx<'_>, query: &Query<'_>, operation: Operation) -> ZSet {
+    let limits = &ctx.engine.settings.limits;
+    let sources = sources(ctx, query.keys, &query.absent);
     let mut result = ZSet::new();
     let mut buf = ItemBuf::new();
     match operation {
@@ -252,15 +256,15 @@ fn combine(
                         .or_insert(score);
                 });
             }
-            result.expect(scores.len(), &limits);
+            result.expect(scores.len(), limits);
             for (member, score) in scores {
-                result.insert(&member, score, &limits);
+                result.insert(&member, score, limits);
             }
         }
         Operation::Intersection => {
             // Walking the smallest asks the fewest questions of the others.
             let Some(smallest) = (0..sources.len()).min_by_key(|at| sources[*at].len()) else {
-                return Ok(result);
+                return result;
             };
             sources[smallest].for_each(|member, score| {
                 let member = member.as_bytes(&mut buf);
@@ -272,20 +276,20 @@ fn combine(
                     let Some(score) = source.score(member) else { return };
                     sum = query.aggregate.join(sum, weighted(score, query.weights[at]));
                 }
-                result.insert(member, sum, &limits);
+                result.insert(member, sum, limits);
             });
         }
         Operation::Difference => {
             sources[0].for_each(|member, score| {
                 let member = member.as_bytes(&mut buf);
                 if sources[1..].iter().all(|source| source.score(member).is_none()) {
-                    result.insert(member, score, &limits);
+                    result.insert(member, score, limits);
                 }
             });
         }
     }
-    result.pack(&limits);
-    Ok(result)
+    result.pack(limits);
+    result
 }
 
 fn reply_combined(
@@ -294,7 +298,7 @@ fn reply_combined(
     operation: Operation,
 ) -> Result<(), CommandError> {
     let query = Query::parse(ctx, args, 1, operation)?;
-    let result = combine(ctx, &query, operation)?;
+    let result = combine(ctx, &query, operation);
     let out = &mut ctx.client.out;
     reply_members_head(out, result.len(), query.with_scores);
     for (member, score) in result.iter() {
@@ -310,7 +314,7 @@ fn store_combined(
     event: &str,
 ) -> Result<(), CommandError> {
     let query = Query::parse(ctx, args, 2, operation)?;
-    let result = combine(ctx, &query, operation)?;
+    let result = combine(ctx, &query, operation);
     let len = result.len();
     let value = (len > 0).then_some(Value::ZSet(result));
     ctx.replace_with_result(args.at(1), value, Classes::ZSET, event);
@@ -348,6 +352,7 @@ fn zintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return Err(CommandError::Syntax);
     }
     let (keys, rest) = (args.slice(2..2 + count), args.slice(2 + count..args.len()));
+    let absent = check_sources(ctx, keys)?;
     let limit = match rest.len() {
         0 => 0,
         2 if is(rest.at(0), "limit") => parse_i64(rest.at(1))
@@ -355,7 +360,7 @@ fn zintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             .ok_or_else(|| CommandError::err("LIMIT can't be negative"))?,
         _ => return Err(CommandError::Syntax),
     };
-    let sources = sources(ctx, keys)?;
+    let sources = sources(ctx, keys, &absent);
     let smallest = (0..sources.len()).min_by_key(|at| sources[*at].len()).unwrap_or(0);
     let mut members = 0;
     let mut buf = ItemBuf::new();

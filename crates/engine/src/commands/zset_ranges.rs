@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use protocol::{Args, parse_f64};
+use protocol::Args;
 use store::value::{Item, ItemBuf, Value};
 use store::zset::{LexBound, ScoreRange, ZSet};
 
-use super::args::{int, is};
+use super::args::{c_float, int, is};
 use super::zsets::{reply_member, reply_members_head, zset};
 use crate::command::{CommandSpec, Flags, Keys};
 use crate::ctx::Ctx;
@@ -158,7 +158,8 @@ impl<'a> RangeQuery<'a> {
         reverse: bool,
         stores: bool,
     ) -> Result<RangeQuery<'a>, CommandError> {
-        let by_options = by.is_none();
+        // What the name says cannot be said again, nor what an option has said.
+        let (mut says_by, mut says_order) = (by.is_none(), by.is_none());
         let mut query = RangeQuery {
             by: by.unwrap_or(By::Rank),
             reverse,
@@ -175,12 +176,12 @@ impl<'a> RangeQuery<'a> {
             } else if is(option, "limit") && at + 2 < args.len() {
                 query.limit = Some((int(args.at(at + 1))?, int(args.at(at + 2))?));
                 at += 2;
-            } else if is(option, "rev") && by_options {
-                query.reverse = true;
-            } else if is(option, "bylex") && by_options {
-                query.by = By::Lex;
-            } else if is(option, "byscore") && by_options {
-                query.by = By::Score;
+            } else if is(option, "rev") && says_order {
+                (query.reverse, says_order) = (true, false);
+            } else if is(option, "bylex") && says_by {
+                (query.by, says_by) = (By::Lex, false);
+            } else if is(option, "byscore") && says_by {
+                (query.by, says_by) = (By::Score, false);
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -377,8 +378,7 @@ pub(crate) fn score_range(min: &[u8], max: &[u8]) -> Result<ScoreRange, CommandE
             [b'(', rest @ ..] => (true, rest),
             _ => (false, arg),
         };
-        let number = parse_f64(number).filter(|number| !number.is_nan());
-        number.map(|number| (number, exclusive)).ok_or(CommandError::MinMaxNotFloat)
+        c_float(number).map(|number| (number, exclusive)).ok_or(CommandError::MinMaxNotFloat)
     };
     let ((min, min_exclusive), (max, max_exclusive)) = (end(min)?, end(max)?);
     Ok(ScoreRange { min, min_exclusive, max, max_exclusive })

@@ -2,13 +2,15 @@
 //! `zset_algebra.rs`.
 
 use protocol::{Args, ReplyBuf, Resp, parse_i64};
-use store::value::{Item, ItemBuf};
+use store::Type;
+use store::value::Item;
 use store::zset::ZSet;
 
-use super::args::{float, is, positive, random_count, timeout_seconds};
-use super::keyspace::{reply_cursor, scan_options};
+use super::args::{float, is, positive, random_query, timeout_seconds};
 use super::lists::{block_or_null, counted_keys, mpop_count};
+use super::scans::scan_collection;
 use super::zset_ranges::visit;
+use crate::Engine;
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
@@ -363,7 +365,8 @@ fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Result<(), CommandE
     let with_score = match args.len() {
         3 => false,
         4 if is(args.at(3), "withscore") => true,
-        _ => return Err(CommandError::Syntax),
+        4 => return Err(CommandError::Syntax),
+        _ => return Err(CommandError::arity(ctx.found.spec.name)),
     };
     let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
     let found = zset.and_then(|zset| zset.rank(args.at(2)).map(|found| (zset.len(), found)));
@@ -506,7 +509,7 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, extreme: Extreme) -> Result<(
             return Ok(());
         }
     }
-    block_or_null(ctx, keys, Some(timeout_us));
+    block_or_null(ctx, keys, Type::ZSet, Some(timeout_us));
     Ok(())
 }
 
@@ -515,15 +518,14 @@ fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn bzmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let timeout_us = timeout_seconds(args.at(1))?;
-    multi_pop(ctx, args, 2, Some(timeout_us))
+    multi_pop(ctx, args, 2, Some(args.at(1)))
 }
 
 fn multi_pop(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
     count_at: usize,
-    timeout_us: Option<u64>,
+    timeout: Option<&[u8]>,
 ) -> Result<(), CommandError> {
     let (keys, rest) = counted_keys(args, count_at)?;
     let extreme = match rest.get(0) {
@@ -532,6 +534,7 @@ fn multi_pop(
         _ => return Err(CommandError::Syntax),
     };
     let count = mpop_count(rest.slice(1..rest.len()))?;
+    let timeout_us = timeout.map(timeout_seconds).transpose()?;
     for key in keys.iter() {
         let Some(zset) = ctx.engine.read_zset(ctx.client.db, key)? else { continue };
         let n = count.min(zset.len());
@@ -546,17 +549,12 @@ fn multi_pop(
         ctx.propagate(&[extreme.word(), key, n.to_string().as_bytes()]);
         return Ok(());
     }
-    block_or_null(ctx, keys, timeout_us);
+    block_or_null(ctx, keys, Type::ZSet, timeout_us);
     Ok(())
 }
 
 fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let with_scores = match args.len() {
-        2 | 3 => false,
-        4 if is(args.at(3), "withscores") => true,
-        _ => return Err(CommandError::Syntax),
-    };
-    let count = args.get(2).map(|arg| random_count(arg, with_scores)).transpose()?;
+    let (count, with_scores) = random_query(args, "withscores")?;
     let mut rng = ctx.engine.rng.fork();
     let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
     let out = &mut ctx.client.out;
@@ -588,32 +586,11 @@ fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let options = scan_options(args, 2)?;
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
-    let mut members: Vec<(Vec<u8>, f64)> = Vec::new();
-    let mut cursor = if zset.is_some() { options.cursor } else { 0 };
-    if let Some(zset) = zset {
-        let mut seen = 0;
-        for _ in 0..options.count.saturating_mul(10) {
-            cursor = zset.scan(cursor, |member, score| {
-                seen += 1;
-                if options.wants(member.as_bytes(&mut ItemBuf::new())) {
-                    members.push((member.to_vec(), score));
-                }
-            });
-            if cursor == 0 || seen >= options.count {
-                break;
-            }
-        }
-    }
-    let out = &mut ctx.client.out;
-    reply_cursor(out, cursor);
-    out.array(members.len() * 2);
-    for (member, score) in &members {
-        out.bulk(member);
-        out.bulk(protocol::format_f64(*score).as_bytes());
-    }
-    Ok(())
+    scan_collection(ctx, args, Engine::read_zset, |zset, cursor, found| {
+        zset.scan(cursor, |member, score| {
+            found.meet(member, || [member.to_vec(), protocol::format_f64(score).into_bytes()]);
+        })
+    })
 }
 
 /// A count that must be at least one, for the heads of the multi-key commands.

@@ -1,0 +1,164 @@
+//! Of several things that are wrong with a command one is told, and it is the one that Redis tells:
+//! found by sending random commands to both.
+
+mod common;
+
+use common::{Database, script};
+
+const WRONGTYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+
+/// `text` with the error for keys of another type in place of `WRONG`.
+fn check(text: &str) {
+    script(&text.replace("WRONG", WRONGTYPE));
+}
+
+#[test]
+fn options_of_set_and_getex_are_read_before_their_expiry_is_judged() {
+    check(
+        "SET s v EX abc bogus => -ERR syntax error
+         SET s v EX abc => -ERR value is not an integer or out of range
+         SET s v PX 0 => -ERR invalid expire time in 'set' command
+         SET s v KEEPTTL EX 10 => -ERR syntax error
+         SET s v EX 10 EX 10 => -ERR syntax error
+         GETEX s EX PERSIST => $-1
+         GETEX s EX 0 => $-1
+         GETEX s NX => -ERR syntax error
+         LPUSH l a => :1
+         GETEX l EX 0 => WRONG
+         GETEX l PERSIST EX 10 => -ERR syntax error
+         SET s v => +OK
+         GETEX s EX 0 => -ERR invalid expire time in 'getex' command
+         GETEX s PERSIST => v",
+    );
+}
+
+#[test]
+fn options_of_expire_are_read_before_its_time() {
+    check(
+        "EXPIRE s abc ZZ => -ERR Unsupported option ZZ
+         PEXPIREAT s abc NX GT => -ERR NX and XX, GT or LT options at the same time are not compatible
+         EXPIRE s abc => -ERR value is not an integer or out of range",
+    );
+}
+
+#[test]
+fn the_key_comes_before_the_options_of_a_scan_and_the_cursor_before_both() {
+    check(
+        "HSCAN h 0 BOGUS => *2 0 *0
+         SET s v => +OK
+         HSCAN s 0 BOGUS => WRONG
+         SSCAN s x => -ERR invalid cursor
+         SADD t a => :1
+         SSCAN t 0 BOGUS => -ERR syntax error
+         SSCAN t 0 COUNT abc => -ERR value is not an integer or out of range
+         SSCAN t 0 TYPE set => -ERR syntax error
+         SSCAN t -1 => *2 0 *1 a
+         SCAN abc BOGUS => -ERR invalid cursor",
+    );
+}
+
+#[test]
+fn the_keys_of_unions_come_before_their_options() {
+    check(
+        "LPUSH l a => :1
+         ZADD z 1 a => :1
+         ZUNION 2 z l WEIGHTS x y => WRONG
+         ZDIFF 1 l WEIGHTS 1 => WRONG
+         ZINTERCARD 2 z l LIMIT x => WRONG
+         ZUNIONSTORE d 1 z WEIGHTS x => -ERR weight value is not a float
+         SMOVE absent l a => :0
+         SADD t a => :1
+         SMOVE t l b => WRONG",
+    );
+}
+
+#[test]
+fn the_timeout_of_blmpop_is_read_last() {
+    check(
+        "BLMPOP abc 1 l MID => -ERR syntax error
+         BLMPOP abc 1 l LEFT COUNT 0 => -ERR count should be greater than 0
+         BZMPOP abc 1 z MIN => -ERR timeout is not a float or out of range
+         BZMPOP 1e400 1 z MIN => -ERR timeout is out of range
+         BLPOP l -1 => -ERR timeout is negative",
+    );
+}
+
+#[test]
+fn a_range_of_zrange_is_said_once() {
+    check(
+        "ZRANGE z 0 -1 REV REV => -ERR syntax error
+         ZRANGE z 0 -1 BYLEX BYSCORE => -ERR syntax error
+         ZADD z 1 a 2 b => :2
+         ZRANGEBYSCORE z 1e400 5 => *0
+         ZRANGEBYSCORE z -1e400 1e400 => *2 a b
+         ZCOUNT z ( 0x1p1 => :2
+         ZRANK z a WITHSCORE more => -ERR wrong number of arguments for 'zrank' command
+         ZRANK z a bogus => -ERR syntax error",
+    );
+}
+
+#[test]
+fn counts_of_random_elements_are_read_before_what_follows_them() {
+    check(
+        "HRANDFIELD h abc bogus => -ERR value is not an integer or out of range
+         ZRANDMEMBER z -9223372036854775808 => -ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807
+         HRANDFIELD h -9223372036854775807 WITHVALUES => -ERR value is out of range
+         HRANDFIELD h 1 bogus => -ERR syntax error
+         LPOS l a RANK -9223372036854775808 => -ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807
+         COPY a b DB 4294967296 => -ERR value is out of range, value must between -2147483648 and 2147483647",
+    );
+}
+
+#[test]
+fn increments_that_are_no_number_are_told_before_the_hash_is_looked_at() {
+    check(
+        "SET s v => +OK
+         HINCRBYFLOAT s f inf => -ERR value is NaN or Infinity
+         HINCRBYFLOAT s f abc => -ERR value is not a valid float
+         HINCRBYFLOAT s f 1 => WRONG
+         OBJECT FREQ absent => $-1",
+    );
+}
+
+/// BRPOPLPUSH into a string waited on for ever, with the element there.
+#[test]
+fn a_blocked_move_is_told_that_its_destination_is_of_another_type() {
+    let mut db = Database::new();
+    let (blocked, c) = (db.connect(), db.connect());
+    db.run(c, "SET target v");
+    assert_eq!(db.run(blocked, "BRPOPLPUSH list target 0"), "");
+    db.run(c, "RPUSH list foo");
+    assert_eq!(db.replies(blocked), format!("{WRONGTYPE}\r\n"));
+    assert_eq!(db.run(c, "LLEN list"), ":1\r\n");
+}
+
+/// A key of another type is none that the client waits for.
+#[test]
+fn a_blocked_pop_waits_on_past_a_value_of_another_type() {
+    let mut db = Database::new();
+    let (blocked, c) = (db.connect(), db.connect());
+    assert_eq!(db.run(blocked, "BZPOPMIN k 0"), "");
+    db.run(c, "RPUSH k foo");
+    assert_eq!(db.replies(blocked), "");
+    db.run(c, "DEL k");
+    db.run(c, "ZADD k 1 a");
+    assert_eq!(db.replies(blocked), "*3\r\n$1\r\nk\r\n$1\r\na\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn bitfield_counts_its_changes_as_redis_does() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for (command, changes) in [
+        ("BITFIELD k SET i5 0 0", 1),
+        ("BITFIELD k SET i5 0 0", 0),
+        ("BITFIELD k INCRBY i5 0 1", 1),
+        ("BITFIELD k INCRBY i5 0 0", 1),
+        ("BITFIELD k SET i5 90 0", 1),
+        ("BITFIELD new INCRBY i5 0 1", 1),
+    ] {
+        let before = db.engine.dirty;
+        db.run(c, command);
+        assert_eq!(db.engine.dirty - before, changes, "{command}");
+    }
+}
