@@ -104,7 +104,7 @@ impl Ctx<'_> {
         let had = self.engine.delete_silently(db, dest);
         match value {
             Some(value) => {
-                self.engine.keyspace.db_mut(db).set(dest, value, None);
+                self.engine.put(db, dest, value, None);
                 self.engine.changed(db, dest, class, event);
             }
             None if had => self.engine.changed(db, dest, Classes::GENERIC, "del"),

@@ -23,7 +23,7 @@ impl Engine {
             self.last_command_end_us = now.mono_us;
         }
         self.applying = client.is_internal();
-        self.no_touch = client.no_touch;
+        self.no_touch = client.no_touch || self.spare_pages;
         if client.reply_mode == ReplyMode::SkipNext {
             client.reply_mode = ReplyMode::Skip;
         }
@@ -111,7 +111,9 @@ impl Engine {
                 && client.multi.as_ref().is_some_and(|multi| {
                     multi.queue.iter().any(|(found, _)| found.spec.flags.has(Flags::DENYOOM))
                 });
-            if flags.has(Flags::DENYOOM) || queued_denyoom {
+            // Queueing takes memory too, without end.
+            let queues = client.multi.is_some() && !flags.has(Flags::NO_MULTI);
+            if flags.has(Flags::DENYOOM) || queued_denyoom || queues {
                 return Err(CommandError::Oom);
             }
         }
@@ -242,11 +244,14 @@ impl Engine {
         let mut ctx = Ctx { engine: self, client, world, found, propagate_as_received: true };
         let result = (found.spec.handler)(&mut ctx, args);
         let as_received = ctx.propagate_as_received;
-        match &result {
-            Err(error) => self.error_reply(client, error),
-            Ok(()) => {}
+        if let Err(error) = &result {
+            self.error_reply(client, error);
         }
-        if as_received && (self.dirty != dirty_before || self.force_propagation) {
+        let changed = self.dirty != dirty_before;
+        if changed && self.role != Role::Master && !self.applying {
+            self.remember_local_expires(db, &found, args);
+        }
+        if as_received && (changed || self.force_propagation) {
             match args.raw() {
                 Some(raw) => self.propagation.raw(db, raw),
                 None => self.propagation.command(db, args.iter()),

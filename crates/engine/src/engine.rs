@@ -12,11 +12,13 @@ use store::{HashSeed, Key, Keyspace};
 use crate::acl_log::AclLog;
 use crate::blocking::BlockedClients;
 use crate::client::{Client, ClientId, Kind, Peer};
+use crate::evict::EvictionState;
 use crate::expire::ExpireState;
 use crate::latency_monitor::LatencyMonitor;
 use crate::pause::Pauses;
 use crate::propagate::Propagation;
 use crate::pubsub::PubSub;
+use crate::replica_expiry::LocalExpires;
 use crate::settings::Settings;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
@@ -69,12 +71,16 @@ pub struct Engine {
     pub(crate) slowlog: Slowlog,
     pub(crate) latency: LatencyMonitor,
     pub(crate) expire: ExpireState,
+    pub(crate) local_expires: LocalExpires,
+    pub(crate) eviction: EvictionState,
     /// Pushes for the client whose command runs: it is not in `clients` meanwhile.
     pub(crate) pushes_to_self: Vec<(ClientId, Vec<u8>)>,
     /// Removed values that are freed away from the loop.
     pub(crate) garbage: Vec<Garbage>,
-    /// CLIENT NO-TOUCH of the client whose command runs.
+    /// The command that runs leaves the access clocks of what it reads alone.
     pub(crate) no_touch: bool,
+    /// A child shares the memory: a read must not cost a page for the sake of a clock.
+    pub spare_pages: bool,
     /// The master link or a loader speaks: expired keys are its business, not ours.
     pub(crate) applying: bool,
     pub(crate) in_exec: bool,
@@ -116,9 +122,12 @@ impl Engine {
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             expire: ExpireState::default(),
+            local_expires: LocalExpires::default(),
+            eviction: EvictionState::default(),
             pushes_to_self: Vec::new(),
             garbage: Vec::new(),
             no_touch: false,
+            spare_pages: false,
             applying: false,
             in_exec: false,
             force_propagation: false,

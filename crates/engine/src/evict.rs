@@ -1,9 +1,73 @@
-//! Owns eviction: making room when `maxmemory` is reached.
+//! Owns eviction: making room when `maxmemory` is reached, and which key is to go.
+//!
+//! The policies that go by use or by expiry keep a small pool of the best candidates seen so far:
+//! a few fair samples a time come close to the order that a list of all keys would give.
+
+use fastrand::Rng;
+use store::{Db, Entry};
 
 use crate::Engine;
+use crate::engine::Role;
 use crate::notify::Classes;
 use crate::settings::MaxmemoryPolicy;
 use crate::world::World;
+
+/// Candidates that are remembered between samples.
+const POOL: usize = 16;
+
+/// A key that may go, and how much it should: the higher the sooner.
+#[derive(Debug)]
+struct Candidate {
+    score: u64,
+    db: usize,
+    key: Box<[u8]>,
+}
+
+/// What eviction remembers between its runs.
+#[derive(Debug, Default)]
+pub struct EvictionState {
+    /// Ascending by score.
+    pool: Vec<Candidate>,
+    /// The policy that the scores are of.
+    policy: MaxmemoryPolicy,
+    /// Where the random policies look next.
+    next_db: usize,
+}
+
+impl EvictionState {
+    /// Whether a key of this score would be among the candidates.
+    fn wants(&self, score: u64) -> bool {
+        self.pool.len() < POOL || self.pool.first().is_some_and(|worst| score > worst.score)
+    }
+
+    fn add(&mut self, candidate: Candidate) {
+        let is_there = |other: &Candidate| other.db == candidate.db && other.key == candidate.key;
+        if self.pool.iter().any(is_there) {
+            return;
+        }
+        if self.pool.len() == POOL {
+            self.pool.remove(0);
+        }
+        let at = self.pool.partition_point(|other| other.score <= candidate.score);
+        self.pool.insert(at, candidate);
+    }
+}
+
+impl MaxmemoryPolicy {
+    fn is_volatile(self) -> bool {
+        use MaxmemoryPolicy as P;
+        matches!(self, P::VolatileLru | P::VolatileLfu | P::VolatileRandom | P::VolatileTtl)
+    }
+
+    /// Any key that the policy may evict.
+    fn sample<'d>(self, db: &'d Db, rng: &mut Rng) -> Option<&'d Entry> {
+        if self.is_volatile() { db.random_volatile(rng) } else { db.random(rng) }
+    }
+
+    fn is_random(self) -> bool {
+        matches!(self, MaxmemoryPolicy::AllkeysRandom | MaxmemoryPolicy::VolatileRandom)
+    }
+}
 
 impl Engine {
     /// Evicts until the allocator is below `maxmemory`; false when that cannot be done.
@@ -13,7 +77,7 @@ impl Engine {
             return true;
         }
         // A replica's data is its master's business.
-        if self.role != crate::Role::Master {
+        if self.role != Role::Master && self.settings.replica_ignore_maxmemory {
             return true;
         }
         // Nothing may change while clients are paused, so that replicas can catch up.
@@ -48,36 +112,72 @@ impl Engine {
         self.touched(db, key, Classes::EVICTED, "evicted");
     }
 
-    /// The best of a few fair samples from every database that has any.
     fn eviction_candidate(&mut self, policy: MaxmemoryPolicy) -> Option<(usize, Box<[u8]>)> {
-        use MaxmemoryPolicy as P;
-        let volatile =
-            matches!(policy, P::VolatileLru | P::VolatileLfu | P::VolatileRandom | P::VolatileTtl);
-        let samples = match policy {
-            P::AllkeysRandom | P::VolatileRandom => 1,
-            _ => self.settings.maxmemory_samples.max(1),
-        };
-        let clock = self.access_clock();
-        let mut best: Option<(u64, usize, Box<[u8]>)> = None;
-        for index in 0..self.keyspace.len() {
-            for _ in 0..samples {
-                let db = self.keyspace.db(index);
-                let sample = if volatile {
-                    db.random_volatile(&mut self.rng)
-                } else {
-                    db.random(&mut self.rng)
-                };
-                let Some(entry) = sample else { break };
-                let score = match policy {
-                    P::VolatileTtl => u64::MAX - entry.expire_ms().unwrap_or(i64::MAX) as u64,
-                    P::AllkeysRandom | P::VolatileRandom => self.rng.u64(..),
-                    _ => u64::from(clock.wrapping_sub(entry.clock()) & 0xFF_FFFF),
-                };
-                if best.as_ref().is_none_or(|(other, ..)| score > *other) {
-                    best = Some((score, index, entry.key().into()));
+        if policy.is_random() { self.random_candidate(policy) } else { self.best_candidate(policy) }
+    }
+
+    /// Any key, from each database in turn.
+    fn random_candidate(&mut self, policy: MaxmemoryPolicy) -> Option<(usize, Box<[u8]>)> {
+        for _ in 0..self.keyspace.len() {
+            let db = self.eviction.next_db % self.keyspace.len();
+            self.eviction.next_db = db + 1;
+            if let Some(entry) = policy.sample(self.keyspace.db(db), &mut self.rng) {
+                let key = entry.key().into();
+                return Some((db, key));
+            }
+        }
+        None
+    }
+
+    /// The best of the pool, after some samples of every database.
+    fn best_candidate(&mut self, policy: MaxmemoryPolicy) -> Option<(usize, Box<[u8]>)> {
+        if self.eviction.policy != policy {
+            // Scores of different policies do not compare.
+            self.eviction = EvictionState { policy, ..EvictionState::default() };
+        }
+        loop {
+            let mut is_empty = true;
+            for db in 0..self.keyspace.len() {
+                for _ in 0..self.settings.maxmemory_samples.max(1) {
+                    let Some(entry) = policy.sample(self.keyspace.db(db), &mut self.rng) else {
+                        break;
+                    };
+                    is_empty = false;
+                    let score = self.eviction_score(policy, entry);
+                    if self.eviction.wants(score) {
+                        let key = entry.key().into();
+                        self.eviction.add(Candidate { score, db, key });
+                    }
+                }
+            }
+            if is_empty {
+                self.eviction.pool.clear();
+                return None;
+            }
+            while let Some(best) = self.eviction.pool.pop() {
+                let entry = self.keyspace.db(best.db).get(&*best.key);
+                // Since it was sampled it may have gone, or been used.
+                let still = entry.is_some_and(|entry| {
+                    (!policy.is_volatile() || entry.expire_ms().is_some())
+                        && self.eviction_score(policy, entry) >= best.score
+                });
+                if still {
+                    return Some((best.db, best.key));
                 }
             }
         }
-        best.map(|(_, db, key)| (db, key))
+    }
+
+    /// How much the entry should go.
+    fn eviction_score(&self, policy: MaxmemoryPolicy, entry: &Entry) -> u64 {
+        match policy {
+            MaxmemoryPolicy::VolatileTtl => {
+                // The sooner it would go by itself; before 1970 sorts as before everything.
+                let at_ms = entry.expire_ms().unwrap_or(i64::MAX);
+                i64::MAX.abs_diff(at_ms)
+            }
+            _ if policy.is_lfu() => u64::from(u8::MAX - self.frequency(entry.clock())),
+            _ => u64::from(self.idle_s(entry.clock())),
+        }
     }
 }

@@ -2,8 +2,8 @@
 //! those which nobody asks for.
 //!
 //! Only a master expires. A replica never deletes on its own, so that it stays equal to its master,
-//! but a reader never sees a key whose time is up. A writable replica deletes what it was told to
-//! expire only when its master says so.
+//! but a reader never sees a key whose time is up. A writable replica deletes what its master told it
+//! to expire only when the master says so; keys of its own are `replica_expiry`'s.
 
 use store::{Key, OwnedEntry, Value};
 
@@ -76,7 +76,7 @@ impl Engine {
         true
     }
 
-    fn delete_expired(&mut self, db: usize, key: &[u8]) {
+    pub(crate) fn delete_expired(&mut self, db: usize, key: &[u8]) {
         let Some(entry) = self.keyspace.db_mut(db).remove(key) else { return };
         self.drop_entry(entry, self.settings.lazyfree_lazy_expire);
         self.stats.expired_keys += 1;
@@ -182,17 +182,19 @@ impl Engine {
         let mut due = std::mem::take(&mut self.expire.due);
         let mut seen = 0;
         let cursor = self.expire.cursors[db];
-        let mut ttl_sum_ms = 0;
+        // Expiries may lie at the end of time: their sum does not fit what each of them does.
+        let mut ttl_sum_ms: i128 = 0;
         let next = self.keyspace.db(db).expire_scan(cursor, KEYS_PER_STEP, |entry| {
             seen += 1;
             if entry.is_expired(now_ms) {
                 due.push(entry.key().into());
             } else {
-                ttl_sum_ms += entry.expire_ms().map_or(0, |at_ms| at_ms - now_ms);
+                ttl_sum_ms +=
+                    entry.expire_ms().map_or(0, |at_ms| i128::from(at_ms) - i128::from(now_ms));
             }
         });
         if seen > due.len() {
-            self.expire.record_ttl(db, ttl_sum_ms / (seen - due.len()) as i64);
+            self.expire.record_ttl(db, (ttl_sum_ms / (seen - due.len()) as i128) as i64);
         }
         self.expire.cursors[db] = next;
         let count = due.len();
@@ -225,6 +227,7 @@ impl Engine {
     pub fn cron(&mut self, now: Now, world: &mut dyn World) {
         self.now = now;
         self.slow_expire_cycle(now, world);
+        self.expire_local_keys(world);
         self.stats.ops_per_sec.sample(self.stats.total_commands, now.mono_us);
         if self.settings.activerehashing {
             self.rehash_some(world);

@@ -186,6 +186,7 @@ impl Engine {
             "expired_time_cap_reached_count" => stats.expired_time_cap_reached.to_string(),
             "expire_cycle_cpu_milliseconds" => (stats.expire_cycle_cpu_us / 1000).to_string(),
             "evicted_keys" => stats.evicted_keys.to_string(),
+            "slave_expires_tracked_keys" => self.local_expires.len().to_string(),
             "keyspace_hits" => stats.keyspace_hits.to_string(),
             "keyspace_misses" => stats.keyspace_misses.to_string(),
             "pubsub_channels" => self.pubsub.channels.len().to_string(),

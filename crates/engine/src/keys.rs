@@ -1,12 +1,12 @@
 //! Owns how commands reach keys: lazy expiry, hits and misses, access clocks; and the one signal
 //! that every change of a key passes.
 
-use store::{DbSlot, Entry, EntryMut, Key};
+use store::{DbSlot, Entry, EntryMut, Key, NewValue, SetExpire};
 
 use crate::Engine;
+use crate::access;
 use crate::engine::Role;
 use crate::notify::Classes;
-use crate::world::Now;
 
 impl Engine {
     /// Hashes a key, for several look-ups in one command.
@@ -24,7 +24,6 @@ impl Engine {
         if tells_misses && (expired || !self.keyspace.db(db).contains(key)) {
             self.notify(db, key.bytes, Classes::KEYMISS, "keymiss");
         }
-        let clock = self.access_clock();
         let found = if expired { None } else { self.keyspace.db(db).get(key) };
         let Some(entry) = found else {
             self.stats.keyspace_misses += 1;
@@ -32,7 +31,7 @@ impl Engine {
         };
         self.stats.keyspace_hits += 1;
         if !self.no_touch {
-            entry.touch(clock);
+            access::touch(entry, self.now, &self.settings, &mut self.rng);
         }
         Some(entry)
     }
@@ -60,12 +59,38 @@ impl Engine {
     pub fn slot<'k>(&mut self, db: usize, key: &'k [u8]) -> DbSlot<'_, 'k> {
         let key = self.key(key);
         self.make_way(db, key.bytes);
-        let clock = self.access_clock();
-        let slot = self.keyspace.db_mut(db).slot(key);
-        if let DbSlot::Occupied(entry) = &slot {
-            entry.touch(clock);
+        match self.keyspace.db_mut(db).slot(key) {
+            DbSlot::Occupied(entry) => {
+                access::touch(&entry, self.now, &self.settings, &mut self.rng);
+                DbSlot::Occupied(entry)
+            }
+            DbSlot::Vacant(vacant) => {
+                let clock = access::birth_clock(self.now, &self.settings);
+                DbSlot::Vacant(vacant.with_clock(clock))
+            }
         }
-        slot
+    }
+
+    /// Gives a key a value, whatever it had before.
+    #[inline]
+    pub(crate) fn put<'v>(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        value: impl Into<NewValue<'v>>,
+        expire: impl Into<SetExpire>,
+    ) {
+        let expire = expire.into();
+        let old = match self.slot(db, key) {
+            DbSlot::Occupied(mut entry) => entry.set(value, expire),
+            DbSlot::Vacant(vacant) => {
+                vacant.insert(value, expire.resolve(None));
+                None
+            }
+        };
+        if let Some(old) = old {
+            self.drop_value(old);
+        }
     }
 
     /// A key whose time is up is out of a writer's way.
@@ -79,11 +104,6 @@ impl Engine {
             // On a writable replica it is still there but counts as absent: the write makes it anew.
             self.keyspace.db_mut(db).remove(key);
         }
-    }
-
-    #[inline]
-    pub(crate) fn access_clock(&self) -> u32 {
-        access_clock(self.now)
     }
 
     /// The one signal of a change: counts it, fails transactions that watch the key, wakes who waits
@@ -124,10 +144,4 @@ impl Engine {
             self.publish(channel.as_bytes(), key);
         }
     }
-}
-
-/// The 24-bit clock that entries carry: seconds, as OBJECT IDLETIME counts.
-#[inline]
-pub(crate) fn access_clock(now: Now) -> u32 {
-    (now.unix_us / 1_000_000) as u32 & 0xFF_FFFF
 }

@@ -5,6 +5,7 @@
 //! call ([`Now`]), the world is asked through [`World`], effects go out as values.
 
 mod acl_log;
+mod access;
 mod blocking;
 pub mod client;
 pub mod command;
@@ -25,6 +26,7 @@ pub mod pause;
 pub mod propagate;
 mod pubsub;
 mod redact;
+mod replica_expiry;
 pub mod settings;
 mod slowlog;
 mod stats;

@@ -13,6 +13,7 @@ impl Engine {
     /// `keyspace` holds another data set now: no WATCH on the old one may succeed, and whoever waits
     /// for a key looks again.
     pub fn dataset_replaced(&mut self) {
+        self.local_expires.clear();
         self.watches.touch_db(None, |_, _| (Presence::Live, Presence::Live));
         for db in 0..self.keyspace.len() {
             self.blocked.db_replaced(db);

@@ -9,8 +9,8 @@ use store::zset::ZSet;
 use store::{DbSlot, Limits, Value, ValueMut, ValueRef};
 
 use crate::Engine;
+use crate::access;
 use crate::error::CommandError;
-use crate::keys::access_clock;
 
 macro_rules! typed {
     ($type:ident, $read:ident, $peek:ident, $write:ident, $create:ident) => {
@@ -50,9 +50,8 @@ macro_rules! typed {
             ) -> Result<Option<(&mut $type, &Limits)>, CommandError> {
                 self.make_way(db, key);
                 let limits = &self.settings.limits;
-                let clock = access_clock(self.now);
                 let Some(entry) = self.keyspace.db_mut(db).get_mut(key) else { return Ok(None) };
-                entry.touch(clock);
+                access::touch(&entry, self.now, &self.settings, &mut self.rng);
                 match entry.into_value_mut() {
                     ValueMut::$type(value) => Ok(Some((value, limits))),
                     _ => Err(CommandError::WrongType),
@@ -68,12 +67,16 @@ macro_rules! typed {
             ) -> Result<(&mut $type, &Limits), CommandError> {
                 self.make_way(db, key);
                 let limits = &self.settings.limits;
-                let clock = access_clock(self.now);
                 let entry = match self.keyspace.db_mut(db).slot(key) {
-                    DbSlot::Occupied(entry) => entry,
-                    DbSlot::Vacant(vacant) => vacant.insert(Value::$type(create(limits)), None),
+                    DbSlot::Occupied(entry) => {
+                        access::touch(&entry, self.now, &self.settings, &mut self.rng);
+                        entry
+                    }
+                    DbSlot::Vacant(vacant) => {
+                        let clock = access::birth_clock(self.now, &self.settings);
+                        vacant.with_clock(clock).insert(Value::$type(create(limits)), None)
+                    }
                 };
-                entry.touch(clock);
                 match entry.into_value_mut() {
                     ValueMut::$type(value) => Ok((value, limits)),
                     _ => Err(CommandError::WrongType),

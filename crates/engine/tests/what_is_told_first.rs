@@ -145,6 +145,20 @@ fn a_blocked_pop_waits_on_past_a_value_of_another_type() {
     assert_eq!(db.replies(blocked), "*3\r\n$1\r\nk\r\n$1\r\na\r\n$1\r\n1\r\n");
 }
 
+/// The mean time to live was summed in what a single one fills.
+#[test]
+fn keys_that_expire_at_the_end_of_time_did_not_fit_the_mean() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for key in ["a", "b", "c"] {
+        db.run(c, &format!("SET {key} v PXAT 9223372036854775807"));
+    }
+    db.advance_ms(100);
+    db.engine.cron(db.now, &mut db.world);
+    assert_eq!(db.run(c, "EXPIRETIME a"), ":9223372036854775\r\n");
+    assert_eq!(db.run(c, "DBSIZE"), ":3\r\n");
+}
+
 #[test]
 fn bitfield_counts_its_changes_as_redis_does() {
     let mut db = Database::new();

@@ -178,8 +178,11 @@ fn access_clocks_go_both_ways() {
     let (keyspace, _) = common::load_with(&bytes, &options).expect("it loads");
     let loaded = keyspace.db(0).get(b"hot").expect("it is there").clock();
     assert_eq!(loaded & 0xff, hot as u32);
-    let options =
-        SaveOptions { access: Some(Access::Lfu), checksum: true, ..SaveOptions::default() };
+    let options = SaveOptions {
+        access: Some(Access::Lfu { now_minutes: 0, decay_time_min: 0 }),
+        checksum: true,
+        ..SaveOptions::default()
+    };
     let mut again = Server::of(Kind::Redis).set("maxmemory-policy allkeys-lfu").prepare();
     std::fs::write(again.file("dump.rdb"), save(&keyspace, &options)).expect("a file of ours");
     again.start_again();

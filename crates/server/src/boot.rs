@@ -281,7 +281,9 @@ impl Server {
         };
         let now_s = self.host.now.unix_s();
         let clock = match self.engine.settings.maxmemory_policy.is_lfu() {
-            true => AccessClock::Lfu { now_minutes: (now_s / 60) as u16, initial: 5 },
+            true => {
+                AccessClock::Lfu { now_minutes: (now_s / 60) as u16, initial: store::lfu::INITIAL }
+            }
             false => AccessClock::Lru { now: (now_s & 0xff_ffff) as u32 },
         };
         LoadOptions {

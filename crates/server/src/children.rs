@@ -165,6 +165,7 @@ impl Server {
         let took_us = self.host.now.mono_us.saturating_sub(child.started_us);
         let report = child.last;
         self.engine.keyspace.resume_resize();
+        self.engine.spare_pages = false;
         match job {
             Job::RdbFile { temp, target, snapshot, dirty_at_fork } => {
                 let file = RdbFileJob { temp, target, snapshot, dirty_at_fork };
@@ -184,6 +185,7 @@ impl Server {
         self.host.children.pipe_paused = false;
         running.child.kill();
         self.engine.keyspace.resume_resize();
+        self.engine.spare_pages = false;
         match running.job {
             Job::RdbFile { temp, snapshot, .. } => {
                 self.remove_temp_rdb(&temp);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use engine::{CommandError, Now, Outcome};
 use log::{info, warn};
 use persist::aof::RewriteOptions;
-use persist::rdb::{ReplInfo, SaveHook, SaveOptions, SaveReport, Version, save};
+use persist::rdb::{Access, ReplInfo, SaveHook, SaveOptions, SaveReport, Version, save};
 use repl::{SnapshotEvent, SnapshotId, SnapshotMode};
 use store::keyspace::Keyspace;
 
@@ -94,6 +94,7 @@ pub struct SnapshotHeader {
     aof_base: bool,
     /// `aof-timestamp-enabled`.
     timestamp: bool,
+    access: Option<Access>,
 }
 
 impl SnapshotHeader {
@@ -126,7 +127,7 @@ impl SnapshotHeader {
             repl,
             aof_base: self.aof_base,
             functions: &self.functions,
-            access: None,
+            access: self.access,
         };
         save(keyspace, out, &options, hook)
     }
@@ -243,6 +244,7 @@ impl Server {
             functions: host.rdb.functions.clone(),
             aof_base: false,
             timestamp: persistence.aof_timestamp_enabled,
+            access: self.engine.snapshot_access(),
         }
     }
 
@@ -471,6 +473,7 @@ impl Server {
         self.host.stats.last_fork_us = child.fork_us;
         self.engine.record_latency("fork", child.fork_us);
         self.engine.keyspace.pause_resize();
+        self.engine.spare_pages = true;
         self.host.oom.apply_to_child(&self.host.config, child.pid);
         Ok(child)
     }

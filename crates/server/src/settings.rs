@@ -24,6 +24,7 @@ pub fn engine_settings(config: &Config, hash_seed: HashSeed) -> Settings {
         maxmemory_bytes: memory.maxmemory_bytes,
         maxmemory_policy: policy(memory.maxmemory_policy),
         maxmemory_samples: memory.maxmemory_samples,
+        replica_ignore_maxmemory: replication.replica_ignore_maxmemory,
         lfu_log_factor: memory.lfu_log_factor,
         lfu_decay_time_min: memory.lfu_decay_time_min,
         lazyfree_lazy_eviction: memory.lazyfree_lazy_eviction,

@@ -44,7 +44,8 @@ pub enum SetExpire {
 }
 
 impl SetExpire {
-    fn resolve(self, current_ms: Option<i64>) -> Option<i64> {
+    /// The expiry that this makes of the one that was.
+    pub fn resolve(self, current_ms: Option<i64>) -> Option<i64> {
         match self {
             SetExpire::Clear => None,
             SetExpire::Keep => current_ms,

@@ -316,16 +316,7 @@ fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         }
     } else {
         let value = NewValue::Value(Value::Str(Str::Owned(result)));
-        let old = match ctx.engine.slot(db, dest) {
-            DbSlot::Occupied(mut entry) => entry.set(value, SetExpire::Clear),
-            DbSlot::Vacant(vacant) => {
-                vacant.insert(value, None);
-                None
-            }
-        };
-        if let Some(old) = old {
-            ctx.engine.drop_value(old);
-        }
+        ctx.engine.put(db, dest, value, SetExpire::Clear);
         ctx.engine.changed(db, dest, Classes::STRING, "set");
     }
     ctx.client.out.int(len as i64);

@@ -263,9 +263,9 @@ fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let clock_now = ctx.engine.access_clock();
+    let engine = &*ctx.engine;
     let fill = ctx.engine.settings.limits.list_max_listpack_size;
-    let Some(entry) = ctx.engine.keyspace.db(ctx.client.db).get(args.at(2)) else {
+    let Some(entry) = engine.keyspace.db(ctx.client.db).get(args.at(2)) else {
         return Err(CommandError::NoSuchKey);
     };
     let clock = entry.clock();
@@ -276,7 +276,7 @@ fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{serialized_len} lru:{clock} lru_seconds_idle:{}",
         entry,
         entry.encoding().name(),
-        clock_now.wrapping_sub(clock) & 0xFF_FFFF
+        engine.idle_s(clock)
     );
     if let ValueRef::List(list) = entry.value()
         && entry.encoding() == store::Encoding::Quicklist
@@ -322,7 +322,7 @@ fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     for n in 0..count {
         let mut key = prefix.to_vec();
         key.extend_from_slice(format!(":{n}").as_bytes());
-        let DbSlot::Vacant(vacant) = ctx.engine.keyspace.db_mut(db).slot(&key) else { continue };
+        let DbSlot::Vacant(vacant) = ctx.engine.slot(db, &key) else { continue };
         value.clear();
         value.extend_from_slice(format!("value:{n}").as_bytes());
         if size > 0 {

@@ -189,15 +189,17 @@ fn reply_expiry(
 }
 
 fn ttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    reply_expiry(ctx, args, |at_ms, now_ms| ((at_ms - now_ms).max(0) + 500) / 1000)
+    reply_expiry(ctx, args, |at_ms, now_ms| {
+        at_ms.saturating_sub(now_ms).max(0).saturating_add(500) / 1000
+    })
 }
 
 fn pttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    reply_expiry(ctx, args, |at_ms, now_ms| (at_ms - now_ms).max(0))
+    reply_expiry(ctx, args, |at_ms, now_ms| at_ms.saturating_sub(now_ms).max(0))
 }
 
 fn expiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    reply_expiry(ctx, args, |at_ms, _| (at_ms + 500) / 1000)
+    reply_expiry(ctx, args, |at_ms, _| at_ms.saturating_add(500) / 1000)
 }
 
 fn pexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

@@ -4,12 +4,13 @@
 use persist::rdb;
 use protocol::{Args, parse_i64};
 use store::str::Str;
-use store::{Entry, Limits, Value, ValueRef, glob};
+use store::{Entry, Limits, Value, ValueRef, glob, lfu};
 
 use super::args::{int_between, is};
 use super::pubsub::container;
 use super::scans::scan;
 use crate::Engine;
+use crate::access;
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
@@ -266,14 +267,18 @@ impl Engine {
 }
 
 fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    // To be asked for is not to be used.
+    let no_touch = std::mem::replace(&mut ctx.engine.no_touch, true);
+    let answered = touch(ctx, args);
+    ctx.engine.no_touch = no_touch;
+    answered
+}
+
+fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let db = ctx.client.db;
     let count = args.iter().skip(1).filter(|key| ctx.engine.read(db, key).is_some()).count();
     ctx.client.out.int(count as i64);
     Ok(())
-}
-
-fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    exists(ctx, args)
 }
 
 fn type_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -415,9 +420,9 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         ctx.client.out.int(0);
         return Ok(());
     }
-    if let Some(old) = ctx.engine.keyspace.db_mut(to_db).set(to, value, expire_ms) {
-        ctx.engine.drop_value(old);
-    }
+    // A key of its own, not the old one with another value.
+    ctx.engine.delete_silently(to_db, to);
+    ctx.engine.put(to_db, to, value, expire_ms);
     ctx.engine.changed(to_db, to, Classes::GENERIC, "copy_to");
     ctx.client.out.int(1);
     Ok(())
@@ -512,9 +517,10 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let value = rdb::restore_value(payload, &ctx.engine.settings.limits)
         .map_err(|_| CommandError::BadDataFormat)?;
     let now_ms = ctx.engine.now.unix_ms();
+    let is_absolute = options.absolute;
     let expire_ms = match ttl {
         0 => None,
-        _ if options.absolute => Some(ttl),
+        _ if is_absolute => Some(ttl),
         _ => Some(ttl.saturating_add(now_ms)),
     };
     let replaced = ctx.engine.delete_silently(db, key);
@@ -527,18 +533,24 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         ctx.client.out.ok();
         return Ok(());
     }
-    let clock = match (options.idle_s, options.freq) {
-        (Some(idle_s), _) => ctx.engine.access_clock().wrapping_sub(idle_s as u32),
-        (None, Some(freq)) => freq as u32,
-        (None, None) => ctx.engine.access_clock(),
+    ctx.engine.put(db, key, value, expire_ms);
+    // Each counts only where the policy keeps what it says.
+    let now = ctx.engine.now;
+    let clock = match (ctx.engine.settings.maxmemory_policy.is_lfu(), options) {
+        (true, RestoreOptions { freq: Some(freq), .. }) => {
+            Some(lfu::pack(access::minutes(now), freq as u8))
+        }
+        (false, RestoreOptions { idle_s: Some(idle_s), .. }) => {
+            Some(access::seconds(now).wrapping_sub(idle_s as u32))
+        }
+        _ => None,
     };
-    ctx.engine.keyspace.db_mut(db).set(key, value, expire_ms);
-    if let Some(entry) = ctx.engine.keyspace.db(db).get(key) {
+    if let (Some(clock), Some(entry)) = (clock, ctx.engine.keyspace.db(db).get(key)) {
         entry.touch(clock);
     }
     ctx.engine.changed(db, key, Classes::GENERIC, "restore");
     if let Some(at_ms) = expire_ms
-        && !options.absolute
+        && !is_absolute
     {
         let at = at_ms.to_string();
         let mut words: Vec<&[u8]> = args.iter().collect();
@@ -590,8 +602,7 @@ fn object_idletime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError
             "An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    let idle_s = ctx.engine.access_clock().wrapping_sub(clock) & 0xFF_FFFF;
-    ctx.client.out.int(idle_s.into());
+    ctx.client.out.int(ctx.engine.idle_s(clock).into());
     Ok(())
 }
 
@@ -602,6 +613,6 @@ fn object_freq(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    ctx.client.out.int(i64::from(clock & 0xFF));
+    ctx.client.out.int(ctx.engine.frequency(clock).into());
     Ok(())
 }

@@ -217,20 +217,7 @@ pub(crate) fn store_string(
         Some(bytes) => NewValue::Shared(bytes.clone()),
         None => NewValue::Bytes(args.at(value_at)),
     };
-    let old = match ctx.engine.slot(db, key) {
-        DbSlot::Occupied(mut entry) => entry.set(value, expire),
-        DbSlot::Vacant(vacant) => {
-            let at_ms = match expire {
-                SetExpire::At(at_ms) => Some(at_ms),
-                SetExpire::Clear | SetExpire::Keep => None,
-            };
-            vacant.insert(value, at_ms);
-            None
-        }
-    };
-    if let Some(old) = old {
-        ctx.engine.drop_value(old);
-    }
+    ctx.engine.put(db, key, value, expire);
     ctx.engine.changed(db, key, Classes::STRING, "set");
 }
 
@@ -591,7 +578,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     };
     let by = LongDouble::parse(args.at(2)).ok_or(CommandError::NotAFloat)?;
     let sum = add_float(old, by, CommandError::NotAFloat)?;
-    ctx.engine.keyspace.db_mut(db).set(key, sum.as_bytes(), SetExpire::Keep);
+    ctx.engine.put(db, key, sum.as_bytes(), SetExpire::Keep);
     ctx.engine.changed(db, key, Classes::STRING, "incrbyfloat");
     // As the result, so that replicas need not compute it with the same precision.
     ctx.propagate(&[b"SET", key, sum.as_bytes(), b"KEEPTTL"]);

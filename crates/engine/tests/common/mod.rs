@@ -3,6 +3,8 @@
 // Each test file uses the part that it needs.
 #![allow(dead_code)]
 
+use std::cell::Cell;
+
 use engine::world::{InfoLines, ReplicationInfo};
 use engine::{Action, ClientId, CommandError, Engine, Kind, Now, Outcome, Peer, Settings, World};
 use protocol::Args;
@@ -19,6 +21,8 @@ pub struct Recorder {
     /// Of those, how many have it on disk; and how far our own file is.
     pub acked_on_disk: u32,
     pub fsynced: Option<u64>,
+    /// How many more times the memory is said to be full.
+    pub times_full: Cell<u32>,
     pub now: Now,
 }
 
@@ -65,7 +69,9 @@ impl World for Recorder {
     }
 
     fn used_memory_bytes(&self) -> u64 {
-        0
+        let left = self.times_full.get();
+        self.times_full.set(left.saturating_sub(1));
+        if left > 0 { u64::MAX } else { 0 }
     }
 
     fn mono_us(&self) -> u64 {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use store::entry::Entry;
 use store::keyspace::Keyspace;
+use store::lfu;
 use store::value::ValueRef;
 
 use super::encode::{self, Encoder};
@@ -63,10 +64,9 @@ pub fn lowest_version(keyspace: &Keyspace) -> Version {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Seconds modulo 2^24, as INFO's `lru_clock`.
-    Lru {
-        now: u32,
-    },
-    Lfu,
+    Lru { now: u32 },
+    /// Minutes modulo 2^16, and how many of them cost the counter one.
+    Lfu { now_minutes: u16, decay_time_min: u32 },
 }
 
 /// Where the data set stands in its master's stream.
@@ -217,7 +217,10 @@ impl Save<'_, '_> {
                 self.writer.u8(opcode::IDLE)?;
                 self.writer.length(u64::from(now.wrapping_sub(clock) & 0xff_ffff))
             }
-            Access::Lfu => self.writer.raw(&[opcode::FREQ, clock as u8]),
+            Access::Lfu { now_minutes, decay_time_min } => {
+                let counter = lfu::decayed(clock, now_minutes, decay_time_min);
+                self.writer.raw(&[opcode::FREQ, counter])
+            }
         }
     }
 

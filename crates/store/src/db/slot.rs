@@ -28,6 +28,7 @@ pub struct VacantEntry<'a, 'k> {
     slot: Vacant<'a, Entry>,
     expires: &'a mut Table<ExpireRef>,
     key: Key<'k>,
+    clock: u32,
 }
 
 impl Deref for EntryMut<'_> {
@@ -148,14 +149,20 @@ impl<'a> EntryMut<'a> {
     }
 }
 
-impl<'a> VacantEntry<'a, '_> {
+impl<'a, 'k> VacantEntry<'a, 'k> {
     #[inline]
-    pub(super) fn new<'k>(
+    pub(super) fn new(
         slot: Vacant<'a, Entry>,
         expires: &'a mut Table<ExpireRef>,
         key: Key<'k>,
     ) -> VacantEntry<'a, 'k> {
-        VacantEntry { slot, expires, key }
+        VacantEntry { slot, expires, key, clock: 0 }
+    }
+
+    /// The access clock that the entry is to begin with.
+    #[inline]
+    pub fn with_clock(self, clock: u32) -> Self {
+        VacantEntry { clock, ..self }
     }
 
     /// Adds the key.
@@ -165,6 +172,7 @@ impl<'a> VacantEntry<'a, '_> {
         expire_ms: Option<i64>,
     ) -> EntryMut<'a> {
         let entry = Entry::new(self.key.bytes, value, expire_ms);
+        entry.touch(self.clock);
         let slot = self.slot.insert_occupied(entry);
         if expire_ms.is_some() {
             self.expires.insert_new_hashed(self.key.hash, ExpireRef::new(slot.element()));
