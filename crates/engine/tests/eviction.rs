@@ -179,7 +179,7 @@ fn restore_takes_over_what_the_policy_goes_by() {
     let mut db = Database::new();
     let c = db.connect();
     let payload = persist::rdb::dump_value(store::ValueRef::Int(7), persist::rdb::Version::V10);
-    let mut restore = |db: &mut Database, option: &[u8], value: &[u8]| {
+    let restore = |db: &mut Database, option: &[u8], value: &[u8]| {
         let words: [&[u8]; 7] = [b"RESTORE", b"k", b"0", &payload, b"REPLACE", option, value];
         assert_eq!(db.run_args(c, &words), "+OK\r\n");
     };
