@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use protocol::Args;
 
 use crate::ctx::Ctx;
-use crate::error::CommandError;
+use crate::error::{CommandError, shown};
 use crate::table::COMMANDS;
 
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
@@ -244,14 +244,14 @@ pub fn stat_names() -> &'static [String] {
 }
 
 fn unknown_command(args: Args<'_>) -> CommandError {
-    let name = String::from_utf8_lossy(&args[0][..args[0].len().min(128)]).into_owned();
+    let name = shown(&args[0]);
     let mut rest = String::new();
     for arg in args.iter().skip(1) {
         if rest.len() >= 128 {
             break;
         }
         let room = 128 - rest.len();
-        let arg = String::from_utf8_lossy(&arg[..arg.len().min(room)]).into_owned();
+        let arg = shown(&arg[..arg.len().min(room)]);
         rest.push_str(&format!("'{arg}' "));
     }
     let text = format!("unknown command '{name}', with args beginning with: {rest}");

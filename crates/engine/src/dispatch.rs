@@ -212,13 +212,15 @@ impl Engine {
         if let Some(found) = found {
             self.stats.commands[found.stat as usize].rejected_calls += 1;
         }
+        if found.is_some_and(|found| found.spec.name == "exec") {
+            // Its reason without the code word that every error has.
+            let reason = error.as_str();
+            let reason = reason.strip_prefix("ERR ").unwrap_or(reason);
+            let text = format!("EXECABORT Transaction discarded because of: {reason}");
+            self.discard(client);
+            return self.error_reply(client, &CommandError::text(text));
+        }
         if let Some(multi) = &mut client.multi {
-            let is_exec = found.is_some_and(|found| found.spec.name == "exec");
-            if is_exec {
-                let text = format!("EXECABORT Transaction discarded because of: {error}");
-                self.discard(client);
-                return self.error_reply(client, &CommandError::text(text));
-            }
             multi.aborted = true;
         }
         self.error_reply(client, &error);
@@ -311,6 +313,10 @@ impl Engine {
 
     /// Clients that wait for keys just written get their turn, in the order in which they came.
     fn serve_ready_keys(&mut self, world: &mut dyn World) {
+        // The command may have taken long: what has expired meanwhile wakes nobody.
+        let passed_us = world.mono_us().saturating_sub(self.now.mono_us);
+        self.now.mono_us += passed_us;
+        self.now.unix_us += passed_us;
         while let Some(((db, key), waiting)) = self.blocked.next_ready() {
             for id in waiting {
                 let Some(entry) = self.keyspace.db(db).get(&*key) else { break };

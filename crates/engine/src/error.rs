@@ -88,14 +88,14 @@ impl CommandError {
 
     /// What an unknown subcommand of a container command is answered.
     pub fn unknown_subcommand(given: &[u8], container: &str) -> CommandError {
-        let given = String::from_utf8_lossy(&given[..given.len().min(128)]).into_owned();
+        let given = shown(given);
         let container = container.to_ascii_uppercase();
         CommandError::err(format_args!("unknown subcommand '{given}'. Try {container} HELP."))
     }
 
     /// What a subcommand with too many arguments is answered by commands that count for themselves.
     pub fn subcommand_syntax(given: &[u8], container: &str) -> CommandError {
-        let given = String::from_utf8_lossy(&given[..given.len().min(128)]).into_owned();
+        let given = shown(given);
         let container = container.to_ascii_uppercase();
         CommandError::err(format_args!(
             "unknown subcommand or wrong number of arguments for '{given}'. Try {container} HELP."
@@ -116,6 +116,12 @@ impl CommandError {
     pub fn code(&self) -> &str {
         self.as_str().split(' ').next().unwrap_or("ERR")
     }
+}
+
+/// What a client sent as an error repeats it: not too much of it, and as a C string.
+pub(crate) fn shown(given: &[u8]) -> String {
+    let end = given.iter().position(|byte| *byte == 0).unwrap_or(given.len());
+    String::from_utf8_lossy(&given[..end.min(128)]).into_owned()
 }
 
 impl fmt::Display for CommandError {

@@ -10,6 +10,7 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     families::pubsub::ROWS,
     families::replication::ROWS,
     families::strings::ROWS,
+    families::lcs::ROWS,
     families::bitmaps::ROWS,
     families::hashes::ROWS,
     families::lists::ROWS,

@@ -176,3 +176,57 @@ fn bitfield_counts_its_changes_as_redis_does() {
         assert_eq!(db.engine.dirty - before, changes, "{command}");
     }
 }
+
+/// With CLIENT REPLY OFF a subscriber waited for its confirmation for ever.
+#[test]
+fn a_muted_client_was_not_told_of_its_subscriptions() {
+    let mut db = Database::new();
+    let (muted, c) = (db.connect(), db.connect());
+    assert_eq!(db.run(muted, "CLIENT REPLY OFF"), "");
+    assert_eq!(db.run(muted, "PING"), "");
+    assert_eq!(db.run(muted, "SUBSCRIBE a"), "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    db.run(c, "PUBLISH a hello");
+    assert_eq!(db.replies(muted), "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$5\r\nhello\r\n");
+    assert_eq!(db.run(muted, "UNSUBSCRIBE"), "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n");
+}
+
+/// A pop was served with what had expired while the transaction ran that pushed it.
+#[test]
+fn a_blocked_pop_got_what_had_expired_meanwhile() {
+    let mut db = Database::new();
+    let (blocked, c) = (db.connect(), db.connect());
+    assert_eq!(db.run(blocked, "BRPOP k 0"), "");
+    db.run(c, "MULTI");
+    db.run(c, "RPUSH k hello");
+    db.run(c, "PEXPIRE k 100");
+    db.run(c, "DEBUG SLEEP 0.2");
+    db.world.now.mono_us += 200_000;
+    db.run(c, "EXEC");
+    assert_eq!(db.replies(blocked), "");
+    assert_eq!(db.run(c, "EXISTS k"), ":0\r\n");
+}
+
+#[test]
+fn exec_with_arguments_discards_what_was_queued() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for _ in 0..2 {
+        assert_eq!(
+            db.run(c, "EXEC now"),
+            "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
+        );
+    }
+}
+
+/// A move that times out answers a null array; in a transaction, where it does not wait, a null.
+#[test]
+fn a_blocked_move_times_out_with_a_null_array() {
+    let mut db = Database::new();
+    let c = db.connect();
+    assert_eq!(db.run(c, "BLMOVE a b LEFT LEFT 0.1"), "");
+    db.advance_ms(200);
+    assert_eq!(db.replies(c), "*-1\r\n");
+    db.run(c, "MULTI");
+    db.run(c, "BRPOPLPUSH a b 0");
+    assert_eq!(db.run(c, "EXEC"), "*1\r\n$-1\r\n");
+}

@@ -557,7 +557,7 @@ fn move_or_block(
     if ctx.engine.read_list(db, source)?.is_none() {
         match timeout_us {
             Some(timeout_us) if ctx.may_block() => {
-                ctx.block_on_keys([source], Type::List, timeout_us, OnTimeout::Null);
+                ctx.block_on_keys([source], Type::List, timeout_us, OnTimeout::NullArray);
             }
             _ => ctx.client.out.null(),
         }
@@ -635,14 +635,16 @@ pub(crate) fn counted_keys<'a>(
 
 /// The COUNT at the end of LMPOP, ZMPOP and their blocking forms; 1 without one.
 pub(crate) fn mpop_count(rest: Args<'_>) -> Result<usize, CommandError> {
-    match rest.len() {
-        0 => Ok(1),
-        2 if is(rest.at(0), "count") => parse_i64(rest.at(1))
-            .filter(|n| *n > 0)
-            .map(|n| n as usize)
-            .ok_or_else(|| CommandError::err("count should be greater than 0")),
-        _ => Err(CommandError::Syntax),
+    let count = match rest.len() {
+        0 => return Ok(1),
+        2.. if is(rest.at(0), "count") => parse_i64(rest.at(1)).filter(|n| *n > 0),
+        _ => return Err(CommandError::Syntax),
+    };
+    let count = count.ok_or_else(|| CommandError::err("count should be greater than 0"))?;
+    if rest.len() > 2 {
+        return Err(CommandError::Syntax);
     }
+    Ok(count as usize)
 }
 
 fn lmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

@@ -15,6 +15,7 @@ pub(crate) mod hashes;
 pub(crate) mod help;
 pub(crate) mod keyspace;
 pub(crate) mod latency;
+pub(crate) mod lcs;
 pub(crate) mod lists;
 pub(crate) mod memory;
 pub(crate) mod persistence;

@@ -4,7 +4,7 @@ use protocol::{Args, ReplyBuf, Resp};
 
 use super::help;
 use crate::Engine;
-use crate::client::{Client, ClientId};
+use crate::client::{Client, ClientId, ReplyMode};
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
@@ -299,7 +299,7 @@ fn subscribe_to(ctx: &mut Ctx<'_>, args: Args<'_>, family: Family) -> Result<(),
         if family.of(ctx.client).insert(name.into()) {
             ctx.engine.add_subscription(family, name, ctx.client.id);
         }
-        confirm(ctx.client, family, family.words().0, Some(name));
+        confirm(ctx, family, family.words().0, Some(name));
     }
     Ok(())
 }
@@ -313,23 +313,31 @@ fn unsubscribe_from(ctx: &mut Ctx<'_>, args: Args<'_>, family: Family) -> Result
         if family.of(ctx.client).remove(name) {
             ctx.engine.remove_subscription(family, name, ctx.client.id);
         }
-        confirm(ctx.client, family, family.words().1, Some(name));
+        confirm(ctx, family, family.words().1, Some(name));
     }
     if names.is_empty() {
-        confirm(ctx.client, family, family.words().1, None);
+        confirm(ctx, family, family.words().1, None);
     }
     Ok(())
 }
 
-fn confirm(client: &mut Client, family: Family, word: &[u8], name: Option<&[u8]>) {
-    let count = family.count(client) as i64;
-    client.out.push(3);
-    client.out.bulk(word);
+fn confirm(ctx: &mut Ctx<'_>, family: Family, word: &[u8], name: Option<&[u8]>) {
+    let count = family.count(ctx.client) as i64;
+    let mut own = ReplyBuf::default();
+    own.resp = ctx.client.out.resp;
+    let is_muted = ctx.client.reply_mode != ReplyMode::On;
+    let out = if is_muted { &mut own } else { &mut ctx.client.out };
+    out.push(3);
+    out.bulk(word);
     match name {
-        Some(name) => client.out.bulk(name),
-        None => client.out.null(),
+        Some(name) => out.bulk(name),
+        None => out.null(),
     }
-    client.out.int(count);
+    out.int(count);
+    if is_muted {
+        // A push, not a reply: CLIENT REPLY has no say in it.
+        ctx.engine.push_bytes(ctx.client.id, &own.to_vec());
+    }
 }
 
 fn subscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

@@ -215,12 +215,16 @@ fn compare((a, own_a): &(Weight, Vec<u8>), (b, own_b): &(Weight, Vec<u8>)) -> Or
     }
 }
 
-/// As strtod reads it: nothing is zero, and spaces before a number do not matter.
+/// As strtod reads a C string: nothing is zero, and spaces before a number do not matter; what a
+/// double holds with less than its precision, or not at all, is none.
 fn number(text: &[u8]) -> Result<f64, CommandError> {
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    let text = &text[..end];
     if text.is_empty() {
         return Ok(0.0);
     }
     parse_f64(text.trim_ascii_start())
+        .filter(|number| !number.is_subnormal())
         .ok_or_else(|| CommandError::err("One or more scores can't be converted into double"))
 }
 

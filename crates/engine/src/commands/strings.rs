@@ -261,7 +261,9 @@ impl<'a> SetOptions<'a> {
         let mut at = first;
         while at < args.len() {
             let option = args.at(at);
-            let no_ttl = options.expire.is_none() && !options.keep_ttl && !options.persist;
+            // The same may be said again, and the last counts; another contradicts.
+            let unit = options.expire.map(|(unit, _)| unit);
+            let no_ttl = unit.is_none() && !options.keep_ttl && !options.persist;
             if is(option, "nx") && !options.xx && is_set {
                 options.nx = true;
             } else if is(option, "xx") && !options.nx && is_set {
@@ -272,7 +274,10 @@ impl<'a> SetOptions<'a> {
                 options.keep_ttl = true;
             } else if is(option, "persist") && (no_ttl || options.persist) && !is_set {
                 options.persist = true;
-            } else if is_expire_option(option) && no_ttl && at + 1 < args.len() {
+            } else if is_expire_option(option)
+                && (no_ttl || unit.is_some_and(|unit| unit.eq_ignore_ascii_case(option)))
+                && at + 1 < args.len()
+            {
                 options.expire = Some((option, args.at(at + 1)));
                 at += 1;
             } else {

@@ -106,8 +106,10 @@ impl Aggregate {
             // inf + -inf is 0 here, not NaN, as in Redis.
             Aggregate::Sum if (a + b).is_nan() => 0.0,
             Aggregate::Sum => a + b,
-            Aggregate::Min => a.min(b),
-            Aggregate::Max => a.max(b),
+            // Of equals the first stays: 0 and -0 are told apart when they are shown.
+            Aggregate::Min if b < a => b,
+            Aggregate::Max if b > a => b,
+            Aggregate::Min | Aggregate::Max => a,
         }
     }
 }
@@ -242,14 +244,17 @@ fn weighted(score: f64, weight: f64) -> f64 {
 fn combine(ctx: &Ctx<'_>, query: &Query<'_>, operation: Operation) -> ZSet {
     let limits = &ctx.engine.settings.limits;
     let sources = sources(ctx, query.keys, &query.absent);
+    // Sums of more than two depend on their order; it is Redis's, so that its results are ours.
+    let mut by_len: Vec<usize> = (0..sources.len()).collect();
+    by_len.sort_by_key(|at| sources[*at].len());
     let mut result = ZSet::new();
     let mut buf = ItemBuf::new();
     match operation {
         Operation::Union => {
             let mut scores: HashMap<Vec<u8>, f64> = HashMap::new();
-            for (source, weight) in sources.iter().zip(&query.weights) {
-                source.for_each(|member, score| {
-                    let score = weighted(score, *weight);
+            for &at in &by_len {
+                sources[at].for_each(|member, score| {
+                    let score = weighted(score, query.weights[at]);
                     scores
                         .entry(member.to_vec())
                         .and_modify(|sum| *sum = query.aggregate.join(*sum, score))
@@ -263,17 +268,12 @@ fn combine(ctx: &Ctx<'_>, query: &Query<'_>, operation: Operation) -> ZSet {
         }
         Operation::Intersection => {
             // Walking the smallest asks the fewest questions of the others.
-            let Some(smallest) = (0..sources.len()).min_by_key(|at| sources[*at].len()) else {
-                return result;
-            };
+            let (smallest, others) = (by_len[0], &by_len[1..]);
             sources[smallest].for_each(|member, score| {
                 let member = member.as_bytes(&mut buf);
                 let mut sum = weighted(score, query.weights[smallest]);
-                for (at, source) in sources.iter().enumerate() {
-                    if at == smallest {
-                        continue;
-                    }
-                    let Some(score) = source.score(member) else { return };
+                for &at in others {
+                    let Some(score) = sources[at].score(member) else { return };
                     sum = query.aggregate.join(sum, weighted(score, query.weights[at]));
                 }
                 result.insert(member, sum, limits);

@@ -187,7 +187,8 @@ impl<'a> RangeQuery<'a> {
             }
             at += 1;
         }
-        if query.limit.is_some() && query.by == By::Rank {
+        // A count of -1 is for all, which is no limit.
+        if query.limit.is_some_and(|(_, count)| count != -1) && query.by == By::Rank {
             return Err(CommandError::err(
                 "syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
             ));
@@ -220,7 +221,9 @@ impl<'a> RangeQuery<'a> {
             Bounds::Score(ref range) => zset.ranks_by_score(range),
             Bounds::Lex(min, max) => zset.ranks_by_lex(min, max),
         };
-        let Some((offset, count)) = self.limit else { return ranks };
+        let Some((offset, count)) = self.limit.filter(|_| self.by != By::Rank) else {
+            return ranks;
+        };
         if offset < 0 || offset as usize >= ranks.len() {
             return 0..0;
         }
