@@ -19,7 +19,8 @@ fn options_of_set_and_getex_are_read_before_their_expiry_is_judged() {
          SET s v EX abc => -ERR value is not an integer or out of range
          SET s v PX 0 => -ERR invalid expire time in 'set' command
          SET s v KEEPTTL EX 10 => -ERR syntax error
-         SET s v EX 10 EX 10 => -ERR syntax error
+         SET s v EX 10 PX 10 => -ERR syntax error
+         SET gone v EX 10 EX 0 => -ERR invalid expire time in 'set' command
          GETEX s EX PERSIST => $-1
          GETEX s EX 0 => $-1
          GETEX s NX => -ERR syntax error
