@@ -337,8 +337,10 @@ impl Engine {
         let (found, args) = blocked.again.take().expect("a blocked client keeps its command");
         self.last_command_end_us = world.mono_us();
         self.ran_before_us = blocked.ran_us;
+        self.reprocessing = true;
         self.call(&mut client, world, found, args.as_args());
         self.ran_before_us = 0;
+        self.reprocessing = false;
         self.finish_unit(&mut client, world);
         if client.blocked.is_some() {
             // Nothing for it yet: it keeps its deadline and its place.

@@ -84,6 +84,8 @@ pub struct Engine {
     /// The master link or a loader speaks: expired keys are its business, not ours.
     pub(crate) applying: bool,
     pub(crate) in_exec: bool,
+    /// A blocked command runs again.
+    pub(crate) reprocessing: bool,
     pub(crate) force_propagation: bool,
     pub(crate) pauses: Pauses,
     /// When the last command ended: the next one's start, within a pass of the loop.
@@ -130,6 +132,7 @@ impl Engine {
             spare_pages: false,
             applying: false,
             in_exec: false,
+            reprocessing: false,
             force_propagation: false,
             pauses: Pauses::default(),
             last_command_end_us: 0,
