@@ -4,8 +4,8 @@
 //! Owns what a command means. Knows no socket, file, thread or clock: time comes in with every
 //! call ([`Now`]), the world is asked through [`World`], effects go out as values.
 
-mod acl_log;
 mod access;
+mod acl_log;
 mod blocking;
 pub mod client;
 pub mod command;
