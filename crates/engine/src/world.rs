@@ -55,15 +55,19 @@ pub enum Action<'a> {
         schedule: bool,
     },
     BgRewriteAof,
-    /// `None` is REPLICAOF NO ONE.
-    ReplicaOf(Option<MasterAddress>),
+    ReplicaOf {
+        /// `None` is REPLICAOF NO ONE.
+        target: Option<MasterAddress>,
+        /// Who asks: the client's line of CLIENT LIST, for the log.
+        by: &'a str,
+    },
     /// PSYNC or SYNC turned `client` into a replica's connection. `replid` is `None` for SYNC.
     Psync {
         client: ClientId,
         replid: Option<&'a [u8]>,
         offset: i64,
-        /// Our master hands its role over with this request.
-        failover: bool,
+        /// Our master hands its role over with this request: its line of CLIENT LIST, for the log.
+        failover_by: Option<&'a str>,
     },
     /// The words after REPLCONF, from a connection that is or will be a replica, or from the master.
     Replconf {

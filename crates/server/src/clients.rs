@@ -219,8 +219,8 @@ impl Server {
     }
 
     fn protocol_error(&mut self, id: ClientId, text: &str) {
+        debug!("Protocol error ({text}) from client: {}", self.engine.client_info(&self.host, id));
         if let Some(client) = self.engine.client_mut(id) {
-            debug!("Protocol error ({text}) from client: id={} addr={}", id.id, client.peer.addr);
             client.out.error(format!("ERR {text}"));
             client.close_after_reply = true;
         }
@@ -231,7 +231,8 @@ impl Server {
         let limit = self.host.config.network.client_query_buffer_limit_bytes;
         let Some(conn) = self.conns.get(id) else { return };
         if conn.parser.buffered_len() as u64 > limit {
-            warn!("Closing client that reached max query buffer length: id={}", id.id);
+            let line = self.engine.client_info(&self.host, id);
+            warn!("Closing client that reached max query buffer length: {line}");
             self.close_client(id);
         }
     }
@@ -286,10 +287,9 @@ impl Server {
         let now_us = self.host.now.mono_us;
         let since_us = &mut conn.over_soft_limit_since_us;
         if over_limit(waiting, limit, since_us, now_us) {
+            let line = self.engine.client_info(&self.host, id);
             warn!(
-                "Client id={} addr={} scheduled to be closed ASAP for overcoming of output buffer \
-                 limits.",
-                id.id, client.peer.addr
+                "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
             );
             self.host.stats.client_output_buffer_limit_disconnections += 1;
             self.close_client(id);

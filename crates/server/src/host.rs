@@ -187,14 +187,6 @@ impl Host {
         addr.map_or_else(String::new, |addr| addr.ip().to_string())
     }
 
-    /// The client whose command runs, as log lines name it.
-    pub fn current_name(&self) -> String {
-        let Some(client) = self.current else { return String::new() };
-        let addr = self.peer(client).and_then(|facts| facts.addr);
-        let addr = addr.map_or_else(|| "unixsocket:0".to_owned(), |addr| addr.to_string());
-        format!("id={} addr={addr}", client.id)
-    }
-
     fn defer(&mut self, work: Deferred) -> Result<Outcome, CommandError> {
         self.deferred.push(work);
         Ok(Outcome::Silent)
@@ -222,9 +214,9 @@ impl World for Host {
             }
             Action::BgSave { schedule } => self.request_bgsave(schedule),
             Action::BgRewriteAof => self.request_aof_rewrite(),
-            Action::ReplicaOf(target) => self.request_replicaof(target),
-            Action::Psync { client, replid, offset, failover } => {
-                self.request_psync(client, replid, offset, failover)
+            Action::ReplicaOf { target, by } => self.request_replicaof(target, by),
+            Action::Psync { client, replid, offset, failover_by } => {
+                self.request_psync(client, replid, offset, failover_by)
             }
             Action::Replconf { client, words } => self.request_replconf(client, words),
             Action::Failover { target, timeout_ms, force } => {

@@ -133,6 +133,7 @@ impl Host {
     pub fn request_replicaof(
         &mut self,
         target: Option<MasterAddress>,
+        by: &str,
     ) -> Result<Outcome, CommandError> {
         if self.repl.core.failover_state() != FailoverState::None {
             return Err(CommandError::err("REPLICAOF not allowed while failing over."));
@@ -147,8 +148,7 @@ impl Host {
             );
             return Ok(Outcome::Status("OK Already connected to specified master".into()));
         }
-        let by = self.current_name();
-        self.deferred.push(Deferred::ReplicaOf { target, by });
+        self.deferred.push(Deferred::ReplicaOf { target, by: by.to_owned() });
         Ok(Outcome::Done)
     }
 
@@ -157,13 +157,12 @@ impl Host {
         client: ClientId,
         replid: Option<&[u8]>,
         offset: i64,
-        failover: bool,
+        failover_by: Option<&str>,
     ) -> Result<Outcome, CommandError> {
         let now_ms = self.now_ms();
         let conn = conn_id(client);
-        if let (true, Some(replid)) = (failover, replid) {
-            let by = self.current_name();
-            let accepted = self.repl.core.handle_failover_request(now_ms, replid, &by);
+        if let (Some(by), Some(replid)) = (failover_by, replid) {
+            let accepted = self.repl.core.handle_failover_request(now_ms, replid, by);
             // The new role is taken up when this command is done, whatever becomes of the sync.
             self.deferred.push(Deferred::Failover);
             accepted.map_err(|refusal| CommandError::text(refusal.to_owned()))?;

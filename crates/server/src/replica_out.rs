@@ -115,11 +115,9 @@ impl Server {
         let now_us = self.host.now.mono_us;
         let Some(conn) = self.conns.get_mut(id) else { return };
         if over_limit(pending, &limit, &mut conn.over_soft_limit_since_us, now_us) {
-            let addr = self.engine.client(id).map_or("", |client| &client.peer.addr);
+            let line = self.engine.client_info(&self.host, id);
             warn!(
-                "Client id={} addr={addr} flags=S scheduled to be closed ASAP for overcoming of \
-                 output buffer limits.",
-                id.id
+                "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
             );
             self.host.stats.client_output_buffer_limit_disconnections += 1;
             self.close_client(id);

@@ -4,6 +4,7 @@
 use protocol::{Args, parse_i64};
 
 use super::args::{int, is, positive, text, timeout_ms};
+use super::client_line::describe;
 use crate::blocking::{AckWait, OnTimeout, Waiting};
 use crate::client::Kind;
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
@@ -119,7 +120,16 @@ fn replicaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         let port = port.ok_or_else(|| CommandError::err("Invalid master port"))?;
         Some(MasterAddress { host: text(args.at(1)), port })
     };
-    ctx.perform_and_reply(Action::ReplicaOf(target))
+    let by = line_of(ctx, args);
+    ctx.perform_and_reply(Action::ReplicaOf { target, by: &by })
+}
+
+/// The client's line of CLIENT LIST.
+fn line_of(ctx: &Ctx<'_>, args: Args<'_>) -> String {
+    let mut line = String::new();
+    describe(ctx.engine, ctx.world, ctx.client, Some(args), &mut line);
+    line.truncate(line.trim_end().len());
+    line
 }
 
 fn failover(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -178,24 +188,24 @@ fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn psync(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let failover = match args.get(3) {
-        None => false,
-        Some(word) if is(word, "failover") => true,
+    let failover_by = match args.get(3) {
+        None => None,
+        Some(word) if is(word, "failover") => Some(line_of(ctx, args)),
         Some(_) => return Err(CommandError::Syntax),
     };
     let offset = parse_i64(args.at(2)).ok_or(CommandError::NotAnInteger)?;
-    start_sync(ctx, Some(args.at(1)), offset, failover)
+    start_sync(ctx, Some(args.at(1)), offset, failover_by.as_deref())
 }
 
 fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    start_sync(ctx, None, -1, false)
+    start_sync(ctx, None, -1, None)
 }
 
 fn start_sync(
     ctx: &mut Ctx<'_>,
     replid: Option<&[u8]>,
     offset: i64,
-    failover: bool,
+    failover_by: Option<&str>,
 ) -> Result<(), CommandError> {
     let client = ctx.client.id;
     if !ctx.client.out.is_empty() && ctx.client.kind == Kind::Normal {
@@ -203,7 +213,7 @@ fn start_sync(
         // would make the peer read replies as stream.
         return Err(CommandError::err("SYNC and PSYNC are invalid with pending output"));
     }
-    ctx.perform(Action::Psync { client, replid, offset, failover }).map(|_| ())
+    ctx.perform(Action::Psync { client, replid, offset, failover_by }).map(|_| ())
 }
 
 fn replconf(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
