@@ -106,7 +106,7 @@ impl Engine {
         let queued_write =
             spec.name == "exec" && client.multi.as_ref().is_some_and(|multi| multi.has_write);
         let is_write = flags.has(Flags::WRITE) || queued_write;
-        if self.settings.maxmemory_bytes > 0 && !self.free_memory_if_needed(world) {
+        if self.settings.maxmemory_bytes > 0 && !self.make_room(client.db, world) {
             let queued_denyoom = spec.name == "exec"
                 && client.multi.as_ref().is_some_and(|multi| {
                     multi.queue.iter().any(|(found, _)| found.spec.flags.has(Flags::DENYOOM))

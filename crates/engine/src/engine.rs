@@ -264,9 +264,12 @@ impl Engine {
         }
     }
 
-    /// The monotonic time at which something is due: a blocked client's deadline, a pause's end.
+    /// The monotonic time at which something is due: a blocked client's deadline, a pause's end,
+    /// more to evict.
     pub fn next_deadline_us(&self) -> Option<u64> {
-        [self.blocked.next_deadline_us(), self.pauses.next_end_us()].into_iter().flatten().min()
+        let eviction = self.eviction.unfinished.then_some(self.now.mono_us);
+        let due = [self.blocked.next_deadline_us(), self.pauses.next_end_us(), eviction];
+        due.into_iter().flatten().min()
     }
 
     /// The replication stream takes up the door's output: called at the end of every unit.

@@ -9,11 +9,13 @@ use store::{Db, Entry};
 use crate::Engine;
 use crate::engine::Role;
 use crate::notify::Classes;
-use crate::settings::MaxmemoryPolicy;
+use crate::settings::{MaxmemoryPolicy, Settings};
 use crate::world::World;
 
 /// Candidates that are remembered between samples.
 const POOL: usize = 16;
+/// Keys evicted between two looks at the clock.
+const KEYS_PER_LOOK: u32 = 16;
 
 /// A key that may go, and how much it should: the higher the sooner.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct EvictionState {
     policy: MaxmemoryPolicy,
     /// Where the random policies look next.
     next_db: usize,
+    /// There was more to evict than the time allowed.
+    pub(crate) unfinished: bool,
 }
 
 impl EvictionState {
@@ -53,6 +57,18 @@ impl EvictionState {
     }
 }
 
+impl Settings {
+    /// How long a command's eviction may take: half a millisecond at the default tenacity of 10,
+    /// minutes at 99, for ever at 100.
+    fn eviction_time_limit_us(&self) -> u64 {
+        match self.maxmemory_eviction_tenacity {
+            tenacity @ 0..=10 => 50 * u64::from(tenacity),
+            tenacity @ 11..=99 => (500.0 * 1.15_f64.powi(tenacity as i32 - 10)) as u64,
+            _ => u64::MAX,
+        }
+    }
+}
+
 impl MaxmemoryPolicy {
     fn is_volatile(self) -> bool {
         use MaxmemoryPolicy as P;
@@ -70,9 +86,35 @@ impl MaxmemoryPolicy {
 }
 
 impl Engine {
-    /// Evicts until the allocator is below `maxmemory`; false when that cannot be done.
-    pub(crate) fn free_memory_if_needed(&mut self, world: &mut dyn World) -> bool {
+    /// Makes room for a command on database `db`; false when that cannot be done.
+    pub(crate) fn make_room(&mut self, db: usize, world: &mut dyn World) -> bool {
+        let enough = self.free_memory_if_needed(world);
+        let room_bytes = self.settings.maxmemory_bytes.saturating_sub(world.used_memory_bytes());
+        self.keyspace.db_mut(db).limit_growth(room_bytes);
+        enough
+    }
+
+    /// What the cron does: evicts where no command asks for it.
+    pub(crate) fn eviction_cron(&mut self, world: &mut dyn World) {
+        if self.settings.maxmemory_bytes == 0 {
+            self.keyspace.iter_mut().for_each(|db| db.limit_growth(u64::MAX));
+        } else if !self.loading {
+            self.free_memory_if_needed(world);
+        }
+    }
+
+    /// Goes on evicting where the last run has ended for its time.
+    pub(crate) fn continue_eviction(&mut self, world: &mut dyn World) {
+        if self.eviction.unfinished {
+            self.eviction_cron(world);
+        }
+    }
+
+    /// Evicts until the allocator is below `maxmemory`, or for as long as it may take: then true,
+    /// and it goes on before the loop sleeps. False when it cannot be done.
+    fn free_memory_if_needed(&mut self, world: &mut dyn World) -> bool {
         let limit_bytes = self.settings.maxmemory_bytes;
+        self.eviction.unfinished = false;
         if world.used_memory_bytes() <= limit_bytes {
             return true;
         }
@@ -88,17 +130,22 @@ impl Engine {
         if policy == MaxmemoryPolicy::Noeviction {
             return false;
         }
-        let begin_us = world.mono_us();
+        let until_us = world.mono_us().saturating_add(self.settings.eviction_time_limit_us());
         let mut enough = false;
-        while let Some((db, key)) = self.eviction_candidate(policy) {
+        for evicted in 1_u32.. {
+            let Some((db, key)) = self.eviction_candidate(policy) else { break };
             self.evict(db, &key);
             enough = world.used_memory_bytes() <= limit_bytes;
             if enough {
                 break;
             }
+            if evicted % KEYS_PER_LOOK == 0 && world.mono_us() > until_us {
+                self.eviction.unfinished = true;
+                enough = true;
+                break;
+            }
         }
         self.end_unit_of_deletions(world);
-        self.record_latency("eviction-cycle", world.mono_us().saturating_sub(begin_us));
         enough
     }
 

@@ -220,6 +220,7 @@ impl Engine {
     /// What the loop calls before it sleeps, after it has run what was readable.
     pub fn before_sleep(&mut self, now: Now, world: &mut dyn World) {
         self.fast_expire_cycle(now, world);
+        self.continue_eviction(world);
         self.flush_garbage(world);
     }
 
@@ -228,6 +229,7 @@ impl Engine {
         self.now = now;
         self.slow_expire_cycle(now, world);
         self.expire_local_keys(world);
+        self.eviction_cron(world);
         self.stats.ops_per_sec.sample(self.stats.total_commands, now.mono_us);
         if self.settings.activerehashing {
             self.rehash_some(world);

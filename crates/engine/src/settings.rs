@@ -50,7 +50,11 @@ pub struct Settings {
     pub maxmemory_bytes: u64,
     pub maxmemory_policy: MaxmemoryPolicy,
     pub maxmemory_samples: u32,
+    pub maxmemory_eviction_tenacity: u32,
     pub replica_ignore_maxmemory: bool,
+    /// Hard limit of an ordinary client's unread replies, 0 for none: who is above it will be
+    /// closed, so that no command need go on for it.
+    pub output_limit_bytes: u64,
     pub lfu_log_factor: u32,
     pub lfu_decay_time_min: u32,
     pub lazyfree_lazy_eviction: bool,
@@ -94,7 +98,9 @@ impl Default for Settings {
             maxmemory_bytes: 0,
             maxmemory_policy: MaxmemoryPolicy::Noeviction,
             maxmemory_samples: 5,
+            maxmemory_eviction_tenacity: 10,
             replica_ignore_maxmemory: true,
+            output_limit_bytes: 0,
             lfu_log_factor: 10,
             lfu_decay_time_min: 1,
             lazyfree_lazy_eviction: false,

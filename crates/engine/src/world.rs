@@ -276,7 +276,8 @@ pub trait World {
         None
     }
 
-    /// Bytes that the allocator has handed out; asked only where `maxmemory` is set, and by INFO.
+    /// Bytes that the allocator has handed out, without buffers for replicas and the append-only
+    /// file; asked only where `maxmemory` is set.
     fn used_memory_bytes(&self) -> u64;
 
     /// The monotonic clock of [`Now`], read now: for command durations.

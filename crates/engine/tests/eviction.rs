@@ -216,3 +216,19 @@ fn keys_of_a_writable_replicas_own_expire_there() {
     assert_eq!(db.run(c, "DBSIZE"), ":2\r\n", "what the master told is its business");
     assert!(db.run(c, "INFO stats").contains("slave_expires_tracked_keys:0\r\n"));
 }
+
+/// A command evicted until there was room, however long that took.
+#[test]
+fn eviction_ends_for_its_time_and_goes_on_before_the_loop_sleeps() {
+    let (mut db, c) = filled(AllkeysRandom);
+    db.world.times_full.set(1000);
+    db.world.step_us.set(200);
+    assert_eq!(db.run(c, "SET k v"), "+OK\r\n");
+    // Half a millisecond, looked at after every sixteenth key.
+    assert_eq!(db.engine.stats.evicted_keys, 48);
+    assert_eq!(db.engine.next_deadline_us(), Some(db.now.mono_us));
+    db.world.times_full.set(10);
+    db.engine.before_sleep(db.now, &mut db.world);
+    assert_eq!(db.engine.stats.evicted_keys, 58);
+    assert_eq!(db.engine.next_deadline_us(), None);
+}

@@ -66,6 +66,8 @@ fn the_keys_of_unions_come_before_their_options() {
          ZUNION 2 z l WEIGHTS x y => WRONG
          ZDIFF 1 l WEIGHTS 1 => WRONG
          ZINTERCARD 2 z l LIMIT x => WRONG
+         ZINTERCARD 1 z LIMIT -1 more => -ERR LIMIT can't be negative
+         SINTERCARD 1 s LIMIT 5 LIMIT 1 => :0
          ZUNIONSTORE d 1 z WEIGHTS x => -ERR weight value is not a float
          SMOVE absent l a => :0
          SADD t a => :1

@@ -92,6 +92,12 @@ impl Backlog {
         self.blocks.iter().map(|b| b.bytes.capacity() as u64).sum()
     }
 
+    /// Bytes that the chain keeps for readers behind its window.
+    pub fn beyond_window_len(&self) -> u64 {
+        let oldest = self.blocks.front().map_or(self.end_offset, |block| block.start_offset);
+        (self.end_offset - oldest).saturating_sub(self.size_bytes)
+    }
+
     /// Bytes received and not yet applied.
     pub fn unapplied_len(&self) -> u64 {
         self.tail().end_offset() - self.end_offset

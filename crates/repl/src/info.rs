@@ -4,7 +4,7 @@
 use crate::master::{Replica, ReplicaState};
 use crate::replica::{Arrived, LinkState};
 use crate::timers::Progress;
-use crate::{ConnId, FailoverState, HistoryPoint, Ids, MasterAddr, Repl};
+use crate::{Backlog, ConnId, FailoverState, HistoryPoint, Ids, MasterAddr, Repl};
 use std::fmt::Write;
 
 /// INFO stats: how syncs were answered.
@@ -251,6 +251,11 @@ impl Repl {
             pending_bytes: self.pending_bytes(replica.conn),
             transfer,
         })
+    }
+
+    /// Bytes kept for slow replicas alone, beyond the backlog.
+    pub fn bytes_for_replicas(&self) -> u64 {
+        self.stream.backlog().map_or(0, Backlog::beyond_window_len)
     }
 
     fn backlog_view(&self) -> BacklogView {

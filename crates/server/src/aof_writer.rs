@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::mailbox::{Mail, Mailer};
+use crate::memory;
 
 /// More than this is not queued while the disk is merely slow.
 const QUEUE_MAX_BYTES: u64 = 64 << 20;
@@ -231,6 +232,7 @@ impl Thread {
     }
 
     fn run(mut self) {
+        memory::begin_helper_thread();
         loop {
             let Some((mut jobs, everysec, sync_now, stop)) = self.take_jobs() else { return };
             while let Some(job) = jobs.pop_front() {
@@ -310,6 +312,7 @@ impl Thread {
 
     /// Puts unfinished jobs back in front of newer ones; true when nothing is left to do.
     fn give_back(&mut self, unfinished: VecDeque<Job>, sync_was_asked: bool) -> bool {
+        memory::settle_thread();
         let mut state = self.lock();
         for job in unfinished.into_iter().rev() {
             state.jobs.push_front(job);

@@ -6,10 +6,11 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 
 use engine::client::InputBuffer;
-use engine::{ClientId, Kind, PREFETCH_BATCH, Peer};
+use engine::{Client, ClientId, Kind, PREFETCH_BATCH, Peer};
 use log::{debug, warn};
 use protocol::Limits;
 
+use crate::config::{BufferLimit, BufferLimits};
 use crate::conn::{Conn, Flushed, source_of};
 use crate::event_loop::Server;
 use crate::host::PeerFacts;
@@ -30,6 +31,10 @@ const ACCEPT_RETRY_US: u64 = 100_000;
 
 /// After so long a connection returns what it needs only while it is in use.
 const IDLE_US: u64 = 2_000_000;
+/// A reply below this is written whatever the limits say, as Redis does with its fixed buffer.
+const UNCOUNTED_OUTPUT_BYTES: usize = 16 * 1024;
+/// An input buffer that has grown beyond this is given back as soon as it is empty.
+const LARGE_INPUT_BYTES: usize = 256 * 1024;
 
 const MAXCLIENTS_TEXT: &[u8] = b"-ERR max number of clients reached\r\n";
 const PROTECTED_MODE_TEXT: &[u8] =
@@ -254,6 +259,16 @@ impl Server {
         }
         let Some(client) = self.engine.client_mut(id) else { return };
         let Some(conn) = self.conns.get_mut(id) else { return };
+        // Too much to be sent is not begun to be sent.
+        let waiting = client.out.len_bytes();
+        if waiting >= UNCOUNTED_OUTPUT_BYTES
+            && let limits = &self.host.config.network.client_output_buffer_limit
+            && let Some(limit) = limit_of(limits, client)
+            && limit.hard_bytes > 0
+            && waiting as u64 >= limit.hard_bytes
+        {
+            return self.enforce_output_limit(id);
+        }
         let before = conn.bytes_out;
         let flushed = conn.flush(self.poll.registry(), &mut client.out, FLUSH_BUDGET);
         self.host.stats.net_output_bytes += conn.bytes_out - before;
@@ -279,11 +294,7 @@ impl Server {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let limits = &self.host.config.network.client_output_buffer_limit;
         let waiting = client.out.len_bytes() as u64;
-        let limit = match client.kind {
-            Kind::Replica => return,
-            _ if !client.subscriptions.is_empty() => &limits.pubsub,
-            _ => &limits.normal,
-        };
+        let Some(limit) = limit_of(limits, client) else { return };
         let now_us = self.host.now.mono_us;
         let since_us = &mut conn.over_soft_limit_since_us;
         if over_limit(waiting, limit, since_us, now_us) {
@@ -329,7 +340,9 @@ impl Server {
                 if let Some(client) = self.engine.client_mut(id) {
                     let peaks = &mut self.host.client_peaks;
                     peaks.note(now_s, conn.parser.capacity(), client.out.memory_bytes());
-                    if idle_us > IDLE_US && conn.parser.queued_len() == 0 {
+                    let is_large = conn.parser.capacity() > LARGE_INPUT_BYTES
+                        && conn.parser.buffered_len() == 0;
+                    if (idle_us > IDLE_US || is_large) && conn.parser.queued_len() == 0 {
                         conn.parser.shrink();
                         client.out.shrink();
                         client.input = input_buffer(&conn.parser);
@@ -357,6 +370,15 @@ impl Server {
     }
 }
 
+/// The limit of the client's class; replicas have theirs where their stream is written.
+fn limit_of<'l>(limits: &'l BufferLimits, client: &Client) -> Option<&'l BufferLimit> {
+    match client.kind {
+        Kind::Replica => None,
+        _ if !client.subscriptions.is_empty() => Some(&limits.pubsub),
+        _ => Some(&limits.normal),
+    }
+}
+
 /// What CLIENT LIST shows of a connection's input.
 fn input_buffer(parser: &protocol::RequestParser) -> InputBuffer {
     InputBuffer {
@@ -366,12 +388,7 @@ fn input_buffer(parser: &protocol::RequestParser) -> InputBuffer {
 }
 
 /// Whether `waiting` bytes are too many, minding since when the soft limit has been exceeded.
-pub fn over_limit(
-    waiting: u64,
-    limit: &crate::config::BufferLimit,
-    since_us: &mut u64,
-    now_us: u64,
-) -> bool {
+pub fn over_limit(waiting: u64, limit: &BufferLimit, since_us: &mut u64, now_us: u64) -> bool {
     if limit.hard_bytes > 0 && waiting >= limit.hard_bytes {
         return true;
     }
@@ -403,7 +420,6 @@ fn is_loopback(peer: &SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::BufferLimit;
 
     #[test]
     fn the_soft_limit_closes_only_after_its_seconds_without_a_break() {

@@ -331,7 +331,12 @@ impl World for Host {
     }
 
     fn used_memory_bytes(&self) -> u64 {
-        self.memory.used_bytes()
+        let used = self.memory.used_bytes();
+        if used <= self.config.memory.maxmemory_bytes {
+            return used;
+        }
+        // What evicting a key would make longer is not counted, or it would never end.
+        used.saturating_sub(self.aof.buffer_bytes() + self.repl.core.bytes_for_replicas())
     }
 
     fn mono_us(&self) -> u64 {

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
+use crate::memory;
+
 type Work = Box<dyn FnOnce() + Send>;
 
 static QUEUE: OnceLock<Sender<Work>> = OnceLock::new();
@@ -36,8 +38,10 @@ fn start() -> Sender<Work> {
     let (tx, rx) = channel::<Work>();
     // When it cannot be started, `rx` is gone and `send` gives the work back.
     let _ = thread::Builder::new().name("lazy_free".into()).spawn(move || {
+        memory::begin_helper_thread();
         for work in rx {
             work();
+            memory::settle_thread();
             PENDING.fetch_sub(1, Ordering::Relaxed);
             DONE.fetch_add(1, Ordering::Relaxed);
         }

@@ -27,6 +27,7 @@ use crate::chunk_pipe::ChunkReader;
 use crate::event_loop::read_clock;
 use crate::listener::plain;
 use crate::mailbox::{Mail, Mailer};
+use crate::memory;
 use crate::null_world::NullWorld;
 
 /// What is to be loaded.
@@ -86,7 +87,9 @@ impl Loader {
         let progress = Arc::new(Progress::default());
         let shared = Arc::clone(&progress);
         thread::Builder::new().name("loader".into()).spawn(move || {
+            memory::begin_helper_thread();
             let result = timed_load(order, &shared).map(Box::new);
+            memory::settle_thread();
             mailer.send(Mail::Loaded { serial, result });
         })?;
         Ok(Loader { serial, progress })
@@ -167,6 +170,7 @@ fn load_rdb(
 ) -> Result<LoadReport, String> {
     let mut hook = |offset: u64, _keys: u64| {
         progress.loaded_bytes.store(before + offset, Ordering::Relaxed);
+        memory::settle_thread();
         !progress.cancelled.load(Ordering::Relaxed)
     };
     rdb::load(source, keyspace, options, &mut hook)

@@ -2,18 +2,66 @@
 //!
 //! Where the binary does not use jemalloc (unit tests), the allocator's figures are 0.
 
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use tikv_jemalloc_ctl::stats_print::Options;
 use tikv_jemalloc_ctl::{background_thread, epoch, stats, thread};
 
-/// `used_memory` and its peak, cheap enough to ask before every write.
+/// Bytes that the helper threads hold: each adds its share when it has done a piece of work.
+static OTHER_THREADS_BYTES: AtomicI64 = AtomicI64::new(0);
+/// Beyond this, and an eighth, our own sum has missed something that the allocator knows of.
+const DRIFT_MAX_BYTES: i64 = 4 << 20;
+
+thread_local! {
+    static HELPER: RefCell<Option<(ThreadCounters, i64)>> = const { RefCell::new(None) };
+}
+
+/// What one thread has allocated and freed since it began, to the byte.
+struct ThreadCounters {
+    allocated: thread::ThreadLocal<u64>,
+    deallocated: thread::ThreadLocal<u64>,
+}
+
+impl ThreadCounters {
+    /// Of the calling thread; none where the allocator is another.
+    fn new() -> Option<ThreadCounters> {
+        let allocated = thread::allocatedp::read().ok()?;
+        let deallocated = thread::deallocatedp::read().ok()?;
+        Some(ThreadCounters { allocated, deallocated })
+    }
+
+    /// Negative for a thread that frees what others have allocated.
+    fn held_bytes(&self) -> i64 {
+        self.allocated.get().wrapping_sub(self.deallocated.get()) as i64
+    }
+}
+
+/// The calling thread is not the loop's: it will tell of its memory by [`settle_thread`].
+pub fn begin_helper_thread() {
+    HELPER.set(ThreadCounters::new().map(|counters| (counters, 0)));
+}
+
+/// Accounts for what the calling helper thread has allocated and freed since it last did. Does
+/// nothing in the loop's own thread.
+pub fn settle_thread() {
+    HELPER.with_borrow_mut(|helper| {
+        let Some((counters, settled)) = helper else { return };
+        let held_bytes = counters.held_bytes();
+        OTHER_THREADS_BYTES.fetch_add(held_bytes - *settled, Ordering::Relaxed);
+        *settled = held_bytes;
+    });
+}
+
+/// `used_memory` and its peak, exact and cheap enough to ask before every write.
 ///
-/// jemalloc's global figures are only as fresh as the last `epoch`, and advancing that merges every
-/// arena; so the global figure is taken now and then, and in between the loop's own thread, which
-/// does nearly all the allocating, adds what it has allocated and freed since.
+/// It is the sum of what the threads have allocated and freed. jemalloc's global figure would count
+/// the memory that its caches keep for each thread as used, up to some hundred kilobytes that come
+/// and go; eviction would take keys for them, or leave keys that should go.
 pub struct MemoryMeter {
-    base_bytes: u64,
-    thread_bytes_at_base: i64,
-    counters: Option<(thread::ThreadLocal<u64>, thread::ThreadLocal<u64>)>,
+    counters: Option<ThreadCounters>,
+    /// What no thread of ours has told of.
+    unknown_bytes: i64,
     pub peak_bytes: u64,
     pub startup_bytes: u64,
 }
@@ -29,41 +77,30 @@ pub struct AllocatorFigures {
 impl MemoryMeter {
     /// To be made in the loop's thread.
     pub fn new() -> MemoryMeter {
-        let counters = match (thread::allocatedp::read(), thread::deallocatedp::read()) {
-            (Ok(allocated), Ok(deallocated)) => Some((allocated, deallocated)),
-            _ => None,
-        };
-        let mut meter = MemoryMeter {
-            base_bytes: 0,
-            thread_bytes_at_base: 0,
-            counters,
-            peak_bytes: 0,
-            startup_bytes: 0,
-        };
+        let counters = ThreadCounters::new();
+        let mut meter = MemoryMeter { counters, unknown_bytes: 0, peak_bytes: 0, startup_bytes: 0 };
         meter.refresh();
         meter.startup_bytes = meter.used_bytes();
         meter
     }
 
-    /// Takes the global figure anew: from cron.
+    /// Holds the sum against the global figure: from cron.
     pub fn refresh(&mut self) {
-        self.base_bytes = allocator_figures().allocated;
-        self.thread_bytes_at_base = self.thread_bytes();
+        let allocated = allocator_figures().allocated as i64;
+        let drift = allocated - self.sum_bytes();
+        if drift.abs() > DRIFT_MAX_BYTES.max(allocated / 8) {
+            self.unknown_bytes += drift;
+        }
         self.peak_bytes = self.peak_bytes.max(self.used_bytes());
     }
 
     pub fn used_bytes(&self) -> u64 {
-        let since = self.thread_bytes() - self.thread_bytes_at_base;
-        self.base_bytes.saturating_add_signed(since)
+        self.sum_bytes().max(0) as u64
     }
 
-    fn thread_bytes(&self) -> i64 {
-        match &self.counters {
-            Some((allocated, deallocated)) => {
-                allocated.get().wrapping_sub(deallocated.get()) as i64
-            }
-            None => 0,
-        }
+    fn sum_bytes(&self) -> i64 {
+        let own = self.counters.as_ref().map_or(0, ThreadCounters::held_bytes);
+        own + OTHER_THREADS_BYTES.load(Ordering::Relaxed) + self.unknown_bytes
     }
 }
 

@@ -320,6 +320,13 @@ impl Db {
         self.expires.resume_resize();
     }
 
+    /// See [`Table::limit_growth`].
+    #[inline]
+    pub fn limit_growth(&mut self, room_bytes: u64) {
+        self.entries.limit_growth(room_bytes);
+        self.expires.limit_growth(room_bytes);
+    }
+
     /// First of two hints for a batch of keys that are about to be looked up: ask for all their
     /// buckets, then for all their entries.
     #[inline]

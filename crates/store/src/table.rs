@@ -47,6 +47,8 @@ pub struct Table<E: Element> {
     len: usize,
     overflow_bytes: usize,
     paused: bool,
+    /// There is no room for a larger array.
+    held: bool,
     marker: PhantomData<E>,
 }
 
@@ -172,6 +174,7 @@ impl<E: Element> Table<E> {
             len: 0,
             overflow_bytes: 0,
             paused: false,
+            held: false,
             marker: PhantomData,
         }
     }
@@ -346,6 +349,7 @@ impl<E: Element> Table<E> {
     pub fn take_table(&mut self) -> Self {
         let mut empty = Table::new(self.seed);
         empty.paused = self.paused;
+        empty.held = self.held;
         std::mem::replace(self, empty)
     }
 

@@ -1,7 +1,7 @@
 //! How handlers read their arguments: numbers, timeouts, options. Owns the errors for bad ones.
 
 use protocol::number::LongDouble;
-use protocol::{Args, parse_f64, parse_i64};
+use protocol::{Args, ReplyBuf, parse_f64, parse_i64};
 
 use crate::error::CommandError;
 
@@ -34,6 +34,8 @@ pub(crate) fn int_between(arg: &[u8], min: i64, max: i64) -> Result<i64, Command
 /// A double as C's strtod reads a whole text, where Redis asks no more than that: nothing is zero,
 /// leading blanks do not matter, and beyond a double's range lie infinity and zero. Not NaN.
 pub(crate) fn c_float(arg: &[u8]) -> Option<f64> {
+    let end = arg.iter().position(|byte| *byte == 0).unwrap_or(arg.len());
+    let arg = &arg[..end];
     if arg.is_empty() {
         return Some(0.0);
     }
@@ -118,6 +120,22 @@ pub(crate) fn random_query(
     }
 }
 
+/// Calls `one` so many times, for elements with repetitions. Ends early once the reply is beyond
+/// what the client may have: it will be closed, and the count may be in the billions.
+pub(crate) fn repeat(
+    count: usize,
+    out: &mut ReplyBuf,
+    limit_bytes: u64,
+    mut one: impl FnMut(&mut ReplyBuf),
+) {
+    for _ in 0..count {
+        if limit_bytes > 0 && out.len_bytes() as u64 > limit_bytes {
+            break;
+        }
+        one(out);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +144,7 @@ mod tests {
     fn a_range_is_read_as_by_strtod() {
         for (text, read) in [
             ("", Some(0.0)),
+            ("\0abc", Some(0.0)),
             (" 1", Some(1.0)),
             ("\t-2.5", Some(-2.5)),
             ("1e400", Some(f64::INFINITY)),

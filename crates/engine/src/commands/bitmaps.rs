@@ -209,9 +209,6 @@ impl Part {
         let total = if self.in_bits { len as i64 * 8 } else { len as i64 };
         let from_end = |at: i64| if at < 0 { (total + at).max(0) } else { at };
         let end = self.end.unwrap_or(-1);
-        if self.start < 0 && end < 0 && self.start > end {
-            return None;
-        }
         let (start, end) = (from_end(self.start), from_end(end).min(total - 1));
         if start > end {
             return None;
@@ -226,9 +223,11 @@ fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return Err(CommandError::Syntax);
     }
     let part = Part::parse(args, 2)?;
+    // Before both are brought within a short string: BITPOS does not look at that.
+    let is_backwards = part.end.is_some_and(|end| part.start < 0 && end < 0 && part.start > end);
     let count = with_bytes(ctx, args.at(1), |bytes| match part.bits(bytes.len()) {
-        Some((first, last)) => count_ones(bytes, first, last),
-        None => 0,
+        Some((first, last)) if !is_backwards => count_ones(bytes, first, last),
+        _ => 0,
     })?;
     ctx.client.out.int(count as i64);
     Ok(())

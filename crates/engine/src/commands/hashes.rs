@@ -5,7 +5,7 @@ use protocol::{Args, ReplyBuf, Resp};
 use store::hash::Hash;
 use store::value::{Item, ItemBuf};
 
-use super::args::{add_float, int, random_query};
+use super::args::{add_float, int, random_query, repeat};
 use super::scans::scan_collection;
 use crate::Engine;
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
@@ -258,6 +258,7 @@ fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let limit_bytes = ctx.engine.settings.output_limit_bytes;
     let (Some(count), with_values) = random_query(args, "withvalues")? else {
         return one_random_field(ctx, args);
     };
@@ -273,7 +274,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     // RESP3 answers pairs, RESP2 a flat list.
     let nested = with_values && out.resp == Resp::V3;
     out.array(if with_values && !nested { shown * 2 } else { shown });
-    let mut reply = |field: Item<'_>, value: Item<'_>| {
+    let reply = |out: &mut ReplyBuf, field: Item<'_>, value: Item<'_>| {
         if nested {
             out.array(2);
         }
@@ -283,13 +284,13 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         }
     };
     if count >= 0 {
-        hash.sample(shown, &mut rng, reply);
+        hash.sample(shown, &mut rng, |field, value| reply(out, field, value));
     } else {
-        for _ in 0..shown {
+        repeat(shown, out, limit_bytes, |out| {
             if let Some((field, value)) = hash.random(&mut rng) {
-                reply(field, value);
+                reply(out, field, value);
             }
-        }
+        });
     }
     Ok(())
 }

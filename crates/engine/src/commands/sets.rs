@@ -4,7 +4,7 @@ use protocol::{Args, parse_i64};
 use store::set::Set;
 use store::value::{Item, Value};
 
-use super::args::{is, positive, random_count};
+use super::args::{is, positive, random_count, repeat};
 use super::scans::scan_collection;
 use crate::Engine;
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
@@ -278,6 +278,7 @@ fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let limit_bytes = ctx.engine.settings.output_limit_bytes;
     let mut rng = ctx.engine.rng.fork();
     let count = match args.len() {
         2 => None,
@@ -301,11 +302,11 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         (Some(set), Some(count)) => {
             let n = count.unsigned_abs() as usize;
             out.array(n);
-            for _ in 0..n {
+            repeat(n, out, limit_bytes, |out| {
                 if let Some(member) = set.random(&mut rng) {
                     reply_item(out, member);
                 }
-            }
+            });
         }
     }
     Ok(())
@@ -460,6 +461,21 @@ fn store_combined(
     Ok(())
 }
 
+/// The LIMIT of SINTERCARD and ZINTERCARD; 0 for none. The last one counts.
+pub(crate) fn intersection_limit(rest: Args<'_>) -> Result<usize, CommandError> {
+    let (mut limit, mut at) = (0, 0);
+    while at < rest.len() {
+        if !is(rest.at(at), "limit") || at + 1 == rest.len() {
+            return Err(CommandError::Syntax);
+        }
+        limit = parse_i64(rest.at(at + 1))
+            .and_then(|n| usize::try_from(n).ok())
+            .ok_or_else(|| CommandError::err("LIMIT can't be negative"))?;
+        at += 2;
+    }
+    Ok(limit)
+}
+
 fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let count = parse_i64(args.at(1)).filter(|n| *n > 0);
     let count = count.ok_or_else(|| CommandError::err("numkeys should be greater than 0"))?;
@@ -468,13 +484,7 @@ fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let last = 2 + count as usize;
     let (keys, rest) = (args.slice(2..last), args.slice(last..args.len()));
-    let limit = match rest.len() {
-        0 => 0,
-        2 if is(rest.at(0), "limit") => parse_i64(rest.at(1))
-            .and_then(|n| usize::try_from(n).ok())
-            .ok_or_else(|| CommandError::err("LIMIT can't be negative"))?,
-        _ => return Err(CommandError::Syntax),
-    };
+    let limit = intersection_limit(rest)?;
     let db = ctx.client.db;
     ctx.engine.check_sets(db, keys)?;
     let mut members = 0;

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use protocol::{Args, parse_f64, parse_i64};
+use protocol::{Args, parse_f64};
 use store::ValueRef;
 use store::value::{Item, ItemBuf, Value};
 use store::zset::ZSet;
 
 use super::args::is;
+use super::sets::intersection_limit;
 use super::zsets::{numkeys, reply_member, reply_members_head, zset};
 use crate::command::{CommandSpec, Flags, Keys};
 use crate::ctx::Ctx;
@@ -353,13 +354,7 @@ fn zintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let (keys, rest) = (args.slice(2..2 + count), args.slice(2 + count..args.len()));
     let absent = check_sources(ctx, keys)?;
-    let limit = match rest.len() {
-        0 => 0,
-        2 if is(rest.at(0), "limit") => parse_i64(rest.at(1))
-            .and_then(|n| usize::try_from(n).ok())
-            .ok_or_else(|| CommandError::err("LIMIT can't be negative"))?,
-        _ => return Err(CommandError::Syntax),
-    };
+    let limit = intersection_limit(rest)?;
     let sources = sources(ctx, keys, &absent);
     let smallest = (0..sources.len()).min_by_key(|at| sources[*at].len()).unwrap_or(0);
     let mut members = 0;

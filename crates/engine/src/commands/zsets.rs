@@ -6,7 +6,7 @@ use store::Type;
 use store::value::Item;
 use store::zset::ZSet;
 
-use super::args::{float, is, positive, random_query, timeout_seconds};
+use super::args::{float, is, positive, random_query, repeat, timeout_seconds};
 use super::lists::{block_or_null, counted_keys, mpop_count};
 use super::scans::scan_collection;
 use super::zset_ranges::visit;
@@ -554,6 +554,7 @@ fn multi_pop(
 }
 
 fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let limit_bytes = ctx.engine.settings.output_limit_bytes;
     let (count, with_scores) = random_query(args, "withscores")?;
     let mut rng = ctx.engine.rng.fork();
     let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
@@ -575,11 +576,11 @@ fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         (Some(zset), Some(count)) => {
             let n = count.unsigned_abs() as usize;
             reply_members_head(out, n, with_scores);
-            for _ in 0..n {
+            repeat(n, out, limit_bytes, |out| {
                 if let Some((member, score)) = zset.random(&mut rng) {
                     reply_member(out, member, score, with_scores);
                 }
-            }
+            });
         }
     }
     Ok(())

@@ -23,6 +23,9 @@ pub struct Recorder {
     pub fsynced: Option<u64>,
     /// How many more times the memory is said to be full.
     pub times_full: Cell<u32>,
+    /// How far the clock moves with each look at it, and has moved.
+    pub step_us: Cell<u64>,
+    pub looked_us: Cell<u64>,
     pub now: Now,
 }
 
@@ -75,7 +78,8 @@ impl World for Recorder {
     }
 
     fn mono_us(&self) -> u64 {
-        self.now.mono_us
+        self.looked_us.set(self.looked_us.get() + self.step_us.get());
+        self.now.mono_us + self.looked_us.get()
     }
 
     fn write_refusal(&self) -> Option<CommandError> {

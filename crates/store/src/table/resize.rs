@@ -6,7 +6,7 @@
 use std::mem::ManuallyDrop;
 
 use super::{Generation, Table, from_word};
-use crate::bucket::{self, SLOTS, Word};
+use crate::bucket::{self, Bucket, SLOTS, Word};
 use crate::element::{Element, TAG_BITS};
 
 /// Mean elements a bucket up to which a pause holds growth back.
@@ -26,6 +26,15 @@ impl<E: Element> Table<E> {
 
     pub fn resume_resize(&mut self) {
         self.paused = false;
+    }
+
+    /// Holds growth back, short of extreme fill, where the next array would take more than
+    /// `room_bytes`: what it takes would otherwise be taken from the elements.
+    #[inline]
+    pub fn limit_growth(&mut self, room_bytes: u64) {
+        let buckets = self.main.count();
+        let is_full = self.len >= buckets * SLOTS;
+        self.held = is_full && (2 * buckets * size_of::<Bucket>()) as u64 > room_bytes;
     }
 
     #[inline]
@@ -77,7 +86,7 @@ impl<E: Element> Table<E> {
             self.start_resize(0);
         }
         let buckets = self.main.count();
-        let fill = if self.paused { FORCED_FILL } else { SLOTS };
+        let fill = if self.paused || self.held { FORCED_FILL } else { SLOTS };
         if self.len >= buckets * fill {
             // Steps keep ahead of growth; only a pause that fill overrode can leave some undone.
             self.finish_rehash();

@@ -358,3 +358,29 @@ impl<E: Element> Table<E> {
         beyond as f64 / self.len as f64
     }
 }
+
+#[test]
+fn growth_waits_where_there_is_no_room_for_it() {
+    let mut table = Table::new(HashSeed::new(1, 2));
+    for key in 0..4096 {
+        table.insert(Item::new(key, key));
+    }
+    while table.rehash_for(1000) {}
+    let bytes = table.memory_bytes();
+    let next_bytes = 2 * 512 * size_of::<Bucket>() as u64;
+    table.limit_growth(next_bytes - 1);
+    for key in 4096..4200 {
+        table.insert(Item::new(key, key));
+    }
+    assert!(!table.is_rehashing() && table.memory_bytes() < bytes + next_bytes as usize);
+    table.limit_growth(next_bytes);
+    table.insert(Item::new(4200, 0));
+    assert!(table.is_rehashing());
+    // Extreme fill overrides it.
+    while table.rehash_for(1000) {}
+    for key in 5000..5000 + 1024 * FORCED_FILL as u64 {
+        table.limit_growth(0);
+        table.insert(Item::new(key, key));
+    }
+    assert!(table.memory_bytes() > bytes + next_bytes as usize);
+}

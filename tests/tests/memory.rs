@@ -1,0 +1,86 @@
+//! What memory a server says it uses, and what it does when that is too much.
+
+use tandem_tests::each_server;
+use testkit::wait::{SHORT, wait_until};
+use testkit::{Kind, Server};
+
+fn used(server: &Server) -> i64 {
+    server.info("memory").text("used_memory").parse().expect("a number")
+}
+
+/// Another thread frees a large value; and the request that made it was large too.
+fn what_is_freed_elsewhere_is_not_counted_any_more(kind: Kind) {
+    let server = Server::of(kind).start();
+    let mut client = server.client();
+    let before = used(&server);
+    let members: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
+    let words: Vec<&str> =
+        ["SADD", "set"].into_iter().chain(members.iter().map(|m| &**m)).collect();
+    assert_eq!(client.args(&words).int(), 100_000);
+    assert!(used(&server) > before + 1_000_000);
+    client.good("UNLINK set");
+    wait_until(SHORT, "the memory is back", || {
+        client.good("PING");
+        used(&server) < before + 300_000
+    });
+}
+
+/// The allocator's own figure went up and down by what its caches held: what a limit left room for
+/// was a matter of luck.
+fn as_many_keys_fit_a_second_time(kind: Kind) {
+    let server = Server::of(kind).start();
+    let mut client = server.client();
+    let limit = used(&server) + 200_000;
+    client.good("CONFIG SET maxmemory-policy allkeys-random");
+    client.good(&format!("CONFIG SET maxmemory {limit}"));
+    let mut fits = [0, 0];
+    for (round, fits) in fits.iter_mut().enumerate() {
+        client.good("FLUSHALL");
+        let sets: Vec<Vec<String>> = (0..20_000)
+            .map(|n| vec!["SET".to_string(), format!("key:{round}:{n}"), "value".to_string()])
+            .collect();
+        client.pipeline(&sets);
+        *fits = client.good("DBSIZE").int();
+        assert!(used(&server) < limit + 20_000);
+    }
+    assert!(fits[0] > 1_000 && fits[0].abs_diff(fits[1]) < fits[0] as u64 / 4, "{fits:?}");
+}
+
+/// Nobody asks for memory: the setting alone evicts.
+fn a_lower_limit_evicts_by_itself(kind: Kind) {
+    let server = Server::of(kind).start();
+    let mut client = server.client();
+    client.good("SET k v");
+    client.good("CONFIG SET maxmemory-policy allkeys-lru");
+    client.good("CONFIG SET maxmemory 1");
+    wait_until(SHORT, "the key is evicted", || server.info("stats").text("evicted_keys") == "1");
+}
+
+/// The reply was begun to be sent before anybody looked at its size.
+fn a_reply_beyond_the_hard_limit_is_not_sent(kind: Kind) {
+    let server = Server::of(kind).set("client-output-buffer-limit normal 100000 0 0").start();
+    let mut client = server.client();
+    for make in ["HSET hash f v", "SADD set m", "ZADD zset 1 m"] {
+        client.good(make);
+    }
+    client.good(&format!("SET big {}", "x".repeat(200_000)));
+    for greedy in [
+        "GET big",
+        "HRANDFIELD hash -999999999",
+        "SRANDMEMBER set -999999999",
+        "ZRANDMEMBER zset -999999999 WITHSCORES",
+    ] {
+        let mut greedy_client = server.client();
+        let words: Vec<&str> = greedy.split(' ').collect();
+        greedy_client.send(&words).expect("sent");
+        assert!(greedy_client.read_reply().is_err(), "{greedy}");
+    }
+    client.good("PING");
+}
+
+each_server! {
+    what_is_freed_elsewhere_is_not_counted_any_more,
+    a_lower_limit_evicts_by_itself,
+    a_reply_beyond_the_hard_limit_is_not_sent,
+    as_many_keys_fit_a_second_time,
+}
