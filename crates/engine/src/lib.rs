@@ -9,6 +9,7 @@ mod acl_log;
 mod blocking;
 pub mod client;
 pub mod command;
+mod command_arguments;
 mod command_facts;
 mod commands;
 mod ctx;

@@ -113,6 +113,10 @@ pub enum Action<'a> {
     },
     /// CONFIG REWRITE with every directive, whatever its value.
     DebugConfigRewriteAll,
+    /// A warning for the log.
+    Log {
+        message: &'a str,
+    },
     DebugLog {
         message: &'a str,
     },

@@ -75,3 +75,20 @@ fn docs_have_a_summary_a_version_a_group_and_subcommands() {
     );
     assert!(db.run(c, "COMMAND DOCS").contains("$11\r\nsubcommands\r\n"));
 }
+
+#[test]
+fn the_arguments_are_told_from_which_clients_make_hints() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "HELLO 3");
+    let reply = db.run(c, "COMMAND DOCS persist expire");
+    let words: Vec<&str> = reply.split("\r\n").filter(|w| !w.starts_with('$')).collect();
+    let persist = "%2 persist %4 summary";
+    assert!(words.join(" ").starts_with(persist), "{words:?}");
+    let key = "arguments *1 %4 name key type key display_text key key_spec_index :0";
+    assert!(words.join(" ").contains(key), "{words:?}");
+    let nx = "arguments *4 %4 name nx type pure-token display_text nx token NX";
+    assert!(words.join(" ").contains(nx), "{words:?}");
+    let condition = "%5 name condition type oneof since 7.0.0 flags ~1 +optional arguments";
+    assert!(words.join(" ").contains(condition), "{words:?}");
+}

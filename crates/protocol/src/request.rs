@@ -270,6 +270,17 @@ impl RequestParser {
         self.end - self.start + self.bulks_len + self.current.big.arrived_len()
     }
 
+    /// The part of it that CLIENT LIST calls the query buffer: once a big bulk has begun, not what
+    /// came before it.
+    pub fn unparsed_len(&self) -> usize {
+        match self.current.state {
+            State::BigBulk | State::BigBulkEnd => {
+                self.end - self.pos + self.bulks_len + self.current.big.arrived_len()
+            }
+            _ => self.buffered_len(),
+        }
+    }
+
     /// Bytes allocated for input.
     pub fn capacity(&self) -> usize {
         self.input.capacity()

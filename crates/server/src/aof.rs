@@ -58,6 +58,10 @@ pub struct Aof {
     pub no_auto_rewrite_before_us: u64,
     /// Nothing is lost by an fsync that failed only if the data is written again.
     pub rewrite_after_recovery: bool,
+    /// `aof-disable-auto-gc`: replaced files stay, and the manifest calls them history.
+    pub keeps_history: bool,
+    /// `no-appendfsync-on-rewrite`, and a child runs.
+    pub skips_fsync: bool,
     /// How long this turn's write took, and its fsync with `always`.
     pub write_us: u64,
     pub fsync_us: u64,
@@ -109,6 +113,8 @@ impl Aof {
             rewrite_scheduled: false,
             no_auto_rewrite_before_us: 0,
             rewrite_after_recovery: false,
+            keeps_history: persistence.aof_disable_auto_gc,
+            skips_fsync: false,
             write_us: 0,
             fsync_us: 0,
             fsync,
@@ -156,7 +162,7 @@ impl Aof {
         if fsync == self.fsync {
             return;
         }
-        self.writer.set_everysec(fsync == AppendFsync::Everysec);
+        self.writer.set_everysec(fsync == AppendFsync::Everysec && !self.skips_fsync);
         if fsync == AppendFsync::Always || self.fsync == AppendFsync::Always {
             self.writer.drain();
             if let Some(incr) = &self.incr {
@@ -167,6 +173,18 @@ impl Aof {
             }
         }
         self.fsync = fsync;
+    }
+
+    /// Leaves fsync to the kernel while a child writes, or no longer.
+    pub fn skip_fsync(&mut self, skip: bool) {
+        if skip != self.skips_fsync {
+            self.skips_fsync = skip;
+            self.writer.set_everysec(self.fsync == AppendFsync::Everysec && !skip);
+            if !skip && self.fsync == AppendFsync::Always {
+                // What was written meanwhile; a failure shows with the next write.
+                let _ = self.incr.as_ref().map(sync_data);
+            }
+        }
     }
 
     pub fn spare_buffer(&mut self) -> Vec<u8> {
@@ -232,6 +250,7 @@ impl Aof {
         let written = write_whole(incr, &self.unwritten, self.incr_bytes);
         let written_us = clock::mono_us();
         let result = match written {
+            Ok(()) if self.skips_fsync => Ok(()),
             Ok(()) => sync_data(incr).map_err(|error| ("fsync", 0, error)),
             Err((kept, error)) => Err(("write", kept, error)),
         };
@@ -313,7 +332,7 @@ impl Aof {
             return;
         }
         if self.fsync == AppendFsync::Always {
-            if self.unwritten.is_empty() {
+            if self.unwritten.is_empty() && !self.skips_fsync {
                 self.all_is_safe();
             }
             return;
@@ -389,6 +408,9 @@ impl Aof {
 
     /// Removes replaced files away from the loop: unlinking a large file takes its time.
     pub fn remove_history(&mut self) {
+        if self.keeps_history {
+            return;
+        }
         for path in self.files.forget_history() {
             log::info!("Removing the history file {} in the background", path.display());
             crate::lazy_free::run(move || {

@@ -357,6 +357,7 @@ impl Server {
                 warn!("{}", failure.why);
                 // What is wrong with an append-only file has been said in full.
                 if !self.host.config.persistence.appendonly {
+                    warn!("Terminating server after rdb file reading failure.");
                     warn!("Fatal error loading the DB, check server logs. Exiting.");
                 }
                 self.host.exit_code = Some(1);
@@ -466,9 +467,16 @@ fn log_load(loaded: &Loaded) {
     if let Some(bytes) = report.used_memory_bytes {
         info!("RDB memory usage when created {:.2} Mb", bytes as f64 / (1024.0 * 1024.0));
     }
+    for key in &report.empty_keys {
+        info!("Loading skipping empty key: {}", key.escape_ascii());
+    }
     if report.version > 0 {
+        let empty = match report.empty_keys_skipped {
+            0 => String::new(),
+            skipped => format!(", empty keys skipped: {skipped}"),
+        };
         info!(
-            "Done loading RDB, keys loaded: {}, keys expired: {}.",
+            "Done loading RDB, keys loaded: {}, keys expired: {}{empty}.",
             report.keys_loaded, report.keys_expired
         );
     }

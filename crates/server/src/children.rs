@@ -202,7 +202,10 @@ impl Server {
         self.tell_replication_of_children();
     }
 
+    /// To be called whenever a child begins or ends.
     pub fn tell_replication_of_children(&mut self) {
+        let skips = self.host.config.persistence.no_appendfsync_on_rewrite;
+        self.host.aof.skip_fsync(skips && self.host.children.is_active());
         let child = self.host.children.as_other();
         let now_ms = self.host.now_ms();
         self.host.repl.core.handle_other_child(now_ms, child);

@@ -7,6 +7,7 @@
 use engine::ClientId;
 use log::info;
 
+use crate::clients::{input_buffer, is_over_hard_limit};
 use crate::config::Config;
 use crate::conn::Conn;
 use crate::event_loop::Server;
@@ -58,12 +59,29 @@ impl Server {
         memory.limit_bytes = limit_bytes;
     }
 
+    /// A client has sent something: with it, it may be the one too many, and then its command must
+    /// not run. False if it was closed.
+    pub fn input_is_within_limit(&mut self, id: ClientId) -> bool {
+        let (Some(conn), Some(client)) = (self.conns.get(id), self.engine.client_mut(id)) else {
+            return false;
+        };
+        client.input = input_buffer(&conn.parser);
+        self.host.client_memory.changed.push(id);
+        self.evict_clients();
+        self.conns.get(id).is_some()
+    }
+
     /// Part of `before_sleep`: closes clients until the others are within the limit.
     pub fn evict_clients(&mut self) {
         if !self.host.client_memory.is_on() {
             return;
         }
         for id in std::mem::take(&mut self.host.client_memory.changed) {
+            // Whose output is too much by itself goes for that, before others go for it.
+            let limits = &self.host.config.network.client_output_buffer_limit;
+            if self.engine.client(id).is_some_and(|client| is_over_hard_limit(limits, client)) {
+                self.enforce_output_limit(id);
+            }
             let Some(conn) = self.conns.get_mut(id) else { continue };
             let bytes = self.engine.evictable_bytes(&self.host, id).unwrap_or(0);
             let before = std::mem::replace(&mut conn.counted_bytes, bytes);

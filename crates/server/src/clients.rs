@@ -146,6 +146,9 @@ impl Server {
             let now_ms = self.host.now_ms();
             self.host.repl.core.handle_replica_alive(now_ms, conn_id(id));
         }
+        if self.host.client_memory.is_on() && !self.input_is_within_limit(id) {
+            return;
+        }
         self.run_commands(id);
         self.enforce_query_buffer_limit(id);
     }
@@ -260,13 +263,7 @@ impl Server {
         let Some(client) = self.engine.client_mut(id) else { return };
         let Some(conn) = self.conns.get_mut(id) else { return };
         // Too much to be sent is not begun to be sent.
-        let waiting = client.out.len_bytes();
-        if waiting >= UNCOUNTED_OUTPUT_BYTES
-            && let limits = &self.host.config.network.client_output_buffer_limit
-            && let Some(limit) = limit_of(limits, client)
-            && limit.hard_bytes > 0
-            && waiting as u64 >= limit.hard_bytes
-        {
+        if is_over_hard_limit(&self.host.config.network.client_output_buffer_limit, client) {
             return self.enforce_output_limit(id);
         }
         let before = conn.bytes_out;
@@ -370,6 +367,14 @@ impl Server {
     }
 }
 
+/// Whether more waits for the client than its class may have waiting.
+pub fn is_over_hard_limit(limits: &BufferLimits, client: &Client) -> bool {
+    let waiting = client.out.len_bytes();
+    waiting >= UNCOUNTED_OUTPUT_BYTES
+        && limit_of(limits, client)
+            .is_some_and(|limit| limit.hard_bytes > 0 && waiting as u64 >= limit.hard_bytes)
+}
+
 /// The limit of the client's class; replicas have theirs where their stream is written.
 fn limit_of<'l>(limits: &'l BufferLimits, client: &Client) -> Option<&'l BufferLimit> {
     match client.kind {
@@ -380,9 +385,9 @@ fn limit_of<'l>(limits: &'l BufferLimits, client: &Client) -> Option<&'l BufferL
 }
 
 /// What CLIENT LIST shows of a connection's input.
-fn input_buffer(parser: &protocol::RequestParser) -> InputBuffer {
+pub fn input_buffer(parser: &protocol::RequestParser) -> InputBuffer {
     InputBuffer {
-        used_bytes: parser.buffered_len().min(u32::MAX as usize) as u32,
+        used_bytes: parser.unparsed_len().min(u32::MAX as usize) as u32,
         capacity_bytes: parser.capacity().min(u32::MAX as usize) as u32,
     }
 }

@@ -247,6 +247,10 @@ impl World for Host {
                 Ok(Outcome::Done)
             }
             Action::DebugConfigRewriteAll => self.config_rewrite_all(),
+            Action::Log { message } => {
+                log::warn!("{message}");
+                Ok(Outcome::Done)
+            }
             Action::DebugLog { message } => {
                 log::warn!("DEBUG LOG: {message}");
                 Ok(Outcome::Done)

@@ -162,6 +162,14 @@ impl Host {
             "oom-score-adj" | "oom-score-adj-values" => {
                 self.oom.apply(config, OomClass::of_master(self.repl.core.is_master()))?;
             }
+            "aof-disable-auto-gc" => {
+                self.aof.keeps_history = config.persistence.aof_disable_auto_gc;
+                self.aof.remove_history();
+            }
+            "no-appendfsync-on-rewrite" => {
+                let skips = config.persistence.no_appendfsync_on_rewrite;
+                self.aof.skip_fsync(skips && self.children.is_active());
+            }
             "maxmemory-clients" => self.deferred.push(Deferred::ClientLimit),
             "jemalloc-bg-thread" => {
                 memory::set_background_thread(config.general.jemalloc_bg_thread)

@@ -7,6 +7,7 @@ use store::glob;
 use super::args::is;
 use super::help;
 use crate::command::{self, Acl, CommandSpec, Flags, Handler, Keys, row};
+use crate::command_arguments::{self, Argument};
 use crate::command_facts::{group, key_access, note, tips};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
@@ -268,15 +269,64 @@ fn reply_docs(out: &mut ReplyBuf, named: Named) {
     let spec = named.spec;
     let group = group(named.container.unwrap_or(spec));
     out.bulk(named.full_name().as_bytes());
-    out.map(if spec.subcommands.is_empty() { 3 } else { 4 });
+    let arguments = command_arguments::of(&named.full_name());
+    let more = [!arguments.is_empty(), !spec.subcommands.is_empty()];
+    out.map(3 + more.into_iter().filter(|there| *there).count());
     for (field, value) in [("summary", spec.summary), ("since", spec.since), ("group", group)] {
         out.bulk(field.as_bytes());
         out.bulk(value.as_bytes());
+    }
+    if !arguments.is_empty() {
+        out.bulk(b"arguments");
+        reply_arguments(out, &arguments);
     }
     if !spec.subcommands.is_empty() {
         out.bulk(b"subcommands");
         out.map(spec.subcommands.len());
         named.subcommands().for_each(|sub| reply_docs(out, sub));
+    }
+}
+
+fn reply_arguments(out: &mut ReplyBuf, arguments: &[Argument<'_>]) {
+    out.array(arguments.len());
+    for argument in arguments {
+        let within = command_arguments::parse(argument.within);
+        let flags = argument.flags();
+        let texts = [
+            ("name", Some(argument.name)),
+            ("type", Some(argument.kind)),
+            ("display_text", argument.display_text()),
+        ];
+        let facts = [
+            ("token", argument.token),
+            ("since", argument.since),
+            ("deprecated_since", argument.deprecated_since),
+        ];
+        let said = texts.iter().chain(&facts).filter(|(_, value)| value.is_some()).count();
+        let others =
+            [argument.key_spec_index.is_some(), flags.clone().next().is_some(), !within.is_empty()];
+        out.map(said + others.into_iter().filter(|there| *there).count());
+        let text = |out: &mut ReplyBuf, (name, value): (&str, Option<&str>)| {
+            if let Some(value) = value {
+                out.bulk(name.as_bytes());
+                out.bulk(value.as_bytes());
+            }
+        };
+        texts.into_iter().for_each(|row| text(out, row));
+        if let Some(index) = argument.key_spec_index {
+            out.bulk(b"key_spec_index");
+            out.int(index);
+        }
+        facts.into_iter().for_each(|row| text(out, row));
+        if flags.clone().next().is_some() {
+            out.bulk(b"flags");
+            out.set(flags.clone().count());
+            flags.for_each(|flag| out.status(flag));
+        }
+        if !within.is_empty() {
+            out.bulk(b"arguments");
+            reply_arguments(out, &within);
+        }
     }
 }
 

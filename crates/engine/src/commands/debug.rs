@@ -147,6 +147,16 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
         ],
     ),
     (
+        "replybuffer",
+        2,
+        2,
+        accepted,
+        &[
+            "REPLYBUFFER <subcommand> <arg>",
+            "    Accepted and without effect: reply buffers grow as needed, and idle ones are freed.",
+        ],
+    ),
+    (
         "replicate",
         2,
         usize::MAX,

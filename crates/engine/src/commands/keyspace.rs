@@ -15,6 +15,7 @@ use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
 use crate::notify::Classes;
+use crate::world::Action;
 
 const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE;
@@ -293,6 +294,7 @@ fn type_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let pattern = args.at(1);
     let now_ms = ctx.engine.now.unix_ms();
+    let limit_bytes = ctx.engine.settings.output_limit_bytes;
     let out = &mut ctx.client.out;
     let mark = out.defer_array();
     let mut found = 0;
@@ -301,6 +303,10 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         if !entry.is_expired(now_ms) && glob::matches(pattern, entry.key()) {
             out.bulk(entry.key());
             found += 1;
+            if limit_bytes > 0 && out.len_bytes() as u64 > limit_bytes {
+                // The client is to be closed for its output: it gets no more.
+                break;
+            }
         }
     }
     out.finish_array(mark, found);
@@ -514,8 +520,15 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     rdb::check_footer(payload).map_err(|_| CommandError::BadDumpPayload)?;
     ctx.engine.stats.dump_payload_sanitizations += 1;
-    let value = rdb::restore_value(payload, &ctx.engine.settings.limits)
-        .map_err(|_| CommandError::BadDataFormat)?;
+    let value = match rdb::restore_value(payload, &ctx.engine.settings.limits) {
+        Ok(value) => value,
+        Err(error) => {
+            let message = format!("A payload of RESTORE: integrity check failed: {error}");
+            // It is said in the log only: the client learns less.
+            let _ = ctx.perform(Action::Log { message: &message });
+            return Err(CommandError::BadDataFormat);
+        }
+    };
     let now_ms = ctx.engine.now.unix_ms();
     let is_absolute = options.absolute;
     let expire_ms = match ttl {

@@ -13,6 +13,9 @@ use super::load::{DbSize, Frame, KeyMeta, Visitor, WalkOptions, walk};
 use crate::error::{RdbError, Reason};
 use crate::source::Source;
 
+/// Empty keys that a report names.
+const EMPTY_KEYS_NAMED: usize = 10;
+
 /// What the 24 bits of an entry's clock mean under the server's eviction policy, and what they say
 /// for a key of which the file says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +89,8 @@ pub struct LoadReport {
     /// replicas at that point have them still.
     pub expired: Vec<(usize, Box<[u8]>)>,
     pub empty_keys_skipped: u64,
+    /// The names of the first of them.
+    pub empty_keys: Vec<Box<[u8]>>,
     /// Function libraries' code, in the file's order.
     pub functions: Vec<Vec<u8>>,
     /// Lua scripts that Redis before 7.0 kept in its snapshots.
@@ -267,8 +272,11 @@ impl Visitor for Filler<'_> {
         self.insert(key, NewValue::Value(value), meta)
     }
 
-    fn empty_value(&mut self, _key: &[u8]) {
+    fn empty_value(&mut self, key: &[u8]) {
         self.report.empty_keys_skipped += 1;
+        if self.report.empty_keys.len() < EMPTY_KEYS_NAMED {
+            self.report.empty_keys.push(key.into());
+        }
     }
 
     fn progress(&mut self, offset: u64) -> Result<(), Reason> {

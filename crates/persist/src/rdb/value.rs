@@ -253,7 +253,11 @@ fn quicklist_2(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) 
         let at = source.offset();
         match length(source, "a list node's container")? {
             container::PLAIN => {
-                list.push_plain(bytes(source, &mut scratch.a, "a list's plain node")?);
+                let element = bytes(source, &mut scratch.a, "a list's plain node")?;
+                if element.is_empty() {
+                    return Err(RdbError::new(at, Reason::Invalid("a list node of no bytes")));
+                }
+                list.push_plain(element);
                 any = true;
             }
             container::PACKED => {
@@ -285,9 +289,13 @@ fn packed(source: &mut Source<'_>, code: u8, scratch: &mut Scratch, limits: &Lim
     let at = source.offset();
     let blob = bytes(source, &mut scratch.a, "a packed value")?;
     let value = match code {
-        kind::HASH_ZIPMAP => {
-            listpack_of_zipmap(blob).and_then(|entries| hash_of_listpack(entries, limits))
-        }
+        kind::HASH_ZIPMAP => listpack_of_zipmap(blob).and_then(|(entries, longest)| {
+            let mut limits = limits.clone();
+            if longest > limits.hash_max_listpack_value {
+                limits.hash_max_listpack_entries = 0;
+            }
+            hash_of_listpack(entries, &limits)
+        }),
         kind::HASH_ZIPLIST => {
             listpack_of_ziplist(blob).and_then(|entries| hash_of_listpack(entries, limits))
         }
@@ -359,14 +367,17 @@ fn listpack_of_ziplist(blob: &[u8]) -> Result<Listpack, Reason> {
     Ok(entries)
 }
 
-fn listpack_of_zipmap(blob: &[u8]) -> Result<Listpack, Reason> {
+/// With the length of the longest field or value, by which this form is converted, too.
+fn listpack_of_zipmap(blob: &[u8]) -> Result<(Listpack, usize), Reason> {
     let mut entries = Listpack::new();
+    let mut longest = 0;
     for pair in Zipmap::new(blob)? {
         let (field, value) = pair?;
+        longest = longest.max(field.len()).max(value.len());
         push(&mut entries, Item::Bytes(field))?;
         push(&mut entries, Item::Bytes(value))?;
     }
-    Ok(entries)
+    Ok((entries, longest))
 }
 
 fn push(entries: &mut Listpack, item: Item<'_>) -> Result<(), Reason> {

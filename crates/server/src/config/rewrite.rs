@@ -477,6 +477,6 @@ mod tests {
         assert_eq!(names, 2, "no temporary file is left");
         config.config_file = None;
         let error = config.rewrite().expect_err("nothing to rewrite");
-        assert_eq!(error.to_string(), "ERR The server is running without a config file");
+        assert_eq!(error.to_string(), "The server is running without a config file");
     }
 }

@@ -60,7 +60,7 @@ section! {
         hz: u32 = int(0, I32_MAX), "hz", "10";
 
         /// Raise hz while many clients are connected.
-        dynamic_hz: bool = bool(), "dynamic-hz", "yes";
+        dynamic_hz: bool = bool(), "dynamic-hz", "yes", NO_EFFECT;
 
         /// How many seconds SHUTDOWN waits for replicas to catch up; 0 waits for none.
         shutdown_timeout_s: u32 = int(0, I32_MAX), "shutdown-timeout", "10";
