@@ -2,15 +2,11 @@
 
 use tandem_tests::{each_server, pairings};
 use testkit::process::run;
-use testkit::replication::wait_equal;
+use testkit::replication::wait_same_data;
 use testkit::wait::{SHORT, wait_until};
 use testkit::{Kind, Load, Server, ServerBuilder, binaries, fill};
 
 const AOF_DIR: &str = "appendonlydir";
-
-fn wait_loaded_equal(writer: &Server, reader: &Server) {
-    wait_equal(writer, reader);
-}
 
 /// A fresh server of `kind` that finds `files` in its folder when it starts.
 fn started_with(builder: ServerBuilder, files: &[(String, Vec<u8>)]) -> Server {
@@ -56,7 +52,7 @@ fn a_dump_of_one_loads_in_the_other(w: Kind, r: Kind) {
         check_rdb(&writer, "dump.rdb");
         let files = [("dump.rdb".to_string(), writer.read_file("dump.rdb"))];
         let reader = started_with(Server::of(r), &files);
-        wait_loaded_equal(&writer, &reader);
+        wait_same_data(&writer, &reader);
     }
 }
 
@@ -68,7 +64,7 @@ fn a_dump_without_compression_or_checksum_loads_in_the_other(w: Kind, r: Kind) {
     check_rdb(&writer, "dump.rdb");
     let files = [("dump.rdb".to_string(), writer.read_file("dump.rdb"))];
     let reader = started_with(Server::of(r), &files);
-    wait_loaded_equal(&writer, &reader);
+    wait_same_data(&writer, &reader);
 }
 
 fn append_only_files(w: Kind, r: Kind, preamble: &str) {
@@ -96,7 +92,7 @@ fn append_only_files(w: Kind, r: Kind, preamble: &str) {
     check_aof(&writer);
     let reader = started_with(Server::of(r).set("appendonly yes"), &files);
     writer.start_again();
-    wait_loaded_equal(&writer, &reader);
+    wait_same_data(&writer, &reader);
 }
 
 fn an_appendonlydir_of_one_loads_in_the_other(w: Kind, r: Kind) {

@@ -115,13 +115,24 @@ pub fn wait_equal(master: &Server, replica: &Server) {
         if theirs < ours {
             return Err(format!("the replica is at {theirs}, the master at {ours}"));
         }
-        let (ours, theirs) = (master.run("DEBUG DIGEST"), replica.run("DEBUG DIGEST"));
-        match (&ours, &theirs) {
-            (Reply::Simple(a), Reply::Simple(b)) if a == b => Ok(()),
-            _ => Err(format!("digests differ: master {ours:?}, replica {theirs:?}")),
-        }
+        same_data(master, replica)
     };
     wait_or_explain(LONG, "master and replica are equal", attempt, || differences(master, replica));
+}
+
+/// Waits until two servers that need not know of each other hold equal data.
+#[track_caller]
+pub fn wait_same_data(one: &Server, other: &Server) {
+    let attempt = || same_data(one, other);
+    wait_or_explain(LONG, "both have the same data", attempt, || differences(one, other));
+}
+
+fn same_data(one: &Server, other: &Server) -> Result<(), String> {
+    let (a, b) = (one.run("DEBUG DIGEST"), other.run("DEBUG DIGEST"));
+    match (&a, &b) {
+        (Reply::Simple(x), Reply::Simple(y)) if x == y => Ok(()),
+        _ => Err(format!("digests differ: {a:?} and {b:?}")),
+    }
 }
 
 /// The first keys whose digests differ: what one wants to know when two servers are not equal.
