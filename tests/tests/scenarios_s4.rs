@@ -634,6 +634,44 @@ fn s4_15_a_damaged_payload_is_refused(r: Kind) {
     assert_eq!(replica.digest(), source.digest());
 }
 
+/// A snapshot without a file says its end by a mark behind it, which may come long after the loader has
+/// seen the snapshot's own end: the replica takes the data over when both are there, and not before.
+fn s4_6_the_mark_of_a_streamed_snapshot_may_come_late(r: Kind) {
+    const MARK: &str = "0123456789abcdef0123456789abcdef01234567";
+    let source = master(Kind::Redis);
+    fill::every_encoding(&mut source.client());
+    source.good("SAVE");
+    let rdb = source.read_file("dump.rdb");
+    for load in ["swapdb", "on-empty-db", "disabled"] {
+        let rdb = rdb.clone();
+        let fake = FakeMaster::start(move |command| {
+            let word = command.split(' ').next().unwrap_or("").to_ascii_uppercase();
+            match word.as_str() {
+                "PING" => Answer::text("+PONG\r\n"),
+                "REPLCONF" if command.contains("ACK") => Answer::Nothing,
+                "REPLCONF" => Answer::text("+OK\r\n"),
+                _ => {
+                    let offer = format!("+FULLRESYNC {} 1\r\n$EOF:{MARK}\r\n", "a".repeat(40));
+                    Answer::Bytes([offer.as_bytes(), &rdb].concat())
+                }
+            }
+        });
+        let replica = Server::of(r)
+            .set(&format!("repl-diskless-load {load}"))
+            .replica_of_port(fake.port())
+            .start_without_waiting();
+        if load == "disabled" {
+            replica.wait_log("receiving streamed RDB from master with EOF to disk");
+        } else {
+            replica.wait_log("Done loading RDB, keys loaded: ");
+            assert!(!replica.log().contains("Finished with success"));
+        }
+        fake.send(MARK.as_bytes());
+        replica.wait_link_up();
+        assert_eq!(replica.digest(), source.digest(), "load {load}");
+    }
+}
+
 fn bulk(text: &str) -> Reply {
     Reply::Bulk(text.as_bytes().to_vec())
 }
@@ -663,6 +701,7 @@ pairings! {
 each_server! {
     s4_2_the_steps_are_ping_auth_replconf_psync,
     s4_4_psync_answers_fullresync_then_continue,
+    s4_6_the_mark_of_a_streamed_snapshot_may_come_late,
     s4_4_an_error_to_psync_makes_the_replica_use_sync,
     s4_14_the_append_only_file_wins_when_it_is_on,
     s4_15_a_damaged_payload_is_refused,

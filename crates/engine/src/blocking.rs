@@ -24,6 +24,15 @@ pub enum Waiting {
     Acks(AckWait),
     /// The end of a CLIENT PAUSE.
     Pause,
+    /// The end of the process, or of the attempt.
+    Shutdown,
+}
+
+impl Waiting {
+    /// Whether the client waits for the server and not for data: nobody can anticipate that.
+    pub fn is_for_server(&self) -> bool {
+        matches!(self, Waiting::Pause | Waiting::Shutdown)
+    }
 }
 
 /// What WAIT and WAITAOF wait for.
@@ -106,6 +115,7 @@ pub struct BlockedClients {
     deadlines: BTreeSet<(u64, ClientId)>,
     waiting_acks: Vec<ClientId>,
     paused: Vec<ClientId>,
+    awaiting_end: Vec<ClientId>,
     /// Keys written since the last hand-out, in order, each once.
     ready: VecDeque<DbKey>,
     count: usize,
@@ -137,6 +147,7 @@ impl BlockedClients {
             }
             Waiting::Acks(_) => self.waiting_acks.push(client),
             Waiting::Pause => self.paused.push(client),
+            Waiting::Shutdown => self.awaiting_end.push(client),
         }
     }
 
@@ -157,6 +168,7 @@ impl BlockedClients {
             }
             Waiting::Acks(_) => self.waiting_acks.retain(|other| *other != client),
             Waiting::Pause => self.paused.retain(|other| *other != client),
+            Waiting::Shutdown => self.awaiting_end.retain(|other| *other != client),
         }
     }
 
@@ -200,6 +212,10 @@ impl BlockedClients {
 
     pub fn paused(&self) -> &[ClientId] {
         &self.paused
+    }
+
+    pub fn awaiting_end(&self) -> &[ClientId] {
+        &self.awaiting_end
     }
 
     pub fn next_deadline_us(&self) -> Option<u64> {

@@ -399,10 +399,22 @@ impl Engine {
     }
 
     fn must_pause(&self, client: &Client, found: &Found) -> bool {
-        let Some(pause) = self.pauses.in_force(self.now.mono_us) else { return false };
-        if client.kind != Kind::Normal {
+        client.kind == Kind::Normal && self.is_held_back(client, found)
+    }
+
+    /// Whether the master's next command has to wait for the end of a pause: so that a replica stands
+    /// still as well. Its other commands are run, for as long as none waits before them.
+    pub fn must_hold(&self, master: ClientId, args: Args<'_>) -> bool {
+        if self.pauses.in_force(self.now.mono_us).is_none() {
             return false;
         }
+        let found = command::find(args).ok();
+        let client = self.client(master);
+        client.zip(found).is_some_and(|(client, found)| self.is_held_back(client, &found))
+    }
+
+    fn is_held_back(&self, client: &Client, found: &Found) -> bool {
+        let Some(pause) = self.pauses.in_force(self.now.mono_us) else { return false };
         let flags = found.spec.flags;
         let writes = flags.has(Flags::WRITE)
             || flags.has(Flags::MAY_REPLICATE)

@@ -2,7 +2,7 @@
 //! before the end. Must not be called in the middle of a command.
 
 use crate::Engine;
-use crate::blocking::Waiting;
+use crate::blocking::{Blocked, OnTimeout, Waiting};
 use crate::client::{Client, ClientId};
 use crate::error::CommandError;
 use crate::pause::{Pause, PauseBy};
@@ -24,7 +24,7 @@ impl Engine {
     /// are told, and have to look for the master.
     pub fn unblock_for_demotion(&mut self, world: &mut dyn World) {
         let waits = |client: &&Client| {
-            client.blocked.as_ref().is_some_and(|b| !matches!(b.waiting, Waiting::Pause))
+            client.blocked.as_ref().is_some_and(|blocked| !blocked.waiting.is_for_server())
         };
         let waiting: Vec<ClientId> = self.clients().filter(waits).map(|client| client.id).collect();
         for id in waiting {
@@ -38,6 +38,29 @@ impl Engine {
     /// Whether anybody waits for acknowledgements.
     pub fn has_ack_waiters(&self) -> bool {
         !self.blocked.waiting_acks().is_empty()
+    }
+
+    /// A client whose SHUTDOWN is under way: it hears of it only if nothing comes of it.
+    pub fn wait_for_shutdown(&mut self, id: ClientId) {
+        let Some(mut client) = self.take_client(id) else { return };
+        let blocked = Blocked {
+            waiting: Waiting::Shutdown,
+            on_timeout: OnTimeout::Null,
+            deadline_us: 0,
+            db: client.db,
+            ran_us: 0,
+            again: None,
+        };
+        self.blocked.add(id, &blocked);
+        client.blocked = Some(Box::new(blocked));
+        self.put_client(client);
+    }
+
+    /// The process goes on: whoever wanted it to end is told why.
+    pub fn end_shutdown_waits(&mut self, world: &mut dyn World, why: &CommandError) {
+        for id in self.blocked.awaiting_end().to_vec() {
+            self.end_wait(world, id, Some(why.clone()));
+        }
     }
 
     /// Clients' writes wait until `until_mono_us`, so that replicas can catch up before the end, or

@@ -117,6 +117,10 @@ pub enum Action<'a> {
     Log {
         message: &'a str,
     },
+    /// Stops, or lets go on, what is done by the clock: heartbeats, expiry, automatic saves.
+    DebugPauseCron {
+        paused: bool,
+    },
     DebugLog {
         message: &'a str,
     },

@@ -105,6 +105,8 @@ pub struct ReplicaView {
     pub offset: u64,
     pub lag_secs: u64,
     pub pending_bytes: u64,
+    /// It said SYNC and sends no ACK: `offset` stays 0.
+    pub is_pre_psync: bool,
     /// The snapshot that is being sent to it.
     pub transfer: Option<TransferView>,
 }
@@ -166,6 +168,11 @@ impl Repl {
 
     pub fn stats(&self) -> SyncStats {
         self.stats
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_stats(&mut self) {
+        self.stats = SyncStats::default();
     }
 
     /// What an RDB's header says (`repl-id`, `repl-offset`); None if nobody could resume from it.
@@ -249,6 +256,7 @@ impl Repl {
             offset: replica.ack_offset,
             lag_secs: if replica.is_online() { replica.lag_secs(now_ms) } else { 0 },
             pending_bytes: self.pending_bytes(replica.conn),
+            is_pre_psync: replica.is_pre_psync,
             transfer,
         })
     }

@@ -244,7 +244,9 @@ fn write_base(
 ) -> io::Result<Report> {
     let mut out = SteadyWriter::create(temp, steady)?;
     let keys = match format {
-        BaseFormat::Rdb => header.save(keyspace, &mut out, &mut ChildHook { reporter })?.keys,
+        BaseFormat::Rdb => {
+            header.save(keyspace, &mut out, &mut ChildHook::new(header, reporter))?.keys
+        }
         BaseFormat::Aof => write_commands(keyspace, header, &mut out, reporter)?,
     };
     let (size_bytes, _file): (u64, File) = out.finish()?;
@@ -259,8 +261,12 @@ fn write_commands(
 ) -> io::Result<u64> {
     let mut buffered = io::BufWriter::with_capacity(256 << 10, out);
     let options = header.rewrite_options();
-    let report =
-        persist::aof::rewrite(keyspace, &mut buffered, &options, &mut ChildHook { reporter })?;
+    let report = persist::aof::rewrite(
+        keyspace,
+        &mut buffered,
+        &options,
+        &mut ChildHook::new(header, reporter),
+    )?;
     buffered.flush()?;
     Ok(report.keys)
 }

@@ -132,6 +132,8 @@ impl Server {
             peers: Vec::new(),
             hash_seed,
             deferred: Vec::new(),
+            cron_paused: false,
+            postponed_end: None,
             doomed: Vec::new(),
             connected_clients: 0,
             client_peaks: ClientPeaks::default(),
@@ -303,6 +305,7 @@ impl Server {
             settings: engine_settings(&self.host.config, self.host.hash_seed),
             hash_seed: self.host.hash_seed,
             rng_seed: entropy::word(),
+            key_delay_us: self.host.config.persistence.key_load_delay_us,
         }
     }
 
@@ -351,6 +354,12 @@ impl Server {
         for (level, text) in notes {
             log!(*level, "{text}");
         }
+        if self.host.load_purpose == LoadPurpose::ReplicaFile && self.must_delete_sync_files() {
+            info!(
+                "Removing the RDB file obtained from the master. This replica has persistence disabled"
+            );
+            self.delete_rdb_file();
+        }
         match (self.host.load_purpose, result) {
             (LoadPurpose::Start, Ok(loaded)) => self.first_load_ended(*loaded),
             (LoadPurpose::Start, Err(failure)) => {
@@ -363,10 +372,12 @@ impl Server {
                 self.host.exit_code = Some(1);
             }
             (LoadPurpose::ReplicaFile, Ok(loaded)) => {
+                log_load(&loaded);
                 self.swap_in(*loaded);
                 self.replica_load_done();
             }
             (LoadPurpose::ReplicaStream, Ok(loaded)) => {
+                log_load(&loaded);
                 // It is put in place when the core says so, in the answer to this.
                 self.host.loader = None;
                 self.host.loaded = Some(loaded);

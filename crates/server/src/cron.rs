@@ -50,6 +50,12 @@ impl Server {
         let now = self.host.now;
         let hz = u64::from(self.host.config.general.hz.clamp(1, 500));
         self.next_cron_us = now.mono_us + 1_000_000 / hz;
+        if self.host.cron_paused {
+            return;
+        }
+        if let Some(interrupt) = self.host.postponed_end.take() {
+            self.terminate(interrupt);
+        }
         self.host.memory.refresh();
         self.sample_rates();
         self.engine.cron(now, &mut self.host);
@@ -99,6 +105,14 @@ impl Server {
         }
         let name = if interrupt { "SIGINT" } else { "SIGTERM" };
         warn!("Received {name} scheduling shutdown...");
+        if self.host.cron_paused {
+            self.host.postponed_end = Some(interrupt);
+            return;
+        }
+        self.terminate(interrupt);
+    }
+
+    fn terminate(&mut self, interrupt: bool) {
         let general = &self.host.config.general;
         let flags =
             if interrupt { general.shutdown_on_sigint } else { general.shutdown_on_sigterm };
@@ -123,6 +137,8 @@ impl Server {
     fn loading_cron(&mut self) {
         let Some(loader) = &self.host.loader else { return };
         use std::sync::atomic::Ordering;
+        let delay_us = self.host.config.persistence.key_load_delay_us;
+        loader.progress.key_delay_us.store(delay_us, Ordering::Relaxed);
         self.host.loading.loaded_bytes = loader.progress.loaded_bytes.load(Ordering::Relaxed);
         self.host.loading.total_bytes = loader.progress.total_bytes.load(Ordering::Relaxed);
     }

@@ -148,6 +148,10 @@ pub struct Host {
     /// Where the clients come from, by slot.
     pub peers: Vec<PeerFacts>,
     pub deferred: Vec<Deferred>,
+    /// DEBUG PAUSE-CRON.
+    pub cron_paused: bool,
+    /// A signal to end that came meanwhile; whether it was SIGINT.
+    pub postponed_end: Option<bool>,
     /// Connections to be closed before the loop sleeps.
     pub doomed: Vec<ClientId>,
     pub connected_clients: usize,
@@ -165,7 +169,8 @@ impl Host {
 
     /// The earliest time at which something here is due.
     pub fn next_deadline_us(&self) -> Option<u64> {
-        let repl = self.repl.core.poll_timeout().map(|ms| ms.saturating_mul(1000));
+        let repl = self.repl.core.poll_timeout().filter(|_| !self.cron_paused);
+        let repl = repl.map(|ms| ms.saturating_mul(1000));
         let shutdown = self.shutdown.as_ref().map(|shutdown| shutdown.deadline_us);
         [repl, shutdown].into_iter().flatten().min()
     }
@@ -229,6 +234,7 @@ impl World for Host {
                 self.stats = HostStats::default();
                 self.rdb.saves = 0;
                 self.aof.stats.rewrites = 0;
+                self.repl.core.reset_stats();
                 Ok(Outcome::Done)
             }
             Action::Shutdown(flags) => self.request_shutdown(flags),
@@ -249,6 +255,10 @@ impl World for Host {
             Action::DebugConfigRewriteAll => self.config_rewrite_all(),
             Action::Log { message } => {
                 log::warn!("{message}");
+                Ok(Outcome::Done)
+            }
+            Action::DebugPauseCron { paused } => {
+                self.cron_paused = paused;
                 Ok(Outcome::Done)
             }
             Action::DebugLog { message } => {
@@ -293,7 +303,14 @@ impl World for Host {
     }
 
     fn replication(&self) -> ReplicationInfo {
-        self.repl.info(&self.config, self.now_ms())
+        let mut info = self.repl.info(&self.config, self.now_ms());
+        // A transaction that has said REPLICAOF sees what it will be, though that is done behind it.
+        for work in &self.deferred {
+            if let Deferred::ReplicaOf { target, .. } = work {
+                info.master = target.as_ref().map(|master| self.repl.future_master(master));
+            }
+        }
+        info
     }
 
     fn info(&self, section: &str) -> InfoLines {

@@ -22,6 +22,7 @@ mod entropy;
 mod event_loop;
 mod host;
 mod info;
+mod key_delay;
 mod launch;
 mod lazy_free;
 mod listener;

@@ -11,13 +11,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::thread;
 
 use engine::{ClientId, Engine, Kind, Now, Peer, Settings};
 use log::Level;
 use persist::aof::{AofReader, Record, has_rdb_preamble};
-use persist::rdb::{self, LoadOptions, LoadReport};
+use persist::rdb::{self, LoadHook, LoadOptions, LoadReport};
 use persist::source::Source;
 use protocol::Args;
 use store::keyspace::Keyspace;
@@ -25,6 +25,7 @@ use store::seed::HashSeed;
 
 use crate::chunk_pipe::ChunkReader;
 use crate::event_loop::read_clock;
+use crate::key_delay::KeyDelay;
 use crate::listener::plain;
 use crate::mailbox::{Mail, Mailer};
 use crate::memory;
@@ -52,6 +53,13 @@ pub struct Order {
     pub settings: Settings,
     pub hash_seed: HashSeed,
     pub rng_seed: u64,
+    pub key_delay_us: i32,
+}
+
+impl Order {
+    fn progress(&self) -> Progress {
+        Progress { key_delay_us: AtomicI32::new(self.key_delay_us), ..Progress::default() }
+    }
 }
 
 /// A finished data set.
@@ -69,7 +77,40 @@ pub struct Loaded {
 pub struct Progress {
     pub loaded_bytes: AtomicU64,
     pub total_bytes: AtomicU64,
+    /// `key-load-delay`, which may change while it is obeyed.
+    pub key_delay_us: AtomicI32,
     cancelled: AtomicBool,
+}
+
+/// What a load looks at after every key, and tells every few megabytes.
+struct ThreadHook<'a> {
+    progress: &'a Progress,
+    bytes_before: u64,
+    delay: KeyDelay,
+}
+
+impl<'a> ThreadHook<'a> {
+    fn new(progress: &'a Progress, bytes_before: u64) -> ThreadHook<'a> {
+        ThreadHook { progress, bytes_before, delay: KeyDelay::default() }
+    }
+}
+
+impl LoadHook for ThreadHook<'_> {
+    fn progress(&mut self, offset: u64, _keys: u64) -> bool {
+        self.progress.loaded_bytes.store(self.bytes_before + offset, Ordering::Relaxed);
+        memory::settle_thread();
+        !self.progress.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn loaded_key(&mut self) -> bool {
+        let delay_us = self.progress.key_delay_us.load(Ordering::Relaxed);
+        if delay_us == 0 {
+            return true;
+        }
+        self.delay.after_key(delay_us);
+        // A slow load is not to outlive the wish for it.
+        !self.progress.cancelled.load(Ordering::Relaxed)
+    }
 }
 
 /// A running load, in the loop.
@@ -84,7 +125,7 @@ const COMMANDS_PER_STEP: u64 = 1024;
 impl Loader {
     /// Begins a load; its result comes as `Mail::Loaded` with this serial.
     pub fn start(serial: u32, order: Order, mailer: Mailer) -> io::Result<Loader> {
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(order.progress());
         let shared = Arc::clone(&progress);
         thread::Builder::new().name("loader".into()).spawn(move || {
             memory::begin_helper_thread();
@@ -98,7 +139,8 @@ impl Loader {
 
 /// Loads in the caller's thread.
 pub fn load_here(order: Order) -> Result<Loaded, LoadFailure> {
-    timed_load(order, &Progress::default())
+    let progress = order.progress();
+    timed_load(order, &progress)
 }
 
 fn timed_load(order: Order, progress: &Progress) -> Result<Loaded, LoadFailure> {
@@ -168,11 +210,7 @@ fn load_rdb(
     progress: &Progress,
     before: u64,
 ) -> Result<LoadReport, String> {
-    let mut hook = |offset: u64, _keys: u64| {
-        progress.loaded_bytes.store(before + offset, Ordering::Relaxed);
-        memory::settle_thread();
-        !progress.cancelled.load(Ordering::Relaxed)
-    };
+    let mut hook = ThreadHook::new(progress, before);
     rdb::load(source, keyspace, options, &mut hook)
         .map_err(|error| format!("Error while loading the RDB data: {error}"))
 }
@@ -259,11 +297,15 @@ impl AofLoad {
         let mut reader = AofReader::new(source);
         let mut now = read_clock();
         let mut count = 0u64;
+        let mut hook = ThreadHook::new(progress, self.bytes_before);
         loop {
             let Some(record) = reader.next().map_err(End::Aof)? else { return Ok(()) };
             if let Record::Command(command) = record {
                 self.run(now, &command.args().collect::<Vec<_>>(), name)?;
                 count += 1;
+                if !hook.loaded_key() {
+                    return Err(End::Other("cancelled".into()));
+                }
             }
             if count.is_multiple_of(COMMANDS_PER_STEP) {
                 now = read_clock();
@@ -334,7 +376,8 @@ mod tests {
     fn order(what: What) -> Order {
         let hash_seed = HashSeed::new(1, 2);
         let settings = Settings::default();
-        Order { what, options: LoadOptions::default(), settings, hash_seed, rng_seed: 3 }
+        let options = LoadOptions::default();
+        Order { what, options, settings, hash_seed, rng_seed: 3, key_delay_us: 0 }
     }
 
     fn aof(dir: &std::path::Path, bytes: &[u8], truncate_tail: bool) -> (PathBuf, What) {

@@ -23,7 +23,9 @@ use crate::config::{Config, REDIS_VERSION};
 use crate::disk::{self, SteadyWriter};
 use crate::event_loop::Server;
 use crate::host::{Deferred, Host};
+use crate::key_delay::KeyDelay;
 use crate::listener::plain;
+use crate::signals::{Received, SignalSource};
 
 /// A save that failed is tried again by its save point only after so long.
 const RETRY_AFTER_US: u64 = 5_000_000;
@@ -52,6 +54,8 @@ pub struct Rdb {
     pub functions: Vec<Vec<u8>>,
     /// The data set holds what older versions of the format cannot say in full.
     pub needs_v11: bool,
+    /// The RDB file is there because a replica needed it.
+    pub made_for_replicas: bool,
 }
 
 impl Rdb {
@@ -69,6 +73,7 @@ impl Rdb {
             last_load_keys_expired: 0,
             functions: Vec::new(),
             needs_v11: false,
+            made_for_replicas: false,
         }
     }
 
@@ -95,6 +100,7 @@ pub struct SnapshotHeader {
     /// `aof-timestamp-enabled`.
     timestamp: bool,
     access: Option<Access>,
+    key_delay_us: i32,
 }
 
 impl SnapshotHeader {
@@ -132,6 +138,10 @@ impl SnapshotHeader {
         save(keyspace, out, &options, hook)
     }
 
+    fn slow_save(&self) -> SlowSave {
+        SlowSave { delay_us: self.key_delay_us, delay: KeyDelay::default() }
+    }
+
     /// What a base of commands instead of a snapshot needs to know.
     pub fn rewrite_options(&self) -> RewriteOptions<'_> {
         RewriteOptions {
@@ -165,12 +175,65 @@ impl SnapshotHeader {
     }
 }
 
+/// `rdb-key-save-delay`, and nothing else.
+pub struct SlowSave {
+    delay_us: i32,
+    delay: KeyDelay,
+}
+
+impl SlowSave {
+    fn after_key(&mut self) {
+        self.delay.after_key(self.delay_us);
+    }
+}
+
+/// A save of this process itself, during which the loop stands still: a second SIGINT, after the one that
+/// the save is a consequence of, ends it all the same.
+struct OwnSave<'a> {
+    delay: SlowSave,
+    /// `None` where no shutdown is under way: signals wait for the loop then.
+    signals: Option<&'a SignalSource>,
+    insisted: bool,
+}
+
+impl OwnSave<'_> {
+    fn look(&mut self) -> io::Result<()> {
+        while let Some(signal) = self.signals.and_then(SignalSource::next) {
+            self.insisted |= signal == Received::Terminate { interrupt: true };
+        }
+        if self.insisted { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+}
+
+impl SaveHook for OwnSave<'_> {
+    fn saved_key(&mut self) -> io::Result<()> {
+        self.delay.after_key();
+        if self.delay.delay_us > 0 { self.look() } else { Ok(()) }
+    }
+
+    fn progress(&mut self, _: u64, _: u64) -> io::Result<()> {
+        self.look()
+    }
+}
+
 /// The child's side: tells the parent how far it is, and gives pages back that it has written out.
 pub struct ChildHook<'a> {
-    pub reporter: &'a mut Reporter,
+    reporter: &'a mut Reporter,
+    delay: SlowSave,
+}
+
+impl<'a> ChildHook<'a> {
+    pub fn new(header: &SnapshotHeader, reporter: &'a mut Reporter) -> ChildHook<'a> {
+        ChildHook { reporter, delay: header.slow_save() }
+    }
 }
 
 impl SaveHook for ChildHook<'_> {
+    fn saved_key(&mut self) -> io::Result<()> {
+        self.delay.after_key();
+        Ok(())
+    }
+
     fn progress(&mut self, keys: u64, bytes: u64) -> io::Result<()> {
         self.reporter.progress(keys, bytes)
     }
@@ -245,6 +308,7 @@ impl Server {
             aof_base: false,
             timestamp: persistence.aof_timestamp_enabled,
             access: self.engine.snapshot_access(),
+            key_delay_us: persistence.rdb_key_save_delay_us,
         }
     }
 
@@ -254,7 +318,13 @@ impl Server {
         let (temp, target) =
             (self.host.temp_rdb_path(self.host.identity.pid), self.host.rdb_path());
         let steady = self.host.config.persistence.rdb_save_incremental_fsync;
-        let saved = header.save_file(&self.engine.keyspace, &temp, &target, steady, &mut ());
+        let signals = self.host.shutdown.is_some().then_some(&self.signals);
+        let mut hook = OwnSave { delay: header.slow_save(), signals, insisted: false };
+        let saved = header.save_file(&self.engine.keyspace, &temp, &target, steady, &mut hook);
+        if hook.insisted {
+            warn!("You insist... exiting now.");
+            self.host.exit_code = Some(1);
+        }
         match saved {
             Ok(_) => {
                 info!("DB saved on disk");
@@ -262,6 +332,7 @@ impl Server {
                 self.host.rdb.last_save_unix_s = crate::event_loop::read_clock().unix_s();
                 self.host.rdb.last_bgsave_ok = true;
                 self.host.rdb.saves += 1;
+                self.host.rdb.made_for_replicas = false;
                 Ok(())
             }
             Err(error) => {
@@ -282,7 +353,7 @@ impl Server {
         let host = &self.host;
         let forked = child::spawn(&[], |reporter| {
             let temp = host.temp_rdb_path(std::process::id());
-            let mut hook = ChildHook { reporter };
+            let mut hook = ChildHook::new(&header, reporter);
             let report = header.save_file(keyspace, &temp, &target, steady, &mut hook)?;
             Ok(Report { keys: report.keys, size_bytes: report.bytes, ..Report::default() })
         });
@@ -305,7 +376,7 @@ impl Server {
         let forked = child::spawn(&[fd], |reporter| {
             // SAFETY: the child inherited the pipe's end and nothing else in it uses that.
             let mut out = unsafe { child::file_in_child(fd) };
-            let report = header.save(keyspace, &mut out, &mut ChildHook { reporter })?;
+            let report = header.save(keyspace, &mut out, &mut ChildHook::new(&header, reporter))?;
             Ok(Report { keys: report.keys, size_bytes: report.bytes, ..Report::default() })
         });
         drop(writer);
@@ -419,7 +490,11 @@ impl Server {
         if ok || exit != Exit::Signal(libc::SIGUSR1) {
             rdb.last_bgsave_ok = ok;
         }
-        let Some(id) = job.snapshot else { return };
+        let Some(id) = job.snapshot else {
+            // The operator's own.
+            self.host.rdb.made_for_replicas &= !ok;
+            return;
+        };
         let file =
             if ok { File::open(&job.target) } else { Err(io::Error::other("BGSAVE failed")) };
         let event = match file.and_then(|file| Ok((file.metadata()?.len(), file))) {
@@ -429,7 +504,36 @@ impl Server {
             }
             Err(error) => SnapshotEvent::Failed { id, why: plain(&error) },
         };
+        self.host.rdb.made_for_replicas = matches!(event, SnapshotEvent::Ready { .. });
         self.host.repl.core.handle_snapshot(now_ms, event);
+    }
+
+    /// `rdb-del-sync-files`: where nothing is to be kept on disk, a snapshot that was only made for a sync
+    /// is not to stay there either.
+    pub fn must_delete_sync_files(&self) -> bool {
+        let config = &self.host.config;
+        config.replication.rdb_del_sync_files
+            && config.persistence.save.is_empty()
+            && !config.persistence.appendonly
+    }
+
+    /// Unlinks the RDB file; its blocks are freed away from the loop, with the last handle.
+    pub fn delete_rdb_file(&mut self) {
+        let path = self.host.rdb_path();
+        let file = File::open(&path);
+        // It may be gone already, which is what was wanted.
+        let _ = fs::remove_file(path);
+        crate::lazy_free::free(Box::new(file));
+    }
+
+    fn delete_sync_file(&mut self) {
+        if self.host.rdb.made_for_replicas && self.host.repl.files.is_empty() {
+            self.host.rdb.made_for_replicas = false;
+            if self.must_delete_sync_files() {
+                info!("Removing the RDB file used to feed replicas in a persistence-less instance");
+                self.delete_rdb_file();
+            }
+        }
     }
 
     /// Removes what a child that failed or was ended has left.
@@ -445,6 +549,7 @@ impl Server {
         if self.host.children.is_active() || self.host.loading.active {
             return;
         }
+        self.delete_sync_file();
         let now = self.host.now;
         let rdb = &self.host.rdb;
         let may_try = rdb.last_bgsave_ok || now.mono_us > rdb.last_try_us + RETRY_AFTER_US;

@@ -26,7 +26,8 @@ impl Server {
     pub fn drive_replication(&mut self) {
         let now_ms = self.host.now_ms();
         let repl = &mut self.host.repl;
-        if repl.core.poll_timeout().is_some_and(|at| at <= now_ms) {
+        let is_due = repl.core.poll_timeout().is_some_and(|at| at <= now_ms);
+        if is_due && !self.host.cron_paused {
             repl.core.set_dataset_is_empty(self.engine.keyspace.keys() == 0);
             repl.core.handle_timeout(now_ms);
         }
@@ -36,6 +37,11 @@ impl Server {
             repl.core.request_acks();
         }
         self.perform_repl_actions();
+        if self.host.repl.held_by_pause && !self.engine.is_paused() {
+            self.host.repl.held_by_pause = false;
+            self.run_master_stream();
+            self.perform_repl_actions();
+        }
         if self.host.repl.link.as_ref().is_some_and(|link| link.more) && self.may_read_master() {
             self.read_master_link();
         }
@@ -97,7 +103,9 @@ impl Server {
             Action::StreamStart { .. } => self.stream_start(),
             Action::Apply(bytes) => {
                 self.host.repl.parser.feed(&bytes);
-                self.run_master_stream();
+                if !self.host.repl.held_by_pause {
+                    self.run_master_stream();
+                }
             }
             Action::StreamEnd => self.stream_end(),
             Action::CloseReplica { conn } => self.host.doomed.push(client_of(conn)),
@@ -201,6 +209,7 @@ impl Server {
         let db = self.host.repl.stream_db;
         let client = self.master_client();
         self.host.repl.parser = protocol::RequestParser::new();
+        self.host.repl.held_by_pause = false;
         self.host.repl.unreported_bytes = 0;
         if let Some(client) = self.engine.client_mut(client) {
             client.db = db;
@@ -213,6 +222,7 @@ impl Server {
         // comes again.
         self.host.repl.stream_db = self.engine.client(id).map_or(0, |client| client.db);
         self.host.repl.parser = protocol::RequestParser::new();
+        self.host.repl.held_by_pause = false;
         self.host.repl.unreported_bytes = 0;
         self.engine.disconnect(id);
     }
@@ -247,8 +257,13 @@ impl Server {
                 Ok(count) => count,
                 Err(error) => break Some(error),
             };
+            let mut ran = 0;
             for i in 0..count {
                 let request = parser.request(i);
+                if self.engine.must_hold(id, request.args()) {
+                    break;
+                }
+                ran += 1;
                 self.engine.execute(self.host.now, &mut self.host, id, request.args());
                 self.host.repl.unreported_bytes += request.raw_len() as u64;
                 // Inside a transaction is no point to resume from.
@@ -258,7 +273,11 @@ impl Server {
                     self.host.repl.core.applied(now_ms, n);
                 }
             }
-            parser.consume(count);
+            parser.consume(ran);
+            if ran < count {
+                self.host.repl.held_by_pause = true;
+                break None;
+            }
         };
         self.host.repl.parser = parser;
         if let (Some(error), Some(link)) = (broken, &self.host.repl.link) {

@@ -30,6 +30,8 @@ pub struct ReplDriver {
     pub parser: RequestParser,
     /// Bytes of the stream that were run but do not end at a boundary: inside MULTI.
     pub unreported_bytes: u64,
+    /// A pause of clients keeps the rest of what has arrived from being run.
+    pub held_by_pause: bool,
     /// The database in which a stream goes on that was resumed or follows a snapshot.
     pub stream_db: usize,
     pub incoming: Option<IncomingSnapshot>,
@@ -52,6 +54,7 @@ impl ReplDriver {
             master_client: None,
             parser: RequestParser::new(),
             unreported_bytes: 0,
+            held_by_pause: false,
             stream_db: 0,
             incoming: None,
             files: HashMap::new(),
@@ -68,6 +71,22 @@ impl ReplDriver {
 
     pub fn snapshot_chunk(&mut self, now: Now, id: SnapshotId, bytes: Bytes) {
         self.core.handle_snapshot(now.mono_us / 1000, SnapshotEvent::Chunk { id, bytes });
+    }
+
+    /// A master that is yet to be connected to.
+    pub fn future_master(&self, master: &MasterAddress) -> MasterLinkInfo {
+        let MasterAddress { host, port } = master.clone();
+        MasterLinkInfo {
+            host,
+            port,
+            state: repl::LinkPhase::Connect.as_str(),
+            last_io_seconds_ago: -1,
+            offset: self.core.offset(),
+            read_offset: self.core.offset(),
+            sync_last_io_seconds_ago: -1,
+            down_since_seconds: -1,
+            ..MasterLinkInfo::default()
+        }
     }
 
     /// INFO replication and ROLE, in the engine's words.

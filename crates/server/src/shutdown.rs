@@ -9,6 +9,7 @@ use std::fs;
 use engine::pause::PauseBy;
 use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
+use repl::ReplicaView;
 
 pub use engine::world::ShutdownFlags as Flags;
 
@@ -19,7 +20,6 @@ use crate::host::{Deferred, Host};
 /// A shutdown that waits for replicas.
 #[derive(Clone, Copy, Debug)]
 pub struct Shutdown {
-    pub client: Option<ClientId>,
     pub flags: Flags,
     pub deadline_us: u64,
     /// What the replicas have to reach. The requests for acknowledgements that follow it in the
@@ -27,12 +27,19 @@ pub struct Shutdown {
     pub target_offset: u64,
 }
 
+/// One that came by SYNC never says how far it is: what was sent to it has to do.
+fn is_in_sync(replica: &ReplicaView, target: u64) -> bool {
+    replica.state != "online"
+        || replica.offset >= target
+        || replica.is_pre_psync && replica.pending_bytes == 0
+}
+
 const REFUSED: &str = "Errors trying to SHUTDOWN. Check logs.";
 
 impl Host {
     pub fn request_shutdown(&mut self, flags: Flags) -> Result<Outcome, CommandError> {
         if flags.abort {
-            if self.shutdown.is_none() {
+            if self.shutdown.is_none() && self.postponed_end.is_none() {
                 return Err(CommandError::err("No shutdown in progress."));
             }
             self.deferred.push(Deferred::Shutdown { client: None, flags });
@@ -50,7 +57,11 @@ impl Server {
             return self.abort_shutdown();
         }
         if self.host.shutdown.is_some() {
-            return self.answer(client, Err(CommandError::err(REFUSED)));
+            // Whatever becomes of it, the client that asks as well is told with the first.
+            if let Some(client) = client {
+                self.engine.wait_for_shutdown(client);
+            }
+            return;
         }
         info!("User requested shutdown...");
         if self.host.loading.active {
@@ -60,14 +71,17 @@ impl Server {
         let timeout_s = u64::from(self.host.config.general.shutdown_timeout_s);
         let deadline_us = self.host.now.mono_us + timeout_s * 1_000_000;
         let target_offset = self.host.repl.core.offset();
-        self.host.shutdown = Some(Shutdown { client, flags, deadline_us, target_offset });
+        self.host.shutdown = Some(Shutdown { flags, deadline_us, target_offset });
         if !flags.now && timeout_s > 0 && !self.replicas_in_sync() {
             info!("Waiting for replicas before shutting down.");
             self.engine.pause_writes(PauseBy::Shutdown, deadline_us);
             self.host.repl.core.request_acks();
+            if let Some(client) = client {
+                self.engine.wait_for_shutdown(client);
+            }
             return;
         }
-        self.finish_shutdown();
+        self.finish_shutdown(client);
     }
 
     /// Part of `before_sleep`: are the replicas there, or is the time up?
@@ -77,22 +91,32 @@ impl Server {
             return;
         }
         if self.replicas_in_sync() || self.host.now.mono_us >= shutdown.deadline_us {
-            self.finish_shutdown();
+            self.finish_shutdown(None);
         }
     }
 
     fn abort_shutdown(&mut self) {
-        let Some(shutdown) = self.host.shutdown.take() else { return };
-        warn!("Shutdown manually aborted.");
+        if self.host.shutdown.is_none() && self.host.postponed_end.take().is_none() {
+            return;
+        }
+        info!("Shutdown manually aborted.");
+        self.cancel_shutdown();
+    }
+
+    /// The process goes on.
+    fn cancel_shutdown(&mut self) {
+        self.host.shutdown = None;
+        self.engine.end_shutdown_waits(&mut self.host, &CommandError::err(REFUSED));
         self.engine.resume_writes(self.host.now, PauseBy::Shutdown, &mut self.host);
-        self.answer(shutdown.client, Err(CommandError::err(REFUSED)));
+        self.perform_deferred();
+        self.requeue_unblocked();
     }
 
     fn replicas_in_sync(&self) -> bool {
         let core = &self.host.repl.core;
         let target = self.host.shutdown.map_or(0, |shutdown| shutdown.target_offset);
         let view = core.view(self.host.now_ms());
-        !core.is_master() || view.replicas.iter().all(|r| r.state != "online" || r.offset >= target)
+        !core.is_master() || view.replicas.iter().all(|r| is_in_sync(r, target))
     }
 
     fn log_lagging_replicas(&self, target: u64) {
@@ -101,7 +125,7 @@ impl Server {
         let online: Vec<_> = view.replicas.iter().filter(|r| r.state == "online").collect();
         let mut in_sync = 0;
         for replica in &online {
-            if replica.offset >= target {
+            if is_in_sync(replica, target) {
                 in_sync += 1;
                 continue;
             }
@@ -109,7 +133,7 @@ impl Server {
                 "Lagging replica {}:{} reported offset {} behind master, lag={}, state={}.",
                 replica.ip,
                 replica.port,
-                target - replica.offset,
+                target.saturating_sub(replica.offset),
                 replica.lag_secs,
                 replica.state
             );
@@ -119,16 +143,18 @@ impl Server {
         }
     }
 
-    fn finish_shutdown(&mut self) {
-        let Some(Shutdown { client, flags, target_offset, .. }) = self.host.shutdown else {
-            return;
-        };
+    /// `client` waits for an answer, should there be one.
+    fn finish_shutdown(&mut self, client: Option<ClientId>) {
+        let Some(Shutdown { flags, target_offset, .. }) = self.host.shutdown else { return };
         self.log_lagging_replicas(target_offset);
         if let Err(why) = self.make_durable(flags) {
             warn!("{why}");
-            self.host.shutdown = None;
-            self.engine.resume_writes(self.host.now, PauseBy::Shutdown, &mut self.host);
+            warn!("Errors trying to shut down the server. Check the logs for more information.");
+            self.cancel_shutdown();
             return self.answer(client, Err(CommandError::err(REFUSED)));
+        }
+        if self.host.exit_code.is_some() {
+            return;
         }
         // Replicas get what is left for them, as far as their sockets take it.
         self.flush_replicas();
@@ -162,7 +188,9 @@ impl Server {
         if save {
             info!("Saving the final RDB snapshot before exiting.");
             self.host.supervisor.status("Saving the final RDB snapshot");
-            if self.save_now().is_err() {
+            let saved = self.save_now();
+            // Who insists has got his way in the middle of it.
+            if saved.is_err() && self.host.exit_code.is_none() {
                 if !flags.force {
                     self.host.supervisor.status("Error trying to save the DB, can't exit");
                     return Err("Error trying to save the DB, can't exit.");

@@ -32,6 +32,8 @@ impl Answer {
 pub struct FakeMaster {
     port: Port,
     commands: Arc<Mutex<Vec<String>>>,
+    /// The connection that a command came from last.
+    latest: Arc<Mutex<Option<TcpStream>>>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -44,14 +46,21 @@ impl FakeMaster {
         let commands = Arc::new(Mutex::new(Vec::new()));
         let stopping = Arc::new(AtomicBool::new(false));
         let script = Arc::new(Mutex::new(script));
-        let fake = FakeMaster { port, commands: commands.clone(), stopping: stopping.clone() };
+        let latest = Arc::new(Mutex::new(None));
+        let fake = FakeMaster {
+            port,
+            commands: commands.clone(),
+            latest: latest.clone(),
+            stopping: stopping.clone(),
+        };
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if stopping.load(Ordering::Relaxed) {
                     return;
                 }
                 let (commands, script) = (commands.clone(), script.clone());
-                thread::spawn(move || serve(stream, &commands, &script));
+                let latest = latest.clone();
+                thread::spawn(move || serve(stream, &commands, &latest, &script));
             }
         });
         fake
@@ -59,6 +68,14 @@ impl FakeMaster {
 
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// Sends bytes out of turn, over the connection that a command came from last.
+    #[track_caller]
+    pub fn send(&self, bytes: &[u8]) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = latest.as_mut().expect("a command has come");
+        stream.write_all(bytes).expect("the peer is there");
     }
 
     /// All commands so far, over all connections.
@@ -78,11 +95,13 @@ impl Drop for FakeMaster {
 fn serve(
     stream: TcpStream,
     commands: &Mutex<Vec<String>>,
+    latest: &Mutex<Option<TcpStream>>,
     script: &Mutex<impl FnMut(&str) -> Answer>,
 ) {
     let Ok(mut out) = stream.try_clone() else { return };
     let mut input = BufReader::new(stream);
     while let Some(command) = read_command(&mut input) {
+        *latest.lock().unwrap_or_else(PoisonError::into_inner) = out.try_clone().ok();
         commands.lock().unwrap_or_else(PoisonError::into_inner).push(command.clone());
         let answer = (script.lock().unwrap_or_else(PoisonError::into_inner))(&command);
         let (bytes, go_on) = match answer {

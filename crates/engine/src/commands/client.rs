@@ -8,7 +8,6 @@ use super::connection::valid_name;
 use super::help;
 use super::pubsub::container;
 use crate::Engine;
-use crate::blocking::Waiting;
 use crate::client::{Client, ClientId, Kind, ReplyMode};
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
 use crate::ctx::Ctx;
@@ -348,9 +347,9 @@ fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         }
     };
     let wanted = int(args.at(2))?;
-    // Who waits for the end of a pause has no timeout that could be anticipated.
+    // Who waits for the server has no timeout that could be anticipated.
     let target = ctx.engine.clients().find(|client| {
-        let waits = client.blocked.as_ref().is_some_and(|b| !matches!(b.waiting, Waiting::Pause));
+        let waits = client.blocked.as_ref().is_some_and(|b| !b.waiting.is_for_server());
         waits && client.id.id as i64 == wanted
     });
     let target = target.map(|client| client.id);

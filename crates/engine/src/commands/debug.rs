@@ -120,6 +120,13 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
         ],
     ),
     (
+        "pause-cron",
+        1,
+        1,
+        pause_cron,
+        &["PAUSE-CRON <0|1>", "    Stop periodic cron job processing."],
+    ),
+    (
         "protocol",
         1,
         1,
@@ -406,6 +413,11 @@ fn jmap(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
 
 fn change_repl_id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.perform_and_reply(Action::DebugReplication { words: &[b"change-repl-id"] })
+}
+
+fn pause_cron(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let paused = parse_i64(args.at(2)).is_some_and(|n| n != 0);
+    ctx.perform_and_reply(Action::DebugPauseCron { paused })
 }
 
 fn log(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

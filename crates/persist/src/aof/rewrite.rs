@@ -45,6 +45,7 @@ pub fn rewrite(
         for entry in Lookahead::new(db.iter()) {
             w.entry(entry, options.version)?;
             offer_release(entry.value(), hook);
+            hook.saved_key()?;
             keys += 1;
             if keys.is_multiple_of(PROGRESS_KEYS) {
                 hook.progress(keys, w.sink.offset())?;

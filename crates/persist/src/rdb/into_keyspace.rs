@@ -105,6 +105,11 @@ pub trait LoadHook {
     fn progress(&mut self, _offset: u64, _keys: u64) -> bool {
         true
     }
+
+    /// Called for every key. `false` ends the load.
+    fn loaded_key(&mut self) -> bool {
+        true
+    }
 }
 
 /// No hook.
@@ -175,6 +180,9 @@ impl Filler<'_> {
                 self.report.expired.push((self.db, key.into()));
             }
             return Ok(());
+        }
+        if !self.hook.loaded_key() {
+            return Err(RdbError::new(meta.offset, Reason::Cancelled));
         }
         let entry = Entry::new(key, value, meta.expire_ms);
         entry.touch(self.options.clock.of(meta));

@@ -112,6 +112,11 @@ pub trait SaveHook {
         Ok(())
     }
 
+    /// Called after every key. An error ends the save.
+    fn saved_key(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// A large block of a value was written and will not be read again: a child may give its pages
     /// back, so that the parent's writes need not copy them.
     fn release(&mut self, _block: &[u8]) {}
@@ -204,6 +209,7 @@ impl Save<'_, '_> {
         let value = entry.value();
         self.encoder.pair(&mut self.writer, entry.key(), value)?;
         offer_release(value, self.hook);
+        self.hook.saved_key()?;
         self.keys += 1;
         if self.keys.is_multiple_of(PROGRESS_KEYS) {
             self.hook.progress(self.keys, self.writer.offset())?;
