@@ -202,7 +202,26 @@ fn replaced_append_only_files_stay_when_asked_to(kind: Kind) {
     assert_eq!(history(), 0);
 }
 
+fn renamed_commands_answer_to_their_new_names_only(kind: Kind) {
+    let mut server = Server::of(kind)
+        .set("rename-command flushall b840fc02d524045429941cc15f59e41cb7be6c52")
+        .set("rename-command FLUSHDB \"\"")
+        .start();
+    for _ in 0..2 {
+        server.good("SET k v");
+        for gone in ["FLUSHALL", "FLUSHDB"] {
+            assert!(server.run(gone).error().starts_with("ERR unknown command"));
+        }
+        server.good("B840FC02D524045429941cc15f59e41cb7be6c52");
+        assert_eq!(server.good("DBSIZE").int(), 0);
+        server.good("CONFIG REWRITE");
+        server.stop();
+        server.start_again();
+    }
+}
+
 each_server! {
+    renamed_commands_answer_to_their_new_names_only,
     monitors_see_what_ran_and_no_secrets,
     the_slow_log_has_no_secrets,
     wrong_passwords_are_in_the_acl_log,

@@ -3,7 +3,8 @@
 //! The rows themselves stand in `table.rs`; every text that speaks of a command (COMMAND, COMMAND
 //! DOCS, HELP, arity errors) derives from its row.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{LazyLock, OnceLock};
 
 use protocol::Args;
 
@@ -211,7 +212,7 @@ impl Found {
 /// A container whose second word is no subcommand is found itself when it has a row of its own
 /// use (arity fits alone), otherwise the error says which word was not known.
 pub fn find(args: Args<'_>) -> Result<Found, CommandError> {
-    let Some((spec, stat)) = INDEX.top(&args[0]) else {
+    let Some((spec, stat)) = INDEX.top(&args[0]).or_else(|| INDEX.renamed(&args[0])) else {
         return Err(unknown_command(args));
     };
     if spec.subcommands.is_empty() || args.len() < 2 {
@@ -230,7 +231,22 @@ pub fn find(args: Args<'_>) -> Result<Found, CommandError> {
 
 /// The row of a command by name alone, for COMMAND INFO, ACLs and COMMAND GETKEYS.
 pub fn find_name(name: &[u8]) -> Option<&'static CommandSpec> {
-    INDEX.top(name).map(|(spec, _)| spec)
+    INDEX.top(name).or_else(|| INDEX.renamed(name)).map(|(spec, _)| spec)
+}
+
+/// Whether the table has a command of that name, whatever it is called here.
+pub fn is_in_table(name: &[u8]) -> bool {
+    let mut rows = COMMANDS.iter().flat_map(|family| family.iter());
+    rows.any(|spec| spec.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+static RENAMES: OnceLock<Vec<(Vec<u8>, Vec<u8>)>> = OnceLock::new();
+
+/// Gives commands other names (`rename-command`), or takes a command away where the other name is
+/// empty. Holds for the process, and has to be said before the first command is looked up.
+pub fn rename(renames: Vec<(Vec<u8>, Vec<u8>)>) {
+    // A second server in one process would be a test's; the first one's word stands.
+    let _ = RENAMES.set(renames);
 }
 
 /// How many rows and subcommand rows there are: the length of the statistics.
@@ -263,6 +279,8 @@ fn unknown_command(args: Args<'_>) -> CommandError {
 struct Index {
     slots: Vec<Option<(u128, &'static CommandSpec, u32)>>,
     rows: Vec<String>,
+    /// Commands under other names than their own, in lower case.
+    renamed: HashMap<Vec<u8>, (&'static CommandSpec, u32)>,
 }
 
 static INDEX: LazyLock<Index> = LazyLock::new(Index::build);
@@ -288,14 +306,21 @@ fn slot_of(key: u128, slots: usize) -> usize {
 impl Index {
     fn build() -> Index {
         let size = (COMMANDS.len() * 4).next_power_of_two();
-        let mut index = Index { slots: vec![None; size], rows: Vec::new() };
+        let slots = vec![None; size];
+        let mut index = Index { slots, rows: Vec::new(), renamed: HashMap::new() };
+        let renames = RENAMES.get().map_or(&[][..], Vec::as_slice);
         for spec in COMMANDS.iter().flat_map(|family| family.iter()) {
             let stat = index.rows.len() as u32;
             index.rows.push(spec.name.to_string());
             for sub in spec.subcommands {
                 index.rows.push(format!("{}|{}", spec.name, sub.name));
             }
-            index.insert(spec, stat);
+            let mut renames = renames.iter();
+            match renames.find(|(from, _)| from.eq_ignore_ascii_case(spec.name.as_bytes())) {
+                None => index.insert(spec, stat),
+                Some((_, to)) if to.is_empty() => {}
+                Some((_, to)) => drop(index.renamed.insert(to.to_ascii_lowercase(), (spec, stat))),
+            }
         }
         index
     }
@@ -311,6 +336,13 @@ impl Index {
             at = (at + 1) & (self.slots.len() - 1);
         }
         self.slots[at] = Some((key, spec, stat));
+    }
+
+    fn renamed(&self, name: &[u8]) -> Option<(&'static CommandSpec, u32)> {
+        match self.renamed.is_empty() {
+            true => None,
+            false => self.renamed.get(&name.to_ascii_lowercase()).copied(),
+        }
     }
 
     fn grow(&mut self) {

@@ -76,6 +76,7 @@ pub fn run(config: Config, process: Process) -> i32 {
 
 impl Server {
     fn new(mut config: Config, process: Process) -> Result<Server, String> {
+        engine::command::rename(std::mem::take(&mut config.renames));
         daemon::adjust_open_files(&mut config).map_err(|_| "Too few open files".to_owned())?;
         daemon::disable_huge_pages(&config);
         let text = |e: io::Error| plain(&e);

@@ -173,7 +173,7 @@ impl Loader {
     fn other(&mut self, name: &[u8], arguments: &[&[u8]]) -> Result<(), LineError> {
         match (name, arguments) {
             (b"include", [pattern]) => self.include(pattern),
-            (b"rename-command", [_, _]) => Err("rename-command is not supported yet".into()),
+            (b"rename-command", [from, to]) => self.rename(from, to),
             (b"user", [_, ..]) => self.user(arguments),
             (b"loadmodule", [_, ..]) => Err("Modules are not supported by Tandem".into()),
             (b"sentinel", _) => Err("sentinel directive while not in sentinel mode".into()),
@@ -187,6 +187,28 @@ impl Loader {
             }
             .into()),
         }
+    }
+
+    /// Each line goes by the names that the lines before it have left.
+    fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), LineError> {
+        use engine::command::is_in_table;
+        let renames = &mut self.config.renames;
+        let is = |name: &[u8], other: &[u8]| name.eq_ignore_ascii_case(other);
+        let again = renames.iter().position(|(_, new)| !new.is_empty() && is(new, from));
+        let is_gone = |name: &[u8]| renames.iter().any(|(old, _)| is(old, name));
+        if again.is_none() && (!is_in_table(from) || is_gone(from)) {
+            return Err("No such command in rename-command".into());
+        }
+        let is_taken =
+            is_in_table(to) && !is_gone(to) || renames.iter().any(|(_, new)| is(new, to));
+        if !to.is_empty() && is_taken {
+            return Err("Target command name already exists".into());
+        }
+        match again {
+            Some(at) => renames[at].1 = to.to_vec(),
+            None => renames.push((from.to_vec(), to.to_vec())),
+        }
+        Ok(())
     }
 
     fn user(&mut self, words: &[&[u8]]) -> Result<(), LineError> {
@@ -225,6 +247,7 @@ impl Loader {
 fn usage_of_other(name: &[u8]) -> Option<String> {
     let usage = match name {
         b"include" => "include <file or pattern>",
+        b"rename-command" => "rename-command <command> <new name or \"\">",
         b"user" => "user default on nopass ~* &* +@all",
         b"list-max-ziplist-entries" | b"list-max-ziplist-value" | b"lua-replicate-commands" => {
             "one value, which is ignored"

@@ -85,6 +85,8 @@ pub struct Config {
     pub has_arguments: bool,
     /// Absolute path of the configuration file, when there is one.
     pub config_file: Option<PathBuf>,
+    /// `rename-command`: names in the table, and what they are called here; empty is not at all.
+    pub renames: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Default for Config {
@@ -104,6 +106,7 @@ impl Default for Config {
             executable: PathBuf::new(),
             has_arguments: false,
             config_file: None,
+            renames: Vec::new(),
         };
         for directive in directives() {
             directive.reset(&mut config);

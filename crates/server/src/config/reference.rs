@@ -34,7 +34,12 @@ const OTHERS: &str = "\
 # supported yet, and stop the start: a rule that nobody enforces must not look as if.
 # user default on nopass ~* &* +@all
 
-# Not supported so far: rename-command and loadmodule stop the start.
+# Call a command by another name, or by none. Clients, replicas and append-only files must know of it: what
+# is propagated has the name that the client used.
+# rename-command CONFIG b840fc02d524045429941cc15f59e41cb7be6c52
+# rename-command FLUSHALL \"\"
+
+# Not supported so far: loadmodule stops the start.
 ";
 
 /// The file does not ship with the default of these: it would listen to the whole world.

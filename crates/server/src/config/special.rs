@@ -402,6 +402,9 @@ pub(in crate::config) mod shutdown {
 
     pub fn parse(flags: &mut ShutdownFlags, words: &[&[u8]], _: Origin) -> Result<(), String> {
         let mut parsed = ShutdownFlags::default();
+        if words.is_empty() {
+            parse_choice(b"", &NAMES)?;
+        }
         for word in words {
             match parse_choice(word, &NAMES)? {
                 1 => parsed.save = true,

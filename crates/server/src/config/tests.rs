@@ -179,7 +179,12 @@ fn a_line_that_is_refused_says_where_what_and_why() {
         ("cluster-enabled yes", "cluster mode is not supported"),
         ("tls-replication yes", "TLS is not supported yet"),
         ("aclfile users.acl", "aclfile is not supported yet"),
-        ("rename-command FLUSHALL \"\"", "rename-command is not supported yet"),
+        ("rename-command NOSUCH x", "No such command in rename-command"),
+        ("rename-command FLUSHALL get", "Target command name already exists"),
+        (
+            "rename-command FLUSHALL gone\nrename-command FLUSHALL x",
+            "No such command in rename-command",
+        ),
         ("tls-port 6380", "TLS is not supported yet, only 0 is accepted"),
         ("include", "Bad directive or wrong number of arguments"),
         ("foo bar", "Bad directive or wrong number of arguments"),
