@@ -220,7 +220,31 @@ fn renamed_commands_answer_to_their_new_names_only(kind: Kind) {
     }
 }
 
+fn a_new_key_is_told_before_what_made_it(kind: Kind) {
+    let server = Server::of(kind).set("notify-keyspace-events En$lg").start();
+    assert_eq!(server.config("notify-keyspace-events"), "g$lnE");
+    let (mut listener, mut client) = (server.client(), server.client());
+    listener.good("PSUBSCRIBE *");
+    for command in ["SET a 1", "SET a 2", "RPUSH l x", "RPUSH l y", "RENAME a b", "COPY b c"] {
+        client.good(command);
+    }
+    let mut told = || {
+        let message = listener.read_reply().unwrap().texts();
+        format!("{} {}", message[2].rsplit(':').next().unwrap(), message[3])
+    };
+    let told: Vec<String> = (0..11).map(|_| told()).collect();
+    let expected = "new a,set a,set a,new l,rpush l,rpush l,new b,rename_from a,rename_to b";
+    let mut expected: Vec<&str> = expected.split(',').collect();
+    expected.extend(["new c", "copy_to c"]);
+    let mut told: Vec<&str> = told.iter().map(String::as_str).collect();
+    // Redis tells of the new name before it tells of the old one.
+    told[6..9].sort();
+    expected[6..9].sort();
+    assert_eq!(told, expected);
+}
+
 each_server! {
+    a_new_key_is_told_before_what_made_it,
     renamed_commands_answer_to_their_new_names_only,
     monitors_see_what_ran_and_no_secrets,
     the_slow_log_has_no_secrets,

@@ -58,6 +58,8 @@ pub struct Engine {
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: RESTORE takes payloads whose checksum is wrong.
     pub(crate) skip_checksum_validation: bool,
     pub(crate) acl_log: AclLog,
+    /// The key that was made last, until its event was published (`notify-keyspace-events` with n).
+    pub(crate) born: Option<(usize, Box<[u8]>)>,
     pub rng: fastrand::Rng,
     pub(crate) now: Now,
     pub(crate) clients: Slab<Option<Box<Client>>>,
@@ -111,6 +113,7 @@ impl Engine {
             active_expire: true,
             skip_checksum_validation: false,
             acl_log: AclLog::default(),
+            born: None,
             rng,
             now: Now::default(),
             clients: Slab::new(),

@@ -65,6 +65,9 @@ impl Engine {
                 DbSlot::Occupied(entry)
             }
             DbSlot::Vacant(vacant) => {
+                if self.settings.notify_keyspace_events.intersects(Classes::NEW) {
+                    self.born = Some((db, key.bytes.into()));
+                }
                 let clock = access::birth_clock(self.now, &self.settings);
                 DbSlot::Vacant(vacant.with_clock(clock))
             }
@@ -127,12 +130,26 @@ impl Engine {
     #[inline]
     pub fn notify(&mut self, db: usize, key: &[u8], class: Classes, event: &str) {
         let wanted = self.settings.notify_keyspace_events;
+        if wanted.intersects(class.union(Classes::NEW)) {
+            self.publish_events(db, key, class, event);
+        }
+    }
+
+    /// That a key is new is said before what made it.
+    #[cold]
+    fn publish_events(&mut self, db: usize, key: &[u8], class: Classes, event: &str) {
+        let wanted = self.settings.notify_keyspace_events;
+        if self.born.as_ref().is_some_and(|(born_in, born)| *born_in == db && **born == *key) {
+            self.born = None;
+            if wanted.intersects(Classes::NEW) {
+                self.publish_event(db, key, wanted, "new");
+            }
+        }
         if wanted.intersects(class) {
             self.publish_event(db, key, wanted, event);
         }
     }
 
-    #[cold]
     fn publish_event(&mut self, db: usize, key: &[u8], wanted: Classes, event: &str) {
         if wanted.intersects(Classes::KEYSPACE) {
             let mut channel = format!("__keyspace@{db}__:").into_bytes();

@@ -33,10 +33,10 @@ impl Classes {
         (b'e', Classes::EVICTED),
         (b't', Classes::STREAM),
         (b'd', Classes::MODULE),
+        (b'n', Classes::NEW),
         (b'K', Classes::KEYSPACE),
         (b'E', Classes::KEYEVENT),
         (b'm', Classes::KEYMISS),
-        (b'n', Classes::NEW),
     ];
 
     pub const fn union(self, other: Classes) -> Classes {
@@ -68,7 +68,7 @@ impl Classes {
         Some(classes)
     }
 
-    /// The canonical spelling that CONFIG GET answers.
+    /// The canonical spelling that CONFIG GET answers. As in Redis, `A` hides an n.
     pub fn letters(self) -> String {
         let mut text = String::new();
         let all = self.contains(Classes::ALL);
@@ -76,7 +76,8 @@ impl Classes {
             text.push('A');
         }
         for (letter, class) in Self::LETTERS {
-            if self.contains(class) && !(all && Classes::ALL.contains(class)) {
+            let hidden = all && Classes::ALL.union(Classes::NEW).contains(class);
+            if self.contains(class) && !hidden {
                 text.push(letter as char);
             }
         }
@@ -94,6 +95,8 @@ mod tests {
         assert_eq!(Classes::parse(b"Elg$").unwrap().letters(), "g$lE");
         assert_eq!(Classes::parse(b"").unwrap().letters(), "");
         assert_eq!(Classes::parse(b"g$lshzxetd").unwrap().letters(), "A");
+        assert_eq!(Classes::parse(b"KEmnl").unwrap().letters(), "lnKEm");
+        assert_eq!(Classes::parse(b"AnKm").unwrap().letters(), "AKm");
         assert_eq!(Classes::parse(b"q"), None);
     }
 }

@@ -11,6 +11,7 @@ use store::{DbSlot, Limits, Value, ValueMut, ValueRef};
 use crate::Engine;
 use crate::access;
 use crate::error::CommandError;
+use crate::notify::Classes;
 
 macro_rules! typed {
     ($type:ident, $read:ident, $peek:ident, $write:ident, $create:ident) => {
@@ -73,6 +74,9 @@ macro_rules! typed {
                         entry
                     }
                     DbSlot::Vacant(vacant) => {
+                        if self.settings.notify_keyspace_events.intersects(Classes::NEW) {
+                            self.born = Some((db, key.into()));
+                        }
                         let clock = access::birth_clock(self.now, &self.settings);
                         vacant.with_clock(clock).insert(Value::$type(create(limits)), None)
                     }

@@ -263,6 +263,8 @@ impl Engine {
         if let Some(old) = self.keyspace.db_mut(db).insert_entry(entry) {
             let lazy = self.settings.lazyfree_lazy_server_del;
             self.drop_entry(old, lazy);
+        } else if self.settings.notify_keyspace_events.intersects(Classes::NEW) {
+            self.born = Some((db, key.into()));
         }
     }
 }
