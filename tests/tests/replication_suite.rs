@@ -119,6 +119,62 @@ fn a_shutdown_that_fails_tells_everybody_why(m: Kind, r: Kind) {
     wait_equal(&master, &replica);
 }
 
+/// What a flush has made worthless is not saved to its end, nor sent: the replica gets what there is now.
+fn a_flush_ends_the_snapshot_for_a_replica(m: Kind, r: Kind) {
+    for diskless in ["yes", "no"] {
+        let master = Server::of(m)
+            .name("master")
+            .set(&format!("repl-diskless-sync {diskless}"))
+            .set("repl-diskless-sync-delay 0")
+            .start();
+        fill::many_keys(&mut master.client(), 100, 10);
+        master.good("CONFIG SET rdb-key-save-delay 1000000000");
+        let replica = Server::of(r).name("replica").replica_of(&master).start();
+        wait_until(LONG, "the snapshot is being made", || {
+            master.info("persistence").text("rdb_bgsave_in_progress") == "1"
+        });
+        master.good("CONFIG SET rdb-key-save-delay 0");
+        master.good("FLUSHALL");
+        master.good("SET after-the-flush 1");
+        replica.wait_link_up();
+        wait_equal(&master, &replica);
+    }
+}
+
+/// Whoever has become a replica gets the stream and no answers any more.
+fn a_replica_that_makes_the_master_answer_is_disconnected(kind: Kind) {
+    let master = Server::of(kind).start();
+    for sync in [vec!["SYNC"], vec!["PSYNC", "?", "-1"]] {
+        for command in [vec!["PING"], vec!["SLOWLOG", "GET"], vec!["NO", "SUCH"]] {
+            let mut replica = master.client();
+            replica.send(&sync).expect("the master takes the command");
+            let len = loop {
+                let line = replica.read_line().expect("the header of the payload");
+                if let Some(len) = line.strip_prefix('$') {
+                    break len.parse().expect("a length");
+                }
+            };
+            replica.read_exact(&mut vec![0; len]).expect("the payload");
+            replica.send(&command).expect("the master takes the command");
+            // Heartbeats may come before the end, answers do not.
+            while let Ok(reply) = replica.read_reply() {
+                assert_eq!(reply.texts().len(), 1, "{reply:?}");
+            }
+        }
+    }
+    master.wait_log("Replica generated a reply to command 'ping', disconnecting it: id=");
+    master.wait_log("Replica generated a reply to command 'slowlog|get', disconnecting it: id=");
+}
+
+fn a_wrong_offset_is_an_error_and_nothing_else(kind: Kind) {
+    let master = Server::of(kind).start();
+    let mut client = master.client();
+    let why = "ERR value is not an integer or out of range";
+    assert_eq!(client.run("PSYNC replicationid offset").error(), why);
+    master.wait_log("asks for synchronization but with a wrong offset");
+    assert_eq!(client.good("PING").text(), "PONG");
+}
+
 fn a_transaction_sees_its_own_replicaof(kind: Kind) {
     let server = Server::of(kind).start();
     let mut client = server.client();
@@ -148,11 +204,14 @@ pairings! {
     a_paused_replica_takes_the_stream_in_and_applies_none_of_it,
     a_shutdown_that_waits_can_be_aborted,
     a_shutdown_that_fails_tells_everybody_why,
+    a_flush_ends_the_snapshot_for_a_replica,
 }
 
 each_server! {
     a_transaction_sees_its_own_replicaof,
     a_slow_save_can_be_looked_at_and_ended,
+    a_replica_that_makes_the_master_answer_is_disconnected,
+    a_wrong_offset_is_an_error_and_nothing_else,
 }
 
 /// The load takes as long as a test wants it to, and ends soon when it wants no more.

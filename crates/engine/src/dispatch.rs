@@ -7,12 +7,13 @@ use crate::Engine;
 use crate::blocking::{Blocked, OnTimeout, Waiting};
 use crate::client::{Client, ClientId, Kind, ReplyMode};
 use crate::command::{self, Flags, Found};
+use crate::commands::client_line::describe;
 use crate::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
 use crate::redact;
 use crate::settings::Guard;
-use crate::world::{Now, World};
+use crate::world::{Action, Now, World};
 
 impl Engine {
     /// Runs one command of a client. Its reply, if it has one now, is in the client's `out`.
@@ -42,11 +43,29 @@ impl Engine {
         if client.kind == Kind::Master || client.kind == Kind::Loader {
             client.out.clear();
         }
+        if client.kind == Kind::Replica && !client.out.is_empty() {
+            self.disconnect_talkative_replica(&mut client, world);
+        }
         self.applying = false;
         self.put_client(client);
         if self.blocked.has_ready() {
             self.serve_ready_keys(world);
         }
+    }
+
+    /// A replica's connection carries the stream: an answer in the midst of it would be taken for a part.
+    #[cold]
+    fn disconnect_talkative_replica(&mut self, client: &mut Client, world: &mut dyn World) {
+        client.out.clear();
+        let mut line = String::new();
+        describe(self, world, client, None, &mut line);
+        let name = client.last_command.map_or("<unknown>".to_string(), |found| found.full_name());
+        let line = line.trim_end();
+        let message =
+            format!("Replica generated a reply to command '{name}', disconnecting it: {line}");
+        // Neither can be refused.
+        let _ = world.perform(Action::Log { message: &message }, &mut self.keyspace);
+        let _ = world.perform(Action::CloseClient { client: client.id }, &mut self.keyspace);
     }
 
     fn process(&mut self, client: &mut Client, world: &mut dyn World, args: Args<'_>) {

@@ -65,7 +65,8 @@ pub enum Action<'a> {
     Psync {
         client: ClientId,
         replid: Option<&'a [u8]>,
-        offset: i64,
+        /// As it was given.
+        offset: &'a [u8],
         /// Our master hands its role over with this request: its line of CLIENT LIST, for the log.
         failover_by: Option<&'a str>,
     },

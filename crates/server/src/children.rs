@@ -39,11 +39,6 @@ pub enum Job {
 }
 
 impl Job {
-    /// A save that nobody but the disk waits for.
-    pub fn is_plain_save(&self) -> bool {
-        matches!(self, Job::RdbFile { snapshot: None, .. })
-    }
-
     /// The snapshot for replicas that this job makes.
     pub fn snapshot(&self) -> Option<SnapshotId> {
         match self {
@@ -153,6 +148,14 @@ impl Server {
 
     /// Ends the job of a child that is reaped and whose pipe, if it has one, is read.
     pub fn finish_child(&mut self) {
+        if let Some(running) = &mut self.host.children.running
+            && running.exit.is_some_and(|exit| exit != Exit::Code(0))
+            && let Job::RdbPipe { pipe, .. } = &mut running.job
+        {
+            // What is left in the pipe is a part of nothing, and replicas may be slow to take it.
+            *pipe = None;
+            self.host.children.pipe_paused = false;
+        }
         let ready = self.host.children.running.as_ref().is_some_and(|running| {
             running.exit.is_some() && !matches!(running.job, Job::RdbPipe { pipe: Some(_), .. })
         });
@@ -193,7 +196,9 @@ impl Server {
                     self.host.repl.snapshot_failed(self.host.now, id, "killed");
                 }
             }
-            Job::RdbPipe { .. } => {}
+            Job::RdbPipe { snapshot, .. } => {
+                self.host.repl.snapshot_failed(self.host.now, snapshot, "killed");
+            }
             Job::AofRewrite { temp, .. } => {
                 let _ = std::fs::remove_file(temp);
                 self.host.aof.rewrite_killed();

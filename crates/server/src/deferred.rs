@@ -61,7 +61,8 @@ impl Server {
 
     /// After FLUSHALL a crash must not bring the old data back.
     fn save_flushed(&mut self) {
-        if matches!(&self.host.children.running, Some(r) if r.job.is_plain_save()) {
+        // Replicas that wait for it get a small one instead.
+        if self.host.children.is_saving_rdb() {
             self.kill_child();
         }
         if !self.host.config.persistence.save.is_empty() {

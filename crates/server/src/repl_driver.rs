@@ -175,7 +175,7 @@ impl Host {
         &mut self,
         client: ClientId,
         replid: Option<&[u8]>,
-        offset: i64,
+        offset: &[u8],
         failover_by: Option<&str>,
     ) -> Result<Outcome, CommandError> {
         let now_ms = self.now_ms();
@@ -190,9 +190,7 @@ impl Host {
         let accepted = match replid {
             None => self.repl.core.replica_sync(now_ms, conn, &peer_ip),
             Some(replid) => {
-                let offset = offset.to_string();
-                let request =
-                    SyncRequest { conn, peer_ip: &peer_ip, replid, offset: offset.as_bytes() };
+                let request = SyncRequest { conn, peer_ip: &peer_ip, replid, offset };
                 self.repl.core.replica_psync(now_ms, request)
             }
         };

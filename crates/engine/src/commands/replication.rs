@@ -1,7 +1,7 @@
 //! What replicas, operators and Sentinel say of replication. The decisions are `repl`'s; here the
 //! words are parsed and the replies shaped.
 
-use protocol::{Args, parse_i64};
+use protocol::Args;
 
 use super::args::{int, is, positive, text, timeout_ms};
 use super::client_line::describe;
@@ -193,18 +193,17 @@ fn psync(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         Some(word) if is(word, "failover") => Some(line_of(ctx, args)),
         Some(_) => return Err(CommandError::Syntax),
     };
-    let offset = parse_i64(args.at(2)).ok_or(CommandError::NotAnInteger)?;
-    start_sync(ctx, Some(args.at(1)), offset, failover_by.as_deref())
+    start_sync(ctx, Some(args.at(1)), args.at(2), failover_by.as_deref())
 }
 
 fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    start_sync(ctx, None, -1, None)
+    start_sync(ctx, None, b"-1", None)
 }
 
 fn start_sync(
     ctx: &mut Ctx<'_>,
     replid: Option<&[u8]>,
-    offset: i64,
+    offset: &[u8],
     failover_by: Option<&str>,
 ) -> Result<(), CommandError> {
     let client = ctx.client.id;
