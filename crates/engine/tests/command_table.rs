@@ -40,6 +40,11 @@ fn keys_are_found_with_what_happens_to_them() {
             "*1\r\n*2\r\n$1\r\na\r\n*3\r\n+RW\r\n+access\r\n+update\r\n",
         ),
         (
+            "GETKEYSANDFLAGS SORT a STORE b",
+            "*2\r\n*2\r\n$1\r\na\r\n*2\r\n+RO\r\n+access\r\n\
+             *2\r\n$1\r\nb\r\n*2\r\n+OW\r\n+update\r\n",
+        ),
+        (
             "GETKEYSANDFLAGS RENAMENX a b",
             "*2\r\n*2\r\n$1\r\na\r\n*3\r\n+RW\r\n+access\r\n+delete\r\n\
              *2\r\n$1\r\nb\r\n*2\r\n+OW\r\n+insert\r\n",

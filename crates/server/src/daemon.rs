@@ -181,7 +181,7 @@ impl OomClass {
 /// The kernel's preference among processes when memory runs out.
 #[derive(Debug, Default)]
 pub struct OomScore {
-    /// The score before the first change: what `relative` adds to, and what `no` goes back to.
+    /// The score before ours, while we set it: what `relative` adds to, and what `no` goes back to.
     base: Option<i32>,
 }
 
@@ -201,7 +201,8 @@ impl OomScore {
                 "Failed to apply new oom_score_adj configuration, check server logs."
             })?,
         };
-        self.base = Some(base);
+        // Once it is given back, the score is whoever's again: the next base is read anew.
+        self.base = (mode != OomScoreAdj::No).then_some(base);
         let score = oom_score(mode, config.general.oom_score_adj_values[class as usize], base);
         fs::write(OOM_SCORE_ADJ, score.to_string()).map_err(|error| {
             log::warn!("Unable to write oom_score_adj: {}", os_error(&error));

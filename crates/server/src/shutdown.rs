@@ -159,6 +159,10 @@ impl Server {
         // Replicas get what is left for them, as far as their sockets take it.
         self.flush_replicas();
         self.remove_own_files();
+        // Nobody is to connect to a process that is gone before it answers.
+        for mut listener in self.host.listeners.drain(..) {
+            listener.deregister(&self.host.registry);
+        }
         warn!("Redis is now ready to exit, bye bye...");
         self.host.exit_code = Some(0);
     }

@@ -416,6 +416,8 @@ fn getkeysandflags(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError
     let out = &mut ctx.client.out;
     out.array(positions.len());
     for (at, position) in positions.iter().enumerate() {
+        // The keys that SORT's patterns make are not known; the second one is where it stores.
+        let at = if at > 0 && found.spec.name == "sort" { access.len() - 1 } else { at };
         let access = match access[at.min(access.len() - 1)] {
             "RW access update variable_flags" => variable_access(inner),
             access => access,

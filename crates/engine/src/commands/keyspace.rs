@@ -511,13 +511,10 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if ttl < 0 {
         return Err(CommandError::err("Invalid TTL value, must be >= 0"));
     }
-    let mut unchecked = Vec::new();
+    let unchecked;
     let mut payload = args.at(3);
     if ctx.engine.skip_checksum_validation {
-        // A checksum of zero is none.
-        unchecked.extend_from_slice(payload);
-        let sum_at = payload.len().saturating_sub(8);
-        unchecked[sum_at..].fill(0);
+        unchecked = rdb::with_own_checksum(payload);
         payload = &unchecked;
     }
     rdb::check_footer(payload).map_err(|_| CommandError::BadDumpPayload)?;

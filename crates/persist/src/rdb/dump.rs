@@ -57,6 +57,14 @@ pub fn check_footer(payload: &[u8]) -> Result<&[u8], RdbError> {
     Ok(body)
 }
 
+/// The payload with the checksum that it should have: for tests that damage payloads on purpose.
+pub fn with_own_checksum(payload: &[u8]) -> Vec<u8> {
+    let mut own = payload[..payload.len().saturating_sub(CHECKSUM_BYTES)].to_vec();
+    let crc = crc64(0, &own);
+    own.extend_from_slice(&crc.to_le_bytes());
+    own
+}
+
 /// The value in a payload of DUMP. Call `check_footer` first where its error has a text of its own.
 pub fn restore_value(payload: &[u8], limits: &Limits) -> Result<Value, RdbError> {
     let mut body = check_footer(payload)?;
