@@ -243,7 +243,24 @@ fn a_new_key_is_told_before_what_made_it(kind: Kind) {
     assert_eq!(told, expected);
 }
 
+/// What was deleted while the file was off must not come back when it is on again.
+fn a_rewrite_while_the_file_is_off_is_the_whole_truth(kind: Kind) {
+    let mut server = Server::of(kind).set("appendonly yes").start();
+    server.good("SET old v");
+    server.good("CONFIG SET appendonly no");
+    server.good("DEL old");
+    server.good("SET new v");
+    server.good("BGREWRITEAOF");
+    server.wait_no_child();
+    let has_incr = || server.files("appendonlydir").iter().any(|name| name.contains(".incr."));
+    wait_until(SHORT, "the increment is removed", || !has_incr());
+    server.stop();
+    server.start_again();
+    assert_eq!(server.good("KEYS *").texts(), ["new"]);
+}
+
 each_server! {
+    a_rewrite_while_the_file_is_off_is_the_whole_truth,
     a_new_key_is_told_before_what_made_it,
     renamed_commands_answer_to_their_new_names_only,
     monitors_see_what_ran_and_no_secrets,

@@ -16,6 +16,17 @@ use persist::aof::manifest::{
 use crate::disk;
 use crate::listener::plain;
 
+/// The increment that goes on behind a new base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// The last of the manifest, begun together with the rewrite.
+    Incr,
+    /// The one under a temporary name: the file is just being turned on.
+    TempIncr,
+    /// None: the file is off, and what its increments say is in the base or of the past.
+    Nothing,
+}
+
 /// Where the files are, and which they are.
 #[derive(Clone, Debug)]
 pub struct AofFiles {
@@ -152,19 +163,21 @@ impl AofFiles {
         OpenOptions::new().append(true).create(true).open(self.path(&last.name))
     }
 
-    /// Puts a child's finished file in place as the new base. With `temp_incr`, the increment that
-    /// was begun under a temporary name gets its place, too. The files replaced are history then.
+    /// Puts a child's finished file in place as the new base. An increment that was begun under a
+    /// temporary name gets its place, too. The files replaced are history then.
     pub fn install_base(
         &mut self,
         temp: &Path,
         format: BaseFormat,
-        temp_incr: bool,
+        begun: Begun,
     ) -> io::Result<()> {
         let mut next = self.clone();
-        let base = next.manifest.rewritten(&self.appendfilename, format, !temp_incr).name.clone();
+        let keep_last_incr = begun == Begun::Incr;
+        let base =
+            next.manifest.rewritten(&self.appendfilename, format, keep_last_incr).name.clone();
         disk::put_in_place(temp, &self.path(&base))?;
         info!("Successfully renamed the temporary AOF base file {} into {base}", temp.display());
-        if temp_incr {
+        if begun == Begun::TempIncr {
             let name = next.manifest.next_incr(&self.appendfilename).name.clone();
             let from = self.path(&temp_incr_name(&self.appendfilename));
             disk::put_in_place(&from, &self.path(&name))?;
@@ -238,7 +251,7 @@ mod tests {
         files.begin_incr().unwrap().write_all(b"new").unwrap();
         let temp = files.path("temp");
         fs::write(&temp, b"base").unwrap();
-        files.install_base(&temp, BaseFormat::Rdb, false).unwrap();
+        files.install_base(&temp, BaseFormat::Rdb, Begun::Incr).unwrap();
         let names: Vec<_> = files.manifest.files().map(|f| f.name.clone()).collect();
         assert_eq!(names, ["appendonly.aof.1.base.rdb", "appendonly.aof.2.incr.aof"]);
         assert_eq!(files.size_bytes(), 7);
@@ -247,6 +260,21 @@ mod tests {
         let mut again = at(dir.path());
         again.open().unwrap();
         assert_eq!(again.manifest, files.manifest);
+    }
+
+    /// Turned on again, the file must not replay on top of the base what the base has already.
+    #[test]
+    fn a_rewrite_while_the_file_is_off_leaves_no_increment() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = at(dir.path());
+        files.create_dir().unwrap();
+        files.open_last_incr().unwrap().write_all(b"old").unwrap();
+        let temp = files.path("temp");
+        fs::write(&temp, b"base").unwrap();
+        files.install_base(&temp, BaseFormat::Rdb, Begun::Nothing).unwrap();
+        let names: Vec<_> = files.manifest.files().map(|f| f.name.clone()).collect();
+        assert_eq!(names, ["appendonly.aof.1.base.rdb"]);
+        assert_eq!(files.forget_history(), [files.path("appendonly.aof.1.incr.aof")]);
     }
 
     #[test]

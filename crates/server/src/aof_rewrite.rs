@@ -15,6 +15,7 @@ use persist::aof::manifest::{BaseFormat, temp_base_name};
 use store::keyspace::Keyspace;
 
 use crate::aof::AofState;
+use crate::aof_files::Begun;
 use crate::child::{self, Exit, Report, Reporter};
 use crate::children::{Job, judge};
 use crate::clock;
@@ -115,7 +116,12 @@ impl Server {
             return self.rewrite_failed();
         }
         let from_us = clock::mono_us();
-        let installed = self.host.aof.files.install_base(temp, format, waits);
+        let begun = match self.host.aof.state {
+            AofState::Off => Begun::Nothing,
+            AofState::WaitRewrite => Begun::TempIncr,
+            AofState::On => Begun::Incr,
+        };
+        let installed = self.host.aof.files.install_base(temp, format, begun);
         self.engine.record_latency("aof-rename", clock::mono_us() - from_us);
         if let Err(error) = installed {
             warn!("Error installing the rewritten AOF: {}", plain(&error));
@@ -219,6 +225,13 @@ impl Server {
     fn begin_waiting_aof(&mut self) {
         self.host.aof.state = AofState::WaitRewrite;
         self.engine.propagation.set_aof(true);
+        if self.host.children.is_rewriting_aof() {
+            info!(
+                "AOF was enabled but there is already an AOF rewriting in background. Stopping \
+                 background AOF and starting a rewrite now."
+            );
+            self.kill_child();
+        }
         if self.host.children.is_active() {
             self.host.aof.rewrite_scheduled = true;
             info!(

@@ -14,6 +14,7 @@ use store::keyspace::Keyspace;
 use store::seed::HashSeed;
 
 use crate::aof::Aof;
+use crate::aof_files::Begun;
 use crate::children::Children;
 use crate::client_memory::{ClientMemory, ClientPeaks};
 use crate::config::{Config, RoleDecision, StartRole};
@@ -268,7 +269,7 @@ impl Server {
             header.save(&self.engine.keyspace, &mut out, &mut ())?;
         }
         out.finish()?;
-        self.host.aof.files.install_base(&temp, format, false)?;
+        self.host.aof.files.install_base(&temp, format, Begun::Incr)?;
         let name = self.host.aof.files.manifest.base.as_ref().map(|base| base.name.clone());
         info!("Creating AOF base file {} on server start", name.unwrap_or_default());
         Ok(())
