@@ -15,6 +15,9 @@ use crate::redact;
 use crate::settings::Guard;
 use crate::world::{Action, Now, World};
 
+/// Longest part of an error that is logged.
+const LOGGED_ERROR_MAX: usize = 4096;
+
 impl Engine {
     /// Runs one command of a client. Its reply, if it has one now, is in the client's `out`.
     pub fn execute(&mut self, now: Now, world: &mut dyn World, id: ClientId, args: Args<'_>) {
@@ -39,6 +42,9 @@ impl Engine {
             && let Some(before) = before
         {
             client.out.truncate(before);
+        }
+        if let Some(error) = self.unexpected_error.take() {
+            self.log_unexpected_error(&client, world, &error);
         }
         if client.kind == Kind::Master || client.kind == Kind::Loader {
             client.out.clear();
@@ -248,6 +254,31 @@ impl Engine {
     pub(crate) fn error_reply(&mut self, client: &mut Client, error: &CommandError) {
         self.stats.record_error(error.code());
         client.out.error(error.as_str());
+        if client.kind != Kind::Normal {
+            self.stats.unexpected_error_replies += 1;
+            self.unexpected_error.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    /// An error on a replication link tells of data sets that differ, or of a peer that is no Redis: it
+    /// belongs in the log, because nobody reads the reply.
+    #[cold]
+    fn log_unexpected_error(&mut self, client: &Client, world: &mut dyn World, why: &CommandError) {
+        let (from, to) = match client.kind {
+            Kind::Master => ("replica", "master"),
+            Kind::Loader => ("server", "AOF-loading-client"),
+            Kind::Replica | Kind::Normal => ("master", "replica"),
+        };
+        let name = client.last_command.map_or("<unknown>".to_string(), |found| found.full_name());
+        let why = why.as_str();
+        let text = why.strip_prefix("ERR ").map_or_else(|| format!("-{why}"), str::to_string);
+        let text: String = text.chars().take(LOGGED_ERROR_MAX).collect();
+        let message = format!(
+            "== CRITICAL == This {from} is sending an error to its {to}: '{text}' after processing \
+             the command '{name}'"
+        );
+        // A world without a log has nobody to tell.
+        let _ = world.perform(Action::Log { message: &message }, &mut self.keyspace);
     }
 
     /// Runs the handler: the one place where commands run, from a client, EXEC, a master or a file.

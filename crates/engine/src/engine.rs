@@ -12,6 +12,7 @@ use store::{HashSeed, Key, Keyspace};
 use crate::acl_log::AclLog;
 use crate::blocking::BlockedClients;
 use crate::client::{Client, ClientId, Kind, Peer};
+use crate::error::CommandError;
 use crate::evict::EvictionState;
 use crate::expire::ExpireState;
 use crate::latency_monitor::LatencyMonitor;
@@ -90,6 +91,8 @@ pub struct Engine {
     pub(crate) reprocessing: bool,
     pub(crate) force_propagation: bool,
     pub(crate) pauses: Pauses,
+    /// The first error that the command which runs has answered on a replication link.
+    pub(crate) unexpected_error: Option<CommandError>,
     /// When the last command ended: the next one's start, within a pass of the loop.
     pub(crate) last_command_end_us: u64,
     /// What the command that runs took before, when it had to wait.
@@ -138,6 +141,7 @@ impl Engine {
             reprocessing: false,
             force_propagation: false,
             pauses: Pauses::default(),
+            unexpected_error: None,
             last_command_end_us: 0,
             ran_before_us: 0,
             settings,

@@ -304,3 +304,27 @@ fn a_master_that_becomes_a_replica_lets_nobody_wait() {
         "who waits for the end of a pause runs into the new role then"
     );
 }
+
+#[test]
+fn an_error_on_a_replication_link_is_logged_because_nobody_reads_it() {
+    let mut db = Database::new();
+    let master = db.engine.connect(db.now, Kind::Master, peer("10.0.0.1:6379"));
+    let replica = db.engine.connect(db.now, Kind::Replica, peer("10.0.0.2:6380"));
+    db.run(master, "SET k v");
+    assert!(db.world.actions.is_empty());
+    assert_eq!(db.run(master, "LPUSH k v"), "");
+    assert_eq!(db.run(replica, "SET k v"), "");
+    let logged = db.world.actions.join("\n");
+    for line in [
+        "== CRITICAL == This replica is sending an error to its master: '-WRONGTYPE Operation against \
+         a key holding the wrong kind of value' after processing the command 'lpush'",
+        "== CRITICAL == This master is sending an error to its replica: 'Replica can't interact with \
+         the keyspace' after processing the command 'set'",
+        "Replica generated a reply to command 'set', disconnecting it: id=",
+    ] {
+        assert!(logged.contains(line), "{logged}");
+    }
+    assert!(db.world.actions.last().unwrap().starts_with("CloseClient"));
+    let c = db.connect();
+    assert!(db.run(c, "INFO stats").contains("unexpected_error_replies:2\r\n"));
+}
