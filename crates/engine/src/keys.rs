@@ -18,6 +18,16 @@ impl Engine {
     /// The key as a reader sees it: gone when its time is up. Counts a hit or a miss.
     #[inline]
     pub fn read(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
+        self.find(db, key, !self.no_touch)
+    }
+
+    /// The same for who asks about a key without using it (EXISTS, TYPE, TTL).
+    pub(crate) fn ask(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
+        self.find(db, key, false)
+    }
+
+    #[inline]
+    fn find(&mut self, db: usize, key: &[u8], touches: bool) -> Option<&Entry> {
         let key = self.key(key);
         let expired = self.expire_if_needed(db, key);
         let tells_misses = self.settings.notify_keyspace_events.intersects(Classes::KEYMISS);
@@ -30,13 +40,14 @@ impl Engine {
             return None;
         };
         self.stats.keyspace_hits += 1;
-        if !self.no_touch {
+        if touches {
             access::touch(entry, self.now, &self.settings, &mut self.rng);
         }
         Some(entry)
     }
 
-    /// The key as a reader sees it, leaving no trace: no hit, no access (OBJECT, TTL, DEBUG).
+    /// The key as a reader sees it, leaving no trace: no hit, no access. For writers that look
+    /// first, and DEBUG.
     pub fn peek(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
         let key = self.key(key);
         if self.expire_if_needed(db, key) {
@@ -132,6 +143,16 @@ impl Engine {
         let wanted = self.settings.notify_keyspace_events;
         if wanted.intersects(class.union(Classes::NEW)) {
             self.publish_events(db, key, class, event);
+        }
+    }
+
+    /// The command has made this key, whatever stood there before: what RENAME, MOVE, COPY and
+    /// RESTORE do.
+    pub(crate) fn key_made(&mut self, db: usize, key: &[u8]) {
+        self.born = None;
+        let wanted = self.settings.notify_keyspace_events;
+        if wanted.intersects(Classes::NEW) {
+            self.publish_event(db, key, wanted, "new");
         }
     }
 

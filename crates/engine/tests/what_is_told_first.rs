@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Database, script};
+use engine::notify::Classes;
 
 const WRONGTYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 
@@ -232,4 +233,48 @@ fn a_blocked_move_times_out_with_a_null_array() {
     db.run(c, "MULTI");
     db.run(c, "BRPOPLPUSH a b 0");
     assert_eq!(db.run(c, "EXEC"), "*1\r\n$-1\r\n");
+}
+
+/// What clients see of a change besides its reply: hits and misses, and the events in their order.
+#[test]
+fn traces_of_commands_are_those_of_redis() {
+    let mut db = Database::new();
+    let (c, subscriber) = (db.connect(), db.connect());
+    db.engine.settings.notify_keyspace_events = Classes::parse(b"EAn").expect("classes");
+    db.run(subscriber, "PSUBSCRIBE *");
+    let mut traces = |command: &str| {
+        let (hits, misses) = (db.engine.stats.keyspace_hits, db.engine.stats.keyspace_misses);
+        let dirty = db.engine.dirty;
+        db.run(c, command);
+        let pushed = db.replies(subscriber);
+        let events: Vec<&str> = pushed
+            .split("__keyevent@0__:")
+            .skip(1)
+            .filter_map(|push| push.lines().next())
+            .collect();
+        let stats = &db.engine.stats;
+        let counts = (stats.keyspace_hits - hits, stats.keyspace_misses - misses);
+        (counts, db.engine.dirty - dirty, events.join(" "))
+    };
+    for (command, counts, dirty, events) in [
+        ("RPUSH l a b", (0, 0), 2, "new rpush"),
+        ("RPUSH l c", (0, 0), 1, "rpush"),
+        ("LTRIM l 0 -1", (0, 0), 0, "ltrim"),
+        ("LMOVE l m LEFT RIGHT", (0, 0), 1, "new rpush lpop"),
+        ("LMOVE m m LEFT RIGHT", (0, 0), 1, "rpush lpop"),
+        ("RPOPLPUSH m l", (0, 0), 1, "lpush rpop del"),
+        ("LMPOP 2 m l LEFT", (0, 0), 1, "lpop"),
+        ("ZADD z 1 a", (0, 0), 1, "new zadd"),
+        ("ZPOPMIN z 0", (0, 0), 0, ""),
+        ("TYPE z", (1, 0), 0, ""),
+        ("TTL absent", (0, 1), 0, ""),
+        ("OBJECT ENCODING z", (1, 0), 0, ""),
+        ("SET k v", (0, 0), 1, "new set"),
+        ("SET k v", (0, 0), 1, "set"),
+        ("MSET k v a 1 a 2", (0, 0), 3, "set new set set"),
+        ("RENAME k n", (0, 0), 1, "new rename_from rename_to"),
+        ("COPY n a REPLACE", (1, 0), 1, "new copy_to"),
+    ] {
+        assert_eq!(traces(command), (counts, dirty, events.to_string()), "{command}");
+    }
 }

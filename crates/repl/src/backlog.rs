@@ -89,13 +89,17 @@ impl Backlog {
 
     /// Memory that the chain holds.
     pub fn memory_bytes(&self) -> u64 {
-        self.blocks.iter().map(|b| b.bytes.capacity() as u64).sum()
+        let list = self.blocks.capacity() * size_of::<Block>();
+        self.blocks.iter().map(|b| b.bytes.capacity() as u64).sum::<u64>() + list as u64
     }
 
-    /// Bytes that the chain keeps for readers behind its window.
-    pub fn beyond_window_len(&self) -> u64 {
-        let oldest = self.blocks.front().map_or(self.end_offset, |block| block.start_offset);
-        (self.end_offset - oldest).saturating_sub(self.size_bytes)
+    /// Memory that is kept for readers behind the window alone, about; without a walk.
+    pub fn bytes_beyond_window(&self) -> u64 {
+        let oldest = self.blocks.front().map_or(self.first_offset, |block| block.start_offset);
+        let block = self.tail().bytes.capacity() as u64;
+        // The window seldom begins with a block: the rest of its first one is not for readers.
+        let blocks = self.first_offset.saturating_sub(oldest) / block;
+        blocks * (block + size_of::<Block>() as u64)
     }
 
     /// Bytes received and not yet applied.
@@ -233,6 +237,10 @@ impl Backlog {
         {
             self.blocks.pop_front();
             self.first_block += 1;
+        }
+        if self.blocks.len() < self.blocks.capacity() / 8 {
+            // A slow replica's distance made the list long; it has caught up, or is gone.
+            self.blocks.shrink_to(2 * self.blocks.len());
         }
         debug_assert!(self.first_offset <= self.end_offset);
     }

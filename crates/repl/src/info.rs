@@ -263,7 +263,7 @@ impl Repl {
 
     /// Bytes kept for slow replicas alone, beyond the backlog.
     pub fn bytes_for_replicas(&self) -> u64 {
-        self.stream.backlog().map_or(0, Backlog::beyond_window_len)
+        self.stream.backlog().map_or(0, Backlog::bytes_beyond_window)
     }
 
     fn backlog_view(&self) -> BacklogView {

@@ -4,7 +4,7 @@
 //! A client is measured again when it has run commands or its output was flushed, which is when its
 //! buffers change; without the directive nothing is measured.
 
-use engine::ClientId;
+use engine::{Client, ClientId};
 use log::info;
 
 use crate::clients::{input_buffer, is_over_hard_limit};
@@ -28,6 +28,11 @@ pub struct ClientMemory {
 impl ClientMemory {
     pub fn is_on(&self) -> bool {
         self.limit_bytes > 0
+    }
+
+    /// This client's replies alone are too much: it must not run on before some client is closed.
+    pub fn is_exceeded_by(&self, client: &Client) -> bool {
+        self.is_on() && client.out.len_bytes() as u64 > self.limit_bytes
     }
 
     pub fn forget(&mut self, conn: &Conn) {

@@ -166,7 +166,10 @@ impl Server {
     /// buffer is what one read has brought, which bounds the turn.
     fn run_commands(&mut self, id: ClientId) {
         let aof_before = self.engine.propagation.aof_len();
-        while self.run_batch(id) {}
+        while self.run_batch(id) {
+            // Before keys are evicted for what clients hold.
+            self.evict_clients();
+        }
         if self.engine.propagation.aof_len() != aof_before {
             self.turn_writers.push(id);
         }
@@ -208,6 +211,7 @@ impl Server {
             }
             match self.engine.client(id) {
                 Some(client) if client.is_blocked() || client.close_after_reply => break,
+                Some(client) if self.host.client_memory.is_exceeded_by(client) => break,
                 Some(_) => {}
                 None => break,
             }

@@ -58,6 +58,7 @@ impl Server {
         }
         self.host.memory.refresh();
         self.sample_rates();
+        self.evict_clients();
         self.engine.cron(now, &mut self.host);
         self.host.dirty = self.engine.dirty;
         self.host.connected_clients = self.conns.len();

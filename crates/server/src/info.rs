@@ -129,8 +129,8 @@ pub fn memory_section(host: &Host, engine: EngineMemory) -> InfoLines {
     let maxmemory = host.config.memory.maxmemory_bytes;
     let buffers = host.repl.core.view(host.now_ms()).backlog.memory_bytes;
     // Replicas and backlog share their blocks: what goes beyond the backlog is there for replicas.
-    let backlog = buffers.min(host.config.replication.repl_backlog_size_bytes);
-    let for_replicas = buffers - backlog;
+    let for_replicas = host.repl.core.bytes_for_replicas().min(buffers);
+    let backlog = buffers - for_replicas;
     let overhead =
         startup + buffers + host.aof.buffer_bytes() + engine.clients_bytes + engine.tables_bytes;
     let dataset = used.saturating_sub(overhead);

@@ -167,7 +167,9 @@ fn set_expiry(
         ctx.propagate(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
         return Ok(());
     }
-    ctx.engine.keyspace.db_mut(db).set_expire(key, Some(at_ms));
+    if let Some(mut entry) = ctx.engine.write(db, key) {
+        entry.set_expire_ms(Some(at_ms));
+    }
     ctx.engine.changed(db, key, Classes::GENERIC, "expire");
     ctx.propagate(&[b"PEXPIREAT", key, at_ms.to_string().as_bytes()]);
     Ok(())
@@ -180,7 +182,7 @@ fn reply_expiry(
     shape: impl Fn(i64, i64) -> i64,
 ) -> Result<(), CommandError> {
     let now_ms = ctx.engine.now.unix_ms();
-    let answer = match ctx.engine.peek(ctx.client.db, args.at(1)) {
+    let answer = match ctx.engine.ask(ctx.client.db, args.at(1)) {
         None => -2,
         Some(entry) => entry.expire_ms().map_or(-1, |at_ms| shape(at_ms, now_ms)),
     };

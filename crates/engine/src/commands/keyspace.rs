@@ -270,11 +270,10 @@ impl Engine {
 }
 
 fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    // To be asked for is not to be used.
-    let no_touch = std::mem::replace(&mut ctx.engine.no_touch, true);
-    let answered = touch(ctx, args);
-    ctx.engine.no_touch = no_touch;
-    answered
+    let db = ctx.client.db;
+    let count = args.iter().skip(1).filter(|key| ctx.engine.ask(db, key).is_some()).count();
+    ctx.client.out.int(count as i64);
+    Ok(())
 }
 
 fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -285,7 +284,7 @@ fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn type_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let name = match ctx.engine.peek(ctx.client.db, args.at(1)) {
+    let name = match ctx.engine.ask(ctx.client.db, args.at(1)) {
         Some(entry) => entry.value_type().name(),
         None => "none",
     };
@@ -368,6 +367,7 @@ fn rename_key(ctx: &mut Ctx<'_>, args: Args<'_>, only_if_new: bool) -> Result<bo
     }
     let Some(entry) = ctx.engine.keyspace.db_mut(db).remove(from) else { return Ok(false) };
     ctx.engine.put_entry(db, to, entry);
+    ctx.engine.key_made(db, to);
     ctx.engine.changed(db, from, Classes::GENERIC, "rename_from");
     ctx.engine.touched(db, to, Classes::GENERIC, "rename_to");
     Ok(true)
@@ -393,6 +393,7 @@ fn move_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     if let Some(entry) = ctx.engine.keyspace.db_mut(from_db).remove(key) {
         ctx.engine.put_entry(to_db, key, entry);
+        ctx.engine.key_made(to_db, key);
         ctx.engine.changed(from_db, key, Classes::GENERIC, "move_from");
         ctx.engine.touched(to_db, key, Classes::GENERIC, "move_to");
     }
@@ -431,6 +432,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     // A key of its own, not the old one with another value.
     ctx.engine.delete_silently(to_db, to);
     ctx.engine.put(to_db, to, value, expire_ms);
+    ctx.engine.key_made(to_db, to);
     ctx.engine.changed(to_db, to, Classes::GENERIC, "copy_to");
     ctx.client.out.int(1);
     Ok(())
@@ -560,6 +562,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if let (Some(clock), Some(entry)) = (clock, ctx.engine.keyspace.db(db).get(key)) {
         entry.touch(clock);
     }
+    ctx.engine.key_made(db, key);
     ctx.engine.changed(db, key, Classes::GENERIC, "restore");
     if let Some(at_ms) = expire_ms
         && !is_absolute
@@ -577,7 +580,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 /// The key that OBJECT speaks of, unseen by its access clock.
 fn object_of<'e>(ctx: &'e mut Ctx<'_>, args: Args<'_>) -> Option<&'e Entry> {
     let db = ctx.client.db;
-    let entry = ctx.engine.peek(db, args.at(2));
+    let entry = ctx.engine.ask(db, args.at(2));
     if entry.is_none() {
         ctx.client.out.null();
     }

@@ -428,8 +428,11 @@ fn ltrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         let (from, n) = range_in(before, start, stop);
         list.trim(from, n, limits);
         let (removed, empty) = (before - list.len(), list.is_empty());
-        // Counted as a change even when nothing was trimmed, as Redis does.
-        ctx.removed_elements(key, removed.max(1), empty, Classes::LIST, "ltrim");
+        if removed == 0 {
+            // An event all the same, and no transaction that watches the key may succeed.
+            ctx.engine.touched(db, key, Classes::LIST, "ltrim");
+        }
+        ctx.removed_elements(key, removed, empty, Classes::LIST, "ltrim");
     }
     ctx.client.out.ok();
     Ok(())
@@ -554,7 +557,7 @@ fn move_or_block(
     timeout_us: Option<u64>,
 ) -> Result<(), CommandError> {
     let (db, source, dest) = (ctx.client.db, args.at(1), args.at(2));
-    if ctx.engine.read_list(db, source)?.is_none() {
+    if ctx.engine.peek_list(db, source)?.is_none() {
         match timeout_us {
             Some(timeout_us) if ctx.may_block() => {
                 ctx.block_on_keys([source], Type::List, timeout_us, OnTimeout::NullArray);
@@ -568,13 +571,11 @@ fn move_or_block(
     let Some((list, limits)) = ctx.engine.write_list(db, source)? else { return Ok(()) };
     let element = list.pop(from, limits, |item| item.to_vec()).unwrap_or_default();
     let empty = list.is_empty();
-    if source != dest || !empty {
-        // A list that goes round stays, even when it was empty for a moment.
-        ctx.engine.notify(db, source, Classes::LIST, pop_event(from));
-    }
     let (list, limits) = ctx.engine.create_list(db, dest, |_| List::new())?;
     list.push(to, &element, limits);
+    // The event of the push comes first, as in Redis.
     ctx.engine.changed(db, dest, Classes::LIST, push_event(to));
+    ctx.engine.notify(db, source, Classes::LIST, pop_event(from));
     if source != dest {
         ctx.engine.touched(db, source, Classes::default(), "");
         if empty {
@@ -606,7 +607,7 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), Comma
     let timeout_us = timeout_seconds(args.at(args.len() - 1))?;
     let keys = args.slice(1..args.len() - 1);
     for key in keys.iter() {
-        if ctx.engine.read_list(ctx.client.db, key)?.is_some() {
+        if ctx.engine.peek_list(ctx.client.db, key)?.is_some() {
             ctx.client.out.array(2);
             ctx.client.out.bulk(key);
             pop_reply(ctx, key, end, 1)?;
@@ -667,7 +668,7 @@ fn multi_pop(
     // Read last: what is wrong with the other words is told first.
     let timeout_us = timeout.map(timeout_seconds).transpose()?;
     for key in keys.iter() {
-        let Some(list) = ctx.engine.read_list(ctx.client.db, key)? else { continue };
+        let Some(list) = ctx.engine.peek_list(ctx.client.db, key)? else { continue };
         let n = count.min(list.len());
         ctx.client.out.array(2);
         ctx.client.out.bulk(key);

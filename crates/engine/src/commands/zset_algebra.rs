@@ -275,7 +275,8 @@ fn combine(ctx: &Ctx<'_>, query: &Query<'_>, operation: Operation) -> ZSet {
                 let mut sum = weighted(score, query.weights[smallest]);
                 for &at in others {
                     let Some(score) = sources[at].score(member) else { return };
-                    sum = query.aggregate.join(sum, weighted(score, query.weights[at]));
+                    // Not a number here makes the sum 0, as in Redis, not this addend.
+                    sum = query.aggregate.join(sum, score * query.weights[at]);
                 }
                 result.insert(member, sum, limits);
             });

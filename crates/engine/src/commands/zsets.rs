@@ -465,7 +465,7 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, extreme: Extreme) -> Result<(), Comman
     }
     let count = args.get(2).map(positive).transpose()?;
     let key = args.at(1);
-    let len = ctx.engine.read_zset(ctx.client.db, key)?.map_or(0, ZSet::len);
+    let len = ctx.engine.peek_zset(ctx.client.db, key)?.map_or(0, ZSet::len);
     let n = count.unwrap_or(1).min(len);
     // With a count RESP3 nests the pairs; alone it is one flat pair.
     if count.is_none() {
@@ -498,7 +498,7 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, extreme: Extreme) -> Result<(
     let timeout_us = timeout_seconds(args.at(args.len() - 1))?;
     let keys = args.slice(1..args.len() - 1);
     for key in keys.iter() {
-        if ctx.engine.read_zset(ctx.client.db, key)?.is_some() {
+        if ctx.engine.peek_zset(ctx.client.db, key)?.is_some() {
             ctx.client.out.array(3);
             ctx.client.out.bulk(key);
             pop_reply(ctx, key, extreme, 1, |out, member, score| {
@@ -536,7 +536,7 @@ fn multi_pop(
     let count = mpop_count(rest.slice(1..rest.len()))?;
     let timeout_us = timeout.map(timeout_seconds).transpose()?;
     for key in keys.iter() {
-        let Some(zset) = ctx.engine.read_zset(ctx.client.db, key)? else { continue };
+        let Some(zset) = ctx.engine.peek_zset(ctx.client.db, key)? else { continue };
         let n = count.min(zset.len());
         ctx.client.out.array(2);
         ctx.client.out.bulk(key);
