@@ -99,7 +99,8 @@ impl Backlog {
         let block = self.tail().bytes.capacity() as u64;
         // The window seldom begins with a block: the rest of its first one is not for readers.
         let blocks = self.first_offset.saturating_sub(oldest) / block;
-        blocks * (block + size_of::<Block>() as u64)
+        let list = self.blocks.capacity() * size_of::<Block>();
+        if blocks > 0 { blocks * block + list as u64 } else { 0 }
     }
 
     /// Bytes received and not yet applied.
