@@ -54,12 +54,12 @@ if ! command -v tclsh >/dev/null; then
     export PATH="$work/tcl/bin:$PATH"
 fi
 
-# The suite's servers live in its own folder for temporary files; whoever does so is one of them.
+# The suite and its servers live in its folder; whoever does so is one of them.
 stop_servers() {
     local process cwd
     for process in /proc/[0-9]*; do
         cwd=$(readlink "$process/cwd" 2>/dev/null) || continue
-        case $cwd in "$suite"/tests/tmp/*) kill -9 "${process#/proc/}" 2>/dev/null || true ;; esac
+        case $cwd in "$suite" | "$suite"/*) kill -9 "${process#/proc/}" 2>/dev/null || true ;; esac
     done
 }
 runner=

@@ -85,6 +85,11 @@ impl Server {
     fn debug_load_aof(&mut self) -> Result<(), &'static str> {
         self.flush_aof();
         self.host.aof.drain();
+        // As at a start: from what the manifest on the disk says.
+        if let Err(why) = self.host.aof.files.open() {
+            log::warn!("{why}");
+            return Err("Error trying to load the AOF files, check server logs");
+        }
         if self.load_now(crate::boot::LoadFrom::Aof).is_err() {
             return Err("Error trying to load the AOF files, check server logs");
         }

@@ -230,10 +230,13 @@ impl Manifest {
     ) -> &AofFile {
         let kept = usize::from(keep_last_incr).min(self.incrs.len());
         let replaced = self.incrs.len() - kept;
+        // The youngest history comes first, as Redis lists it.
+        let older = std::mem::take(&mut self.history);
         self.next_base(appendfilename, format);
-        self.history.extend(
-            self.incrs.drain(..replaced).map(|old| AofFile { file_type: FileType::History, ..old }),
-        );
+        let old_base = std::mem::take(&mut self.history);
+        let incrs =
+            self.incrs.drain(..replaced).map(|old| AofFile { file_type: FileType::History, ..old });
+        self.history = incrs.chain(old_base).chain(older).collect();
         self.base.as_ref().expect("just made")
     }
 
@@ -398,8 +401,8 @@ mod tests {
         assert_eq!(
             String::from_utf8(manifest.format()).unwrap(),
             "file a.aof.2.base.aof seq 2 type b\n\
-             file a.aof.1.base.rdb seq 1 type h\n\
              file a.aof.1.incr.aof seq 1 type h\n\
+             file a.aof.1.base.rdb seq 1 type h\n\
              file a.aof.2.incr.aof seq 2 type i\n"
         );
         manifest.clear_history();
