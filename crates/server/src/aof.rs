@@ -4,8 +4,8 @@
 //! a replica has just taken over a new data set), in which writes go to an increment with a
 //! temporary name until the rewrite that was started with it has made the base they build upon.
 //!
-//! With `everysec` and `no` the bytes go to the writer. With `always` the loop itself writes and
-//! syncs, once for all commands of a turn, before any of their replies leaves.
+//! With `everysec` and `no` the bytes go to the writer thread. With `always` the loop itself writes
+//! and syncs, once for all commands of a turn, before any of their replies leaves.
 
 use std::fs::File;
 use std::io;
@@ -66,6 +66,8 @@ pub struct Aof {
     pub write_us: u64,
     pub fsync_us: u64,
     fsync: AppendFsync,
+    /// Taken over once the disk takes writes again.
+    next_fsync: Option<AppendFsync>,
     writer: AofWriter,
     /// The increment; the loop writes to it with `always`.
     incr: Option<File>,
@@ -84,6 +86,8 @@ pub struct Aof {
     /// Where the stream stood after so many bytes were handed over, while they are not safe.
     marks: Vec<(u64, u64)>,
     handed_over: u64,
+    /// Where the writer has to be before the replies that are kept back may leave.
+    held_position: u64,
     /// Where the stream stood when bytes, or none, were last handed over.
     appended_stream_offset: u64,
     fsynced_stream_offset: u64,
@@ -118,6 +122,7 @@ impl Aof {
             write_us: 0,
             fsync_us: 0,
             fsync,
+            next_fsync: None,
             writer: AofWriter::start(fsync == AppendFsync::Everysec, mailer)?,
             incr: None,
             incr_bytes: 0,
@@ -129,6 +134,7 @@ impl Aof {
             flush_sleep_us: 0,
             marks: Vec::new(),
             handed_over: 0,
+            held_position: 0,
             appended_stream_offset: 0,
             fsynced_stream_offset: 0,
         })
@@ -159,11 +165,18 @@ impl Aof {
 
     /// Takes `appendfsync` over. Nothing is in flight when the loop and the thread change places.
     pub fn set_fsync(&mut self, fsync: AppendFsync) {
+        self.next_fsync = None;
         if fsync == self.fsync {
             return;
         }
+        let changes_places = fsync == AppendFsync::Always || self.fsync == AppendFsync::Always;
+        if changes_places && self.error.is_some() {
+            // What one of them could not write yet must not be overtaken by the other.
+            self.next_fsync = Some(fsync);
+            return;
+        }
         self.writer.set_everysec(fsync == AppendFsync::Everysec && !self.skips_fsync);
-        if fsync == AppendFsync::Always || self.fsync == AppendFsync::Always {
+        if changes_places {
             self.writer.drain();
             if let Some(incr) = &self.incr {
                 self.incr_bytes = incr.metadata().map_or(self.incr_bytes, |m| m.len());
@@ -203,7 +216,8 @@ impl Aof {
     }
 
     /// Hands over what was propagated in this turn, up to `stream_offset`. False means that replies
-    /// must wait: with `always` they may not be sent before their commands are on the disk.
+    /// must wait until `has_settled`: with `always` their commands have to be on the disk before,
+    /// otherwise the kernel has to have them.
     pub fn append(&mut self, mut bytes: Vec<u8>, stream_offset: u64, now_us: u64) -> bool {
         self.appended_stream_offset = stream_offset;
         if bytes.is_empty() && self.unwritten.is_empty() {
@@ -233,15 +247,22 @@ impl Aof {
         }
         self.handed_over += bytes.len() as u64;
         self.mark(stream_offset);
-        let Some(incr) = &mut self.incr else { return true };
-        let from_us = clock::mono_us();
-        let appended = self.writer.append(bytes, incr);
-        self.write_us = clock::mono_us() - from_us;
-        self.spare = appended.buffer;
+        let appended = self.writer.append(bytes);
+        self.write_us = appended.write_us;
+        self.spare = appended.spare;
+        self.held_position = appended.position;
         if appended.waited_us > 0 {
             self.stats.delayed_fsync += 1;
         }
-        true
+        self.has_settled()
+    }
+
+    /// Whether replies that `append` kept back may leave: what they tell of is where it has to be.
+    pub fn has_settled(&self) -> bool {
+        match self.fsync {
+            AppendFsync::Always => self.unwritten.is_empty(),
+            _ => self.writer.progress().has_settled(self.held_position),
+        }
     }
 
     fn append_now(&mut self) -> bool {
@@ -292,7 +313,7 @@ impl Aof {
             }
             WriterNews::Recovered => self.recovered(),
             // Being awake is all that was needed: the turn's end looks how far the file is.
-            WriterNews::Synced => {}
+            WriterNews::Written | WriterNews::Synced => {}
         }
     }
 
@@ -311,6 +332,9 @@ impl Aof {
             warn!("AOF write error looks solved, The server can write again.");
             if std::mem::take(&mut self.rewrite_after_recovery) {
                 self.rewrite_scheduled = true;
+            }
+            if let Some(fsync) = self.next_fsync.take() {
+                self.set_fsync(fsync);
             }
         }
     }
@@ -399,7 +423,7 @@ impl Aof {
 
     /// The writer has the file in hands at the moment.
     pub fn is_syncing(&self) -> bool {
-        self.writer.is_busy()
+        self.writer.progress().is_syncing
     }
 
     pub fn has_pending_fsync(&self) -> bool {
@@ -474,6 +498,23 @@ mod tests {
         aof.append(b"c".to_vec(), 3, 0);
         assert!(aof.drain());
         assert_eq!(std::fs::read(path).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn a_change_from_always_waits_for_what_the_disk_has_refused() {
+        let (mut aof, _mailbox, _poll) = aof(AppendFsync::Always);
+        aof.switch_to(OpenOptions::new().append(true).open("/dev/full").unwrap()).unwrap();
+        assert!(!aof.append(b"one".to_vec(), 3, 0));
+        aof.set_fsync(AppendFsync::No);
+        assert!(!aof.has_settled(), "its reply is still kept back");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("incr");
+        aof.switch_to(appendable(&path)).unwrap();
+        assert!(aof.append(b"two".to_vec(), 6, 2 * RETRY_INTERVAL_US));
+        assert_eq!(aof.fsync, AppendFsync::No);
+        aof.append(b"three".to_vec(), 11, 0);
+        assert!(aof.drain());
+        assert_eq!(std::fs::read(path).unwrap(), b"onetwothree");
     }
 
     #[test]

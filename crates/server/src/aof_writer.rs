@@ -1,10 +1,12 @@
-//! The thread that fsyncs the append-only file, so that the loop never waits for a disk.
+//! The thread that writes and fsyncs the append-only file, so that the loop never waits for a disk.
 //!
-//! The loop writes by itself while the thread rests, so that the kernel has the bytes before their
-//! replies leave: what kills the process costs nothing that was acknowledged. While an fsync runs,
-//! which may block a write for as long as it takes, the loop hands its buffers over, and the thread
-//! writes them in order. It fsyncs once a second (`everysec`) or leaves that to the kernel (`no`).
-//! With `always` the loop writes and syncs and this thread has nothing to do.
+//! The loop hands over buffers; the thread writes them in order and fsyncs once a second
+//! (`everysec`) or leaves that to the kernel (`no`). With `always` the loop writes and syncs by
+//! itself and this thread has nothing to do.
+//!
+//! The loop keeps the replies of writers back until the kernel has their bytes, so that what kills
+//! the process costs nothing that was acknowledged; `News::Written` says when. An fsync may block a
+//! write for as long as it takes: while one runs, nobody waits for it.
 //!
 //! What is queued is bounded by bytes: a disk that cannot keep up slows the writers of data down
 //! instead of filling the memory. While the disk refuses writes altogether the bound is lifted,
@@ -38,6 +40,8 @@ pub enum WriterNews {
         error: io::Error,
     },
     Recovered,
+    /// All that was queued is written, or waits for an fsync.
+    Written,
     /// What was written before is on the disk.
     Synced,
 }
@@ -50,15 +54,27 @@ pub struct WriterProgress {
     pub synced: u64,
     /// An fsync is running or due.
     pub pending_fsync: bool,
+    pub is_syncing: bool,
     pub failing: bool,
+}
+
+impl WriterProgress {
+    /// Whether there is no more reason to keep replies back whose bytes end at `position`.
+    pub fn has_settled(&self, position: u64) -> bool {
+        self.written >= position || self.is_syncing || self.failing
+    }
 }
 
 /// What became of bytes that were appended.
 pub struct Appended {
-    /// Empty; with its memory, if the bytes are written already.
-    pub buffer: Vec<u8>,
-    /// How long it had to wait for room, nearly always 0.
+    /// Where they end; the kernel has them once so much is written.
+    pub position: u64,
+    /// An empty buffer for the next time, with its memory.
+    pub spare: Vec<u8>,
+    /// How long the loop had to wait for room, nearly always 0.
     pub waited_us: u64,
+    /// How long the slowest write since the last time took.
+    pub write_us: u64,
 }
 
 enum Job {
@@ -73,8 +89,10 @@ struct State {
     progress: WriterProgress,
     /// Bytes of the current file that are known to be whole.
     file_len: u64,
-    /// The thread has the file in hands: it writes or syncs.
-    busy: bool,
+    /// The loop waits to hear that all is written.
+    tell_written: bool,
+    slowest_write_us: u64,
+    spare: Vec<u8>,
     everysec: bool,
     /// Sync at once, whatever the policy: somebody waits in `drain`.
     sync_now: bool,
@@ -115,29 +133,9 @@ impl AofWriter {
         self.shared.work.notify_one();
     }
 
-    /// Writes bytes to `file`, the one that was switched to last, or queues them while the thread
-    /// is at work. Gives a buffer back that was written.
-    pub fn append(&self, mut bytes: Vec<u8>, file: &mut File) -> Appended {
+    /// Queues bytes.
+    pub fn append(&self, bytes: Vec<u8>) -> Appended {
         let mut state = self.lock();
-        if !state.busy && state.jobs.is_empty() && !state.progress.failing {
-            let written = write_whole(file, &bytes, state.file_len);
-            let kept = written.as_ref().map_or_else(|(kept, _)| *kept, |()| bytes.len());
-            let was_clean = !state.progress.pending_fsync;
-            state.progress.queued += kept as u64;
-            state.written(kept as u64);
-            // The thread sleeps until it is told that there is something to sync, once a second.
-            let wake = was_clean && state.everysec;
-            if written.is_ok() {
-                drop(state);
-                if wake {
-                    self.shared.work.notify_one();
-                }
-                bytes.clear();
-                return Appended { buffer: bytes, waited_us: 0 };
-            }
-            // It fails for the thread, too, which says so and tries again.
-            bytes.drain(..kept);
-        }
         let mut waited_us = 0;
         if is_full(&state) {
             let from_us = clock::mono_us();
@@ -148,20 +146,20 @@ impl AofWriter {
         }
         state.progress.queued += bytes.len() as u64;
         state.jobs.push_back(Job::Append(bytes));
+        let position = state.progress.queued;
+        state.tell_written = !state.progress.has_settled(position);
+        let spare = std::mem::take(&mut state.spare);
+        let write_us = std::mem::take(&mut state.slowest_write_us);
         let idle = state.idle;
         drop(state);
         if idle {
             self.shared.work.notify_one();
         }
-        Appended { buffer: Vec::new(), waited_us }
+        Appended { position, spare, waited_us, write_us }
     }
 
     pub fn switch(&self, file: File) {
         self.push(Job::Switch(file));
-    }
-
-    pub fn is_busy(&self) -> bool {
-        self.lock().busy
     }
 
     pub fn progress(&self) -> WriterProgress {
@@ -297,7 +295,6 @@ impl Thread {
                 }
             }
         }
-        state.busy = true;
         let mut jobs = std::mem::take(&mut state.jobs);
         if self.failing
             && let Some(at) = jobs.iter().position(|j| matches!(j, Job::Switch(_)))
@@ -321,7 +318,6 @@ impl Thread {
         if sync_was_asked && idle {
             state.sync_now = false;
         }
-        state.busy = false;
         state.progress.failing = self.failing;
         if !state.progress.pending_fsync {
             state.progress.synced = state.progress.written;
@@ -341,7 +337,10 @@ impl Thread {
             Job::Switch(file) => {
                 if let Some(old) = self.file.take() {
                     // The old increment must be whole before a manifest forgets that it was last.
-                    if let Err(error) = sync_data(&old)
+                    self.begin_sync();
+                    let synced = sync_data(&old);
+                    self.end_sync();
+                    if let Err(error) = synced
                         && !self.failing
                     {
                         self.file = Some(old);
@@ -364,23 +363,51 @@ impl Thread {
         // The loop opens a file before it appends; without one there is nowhere to write to.
         let file_len = self.lock().file_len;
         let Some(file) = &mut self.file else { return Err(Job::Append(bytes)) };
-        match write_whole(file, &bytes, file_len) {
+        let from_us = clock::mono_us();
+        let result = write_whole(file, &bytes, file_len);
+        let took_us = clock::mono_us() - from_us;
+        match result {
             Ok(()) => {
-                self.written(bytes.len() as u64);
+                self.written(bytes.len() as u64, took_us);
+                bytes.clear();
+                self.lock().spare = bytes;
                 Ok(())
             }
             Err((kept, error)) => {
                 bytes.drain(..kept);
-                self.written(kept as u64);
+                self.written(kept as u64, took_us);
                 self.failed("write", error);
                 Err(Job::Append(bytes))
             }
         }
     }
 
-    fn written(&mut self, len: u64) {
-        self.lock().written(len);
+    fn written(&mut self, len: u64, took_us: u64) {
+        let mut state = self.lock();
+        state.written(len);
+        state.slowest_write_us = state.slowest_write_us.max(took_us);
+        let all = state.progress.written >= state.progress.queued;
+        let tell = all && std::mem::take(&mut state.tell_written);
+        drop(state);
         self.shared.done.notify_all();
+        if tell {
+            self.mailer.send(Mail::AofWriter(WriterNews::Written));
+        }
+    }
+
+    /// What is queued from here on has to wait, but its replies have not.
+    fn begin_sync(&self) {
+        let mut state = self.lock();
+        state.progress.is_syncing = true;
+        let tell = std::mem::take(&mut state.tell_written);
+        drop(state);
+        if tell {
+            self.mailer.send(Mail::AofWriter(WriterNews::Written));
+        }
+    }
+
+    fn end_sync(&self) {
+        self.lock().progress.is_syncing = false;
     }
 
     /// Bytes were written that were not synced.
@@ -395,7 +422,10 @@ impl Thread {
     fn sync(&mut self) {
         self.synced_at_us = clock::mono_us();
         let Some(file) = &self.file else { return };
-        match sync_data(file) {
+        self.begin_sync();
+        let result = sync_data(file);
+        self.end_sync();
+        match result {
             Ok(()) => {
                 self.lock().progress.pending_fsync = false;
                 self.synced = true;
@@ -408,7 +438,11 @@ impl Thread {
         // Once per spell of trouble: the log is not to fill the disk that is full.
         if !self.failing {
             self.failing = true;
-            self.lock().progress.failing = true;
+            let mut state = self.lock();
+            state.progress.failing = true;
+            // These news end the wait as well.
+            state.tell_written = false;
+            drop(state);
             self.mailer.send(Mail::AofWriter(WriterNews::Failed { what, error }));
         }
     }
@@ -475,10 +509,10 @@ mod tests {
         let mailbox = Mailbox::new(poll.registry()).unwrap();
         let writer = AofWriter::start(true, mailbox.mailer()).unwrap();
         writer.switch(appendable(&one));
-        writer.append(b"a".to_vec(), &mut appendable(&one));
-        writer.append(b"b".to_vec(), &mut appendable(&one));
+        writer.append(b"a".to_vec());
+        writer.append(b"b".to_vec());
         writer.switch(appendable(&two));
-        writer.append(b"c".to_vec(), &mut appendable(&two));
+        writer.append(b"c".to_vec());
         let progress = writer.drain();
         assert_eq!((progress.queued, progress.written, progress.synced), (3, 3, 3));
         assert_eq!(std::fs::read(one).unwrap(), b"ab");
@@ -486,27 +520,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_appended_while_nobody_syncs_is_in_the_file_at_once() {
+    fn the_loop_hears_when_the_kernel_has_the_bytes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("aof");
         let poll = Poll::new().unwrap();
         let mailbox = Mailbox::new(poll.registry()).unwrap();
-        let writer = AofWriter::start(true, mailbox.mailer()).unwrap();
+        let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
         writer.switch(appendable(&path));
         writer.drain();
-        // The first append may wake the thread for its fsync; one of these finds it at rest.
-        let mut at_once = 0;
         for n in 1..=100 {
-            let buffer = writer.append(vec![b'x'; 10], &mut appendable(&path)).buffer;
-            if buffer.capacity() > 0 {
-                assert!(buffer.is_empty());
-                at_once += 1;
-                assert_eq!(std::fs::metadata(&path).unwrap().len(), 10 * n);
-            }
+            let position = writer.append(vec![b'x'; 10]).position;
+            assert_eq!(position, 10 * n);
+            let written = std::iter::repeat_with(|| mailbox.next()).flatten().next();
+            assert!(matches!(written, Some(Mail::AofWriter(WriterNews::Written))));
+            assert!(writer.progress().has_settled(position));
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), position);
         }
-        assert!(at_once > 0);
-        let progress = writer.drain();
-        assert_eq!((progress.queued, progress.written, progress.synced), (1000, 1000, 1000));
+    }
+
+    #[test]
+    fn replies_wait_for_no_fsync_and_no_broken_disk() {
+        let behind = WriterProgress { queued: 9, written: 5, ..WriterProgress::default() };
+        assert!(behind.has_settled(5));
+        assert!(!behind.has_settled(6));
+        assert!(WriterProgress { is_syncing: true, ..behind }.has_settled(6));
+        assert!(WriterProgress { failing: true, ..behind }.has_settled(6));
     }
 
     #[test]
@@ -516,7 +554,7 @@ mod tests {
         let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
         let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
         writer.switch(full());
-        writer.append(b"lost?".to_vec(), &mut full());
+        writer.append(b"lost?".to_vec());
         let progress = writer.drain();
         assert!(progress.failing);
         assert_eq!(progress.written, 0);
@@ -541,7 +579,7 @@ mod tests {
         let mailbox = Mailbox::new(poll.registry()).unwrap();
         let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
         writer.switch(appendable(&path));
-        writer.append(vec![b'x'; 100_000], &mut appendable(&path));
+        writer.append(vec![b'x'; 100_000]);
         drop(writer);
         assert_eq!(std::fs::metadata(path).unwrap().len(), 100_000);
     }

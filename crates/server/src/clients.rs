@@ -261,11 +261,11 @@ impl Server {
     }
 
     pub fn flush_client(&mut self, id: ClientId) {
-        if !self.held.is_empty() && self.held.contains(&id) {
-            return;
-        }
         let Some(client) = self.engine.client_mut(id) else { return };
         let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.held {
+            return;
+        }
         // Too much to be sent is not begun to be sent.
         if is_over_hard_limit(&self.host.config.network.client_output_buffer_limit, client) {
             return self.enforce_output_limit(id);

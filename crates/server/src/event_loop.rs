@@ -39,7 +39,7 @@ pub struct Server {
     pub answered: Vec<ClientId>,
     /// Clients that have written in this turn, or were answered because of what others wrote.
     pub turn_writers: Vec<ClientId>,
-    /// Clients whose replies wait for a disk that refuses their writes (`appendfsync always`).
+    /// Clients whose replies wait until their writes are safe.
     pub held: Vec<ClientId>,
 }
 
@@ -178,7 +178,7 @@ impl Server {
     pub fn flush_aof(&mut self) {
         if !self.host.aof.is_on() {
             self.turn_writers.clear();
-            return;
+            return self.release_held();
         }
         let spare = self.host.aof.spare_buffer();
         let mut bytes = self.engine.propagation.take_aof(spare);
@@ -191,21 +191,29 @@ impl Server {
         if had_bytes && self.engine.settings.latency_monitor_threshold_ms > 0 {
             self.record_aof_latency();
         }
-        if !safe && had_bytes {
-            let mut touched = Vec::new();
-            self.engine.take_pending_output(&mut touched);
-            for id in touched {
-                let list = match self.turn_writers.contains(&id) {
-                    true => &mut self.held,
-                    false => &mut self.answered,
-                };
-                list.push(id);
+        if had_bytes && !safe {
+            for id in self.turn_writers.drain(..) {
+                if let Some(conn) = self.conns.get_mut(id)
+                    && !conn.held
+                {
+                    conn.held = true;
+                    self.held.push(id);
+                }
             }
-        } else if safe && !self.held.is_empty() {
-            let mut held = std::mem::take(&mut self.held);
-            self.answered.append(&mut held);
         }
         self.turn_writers.clear();
+        if self.host.aof.has_settled() {
+            self.release_held();
+        }
+    }
+
+    fn release_held(&mut self) {
+        for id in self.held.drain(..) {
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.held = false;
+                self.answered.push(id);
+            }
+        }
     }
 
     /// Clients whose wait is over go on with what they have sent meanwhile.
