@@ -12,6 +12,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 /// How long the cluster may take to come right after the last fault.
 const QUIET_LIMIT_MS: u64 = 600_000;
 
+/// What is in flight arrives within this time, once the faults are over.
+const IN_FLIGHT_MAX_MS: u64 = 2_000;
+
 /// Runs one seed to its end. Panics with the seed, the last lines of the logs, and the line that replays it.
 /// Gives what the run went through.
 pub fn run_seed<S: Store>(seed: u64, replay_with: &str) -> Seen {
@@ -317,6 +320,9 @@ impl Plan {
                 cluster.start(node, self.masters[node]);
             }
         }
+        // A request to take over may be on its way while its sender is told to abort. Whoever arranges
+        // roles for good does so when it has arrived.
+        cluster.run_for(IN_FLIGHT_MAX_MS);
         if rng.bool() {
             self.root = rng.usize(..self.masters.len());
         }
