@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# conformance.sh BIN_DIR [UNIT...]: runs units of Redis's own Tcl suite against the redis-server in BIN_DIR.
+# conformance.sh BIN_DIR [--quick] [UNIT...]: runs units of Redis's own Tcl suite against the redis-server in BIN_DIR.
 # The suite comes with Debian's source package and stays in the target folder: none of it is part of
-# this repository. Without UNITs, those of tests/conformance/units are run; tests that tests/conformance/skipped
+# this repository. Without UNITs, those of tests/conformance/units are run (with --quick, all but the long
+# ones); tests that tests/conformance/skipped
 # names are left out, each for the reason that stands there. Prints passes, failures and skips of each unit.
 # CONFORMANCE_PORT moves the ports that the suite's servers listen on.
 set -euo pipefail
@@ -9,6 +10,11 @@ cd "$(dirname "$0")/.."
 
 bin_dir=$(cd "$1" && pwd)
 shift
+choice='$1 ~ /^[a-z]/ { print $1 }'
+if [ "${1:-}" = --quick ]; then
+    choice='$1 ~ /^[a-z]/ && $2 != "long" { print $1 }'
+    shift
+fi
 list=$PWD/tests/conformance/units
 skips=$PWD/tests/conformance/skipped
 target=${CARGO_TARGET_DIR:-target}
@@ -80,7 +86,7 @@ ln -sfn redis-server "$suite/src/redis-sentinel"
 
 units=("$@")
 if [ ${#units[@]} = 0 ]; then
-    mapfile -t units < <(sed -nE 's/^([a-z].*)$/\1/p' "$list")
+    mapfile -t units < <(awk "$choice" "$list")
 fi
 
 # The names below a unit's heading, as the suite wants them: one a line.

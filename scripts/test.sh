@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, lints, binaries, then all tests. The last line is `N passed, N failed`, from the runner's counts.
+# Format, lints, binaries, all tests, then Redis's own suite against our server. The last line is `N passed, N failed`, from the runner's counts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,8 +48,16 @@ grep -E '^test |^error' "$doc_log" || true
 doc_passed=$(sed -nE 's/^test result: .* ([0-9]+) passed.*/\1/p' "$doc_log" | awk '{ n += $1 } END { print n + 0 }')
 doc_failed=$(sed -nE 's/^test result: .* ([0-9]+) failed.*/\1/p' "$doc_log" | awk '{ n += $1 } END { print n + 0 }')
 
-passed=$((${passed:-0} + doc_passed))
-failed=$((${failed:-0} + doc_failed))
+step "conformance (Redis's own Tcl suite)"
+conformance_log=$target/conformance.log
+scripts/conformance.sh "$target/debug" --quick 2>&1 | tee "$conformance_log" || status=$?
+# 1234 passed, 0 failed, 56 skipped
+total=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$conformance_log" | tail -1 || true)
+suite_passed=$(sed -nE 's/^([0-9]+) passed.*/\1/p' <<<"$total")
+suite_failed=$(sed -nE 's/.* ([0-9]+) failed.*/\1/p' <<<"$total")
+
+passed=$((${passed:-0} + doc_passed + ${suite_passed:-0}))
+failed=$((${failed:-0} + doc_failed + ${suite_failed:-0}))
 # A runner that stopped before it could count has failed as well.
 if [ "$status" != 0 ] && [ "$failed" = 0 ]; then
     echo "The test runner ended with status $status before it could count a failure."

@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::CommandError;
@@ -56,6 +57,8 @@ pub struct Aof {
     pub rewrite_scheduled: bool,
     /// After repeated failures automatic rewrites pause until then.
     pub no_auto_rewrite_before_us: u64,
+    /// The pause that comes next is twice as long.
+    pub rewrite_pause_minutes: u64,
     /// Nothing is lost by an fsync that failed only if the data is written again.
     pub rewrite_after_recovery: bool,
     /// `aof-disable-auto-gc`: replaced files stay, and the manifest calls them history.
@@ -116,6 +119,7 @@ impl Aof {
             base_bytes: 0,
             rewrite_scheduled: false,
             no_auto_rewrite_before_us: 0,
+            rewrite_pause_minutes: 0,
             rewrite_after_recovery: false,
             keeps_history: persistence.aof_disable_auto_gc,
             skips_fsync: false,
@@ -411,6 +415,18 @@ impl Aof {
         self.rewrite_scheduled = false;
     }
 
+    /// The base that the temporary increment was to build upon will not come: the next one sees what
+    /// the increment has.
+    pub fn drop_temp_incr(&mut self) {
+        if self.incr.take().is_some() {
+            self.unwritten.clear();
+            let path = self.files.temp_incr_path();
+            let name = path.file_name().unwrap_or_default().display();
+            log::info!("Removing the temp incr aof file {name} in the background");
+            remove_in_background(path.clone());
+        }
+    }
+
     /// A rewrite was ended on purpose: that is no failure of it.
     pub fn rewrite_killed(&mut self) {
         self.rewrite_scheduled |= self.state == AofState::WaitRewrite;
@@ -437,12 +453,16 @@ impl Aof {
         }
         for path in self.files.forget_history() {
             log::info!("Removing the history file {} in the background", path.display());
-            crate::lazy_free::run(move || {
-                // A file that stays is named by no manifest, and only costs its space.
-                let _ = std::fs::remove_file(path);
-            });
+            remove_in_background(path);
         }
     }
+}
+
+fn remove_in_background(path: PathBuf) {
+    crate::lazy_free::run(move || {
+        // A file that stays is named by no manifest, and only costs its space.
+        let _ = std::fs::remove_file(path);
+    });
 }
 
 #[cfg(test)]

@@ -148,7 +148,11 @@ impl AofFiles {
 
     /// The increment of an AOF that is only being turned on has no place in a manifest yet.
     pub fn begin_temp_incr(&self) -> io::Result<File> {
-        create_appendable(&self.path(&temp_incr_name(&self.appendfilename)))
+        create_appendable(&self.temp_incr_path())
+    }
+
+    pub fn temp_incr_path(&self) -> PathBuf {
+        self.path(&temp_incr_name(&self.appendfilename))
     }
 
     /// Goes on writing to the last increment, or begins the first.
@@ -179,8 +183,7 @@ impl AofFiles {
         info!("Successfully renamed the temporary AOF base file {} into {base}", temp.display());
         if begun == Begun::TempIncr {
             let name = next.manifest.next_incr(&self.appendfilename).name.clone();
-            let from = self.path(&temp_incr_name(&self.appendfilename));
-            disk::put_in_place(&from, &self.path(&name))?;
+            disk::put_in_place(&self.temp_incr_path(), &self.path(&name))?;
         }
         next.store()?;
         self.manifest = next.manifest;

@@ -143,32 +143,45 @@ impl Server {
     }
 
     fn rewrite_failed(&mut self) {
-        let now_us = self.host.now.mono_us;
         let aof = &mut self.host.aof;
         aof.stats.last_rewrite_ok = false;
         aof.stats.consecutive_failures += 1;
-        let beyond = aof.stats.consecutive_failures.saturating_sub(FAILURES_BEFORE_PAUSE);
-        if aof.stats.consecutive_failures >= FAILURES_BEFORE_PAUSE {
-            let minutes = (1u64 << beyond.min(6)).min(PAUSE_MAX_MINUTES);
-            warn!(
-                "Background AOF rewrite has repeatedly failed and triggered the limit, will retry \
-                 in {minutes} minutes"
-            );
-            aof.no_auto_rewrite_before_us = now_us + minutes * 60_000_000;
+        if aof.state == AofState::WaitRewrite {
+            // Without its base an AOF that is being turned on is none: it must be tried again.
+            aof.drop_temp_incr();
+            aof.rewrite_scheduled = true;
         }
-        // Without its base an AOF that is being turned on is none: it must be tried again.
-        aof.rewrite_scheduled |= aof.state == AofState::WaitRewrite;
+    }
+
+    /// Whether a rewrite that is due has to wait, because the last ones have failed one after another.
+    fn is_rewrite_paused(&mut self) -> bool {
+        let now_us = self.host.now.mono_us;
+        let aof = &mut self.host.aof;
+        if aof.stats.consecutive_failures < FAILURES_BEFORE_PAUSE {
+            (aof.no_auto_rewrite_before_us, aof.rewrite_pause_minutes) = (0, 0);
+            return false;
+        }
+        if aof.no_auto_rewrite_before_us != 0 {
+            let is_over = now_us >= aof.no_auto_rewrite_before_us;
+            if is_over {
+                aof.no_auto_rewrite_before_us = 0;
+            }
+            return !is_over;
+        }
+        let minutes = (2 * aof.rewrite_pause_minutes).clamp(1, PAUSE_MAX_MINUTES);
+        aof.rewrite_pause_minutes = minutes;
+        aof.no_auto_rewrite_before_us = now_us + minutes * 60_000_000;
+        warn!(
+            "Background AOF rewrite has repeatedly failed and triggered the limit, will retry in \
+             {minutes} minutes"
+        );
+        true
     }
 
     /// Rewrites that are due: scheduled ones, and those that the file's growth asks for.
     pub fn aof_cron(&mut self) {
         let aof = &self.host.aof;
         if self.host.children.is_active() || self.host.loading.active {
-            return;
-        }
-        if aof.stats.consecutive_failures >= FAILURES_BEFORE_PAUSE
-            && self.host.now.mono_us < aof.no_auto_rewrite_before_us
-        {
             return;
         }
         let config = &self.host.config.persistence;
@@ -179,10 +192,11 @@ impl Server {
             && percentage > 0
             && aof.current_bytes > config.auto_aof_rewrite_min_size_bytes
             && growth >= percentage;
-        if grown {
-            info!("Starting automatic rewriting of AOF on {growth}% growth");
-        }
-        if grown || aof.rewrite_scheduled {
+        let is_due = grown || aof.rewrite_scheduled;
+        if is_due && !self.is_rewrite_paused() {
+            if grown {
+                info!("Starting automatic rewriting of AOF on {growth}% growth");
+            }
             // A failure is logged and counted; the next turn of cron tries again.
             let _ = self.start_aof_rewrite();
         }
