@@ -18,8 +18,8 @@ use log::warn;
 use crate::aof_files::AofFiles;
 use crate::aof_writer::{AofWriter, WriterNews, sync_data, write_whole};
 use crate::clock;
+use crate::config::os_error;
 use crate::config::{AppendFsync, Config};
-use crate::listener::plain;
 use crate::mailbox::Mailer;
 
 const RETRY_INTERVAL_US: u64 = 1_000_000;
@@ -324,11 +324,11 @@ impl Aof {
     fn failed(&mut self, what: &str, error: &io::Error) {
         if self.error.is_none() {
             match what {
-                "fsync" => warn!("Fail to fsync the AOF file: {}", plain(error)),
-                _ => warn!("Error writing to the AOF file: {}", plain(error)),
+                "fsync" => warn!("Fail to fsync the AOF file: {}", os_error(error)),
+                _ => warn!("Error writing to the AOF file: {}", os_error(error)),
             }
         }
-        self.error = Some(plain(error));
+        self.error = Some(os_error(error));
     }
 
     fn recovered(&mut self) {

@@ -13,8 +13,8 @@ use persist::aof::manifest::{
     temp_manifest_name,
 };
 
+use crate::config::os_error;
 use crate::disk;
-use crate::listener::plain;
 
 /// The increment that goes on behind a new base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl AofFiles {
                 return Err(format!(
                     "Fatal error: can't open the AOF manifest file {} for reading: {}",
                     path.display(),
-                    plain(&e)
+                    os_error(&e)
                 ));
             }
         };
@@ -94,14 +94,14 @@ impl AofFiles {
     fn upgrade(&mut self, old_file: &Path) -> Result<(), String> {
         self.create_dir()?;
         self.manifest = Manifest::upgraded_from(&self.appendfilename);
-        self.store().map_err(|e| format!("Error storing the AOF manifest: {}", plain(&e)))?;
+        self.store().map_err(|e| format!("Error storing the AOF manifest: {}", os_error(&e)))?;
         let inside = self.path(&self.appendfilename);
         fs::rename(old_file, &inside).and_then(|()| disk::sync_parent(&inside)).map_err(|e| {
             format!(
                 "Error trying to move the old AOF file {} into dir {}: {}",
                 self.appendfilename,
                 self.appenddirname,
-                plain(&e)
+                os_error(&e)
             )
         })?;
         info!(
@@ -117,9 +117,9 @@ impl AofFiles {
             Err(e) => Err(format!(
                 "Can't open or create append-only dir {}: {}",
                 self.appenddirname,
-                plain(&e)
+                os_error(&e)
             )),
-            Ok(()) => disk::sync_parent(&self.aof_dir).map_err(|e| plain(&e)),
+            Ok(()) => disk::sync_parent(&self.aof_dir).map_err(|e| os_error(&e)),
         }
     }
 
@@ -199,7 +199,7 @@ impl AofFiles {
         self.manifest.clear_history();
         if let Err(error) = self.store() {
             // The files go all the same: the manifest that still names them as history is valid.
-            warn!("Error storing the AOF manifest: {}", plain(&error));
+            warn!("Error storing the AOF manifest: {}", os_error(&error));
         }
         paths
     }

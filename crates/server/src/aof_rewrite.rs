@@ -19,10 +19,10 @@ use crate::aof_files::Begun;
 use crate::child::{self, Exit, Report, Reporter};
 use crate::children::{Job, judge};
 use crate::clock;
+use crate::config::os_error;
 use crate::disk::SteadyWriter;
 use crate::event_loop::Server;
 use crate::host::{Deferred, Host};
-use crate::listener::plain;
 use crate::rdb::{ChildHook, SnapshotHeader};
 
 /// From this many failures in a row on, automatic rewrites pause: 1 minute, then 2, 4, ...
@@ -51,7 +51,7 @@ impl Server {
         self.host.aof.rewrite_scheduled = false;
         let started = self.try_start_aof_rewrite();
         if let Err(error) = &started {
-            warn!("Can't rewrite append only file in background: {}", plain(error));
+            warn!("Can't rewrite append only file in background: {}", os_error(error));
             self.rewrite_failed();
         }
         started
@@ -124,7 +124,7 @@ impl Server {
         let installed = self.host.aof.files.install_base(temp, format, begun);
         self.engine.record_latency("aof-rename", clock::mono_us() - from_us);
         if let Err(error) = installed {
-            warn!("Error installing the rewritten AOF: {}", plain(&error));
+            warn!("Error installing the rewritten AOF: {}", os_error(&error));
             let _ = fs::remove_file(temp);
             return self.rewrite_failed();
         }

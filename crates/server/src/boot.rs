@@ -17,13 +17,13 @@ use crate::aof::Aof;
 use crate::aof_files::Begun;
 use crate::children::Children;
 use crate::client_memory::{ClientMemory, ClientPeaks};
-use crate::config::{Config, RoleDecision, StartRole};
+use crate::config::{Config, RoleDecision, StartRole, os_error};
 use crate::conn::Conns;
 use crate::cron::Rates;
 use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
 use crate::event_loop::{Server, read_clock};
 use crate::host::{Host, HostStats, Identity, LoadingInfo};
-use crate::listener::{self, plain};
+use crate::listener;
 use crate::loader::{self, LoadFailure, Loaded, Loader, Order, What};
 use crate::logging::{self, Speaker};
 use crate::mailbox::Mailbox;
@@ -68,7 +68,7 @@ pub fn run(config: Config, process: Process) -> i32 {
         }
     };
     let code = server.run().unwrap_or_else(|error| {
-        error!("The event loop failed: {}", plain(&error));
+        error!("The event loop failed: {}", os_error(&error));
         1
     });
     supervisor.stopping();
@@ -80,7 +80,7 @@ impl Server {
         engine::command::rename(std::mem::take(&mut config.renames));
         daemon::adjust_open_files(&mut config).map_err(|_| "Too few open files".to_owned())?;
         daemon::disable_huge_pages(&config);
-        let text = |e: io::Error| plain(&e);
+        let text = |e: io::Error| os_error(&e);
         let poll = Poll::new().map_err(text)?;
         // Before the first thread starts, because threads inherit the mask of signals.
         let signals = SignalSource::install(poll.registry()).map_err(text)?;
@@ -185,11 +185,11 @@ impl Server {
                 self.host.aof.files.has_data().then(|| self.aof_order(true))
             }
             false => self.rdb_order().map_err(|e| {
-                format!("Fatal error: can't open the RDB file for reading: {}", plain(&e))
+                format!("Fatal error: can't open the RDB file for reading: {}", os_error(&e))
             })?,
         };
         let Some(what) = what else { return self.first_load_done(None) };
-        self.start_loading(what, LoadPurpose::Start, false).map_err(|e| plain(&e))
+        self.start_loading(what, LoadPurpose::Start, false).map_err(|e| os_error(&e))
     }
 
     fn rdb_order(&self) -> io::Result<Option<What>> {
@@ -239,12 +239,12 @@ impl Server {
             && self.host.aof.files.manifest.incrs.is_empty()
         {
             self.create_first_base().map_err(|e| {
-                format!("Error creating the AOF base file on server start: {}", plain(&e))
+                format!("Error creating the AOF base file on server start: {}", os_error(&e))
             })?;
         }
         let opened =
             self.host.aof.files.open_last_incr().and_then(|file| self.host.aof.switch_to(file));
-        opened.map_err(|e| format!("Can't open the append-only file: {}", plain(&e)))?;
+        opened.map_err(|e| format!("Can't open the append-only file: {}", os_error(&e)))?;
         let aof = &mut self.host.aof;
         aof.remove_history();
         aof.current_bytes = aof.files.size_bytes();
@@ -426,7 +426,7 @@ impl Server {
                 Ok(Some(what)) => what,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    warn!("Can't open the RDB file: {}", plain(&error));
+                    warn!("Can't open the RDB file: {}", os_error(&error));
                     return Err(());
                 }
             },

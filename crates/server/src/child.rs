@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
-use crate::listener::plain;
+use crate::config::os_error;
 use crate::{clock, signals};
 
 /// What a child says. `done` reports come once, as the last words.
@@ -157,7 +157,7 @@ fn run_child(
     let mut reporter = Reporter { pipe: File::from(writer), next_us };
     let mut report = match catch_unwind(AssertUnwindSafe(|| work(&mut reporter))) {
         Ok(Ok(report)) => report,
-        Ok(Err(error)) => Report { error: plain(&error), ..Report::default() },
+        Ok(Err(error)) => Report { error: os_error(&error), ..Report::default() },
         Err(_) => Report { error: "panicked".to_owned(), ..Report::default() },
     };
     report.done = true;

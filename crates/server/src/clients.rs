@@ -10,11 +10,12 @@ use engine::{Client, ClientId, Kind, PREFETCH_BATCH, Peer};
 use log::{debug, warn};
 use protocol::Limits;
 
+use crate::config::os_error;
 use crate::config::{BufferLimit, BufferLimits};
 use crate::conn::{Conn, Flushed, source_of};
 use crate::event_loop::Server;
 use crate::host::PeerFacts;
-use crate::listener::{AcceptOutcome, Accepted, plain};
+use crate::listener::{AcceptOutcome, Accepted};
 use crate::repl_driver::conn_id;
 use crate::stream::{ReadOutcome, Stream};
 
@@ -59,7 +60,7 @@ impl Server {
                 AcceptOutcome::One(accepted) => self.admit(accepted),
                 AcceptOutcome::Drained => return,
                 AcceptOutcome::OutOfDescriptors(error) => {
-                    warn!("Accepting client connection: accept: {}", plain(&error));
+                    warn!("Accepting client connection: accept: {}", os_error(&error));
                     self.retry_accept_at_us = Some(self.host.now.mono_us + ACCEPT_RETRY_US);
                     return;
                 }
@@ -87,7 +88,7 @@ impl Server {
         let accepted_peer = accepted.peer;
         let mut conn = Conn::new(id, accepted.stream, self.host.now.mono_us);
         if let Err(error) = conn.stream.register(self.poll.registry(), source_of(id)) {
-            warn!("Error registering fd event for the new client: {}", plain(&error));
+            warn!("Error registering fd event for the new client: {}", os_error(&error));
             self.engine.disconnect(id);
             return;
         }
@@ -126,7 +127,7 @@ impl Server {
         let more = match conn.read() {
             Ok(ReadOutcome::Closed) => return self.close_client(id),
             Err(error) => {
-                debug!("Reading from client: {}", plain(&error));
+                debug!("Reading from client: {}", os_error(&error));
                 return self.close_client(id);
             }
             Ok(ReadOutcome::Drained(n)) => {

@@ -14,6 +14,7 @@ use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::config::os_error;
 use crate::stream::Stream;
 use crate::token::Source;
 
@@ -48,7 +49,7 @@ impl fmt::Display for ListenError {
                 f.write_str("Configured to not listen anywhere, exiting.")
             }
             ListenError::Unix { path, error } => {
-                let (path, why) = (path.display(), plain(error));
+                let (path, why) = (path.display(), os_error(error));
                 write!(f, "Failed opening Unix socket: bind: {path}: {why}")
             }
         }
@@ -160,7 +161,7 @@ fn open_bind(
         Err(error) => {
             warn!(
                 "Warning: Could not create server TCP listening socket {name}:{port}: bind: {}",
-                plain(&error)
+                os_error(&error)
             );
             let absent = error.kind() == io::ErrorKind::AddrNotAvailable;
             if !(optional && absent || family_unsupported(&error)) {
@@ -223,14 +224,6 @@ fn family_unsupported(error: &io::Error) -> bool {
                 | libc::ENOPROTOOPT
         )
     )
-}
-
-/// The system's words without Rust's "(os error N)", as every other server's log has them.
-pub fn plain(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]

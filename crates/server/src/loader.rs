@@ -24,9 +24,9 @@ use store::keyspace::Keyspace;
 use store::seed::HashSeed;
 
 use crate::chunk_pipe::ChunkReader;
+use crate::config::os_error;
 use crate::event_loop::read_clock;
 use crate::key_delay::KeyDelay;
-use crate::listener::plain;
 use crate::mailbox::{Mail, Mailer};
 use crate::memory;
 use crate::null_world::NullWorld;
@@ -243,7 +243,10 @@ impl AofLoad {
         notes: &mut Notes,
     ) -> Result<(), String> {
         let open = |e: io::Error| {
-            format!("Fatal error: can't open the append log file {name} for reading: {}", plain(&e))
+            format!(
+                "Fatal error: can't open the append log file {name} for reading: {}",
+                os_error(&e)
+            )
         };
         let mut file = File::open(path).map_err(open)?;
         let len = file.metadata().map_err(open)?.len();
@@ -351,7 +354,7 @@ impl AofLoad {
                 file.set_len(valid_up_to)?;
                 file.sync_all()
             })
-            .map_err(|e| format!("Error truncating the AOF file {name}: {}", plain(&e)))?;
+            .map_err(|e| format!("Error truncating the AOF file {name}: {}", os_error(&e)))?;
         note(format!("AOF {name} loaded anyway because aof-load-truncated is enabled"));
         Ok(())
     }

@@ -10,8 +10,8 @@ use mio::net::TcpStream;
 use repl::LinkId;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::config::os_error;
 use crate::event_loop::Server;
-use crate::listener::plain;
 use crate::resolver;
 use crate::stream::{ReadOutcome, Stream};
 use crate::token::Source;
@@ -131,7 +131,7 @@ impl Server {
         let now_ms = self.host.now_ms();
         if let Some(link) = &self.host.repl.link {
             let id = link.id;
-            self.host.repl.core.handle_connect_failed(now_ms, id, &plain(error));
+            self.host.repl.core.handle_connect_failed(now_ms, id, &os_error(error));
         }
     }
 
@@ -206,7 +206,7 @@ impl Server {
         let Some(link) = &mut self.host.repl.link else { return };
         let id = link.id;
         if let Err(error) = link.flush(self.poll.registry()) {
-            self.host.repl.core.handle_link_closed(now_ms, id, &plain(&error));
+            self.host.repl.core.handle_link_closed(now_ms, id, &os_error(&error));
         }
     }
 
@@ -235,7 +235,7 @@ impl Server {
                     return self.perform_repl_actions();
                 }
                 Err(error) => {
-                    self.host.repl.core.handle_link_closed(now_ms, id, &plain(&error));
+                    self.host.repl.core.handle_link_closed(now_ms, id, &os_error(&error));
                     return self.perform_repl_actions();
                 }
             };

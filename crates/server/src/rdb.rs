@@ -19,12 +19,12 @@ use store::keyspace::Keyspace;
 use crate::child::{self, Exit, Report, Reporter};
 use crate::children::{Job, RdbFileJob, judge};
 use crate::clock;
+use crate::config::os_error;
 use crate::config::{Config, REDIS_VERSION};
 use crate::disk::{self, SteadyWriter};
 use crate::event_loop::Server;
 use crate::host::{Deferred, Host};
 use crate::key_delay::KeyDelay;
-use crate::listener::plain;
 use crate::signals::{Received, SignalSource};
 
 /// A save that failed is tried again by its save point only after so long.
@@ -336,7 +336,7 @@ impl Server {
                 Ok(())
             }
             Err(error) => {
-                warn!("Write error saving DB on disk: {}", plain(&error));
+                warn!("Write error saving DB on disk: {}", os_error(&error));
                 Err(error)
             }
         }
@@ -358,7 +358,7 @@ impl Server {
             Ok(Report { keys: report.keys, size_bytes: report.bytes, ..Report::default() })
         });
         let child = self.forked(forked).inspect_err(|error| {
-            warn!("Can't save in background: fork: {}", plain(error));
+            warn!("Can't save in background: fork: {}", os_error(error));
             self.host.rdb.last_bgsave_ok = false;
         })?;
         info!("Background saving started by pid {}", child.pid);
@@ -382,7 +382,7 @@ impl Server {
         drop(writer);
         let child = self
             .forked(forked)
-            .inspect_err(|error| warn!("Can't save in background: fork: {}", plain(error)))?;
+            .inspect_err(|error| warn!("Can't save in background: fork: {}", os_error(error)))?;
         info!("Background RDB transfer started by pid {}", child.pid);
         self.begin_job(child, Job::RdbPipe { snapshot, pipe: Some(reader) })
     }
@@ -397,7 +397,7 @@ impl Server {
         let now_ms = self.host.now_ms();
         match started {
             Ok(()) => self.host.repl.core.handle_snapshot(now_ms, SnapshotEvent::Started { id }),
-            Err(error) => self.host.repl.snapshot_failed(self.host.now, id, &plain(&error)),
+            Err(error) => self.host.repl.snapshot_failed(self.host.now, id, &os_error(&error)),
         }
     }
 
@@ -426,7 +426,7 @@ impl Server {
                 Err(error) => {
                     warn!(
                         "Diskless rdb transfer, read error sending DB to replicas: {}",
-                        plain(&error)
+                        os_error(&error)
                     );
                     return self.snapshot_pipe_ended();
                 }
@@ -502,7 +502,7 @@ impl Server {
                 self.host.repl.files.insert(id, file);
                 SnapshotEvent::Ready { id, size_bytes }
             }
-            Err(error) => SnapshotEvent::Failed { id, why: plain(&error) },
+            Err(error) => SnapshotEvent::Failed { id, why: os_error(&error) },
         };
         self.host.rdb.made_for_replicas = matches!(event, SnapshotEvent::Ready { .. });
         self.host.repl.core.handle_snapshot(now_ms, event);

@@ -9,10 +9,10 @@ use repl::{Action, LinkId, LoadTarget, MasterAddr};
 
 use crate::boot::LoadPurpose;
 use crate::chunk_pipe::chunk_pipe;
+use crate::config::os_error;
 use crate::config::{Program, ReplicaOf};
 use crate::daemon::OomClass;
 use crate::event_loop::Server;
-use crate::listener::plain;
 use crate::loader::What;
 use crate::logging::{self, Speaker};
 use crate::repl_driver::client_of;
@@ -301,7 +301,7 @@ impl Server {
                         let why = format!(
                             "Opening the temp file needed for MASTER <-> REPLICA synchronization: \
                              {}",
-                            plain(&error)
+                            os_error(&error)
                         );
                         self.load_failed(&why);
                     }
@@ -321,7 +321,7 @@ impl Server {
         let started =
             self.start_loading(What::Stream(reader), LoadPurpose::ReplicaStream, asynchronous);
         if let Err(error) = started {
-            self.load_failed(&plain(&error));
+            self.load_failed(&os_error(&error));
         }
     }
 
@@ -382,7 +382,7 @@ impl Server {
             self.start_loading(What::Rdb { file, len }, purpose, false)
         });
         if let Err(error) = started {
-            self.load_failed(&plain(&error));
+            self.load_failed(&os_error(&error));
         }
     }
 

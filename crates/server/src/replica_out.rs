@@ -9,8 +9,8 @@ use log::warn;
 use repl::Outgoing;
 
 use crate::clients::over_limit;
+use crate::config::os_error;
 use crate::event_loop::Server;
-use crate::listener::plain;
 use crate::repl_driver::{client_of, conn_id};
 
 /// Bytes a replica and turn: one that takes in a snapshot is not to starve the clients.
@@ -94,7 +94,7 @@ impl Server {
             Ok(Some(n)) => Wrote::Some(n),
             Ok(None) => Wrote::Full,
             Err(error) => {
-                warn!("Write error sending DB to replica: {}", plain(&error));
+                warn!("Write error sending DB to replica: {}", os_error(&error));
                 Wrote::Broken
             }
         }

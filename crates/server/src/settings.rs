@@ -7,7 +7,9 @@ use log::{info, warn};
 use store::Limits;
 use store::seed::HashSeed;
 
-use crate::config::{self, BindAddress, Caller, Config, Directive, ProtectedAction, SetError};
+use crate::config::{
+    self, BindAddress, Caller, Config, Directive, ProtectedAction, SetError, os_error,
+};
 use crate::daemon::{self, OomClass};
 use crate::host::{Deferred, Host};
 use crate::listener::{self, ListenError, ListenSettings, Listener};
@@ -145,8 +147,7 @@ impl Host {
             }
             "appendfsync" => self.aof.set_fsync(config.persistence.appendfsync),
             "dir" => {
-                std::env::set_current_dir(&config.persistence.dir)
-                    .map_err(|e| listener::plain(&e))?;
+                std::env::set_current_dir(&config.persistence.dir).map_err(|e| os_error(&e))?;
             }
             "maxclients" => {
                 let asked = config.network.maxclients;
@@ -222,7 +223,7 @@ impl Host {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             // A listener that is kept may have another number now.
             listener.deregister(&self.registry);
-            listener.register(&self.registry, index as u32).map_err(|e| listener::plain(&e))?;
+            listener.register(&self.registry, index as u32).map_err(|e| os_error(&e))?;
         }
         match failure {
             Some(why) => {
