@@ -38,8 +38,9 @@ impl Waiting {
 /// What WAIT and WAITAOF wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckWait {
-    /// Everything that the client has written.
+    /// Everything that the client has written: in the stream, and in the append-only file.
     pub offset: u64,
+    pub log_end: u64,
     pub replicas: u32,
     /// `None` is WAIT. With WAITAOF replicas count that have it on disk, and so do as many files of
     /// our own: 0 or 1.
@@ -51,11 +52,6 @@ impl AckWait {
     pub(crate) fn is_over(&self, world: &dyn World) -> bool {
         let (local, replicas) = self.count(world);
         replicas >= self.replicas && local >= self.local.unwrap_or(0)
-    }
-
-    /// Our own file will never be on disk: it was turned off meanwhile.
-    pub(crate) fn is_vain(&self, world: &dyn World) -> bool {
-        self.local.is_some_and(|local| local > 0) && world.fsynced_offset().is_none()
     }
 
     pub(crate) fn reply(&self, out: &mut ReplyBuf, world: &dyn World) {
@@ -113,7 +109,6 @@ impl Blocked {
 pub struct BlockedClients {
     by_key: HashMap<DbKey, VecDeque<ClientId>>,
     deadlines: BTreeSet<(u64, ClientId)>,
-    waiting_acks: Vec<ClientId>,
     paused: Vec<ClientId>,
     awaiting_end: Vec<ClientId>,
     /// Keys written since the last hand-out, in order, each once.
@@ -145,7 +140,7 @@ impl BlockedClients {
                     }
                 }
             }
-            Waiting::Acks(_) => self.waiting_acks.push(client),
+            Waiting::Acks(_) => {}
             Waiting::Pause => self.paused.push(client),
             Waiting::Shutdown => self.awaiting_end.push(client),
         }
@@ -166,7 +161,7 @@ impl BlockedClients {
                     }
                 }
             }
-            Waiting::Acks(_) => self.waiting_acks.retain(|other| *other != client),
+            Waiting::Acks(_) => {}
             Waiting::Pause => self.paused.retain(|other| *other != client),
             Waiting::Shutdown => self.awaiting_end.retain(|other| *other != client),
         }
@@ -204,10 +199,6 @@ impl BlockedClients {
 
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
-    }
-
-    pub fn waiting_acks(&self) -> &[ClientId] {
-        &self.waiting_acks
     }
 
     pub fn paused(&self) -> &[ClientId] {

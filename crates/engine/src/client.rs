@@ -115,6 +115,8 @@ pub struct Client {
     pub pending_output: bool,
     /// The stream's offset after this client's last write: what WAIT waits for.
     pub write_offset: u64,
+    /// The same in the append-only file's bytes: what WAITAOF waits for.
+    pub write_log_end: u64,
     /// The connection's input buffer when the server last looked: what it holds, and its room.
     pub input: InputBuffer,
     pub created_mono_us: u64,
@@ -146,6 +148,7 @@ impl Client {
             close_after_reply: false,
             pending_output: false,
             write_offset: 0,
+            write_log_end: 0,
             input: InputBuffer::default(),
             created_mono_us: mono_us,
             last_command_mono_us: mono_us,

@@ -154,7 +154,7 @@ impl Engine {
             if !is_replica
                 && self.settings.min_replicas_to_write > 0
                 && self.settings.min_replicas_max_lag_s > 0
-                && world.replication().good_replicas < self.settings.min_replicas_to_write
+                && world.good_replicas() < self.settings.min_replicas_to_write
             {
                 return Err(CommandError::NoReplicas);
             }
@@ -358,6 +358,8 @@ impl Engine {
     fn finish_unit(&mut self, client: &mut Client, world: &mut dyn World) {
         if self.end_unit(world) {
             client.write_offset = world.stream_offset();
+            client.write_log_end = self.propagation.log_end();
+            world.note_write(client.id, client.write_log_end, client.out.written());
         }
     }
 
@@ -415,6 +417,9 @@ impl Engine {
         if let Some(blocked) = client.blocked.take() {
             self.blocked.remove(id, &blocked);
             self.unblocked.push(id);
+            if matches!(blocked.waiting, Waiting::Acks(_)) {
+                world.forget_wait(id);
+            }
             if let Some((found, _)) = &blocked.again {
                 let histogram = self.settings.latency_tracking;
                 self.stats.record_call(found.stat, blocked.ran_us, error.is_some(), histogram);
@@ -433,18 +438,11 @@ impl Engine {
         self.put_client(client);
     }
 
-    /// Acknowledgements have come in, or our own file has got further: those who wait for that go on.
-    pub fn acks_changed(&mut self, world: &mut dyn World) {
-        for id in self.blocked.waiting_acks().to_vec() {
-            let Some(blocked) = self.client(id).and_then(|client| client.blocked.as_ref()) else {
-                continue;
-            };
-            let Waiting::Acks(wait) = blocked.waiting else { continue };
-            if wait.is_vain(world) {
-                self.end_wait(world, id, Some(CommandError::WaitaofWithoutAof));
-            } else if wait.is_over(world) {
-                self.end_wait(world, id, None);
-            }
+    /// What a client's WAIT or WAITAOF waits for is there, or never will be.
+    pub fn end_ack_wait(&mut self, world: &mut dyn World, id: ClientId, why: Option<CommandError>) {
+        let blocked = self.client(id).and_then(|client| client.blocked.as_ref());
+        if blocked.is_some_and(|blocked| matches!(blocked.waiting, Waiting::Acks(_))) {
+            self.end_wait(world, id, why);
         }
     }
 

@@ -207,6 +207,20 @@ impl Engine {
         }
     }
 
+    pub fn has_unblocked(&self) -> bool {
+        !self.unblocked.is_empty()
+    }
+
+    /// More of this client's output may leave, or it has got some out of turn.
+    pub fn note_output(&mut self, id: ClientId) {
+        if let Some(client) = self.client_mut(id)
+            && !client.pending_output
+        {
+            client.pending_output = true;
+            self.pending_output.push(id);
+        }
+    }
+
     /// Takes the clients that were blocked and may go on with what they have sent meanwhile.
     pub fn take_unblocked(&mut self) -> Vec<ClientId> {
         std::mem::take(&mut self.unblocked)

@@ -6,7 +6,7 @@
 
 mod access;
 mod acl_log;
-mod blocking;
+pub mod blocking;
 pub mod client;
 pub mod command;
 mod command_arguments;

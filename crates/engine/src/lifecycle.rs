@@ -35,11 +35,6 @@ impl Engine {
         }
     }
 
-    /// Whether anybody waits for acknowledgements.
-    pub fn has_ack_waiters(&self) -> bool {
-        !self.blocked.waiting_acks().is_empty()
-    }
-
     /// A client whose SHUTDOWN is under way: it hears of it only if nothing comes of it.
     pub fn wait_for_shutdown(&mut self, id: ClientId) {
         let Some(mut client) = self.take_client(id) else { return };

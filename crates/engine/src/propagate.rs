@@ -33,6 +33,10 @@ pub struct Propagation {
     aof: Option<Cursor>,
     stream: Option<Cursor>,
     aof_out: Vec<u8>,
+    /// An empty buffer that takes the place of `aof_out`.
+    spare: Vec<u8>,
+    /// Bytes for the append-only file that were taken, since ever.
+    aof_taken: u64,
     stream_out: Vec<u8>,
 }
 
@@ -44,6 +48,7 @@ impl Propagation {
 
     pub fn set_aof(&mut self, on: bool) {
         self.aof = on.then(Cursor::default);
+        self.aof_taken += self.aof_out.len() as u64;
         self.aof_out.clear();
     }
 
@@ -142,13 +147,23 @@ impl Propagation {
         self.stream_out.clear();
     }
 
-    /// The bytes for the append-only file since the last call; `spare` becomes the next buffer.
-    pub fn take_aof(&mut self, spare: Vec<u8>) -> Vec<u8> {
-        std::mem::replace(&mut self.aof_out, spare)
+    /// The bytes for the append-only file since the last call.
+    pub fn take_aof(&mut self) -> Vec<u8> {
+        self.aof_taken += self.aof_out.len() as u64;
+        std::mem::replace(&mut self.aof_out, std::mem::take(&mut self.spare))
     }
 
-    pub fn aof_len(&self) -> usize {
-        self.aof_out.len()
+    /// A buffer to write the next bytes to.
+    pub fn give_spare(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        if buffer.capacity() > self.spare.capacity() {
+            self.spare = buffer;
+        }
+    }
+
+    /// Where the append-only file's bytes end, counted since the start.
+    pub fn log_end(&self) -> u64 {
+        self.aof_taken + self.aof_out.len() as u64
     }
 }
 

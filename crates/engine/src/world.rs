@@ -7,6 +7,7 @@
 
 use store::Keyspace;
 
+use crate::blocking::AckWait;
 use crate::client::ClientId;
 use crate::error::CommandError;
 use crate::settings::Settings;
@@ -241,6 +242,17 @@ pub trait World {
     /// A command of this client runs out of turn: its answer, should it come later, is for it.
     fn speaks_for(&mut self, _client: ClientId) {}
 
+    /// A client's command has written: its reply waits until that is as safe as was promised.
+    /// `log_end` and `output_end` are where the append-only file's bytes and its output end now.
+    fn note_write(&mut self, _client: ClientId, _log_end: u64, _output_end: u64) {}
+
+    /// The client is blocked until [`Engine::end_ack_wait`](crate::Engine::end_ack_wait) is called for it,
+    /// once there is what it waits for. The replicas are asked how far they are before the loop sleeps.
+    fn wait_for(&mut self, _client: ClientId, _wait: AckWait) {}
+
+    /// Its wait has ended in another way.
+    fn forget_wait(&mut self, _client: ClientId) {}
+
     /// A unit of writes that no stream carries: the offset still has to tell it from those before
     /// it, because WAITAOF goes by the offset.
     fn note_unfollowed_write(&mut self) {}
@@ -252,6 +264,11 @@ pub trait World {
     fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)>;
 
     fn replication(&self) -> ReplicationInfo;
+
+    /// Replicas whose lag is within `min-replicas-max-lag`.
+    fn good_replicas(&self) -> u32 {
+        self.replication().good_replicas
+    }
 
     /// The sections that speak of the process: `server`, `persistence`, `cpu`, and the
     /// world's part of `clients` and `stats`.
@@ -271,9 +288,6 @@ pub trait World {
 
     /// Replicas that acknowledged `offset`, and of them those that have it fsynced.
     fn acked_replicas(&self, offset: u64) -> (u32, u32);
-
-    /// Asks all replicas for an acknowledgement (REPLCONF GETACK) before the loop sleeps.
-    fn request_acks(&mut self);
 
     /// Bytes that wait to be sent to a replica's connection.
     fn replica_pending_bytes(&self, _: ClientId) -> u64 {

@@ -273,6 +273,12 @@ impl ReplyBuf {
         self.outside_len + self.tail.len() - self.sent
     }
 
+    /// Bytes written since ever, sent or not.
+    #[inline]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Whether all was sent.
     #[inline]
     pub fn is_empty(&self) -> bool {

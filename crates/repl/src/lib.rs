@@ -152,6 +152,10 @@ impl Repl {
         self.actions.pop_front()
     }
 
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     pub fn settings(&self) -> &ReplSettings {
         &self.settings
     }

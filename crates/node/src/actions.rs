@@ -1,0 +1,92 @@
+//! What replication asks for, and what follows the role. Decides nothing of its own: each action is done
+//! by its room, in order.
+
+use engine::pause::PauseBy;
+use engine::{ClientId, Kind, Role};
+use repl::{Action, MasterAddr};
+
+use crate::{Node, Os, client_of};
+
+impl Node {
+    /// Until the core has nothing more to ask for. True if it had anything.
+    pub(crate) fn act<O: Os>(&mut self, os: &mut O) -> bool {
+        let mut any = false;
+        while let Some(action) = self.repl.poll_action() {
+            any = true;
+            self.perform(os, action);
+        }
+        self.follow_role(os);
+        any
+    }
+
+    fn perform<O: Os>(&mut self, os: &mut O, action: Action) {
+        match action {
+            Action::Log { level, text } => os.log(level, &text),
+            Action::Connect { link, host, port } => os.connect(link, &host, port),
+            Action::CloseLink { link } => os.close_link(link),
+            Action::SendMaster { link, bytes } => os.send_master(self, link, &bytes),
+            Action::LoadStart { target, size_bytes } => os.load_start(self, target, size_bytes),
+            Action::LoadChunk(bytes) => os.load_chunk(bytes),
+            Action::LoadEnd { .. } => os.load_end(self),
+            Action::LoadCommit => os.load_commit(self),
+            Action::LoadAbort => os.load_abort(self),
+            Action::StreamStart { .. } => self.stream_start(),
+            Action::Apply(bytes) => self.apply(os, &bytes),
+            Action::StreamEnd => self.stream_end(),
+            Action::CloseReplica { conn } => os.close(self, client_of(conn)),
+            Action::StartSnapshot { id, mode, .. } => os.start_snapshot(self, id, mode),
+            Action::PauseWrites => self.engine.pause_writes(PauseBy::Failover, u64::MAX),
+            Action::ResumeWrites => {
+                // Those who waited are judged by the role that came of it.
+                self.follow_role(os);
+                self.resume_writes(os, PauseBy::Failover);
+            }
+            Action::SelectAgain => self.engine.propagation.reselect_stream(),
+            Action::CancelSnapshot { id } => os.cancel_snapshot(self, id),
+            Action::ReleaseSnapshot { id } => os.release_snapshot(id),
+        }
+    }
+
+    pub(crate) fn resume_writes<O: Os>(&mut self, os: &mut O, by: PauseBy) {
+        let now = self.now;
+        let (engine, mut border) = self.border(os);
+        engine.resume_writes(now, by, &mut border);
+    }
+
+    /// The engine's rules go by the role, and its stream is only made where somebody reads it.
+    fn follow_role<O: Os>(&mut self, os: &mut O) {
+        let is_master = self.repl.is_master();
+        let was_master = self.engine.role == Role::Master;
+        if is_master != was_master {
+            os.follow_role(self.repl.master_addr());
+        }
+        self.engine.role = match is_master {
+            true => Role::Master,
+            false => Role::Replica { link_up: self.repl.is_link_up() },
+        };
+        self.engine.propagation.set_stream(is_master && self.repl.has_backlog());
+        if was_master && !is_master {
+            let (engine, mut border) = self.border(os);
+            engine.unblock_for_demotion(&mut border);
+        }
+    }
+
+    /// REPLICAOF, when nothing is half propagated.
+    pub(crate) fn replicaof<O: Os>(&mut self, os: &mut O, master: Option<MasterAddr>, by: &str) {
+        let now_ms = self.now_ms();
+        os.note_replicaof(master.as_ref());
+        match master {
+            Some(addr) => drop(self.repl.replicaof(now_ms, addr, by)),
+            None => drop(self.repl.replicaof_no_one(now_ms, by)),
+        }
+        self.act(os);
+    }
+
+    /// PSYNC or SYNC was accepted: the connection carries the stream from here on.
+    pub(crate) fn become_replica<O: Os>(&mut self, os: &mut O, id: ClientId) {
+        if let Some(client) = self.engine.client_mut(id) {
+            client.kind = Kind::Replica;
+            os.became_replica(id);
+        }
+    }
+}

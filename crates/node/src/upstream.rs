@@ -1,0 +1,174 @@
+//! The stream of our master: cut into commands and run by the same door as everybody's, with its place
+//! reported at each boundary. Must not decide where the stream begins or ends: the core does.
+
+use engine::{ClientId, Kind, Peer};
+use protocol::{Limits, RequestParser};
+use repl::{Level, LinkId};
+
+use crate::{Node, Os};
+
+/// Requests that are parsed ahead.
+const REQUESTS_PER_BATCH: usize = 1024;
+
+#[derive(Default)]
+pub(crate) struct MasterStream {
+    /// The engine's client that runs the stream; made at the first.
+    pub client: Option<ClientId>,
+    /// Over which link it comes.
+    link: Option<LinkId>,
+    parser: RequestParser,
+    /// Bytes that were run but do not end at a boundary: inside MULTI.
+    unreported_bytes: u64,
+    /// A pause of clients keeps the rest of what has arrived from being run.
+    held_by_pause: bool,
+    /// The database in which a stream goes on that was resumed or follows a snapshot.
+    db: usize,
+}
+
+impl Node {
+    pub fn handle_connected<O: Os>(&mut self, os: &mut O, link: LinkId) {
+        self.repl.handle_connected(self.now_ms(), link);
+        self.act(os);
+    }
+
+    pub fn handle_connect_failed<O: Os>(&mut self, os: &mut O, link: LinkId, why: &str) {
+        self.repl.handle_connect_failed(self.now_ms(), link, why);
+        self.act(os);
+    }
+
+    pub fn handle_link_closed<O: Os>(&mut self, os: &mut O, link: LinkId, why: &str) {
+        self.repl.handle_link_closed(self.now_ms(), link, why);
+        self.act(os);
+    }
+
+    /// Bytes of the master's, as they come; only while [`Self::wants_master_bytes`].
+    pub fn handle_master_bytes<O: Os>(&mut self, os: &mut O, link: LinkId, bytes: &[u8]) {
+        self.state.stream.link = Some(link);
+        self.repl.handle_bytes(self.now_ms(), link, bytes);
+        self.act(os);
+    }
+
+    /// Whether there is room for more of the master's bytes: not while a pause holds what has arrived.
+    pub fn wants_master_bytes<O: Os>(&self, os: &O) -> bool {
+        self.repl.wants_master_bytes()
+            && !self.state.stream.held_by_pause
+            && os.has_room_for_snapshot()
+    }
+
+    /// The database in which the stream stands: our own, or the master's.
+    pub fn stream_db(&self) -> usize {
+        if self.repl.is_master() {
+            return self.engine.propagation.stream_db().unwrap_or(0);
+        }
+        let client = self.state.stream.client.and_then(|id| self.engine.client(id));
+        client.map_or(self.state.stream.db, |client| client.db)
+    }
+
+    /// A data set was loaded whose stream goes on in `db`.
+    pub fn set_stream_db(&mut self, db: usize) {
+        self.state.stream.db = db.min(self.engine.keyspace.len() - 1);
+    }
+
+    /// The engine's client that runs the master's stream.
+    pub fn master_client(&self) -> Option<ClientId> {
+        self.state.stream.client
+    }
+
+    pub(crate) fn stream_start(&mut self) {
+        let id = self.make_master_client();
+        let stream = &mut self.state.stream;
+        let db = stream.db;
+        stream.begin_anew();
+        if let Some(client) = self.engine.client_mut(id) {
+            client.db = db;
+        }
+    }
+
+    pub(crate) fn stream_end(&mut self) {
+        let Some(id) = self.state.stream.client.take() else { return };
+        let stream = &mut self.state.stream;
+        // Should the stream be resumed, it goes on in this database; what a transaction had queued
+        // comes again.
+        stream.db = self.engine.client(id).map_or(0, |client| client.db);
+        stream.begin_anew();
+        self.engine.disconnect(id);
+    }
+
+    fn make_master_client(&mut self) -> ClientId {
+        if let Some(id) = self.state.stream.client {
+            return id;
+        }
+        let addr = self.repl.master_addr();
+        let addr = addr.map_or_else(String::new, |addr| format!("{}:{}", addr.host, addr.port));
+        let id = self.connect(Kind::Master, Peer { addr, ..Peer::default() });
+        self.state.stream.client = Some(id);
+        id
+    }
+
+    pub(crate) fn apply<O: Os>(&mut self, os: &mut O, bytes: &[u8]) {
+        self.state.stream.parser.feed(bytes);
+        if !self.state.stream.held_by_pause {
+            self.run_stream(os);
+        }
+    }
+
+    /// What a pause has held back, once it is over.
+    pub(crate) fn go_on_with_stream<O: Os>(&mut self, os: &mut O) -> bool {
+        if !self.state.stream.held_by_pause || self.engine.is_paused() {
+            return false;
+        }
+        self.state.stream.held_by_pause = false;
+        self.run_stream(os);
+        true
+    }
+
+    fn run_stream<O: Os>(&mut self, os: &mut O) {
+        let Some(id) = self.state.stream.client else { return };
+        let (now, now_ms) = (self.now, self.now_ms());
+        // The parser is lent out, because commands run with the state that holds it.
+        let mut parser = std::mem::take(&mut self.state.stream.parser);
+        let limits = Limits::master();
+        let broken = loop {
+            let count = match parser.parse(&limits, REQUESTS_PER_BATCH) {
+                Ok(0) => break None,
+                Ok(count) => count,
+                Err(error) => break Some(error),
+            };
+            let mut ran = 0;
+            for i in 0..count {
+                let request = parser.request(i);
+                if self.engine.must_hold(id, request.args()) {
+                    break;
+                }
+                ran += 1;
+                let (engine, mut border) = self.border(os);
+                engine.execute(now, &mut border, id, request.args());
+                self.state.stream.unreported_bytes += request.raw_len() as u64;
+                // Inside a transaction is no point to resume from.
+                let in_multi = self.engine.client(id).is_some_and(|client| client.multi.is_some());
+                if !in_multi {
+                    let n = std::mem::take(&mut self.state.stream.unreported_bytes);
+                    self.repl.applied(now_ms, n);
+                }
+            }
+            parser.consume(ran);
+            if ran < count {
+                self.state.stream.held_by_pause = true;
+                break None;
+            }
+        };
+        self.state.stream.parser = parser;
+        if let (Some(error), Some(link)) = (broken, self.state.stream.link) {
+            os.log(Level::Warning, &format!("Protocol error ({error}) from master"));
+            self.repl.handle_stream_broken(now_ms, link);
+        }
+    }
+}
+
+impl MasterStream {
+    fn begin_anew(&mut self) {
+        self.parser = RequestParser::new();
+        self.held_by_pause = false;
+        self.unreported_bytes = 0;
+    }
+}
