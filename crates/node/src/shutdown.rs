@@ -32,6 +32,10 @@ impl Node {
         self.state.shutdown.is_some()
     }
 
+    pub fn shutdown_deadline_us(&self) -> Option<u64> {
+        self.state.shutdown.as_ref().map(|shutdown| shutdown.deadline_us)
+    }
+
     /// Begins the end: at once, or when replicas have caught up or `wait_us` is over. `client` hears of it
     /// only if nothing comes of it.
     pub fn begin_shutdown<O: Os>(

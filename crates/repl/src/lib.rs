@@ -187,6 +187,28 @@ impl Repl {
         self.stream.backlog().is_some()
     }
 
+    /// The bytes of the stream from `from` on, as far as the backlog still has them, and the offset of
+    /// the first: for whoever compares histories.
+    pub fn stream_bytes(&mut self, from: u64) -> (u64, Vec<u8>) {
+        let Some(backlog) = self.stream.backlog_mut() else { return (from, Vec::new()) };
+        let from = from.max(backlog.first_offset());
+        let Some(mut reader) = backlog.open_reader(from) else { return (from, Vec::new()) };
+        let mut bytes = Vec::new();
+        loop {
+            let mut slices = [std::io::IoSlice::new(&[]); 16];
+            let count = backlog.slices(&reader, &mut slices);
+            let before = bytes.len();
+            slices[..count].iter().for_each(|slice| bytes.extend_from_slice(slice));
+            let n = (bytes.len() - before) as u64;
+            if n == 0 {
+                break;
+            }
+            backlog.skip(&mut reader, n);
+        }
+        backlog.close_reader(reader);
+        (from, bytes)
+    }
+
     /// Asks all replicas for an ACK through the stream (`REPLCONF GETACK *`), for WAIT and shutdown.
     pub fn request_acks(&mut self) {
         self.feed_own(wire::GETACK);
