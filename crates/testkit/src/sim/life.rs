@@ -42,6 +42,7 @@ impl SimNode {
         let mut next = new_node(&self.machine.settings, &self.repl_settings, world);
         std::mem::swap(&mut self.node, &mut next);
         self.is_up = true;
+        self.seen = Default::default();
         self.turn(world, |node, os| {
             let history = load_own(node, os, how);
             node.boot(os, master, history);

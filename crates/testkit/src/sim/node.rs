@@ -16,7 +16,7 @@ pub struct SimNode {
     pub node: Node,
     pub machine: Machine,
     pub repl_settings: ReplSettings,
-    seen: (String, u64),
+    pub(super) seen: (String, u64),
 }
 
 impl SimNode {
@@ -77,7 +77,7 @@ impl SimNode {
         assert!(offset + 1 >= from, "node {}: the offset went back", self.id);
         let (first, bytes) = self.node.repl.stream_bytes(from);
         world.ledger.check(&replid, first, &bytes);
-        world.clients.note_offset(self.id, &replid, offset);
+        world.clients.note_offset(self.id, offset);
         self.seen = (replid, offset);
         let view = self.node.repl.view(self.node.now_ms());
         let backlog = view.backlog;

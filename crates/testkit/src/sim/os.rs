@@ -284,9 +284,12 @@ impl Machine {
 impl Os for SimOs<'_> {
     fn perform(&mut self, action: Action<'_>, scene: Scene<'_>) -> Result<Outcome, CommandError> {
         match action {
+            Action::Shutdown(flags) if flags.abort && scene.shutdown.is_none() => {
+                Err(CommandError::err("No shutdown in progress."))
+            }
             Action::Shutdown(flags) => {
                 self.me.shutdowns.push((scene.by, flags));
-                Ok(Outcome::Silent)
+                Ok(if flags.abort { Outcome::Done } else { Outcome::Silent })
             }
             Action::CloseClient { client } => {
                 self.me.doomed.push(client);
@@ -311,7 +314,10 @@ impl Os for SimOs<'_> {
             self.close(node, client);
         }
         for (client, flags) in std::mem::take(&mut self.me.shutdowns) {
-            node.begin_shutdown(self, client, flags, 10_000_000);
+            match flags.abort {
+                true => drop(node.abort_shutdown(self)),
+                false => node.begin_shutdown(self, client, flags, 10_000_000),
+            }
         }
     }
 

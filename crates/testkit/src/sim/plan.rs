@@ -287,6 +287,10 @@ impl Plan {
     /// What a failover does: promote the root, point the others.
     fn promote_and_arrange(&mut self, cluster: &mut Cluster, rng: &mut Rng) {
         self.arrange(rng);
+        self.tell_roles(cluster, rng);
+    }
+
+    fn tell_roles(&self, cluster: &mut Cluster, rng: &mut Rng) {
         let mut order: Vec<usize> = (0..self.masters.len()).collect();
         if rng.bool() {
             rng.shuffle(&mut order);
@@ -329,7 +333,7 @@ impl Plan {
             window_bytes: 65_536,
         });
         for node in 0..self.masters.len() {
-            for words in ["FAILOVER ABORT", "CLIENT UNPAUSE", "SHUTDOWN ABORT"] {
+            for words in ["CLIENT UNPAUSE", "SHUTDOWN ABORT", "FAILOVER ABORT"] {
                 cluster.command(node, words);
             }
             if !cluster.nodes[node].is_up {
@@ -343,6 +347,11 @@ impl Plan {
             self.root = rng.usize(..self.masters.len());
         }
         self.promote_and_arrange(cluster, rng);
+        // Who was loading has refused; an operator says it again.
+        for _ in 0..3 {
+            cluster.run_for(5_000);
+            self.tell_roles(cluster, rng);
+        }
         for _ in 0..20 {
             cluster.run_for(rng.u64(1..300));
             let root = self.root;
