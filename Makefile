@@ -26,7 +26,6 @@ run: build ## Build, start a master and a replica on this host, show both; Ctrl-
 
 .PHONY: test
 test: ## Everything CI runs: tools, format, lints, all tests
-	scripts/install-test-deps
 	scripts/test.sh
 
 .PHONY: install

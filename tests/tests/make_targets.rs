@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tandem_tests::each_server;
 use tempfile::TempDir;
-use testkit::process::{kill_group_on_drop, run_command};
+use testkit::process::{Finished, kill_group_on_drop, run_command, write_script};
 use testkit::wait::{LONG, wait_for, wait_until};
 use testkit::{Client, Kind, ports::Port};
 
@@ -37,23 +37,11 @@ fn read(path: &Path) -> String {
     testkit::process::read_lossy(path)
 }
 
-/// Two ports in a row that nothing uses, the first reserved for this test.
-fn two_ports() -> (Port, u16) {
-    wait_for(LONG, "two free ports in a row are found", || {
-        let first = Port::reserve();
-        let second = first.number() + 1;
-        match Client::connect(("127.0.0.1", second)) {
-            Ok(_) => Err(format!("{second} is taken")),
-            Err(_) => Ok((first, second)),
-        }
-    })
-}
-
 /// Starts both, reads `info replication` of both on the terminal, writes, and presses Ctrl-C.
 fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
     let bins = bin_dir(kind);
     let data = tempfile::tempdir().expect("a folder");
-    let (port, replica_port) = two_ports();
+    let (port, replica_port) = Port::reserve_pair();
     let output_path = data.path().join("output");
     for life in 1..=2 {
         let output = testkit::process::create_file(&output_path);
@@ -78,7 +66,8 @@ fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
         assert!(text.contains("\nmaster | ") && text.contains("\nreplica | "), "{text}");
 
         let mut master = Client::connect(("127.0.0.1", port.number())).expect("the master");
-        let mut replica = Client::connect(("127.0.0.1", replica_port)).expect("the replica");
+        let mut replica =
+            Client::connect(("127.0.0.1", replica_port.number())).expect("the replica");
         master.good(&format!("SET life:{life} lived"));
         wait_until(LONG, "all writes of all lives are there", || {
             (1..=life).all(|n| !replica.run(&format!("EXISTS life:{n}")).is_error())
@@ -89,7 +78,7 @@ fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
         let what = "run.sh ends";
         let status = wait_for(LONG, what, || child.try_wait().ok_or_else(|| read(&output_path)));
         assert!(status.success(), "{status}\n{}", read(&output_path));
-        for port in [port.number(), replica_port] {
+        for port in [port.number(), replica_port.number()] {
             assert!(Client::connect(("127.0.0.1", port)).is_err(), "{port} is still served");
         }
         for name in ["master", "replica"] {
@@ -145,6 +134,61 @@ fn make_install_puts_binaries_and_examples_into_place(kind: Kind) {
     }
     let version = Command::new(bin.join("redis-server")).arg("--version").output();
     assert!(version.is_ok_and(|v| v.status.success()), "what is installed runs");
+}
+
+/// What `make test` says in the end when cargo, the tools and the conformance suite end as told.
+fn make_test_with(cargo: &str, tools: &str, conformance: &str) -> Finished {
+    let root = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, text: &str| write_script(&root.path().join(name), text);
+    put("cargo", &format!("#!/bin/sh\n{cargo}\n"));
+    put("scripts/install-test-deps", &format!("#!/bin/sh\n{tools}\n"));
+    put("scripts/conformance.sh", &format!("#!/bin/sh\n{conformance}\n"));
+    put("scripts/test.sh", &read(&script("test.sh")));
+    let mut command = Command::new(root.path().join("scripts/test.sh"));
+    command.env("CARGO", root.path().join("cargo")).env("CARGO_TARGET_DIR", root.path());
+    run_command(command, LONG)
+}
+
+/// `make test` stopped at the first stage that failed and said no numbers, and one that could not run,
+/// such as a suite that could not be fetched, was nowhere among the failures.
+#[test]
+fn a_stage_of_make_test_that_could_not_run_is_no_failure_in_the_last_line() {
+    let nextest = r#"case "$1 $2" in "nextest run")
+        echo "     Summary [   1.000s] 7 tests run: 7 passed, 0 skipped" ;; "test "*)
+        echo "   Doc-tests store"
+        echo "test result: ok. 2 passed; 0 failed; 0 ignored" ;; esac"#;
+    let plain = r#"case "$1 $*" in nextest*) exit 1 ;; test*--lib*)
+        echo "     Running unittests src/lib.rs (target/debug/deps/store-1)"
+        echo "test result: ok. 5 passed; 0 failed; 0 ignored"
+        echo "     Running tests/x.rs (target/debug/deps/x-2)"
+        CRASHED
+        ;; test*--doc*)
+        echo "   Doc-tests store"
+        echo "test result: ok. 0 passed; 0 failed; 0 ignored" ;; esac"#;
+    let whole = plain.replace("CRASHED", "echo 'test result: ok. 4 passed; 0 failed; 0 ignored'");
+    let suite = "echo '10 passed, 0 failed, 1 skipped'";
+    let lints = format!("[ \"$1\" != clippy ] || exit 101\n{nextest}");
+    let red = nextest
+        .replace("7 passed", "6 passed, 1 failed")
+        .replace(";; \"test", "exit 100 ;; \"test");
+    let cases = [
+        (nextest, "", suite, "19 passed, 0 failed"),
+        (&whole, "", suite, "19 passed, 0 failed"),
+        (&plain.replace("CRASHED", "exit 101"), "", suite, "15 passed, 1 failed"),
+        (&lints, "", suite, "19 passed, 1 failed"),
+        (&lints, "exit 1", suite, "19 passed, 2 failed"),
+        (&red, "", suite, "18 passed, 1 failed"),
+        (nextest, "", "echo 'E: no source package'; exit 100", "9 passed, 1 failed"),
+        (nextest, "", "exit 0", "9 passed, 1 failed"),
+        (nextest, "", "echo '9 passed, 1 failed, 1 skipped'; exit 1", "18 passed, 1 failed"),
+        ("exit 101", "", suite, "10 passed, 5 failed"),
+    ];
+    for (cargo, tools, conformance, last) in cases {
+        let finished = make_test_with(cargo, tools, conformance);
+        let output = finished.output();
+        assert_eq!(finished.stdout.lines().last(), Some(last), "{output}");
+        assert_eq!(finished.status.success(), last.ends_with(" 0 failed"), "{output}");
+    }
 }
 
 each_server! {
