@@ -224,10 +224,60 @@ fn make_install_puts_binaries_and_examples_into_place(kind: Kind) {
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
-        assert_eq!(names.len(), 2, "nothing half-made stays behind: {names:?}");
+        assert_eq!(names.len(), 4, "nothing half-made stays behind: {names:?}");
     }
     let version = Command::new(bin.join("redis-server")).arg("--version").output();
     assert!(version.is_ok_and(|v| v.status.success()), "what is installed runs");
+}
+
+/// `sudo make install` called cargo as root, whether or not there was anything to build, and installed
+/// binaries of five times their size; `PREFIX=/usr` wrote to /usr/etc.
+#[test]
+fn make_install_builds_as_root_and_installs_debug_info() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| root.path().join(name);
+    write_script(&path("cargo"), "#!/bin/sh\necho \"$*\" >\"${0%/*}/cargo-ran\"\n");
+    for kind in [Kind::Tandem, Kind::TandemMaster, Kind::TandemReplica] {
+        let program = kind.program();
+        let name = program.file_name().expect("a name").to_string_lossy();
+        write_script(&path(&format!("target/release/{name}")), "");
+        std::fs::copy(&program, path(&format!("target/release/{name}"))).expect("a copy");
+    }
+    let install = || {
+        let mut command = Command::new("make");
+        command
+            .args(["install", "PREFIX=/usr"])
+            .arg(format!("DESTDIR={}", path("dest").display()))
+            .arg(format!("CARGO={}", path("cargo").display()))
+            .arg(format!("CARGO_TARGET_DIR={}", path("target").display()))
+            .current_dir(testkit::binaries::workspace_root())
+            .env_remove("SUDO_USER");
+        run_command(command, LONG).expect_success("make install").output()
+    };
+    let output = install();
+    assert!(!path("cargo-ran").exists(), "nothing was to be built: {output}");
+    assert!(path("dest/etc/redis/redis.conf.example").is_file(), "{output}");
+    let sections = |name: &str| {
+        let mut command = Command::new("readelf");
+        command.args(["--sections", "--wide"]).arg(path(name));
+        run_command(command, LONG).expect_success("readelf").stdout
+    };
+    for name in ["redis-server", "redis-master", "redis-replica"] {
+        let binary = sections(&format!("dest/usr/bin/{name}"));
+        assert!(binary.contains(".gnu_debuglink") && !binary.contains(".debug_info"), "{binary}");
+        assert!(!binary.contains(".symtab"), "{binary}");
+        let debug = sections(&format!("dest/usr/bin/{name}.debug"));
+        assert!(debug.contains(".debug_info") && debug.contains(".symtab"), "{debug}");
+    }
+    let version = Command::new(path("dest/usr/bin/redis-server")).arg("--version").output();
+    assert!(version.is_ok_and(|v| v.status.success()), "what is installed runs");
+
+    // Older than its sources, one binary is enough to ask cargo.
+    let old = std::fs::OpenOptions::new().write(true).open(path("target/release/redis-master"));
+    let old = old.expect("the binary opens");
+    old.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("its time is set");
+    let output = install();
+    assert!(read(&path("cargo-ran")).contains("build --release"), "{output}");
 }
 
 /// What `make test` says in the end when cargo, the tools and the conformance suite end as told.
