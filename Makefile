@@ -2,7 +2,8 @@
 # Recipes longer than a few lines are scripts in scripts/.
 
 PREFIX ?= /usr/local
-CONFDIR ?= $(PREFIX)/etc/redis
+# What belongs to the system has its configuration in /etc, and not in /usr/etc.
+CONFDIR ?= $(if $(filter /usr /usr/,$(PREFIX)),/etc/redis,$(PREFIX)/etc/redis)
 DESTDIR ?=
 FUZZ_SECONDS ?= 600
 
@@ -26,11 +27,11 @@ run: build ## Build, start a master and a replica on this host, show both; Ctrl-
 
 .PHONY: test
 test: ## Everything CI runs: tools, format, lints, all tests
-	scripts/install-test-deps
 	scripts/test.sh
 
 .PHONY: install
-install: build ## Install the binaries to PREFIX/bin and example configs to CONFDIR
+install: ## Install the binaries, stripped, to PREFIX/bin and example configs to CONFDIR
+	@MAKE="$(MAKE)" scripts/build-if-stale.sh $(RELEASE_DIR) $(BINARIES)
 	scripts/install.sh $(RELEASE_DIR) "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(CONFDIR)" $(BINARIES)
 
 .PHONY: bench

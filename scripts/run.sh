@@ -1,12 +1,32 @@
 #!/usr/bin/env bash
-# run.sh BIN_DIR: a master and a replica of it on this host, their logs on the terminal, until Ctrl-C.
-# Data goes to ./data/master and ./data/replica (TANDEM_DATA names another folder); ports are 6379 and
-# 6380, or the next free ones (TANDEM_PORT names another first port).
+# run.sh BIN_DIR: a master and a replica of it on this host, until Ctrl-C. Shows the logs until both are in
+# sync, then what to type next, which stays the last thing on the screen.
+# Data and logs go to ./data/master and ./data/replica (TANDEM_DATA names another folder); ports are
+# 6379 and 6380, or the next free ones (TANDEM_PORT names another first port).
 set -u
 
-bin_dir=$(cd "$1" && pwd)
+# Ctrl-C goes to all of the terminal's foreground: to make as well, which would end by that signal whatever we
+# do. A foreground job of a shell with job control is in a group of its own, and so alone to hear of it.
+# Without a terminal, or in the background, there is no Ctrl-C.
+outer=''
+if [ "${1:-}" != --alone ]; then
+    # pid (name) state ppid pgrp session tty tpgid
+    read -r _ _ _ _ group _ _ foreground _ </proc/$$/stat
+    if [ -t 2 ] && [ "$group" = "$foreground" ]; then
+        set -m
+        "$0" --alone "$@"
+        exit
+    fi
+else
+    shift
+    outer=$PPID
+    # Stopping this group would leave make waiting, with nobody to continue it.
+    trap '' TSTP
+fi
+
+bin_dir=$(cd "$1" && pwd) || exit 1
 data=${TANDEM_DATA:-data}
-mkdir -p "$data" && data=$(cd "$data" && pwd) || exit 1
+mkdir -p "$data/master" "$data/replica" && data=$(cd "$data" && pwd) || exit 1
 first_port=${TANDEM_PORT:-6379}
 
 # Whether something listens on a port of this host.
@@ -41,27 +61,39 @@ field() { # PORT FIELD
 
 alive() { kill -0 "$1" 2>/dev/null; }
 
-# With job control, each background job is a process group of its own: Ctrl-C reaches this script only,
-# which stops the servers in order and lets the readers of their logs go on to the last line.
-set -m
-pipes=$(mktemp -d) || exit 1
-trap 'rm -rf "$pipes"' EXIT
+log_of() { echo "$data/$1/log"; }
 
-# A reader prefixes each log line; the server stays a direct child, so that it can be signalled.
-readers=()
+# Each server is a process group of its own, out of reach of Ctrl-C: this script stops them in order.
 start() { # NAME BINARY ARGUMENT...
     local name=$1 binary=$2
     shift 2
-    mkdir -p "$data/$name" && mkfifo "$pipes/$name" || exit 1
-    sed -u "s/^/$name | /" <"$pipes/$name" &
-    readers+=($!)
-    "$bin_dir/$binary" "$@" --dir "$data/$name" >"$pipes/$name" 2>&1 &
+    set -m
+    "$bin_dir/$binary" "$@" --dir "$data/$name" >>"$(log_of "$name")" 2>&1 </dev/null &
+    set +m
 }
 
-master_pid='' replica_pid='' stopping=''
+# The new lines of both logs. What both hosts would say, such as the kernel's settings, is said once.
+declare -A partial=() said=()
+show_logs() {
+    local name line text
+    for name in master replica; do
+        local fd=${log_fd[$name]}
+        while IFS= read -r -u "$fd" line; do
+            line=${partial[$name]-}$line partial[$name]=
+            text=${line#*[[:digit:]] \# }
+            if [ "$text" != "$line" ]; then
+                [ -z "${said[$text]-}" ] || continue
+                said[$text]=yes
+            fi
+            printf '%s | %s\n' "$name" "$line"
+        done
+        partial[$name]=${partial[$name]-}$line
+    done
+}
+
+master_pid='' replica_pid=''
 stop_both() {
-    [ -z "$stopping" ] || return 0
-    stopping=yes
+    local pid
     # The replica first, so that the master does not report it as lost.
     for pid in $replica_pid $master_pid; do
         kill -TERM "$pid" 2>/dev/null
@@ -70,11 +102,39 @@ stop_both() {
     done
 }
 
+# What stays on the screen.
+say_what_is_next() {
+    printf '\n--- redis-cli -p %s info replication\n' "$master_port"
+    ask "$master_port" INFO replication
+    printf '\n--- redis-cli -p %s info replication\n' "$replica_port"
+    ask "$replica_port" INFO replication
+    printf '\nIn sync: master on port %s, replica on port %s.\n' "$master_port" "$replica_port"
+    printf 'Logs: %s, %s\n' "$(log_of master)" "$(log_of replica)"
+    printf 'Type next, in another terminal:\n\n'
+    printf '    redis-cli -p %s set hello ahri\n' "$master_port"
+    printf '    redis-cli -p %s get hello\n' "$replica_port"
+    command -v redis-cli >/dev/null ||
+        printf '\nredis-cli is not installed here; most systems have it in a package redis-tools or redis.\n'
+    printf '\nCtrl-C here stops both.\n'
+}
+
 master_port=$(free_port "$first_port")
 replica_port=$(free_port $((master_port + 1)))
+[ "$master_port" = "$first_port" ] || echo "Port $first_port is taken; the master takes $master_port."
 
 interrupted=''
-trap 'interrupted=yes' INT TERM HUP
+trap '[ -z "$interrupted" ] || echo "Still stopping: the servers save their data first."; interrupted=yes' INT TERM HUP
+# Whoever reads what we say may be gone before the servers are.
+trap : PIPE
+
+# Earlier lives stay in the log, and off the screen.
+declare -A log_fd=()
+for name in master replica; do
+    : >>"$(log_of "$name")" || exit 1
+    exec {fd}<"$(log_of "$name")"
+    log_fd[$name]=$fd
+    while IFS= read -r -u "$fd" _; do :; done
+done
 
 # Nobody else is expected to ask for a copy at the same time: no delay for others to join.
 start master redis-master --port "$master_port" --repl-diskless-sync-delay 0
@@ -83,28 +143,31 @@ start replica redis-replica --port "$replica_port" \
     --replicaof "127.0.0.1 $master_port"
 replica_pid=$!
 
-in_sync=''
-while [ -z "$interrupted" ] && alive "$master_pid" && alive "$replica_pid"; do
+in_sync='' ended=''
+while [ -z "$interrupted" ]; do
+    alive "$master_pid" || ended=master
+    alive "$replica_pid" || ended=${ended:-replica}
+    [ -n "$in_sync" ] || show_logs
+    [ -z "$ended" ] || break
+    # A signal that is not the terminal's goes to make and to the shell that has started us.
+    [ -z "$outer" ] || alive "$outer" || break
     if [ -z "$in_sync" ] && taken "$replica_port" && taken "$master_port" &&
         [ "$(field "$replica_port" master_link_status)" = up ] &&
         [[ "$(field "$master_port" slave0)" == *state=online* ]]; then
         in_sync=yes
-        printf '\n--- redis-cli -p %s info replication\n' "$master_port"
-        ask "$master_port" INFO replication
-        printf '\n--- redis-cli -p %s info replication\n' "$replica_port"
-        ask "$replica_port" INFO replication
-        printf '\nIn sync: master on port %s, replica on port %s, data in %s. Ctrl-C stops both.\n\n' \
-            "$master_port" "$replica_port" "$data"
+        show_logs
+        say_what_is_next
     fi
     sleep 0.2
 done
 
-[ -n "$interrupted" ] && echo "Stopping both."
-failed=''
-if [ -z "$interrupted" ]; then
-    echo "A server has ended by itself; stopping the other." >&2
-    failed=1
+if [ -n "$ended" ]; then
+    printf '\nThe %s has ended by itself; stopping the other. Its last lines, in %s:\n' "$ended" "$(log_of "$ended")" >&2
+    tail -n 5 "$(log_of "$ended")" >&2
+else
+    printf '\nStopping both.\n'
 fi
+interrupted=yes
 stop_both
-wait "${readers[@]}" 2>/dev/null
-exit "${failed:-0}"
+echo "Both have stopped; their data is in $data."
+[ -z "$ended" ]

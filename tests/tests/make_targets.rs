@@ -1,16 +1,18 @@
 //! What `make run` and `make install` do, by way of the scripts behind them. Debian's server stands in
 //! for ours in the self-tests: the scripts know programs by their names only.
 
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tandem_tests::each_server;
 use tempfile::TempDir;
-use testkit::process::{kill_group_on_drop, run_command};
+use testkit::binaries::debian;
+use testkit::process::{Finished, GroupLeader, kill_group_on_drop, run, run_command, write_script};
 use testkit::wait::{LONG, wait_for, wait_until};
 use testkit::{Client, Kind, ports::Port};
 
@@ -37,23 +39,11 @@ fn read(path: &Path) -> String {
     testkit::process::read_lossy(path)
 }
 
-/// Two ports in a row that nothing uses, the first reserved for this test.
-fn two_ports() -> (Port, u16) {
-    wait_for(LONG, "two free ports in a row are found", || {
-        let first = Port::reserve();
-        let second = first.number() + 1;
-        match Client::connect(("127.0.0.1", second)) {
-            Ok(_) => Err(format!("{second} is taken")),
-            Err(_) => Ok((first, second)),
-        }
-    })
-}
-
 /// Starts both, reads `info replication` of both on the terminal, writes, and presses Ctrl-C.
 fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
     let bins = bin_dir(kind);
     let data = tempfile::tempdir().expect("a folder");
-    let (port, replica_port) = two_ports();
+    let (port, replica_port) = Port::reserve_pair();
     let output_path = data.path().join("output");
     for life in 1..=2 {
         let output = testkit::process::create_file(&output_path);
@@ -78,7 +68,8 @@ fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
         assert!(text.contains("\nmaster | ") && text.contains("\nreplica | "), "{text}");
 
         let mut master = Client::connect(("127.0.0.1", port.number())).expect("the master");
-        let mut replica = Client::connect(("127.0.0.1", replica_port)).expect("the replica");
+        let mut replica =
+            Client::connect(("127.0.0.1", replica_port.number())).expect("the replica");
         master.good(&format!("SET life:{life} lived"));
         wait_until(LONG, "all writes of all lives are there", || {
             (1..=life).all(|n| !replica.run(&format!("EXISTS life:{n}")).is_error())
@@ -89,7 +80,7 @@ fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
         let what = "run.sh ends";
         let status = wait_for(LONG, what, || child.try_wait().ok_or_else(|| read(&output_path)));
         assert!(status.success(), "{status}\n{}", read(&output_path));
-        for port in [port.number(), replica_port] {
+        for port in [port.number(), replica_port.number()] {
             assert!(Client::connect(("127.0.0.1", port)).is_err(), "{port} is still served");
         }
         for name in ["master", "replica"] {
@@ -98,29 +89,121 @@ fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
     }
 }
 
-/// A port that is taken is left alone: the pair moves on to the next free ones.
-fn make_run_moves_on_when_a_port_is_taken(kind: Kind) {
-    let bins = bin_dir(kind);
-    let data = tempfile::tempdir().expect("a folder");
+/// `make run` in a terminal of its own, as `script` makes one; what is typed there goes to `keys`.
+struct Terminal {
+    screen: PathBuf,
+    keys: ChildStdin,
+    child: GroupLeader,
+    data: TempDir,
+    _bins: TempDir,
+}
+
+impl Terminal {
+    fn make_run(kind: Kind, port: u16) -> Terminal {
+        let bins = bin_dir(kind);
+        let data = tempfile::tempdir().expect("a folder");
+        let screen = data.path().join("screen");
+        let rule = format!("run:\n\t{} {}\n", script("run.sh").display(), bins.path().display());
+        write_script(&data.path().join("Makefile"), &rule);
+        let mut command = Command::new("script");
+        command
+            .args(["-qec", "make run", "/dev/null"])
+            .current_dir(data.path())
+            .env("TANDEM_DATA", data.path())
+            .env("TANDEM_PORT", port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(testkit::process::create_file(&screen))
+            .process_group(0);
+        let mut child = command.spawn().expect("script is part of every Linux");
+        let keys = child.stdin.take().expect("a keyboard");
+        Terminal { screen, keys, child: kill_group_on_drop(child), data, _bins: bins }
+    }
+
+    fn text(&self) -> String {
+        read(&self.screen).replace('\r', "")
+    }
+
+    fn wait_in_sync(&self) {
+        wait_for(LONG, "the screen says what is next", || {
+            let text = self.text();
+            if text.ends_with(LAST_LINE) { Ok(()) } else { Err(text) }
+        });
+    }
+
+    fn press(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).expect("the terminal is there");
+    }
+
+    /// How make ends, and all that it has shown.
+    fn wait_end(&mut self) -> (ExitStatus, String) {
+        let status =
+            wait_for(LONG, "make ends", || self.child.try_wait().ok_or_else(|| read(&self.screen)));
+        (status, self.text())
+    }
+}
+
+const LAST_LINE: &str = "\nCtrl-C here stops both.\n";
+
+/// Ctrl-C ended in "A server has ended by itself" and "make: *** Error 1": the terminal's signal went to the
+/// `sleep` of the script alone, which had the foreground to itself. Twice is as good as once.
+fn ctrl_c_of_make_run_ends_in_an_error(kind: Kind) {
+    for times in [1, 2] {
+        let (port, replica_port) = Port::reserve_pair();
+        let mut terminal = Terminal::make_run(kind, port.number());
+        terminal.wait_in_sync();
+        Client::connect(("127.0.0.1", port.number())).expect("the master").good("SET k v");
+        terminal.press(&b"\x03".repeat(times));
+        let (status, text) = terminal.wait_end();
+        let says = format!("their data is in {}.\n", terminal.data.path().display());
+        assert!(status.success() && text.ends_with(&says), "{status}\n{text}");
+        for port in [port.number(), replica_port.number()] {
+            assert!(Client::connect(("127.0.0.1", port)).is_err(), "{port} is still served");
+        }
+        assert!(terminal.data.path().join("master/dump.rdb").is_file(), "the master has saved");
+    }
+}
+
+/// With a port taken, the pair moves on to the next free ones and leaves the other server alone. README's next
+/// line then wrote into that server: what to type next is said with the real ports, and log lines that
+/// come later do not push it off the screen. What the kernel is blamed for is said once.
+fn make_run_with_a_port_taken_leads_into_a_strangers_server(kind: Kind) {
     let taken = testkit::Server::of(Kind::Redis).start();
-    let output_path = data.path().join("output");
-    let output = testkit::process::create_file(&output_path);
-    let mut command = Command::new(script("run.sh"));
-    command
-        .arg(bins.path())
-        .env("TANDEM_DATA", data.path())
-        .env("TANDEM_PORT", taken.port().to_string())
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().expect("a second handle"))
-        .stderr(output)
-        .process_group(0);
-    let mut child = kill_group_on_drop(command.spawn().expect("run.sh starts"));
-    wait_until(LONG, "both are in sync", || read(&output_path).contains("\nIn sync: "));
-    let text = read(&output_path);
-    assert!(!text.contains(&format!("master on port {},", taken.port())), "{text}");
-    killpg(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("the script runs");
-    wait_for(LONG, "run.sh ends", || child.try_wait().ok_or_else(|| read(&output_path)));
+    let mut terminal = Terminal::make_run(kind, taken.port());
+    terminal.wait_in_sync();
+    let block = terminal.text();
+    let typed: Vec<Vec<&str>> = block
+        .lines()
+        .filter_map(|line| line.strip_prefix("    redis-cli "))
+        .map(|line| line.split(' ').collect())
+        .collect();
+    let [set, get] = &typed[..] else { panic!("two commands in {block}") };
+    let cli = |args: &[&str]| run(&debian("redis-cli"), args, LONG).expect_success("redis-cli");
+    assert_eq!(cli(set).stdout, "OK\n");
+    wait_until(LONG, "the replica has the key", || cli(get).stdout == "ahri\n");
+    assert_eq!(taken.good("DBSIZE").int(), 0, "the other server is left alone");
+    assert!(block.matches("Memory overcommit must be enabled").count() <= 1, "{block}");
+
+    cli(&[&set[..2], &["BGSAVE"]].concat());
+    let log = terminal.data.path().join("master/log");
+    wait_until(LONG, "the snapshot is logged", || read(&log).contains("terminated with success"));
+    assert_eq!(terminal.text(), block, "the last block stays the last thing on the screen");
+    terminal.press(b"\x03");
+    terminal.wait_end();
     taken.good("PING");
+}
+
+/// The other side of a clean end: a server that was not asked to end makes the target fail, and its name
+/// and its last words are on the screen.
+fn make_run_says_which_server_has_ended_by_itself(kind: Kind) {
+    let (port, replica_port) = Port::reserve_pair();
+    let mut terminal = Terminal::make_run(kind, port.number());
+    terminal.wait_in_sync();
+    let mut replica = Client::connect(("127.0.0.1", replica_port.number())).expect("the replica");
+    let _ = replica.try_args(&["SHUTDOWN", "NOSAVE"]);
+    let (status, text) = terminal.wait_end();
+    assert!(!status.success() && text.contains("The replica has ended by itself"), "{text}");
+    assert!(text.contains("Redis is now ready to exit"), "{text}");
+    assert!(Client::connect(("127.0.0.1", port.number())).is_err(), "the master is stopped");
 }
 
 fn make_install_puts_binaries_and_examples_into_place(kind: Kind) {
@@ -141,14 +224,121 @@ fn make_install_puts_binaries_and_examples_into_place(kind: Kind) {
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
-        assert_eq!(names.len(), 2, "nothing half-made stays behind: {names:?}");
+        assert_eq!(names.len(), 4, "nothing half-made stays behind: {names:?}");
     }
     let version = Command::new(bin.join("redis-server")).arg("--version").output();
     assert!(version.is_ok_and(|v| v.status.success()), "what is installed runs");
 }
 
+/// `sudo make install` called cargo as root, whether or not there was anything to build, and installed
+/// binaries of five times their size; `PREFIX=/usr` wrote to /usr/etc.
+#[test]
+fn make_install_builds_as_root_and_installs_debug_info() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| root.path().join(name);
+    write_script(&path("cargo"), "#!/bin/sh\necho \"$*\" >\"${0%/*}/cargo-ran\"\n");
+    for kind in [Kind::Tandem, Kind::TandemMaster, Kind::TandemReplica] {
+        let program = kind.program();
+        let name = program.file_name().expect("a name").to_string_lossy();
+        write_script(&path(&format!("target/release/{name}")), "");
+        std::fs::copy(&program, path(&format!("target/release/{name}"))).expect("a copy");
+    }
+    let install = || {
+        let mut command = Command::new("make");
+        command
+            .args(["install", "PREFIX=/usr"])
+            .arg(format!("DESTDIR={}", path("dest").display()))
+            .arg(format!("CARGO={}", path("cargo").display()))
+            .arg(format!("CARGO_TARGET_DIR={}", path("target").display()))
+            .current_dir(testkit::binaries::workspace_root())
+            .env_remove("SUDO_USER");
+        run_command(command, LONG).expect_success("make install").output()
+    };
+    let output = install();
+    assert!(!path("cargo-ran").exists(), "nothing was to be built: {output}");
+    assert!(path("dest/etc/redis/redis.conf.example").is_file(), "{output}");
+    let sections = |name: &str| {
+        let mut command = Command::new("readelf");
+        command.args(["--sections", "--wide"]).arg(path(name));
+        run_command(command, LONG).expect_success("readelf").stdout
+    };
+    for name in ["redis-server", "redis-master", "redis-replica"] {
+        let binary = sections(&format!("dest/usr/bin/{name}"));
+        assert!(binary.contains(".gnu_debuglink") && !binary.contains(".debug_info"), "{binary}");
+        assert!(!binary.contains(".symtab"), "{binary}");
+        let debug = sections(&format!("dest/usr/bin/{name}.debug"));
+        assert!(debug.contains(".debug_info") && debug.contains(".symtab"), "{debug}");
+    }
+    let version = Command::new(path("dest/usr/bin/redis-server")).arg("--version").output();
+    assert!(version.is_ok_and(|v| v.status.success()), "what is installed runs");
+
+    // Older than its sources, one binary is enough to ask cargo.
+    let old = std::fs::OpenOptions::new().write(true).open(path("target/release/redis-master"));
+    let old = old.expect("the binary opens");
+    old.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("its time is set");
+    let output = install();
+    assert!(read(&path("cargo-ran")).contains("build --release"), "{output}");
+}
+
+/// What `make test` says in the end when cargo, the tools and the conformance suite end as told.
+fn make_test_with(cargo: &str, tools: &str, conformance: &str) -> Finished {
+    let root = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, text: &str| write_script(&root.path().join(name), text);
+    put("cargo", &format!("#!/bin/sh\n{cargo}\n"));
+    put("scripts/install-test-deps", &format!("#!/bin/sh\n{tools}\n"));
+    put("scripts/conformance.sh", &format!("#!/bin/sh\n{conformance}\n"));
+    put("scripts/test.sh", &read(&script("test.sh")));
+    let mut command = Command::new(root.path().join("scripts/test.sh"));
+    command.env("CARGO", root.path().join("cargo")).env("CARGO_TARGET_DIR", root.path());
+    run_command(command, LONG)
+}
+
+/// `make test` stopped at the first stage that failed and said no numbers, and one that could not run,
+/// such as a suite that could not be fetched, was nowhere among the failures.
+#[test]
+fn a_stage_of_make_test_that_could_not_run_is_no_failure_in_the_last_line() {
+    let nextest = r#"case "$1 $2" in "nextest run")
+        echo "     Summary [   1.000s] 7 tests run: 7 passed, 0 skipped" ;; "test "*)
+        echo "   Doc-tests store"
+        echo "test result: ok. 2 passed; 0 failed; 0 ignored" ;; esac"#;
+    let plain = r#"case "$1 $*" in nextest*) exit 1 ;; test*--lib*)
+        echo "     Running unittests src/lib.rs (target/debug/deps/store-1)"
+        echo "test result: ok. 5 passed; 0 failed; 0 ignored"
+        echo "     Running tests/x.rs (target/debug/deps/x-2)"
+        CRASHED
+        ;; test*--doc*)
+        echo "   Doc-tests store"
+        echo "test result: ok. 0 passed; 0 failed; 0 ignored" ;; esac"#;
+    let whole = plain.replace("CRASHED", "echo 'test result: ok. 4 passed; 0 failed; 0 ignored'");
+    let suite = "echo '10 passed, 0 failed, 1 skipped'";
+    let lints = format!("[ \"$1\" != clippy ] || exit 101\n{nextest}");
+    let red = nextest
+        .replace("7 passed", "6 passed, 1 failed")
+        .replace(";; \"test", "exit 100 ;; \"test");
+    let cases = [
+        (nextest, "", suite, "19 passed, 0 failed"),
+        (&whole, "", suite, "19 passed, 0 failed"),
+        (&plain.replace("CRASHED", "exit 101"), "", suite, "15 passed, 1 failed"),
+        (&lints, "", suite, "19 passed, 1 failed"),
+        (&lints, "exit 1", suite, "19 passed, 2 failed"),
+        (&red, "", suite, "18 passed, 1 failed"),
+        (nextest, "", "echo 'E: no source package'; exit 100", "9 passed, 1 failed"),
+        (nextest, "", "exit 0", "9 passed, 1 failed"),
+        (nextest, "", "echo '9 passed, 1 failed, 1 skipped'; exit 1", "18 passed, 1 failed"),
+        ("exit 101", "", suite, "10 passed, 5 failed"),
+    ];
+    for (cargo, tools, conformance, last) in cases {
+        let finished = make_test_with(cargo, tools, conformance);
+        let output = finished.output();
+        assert_eq!(finished.stdout.lines().last(), Some(last), "{output}");
+        assert_eq!(finished.status.success(), last.ends_with(" 0 failed"), "{output}");
+    }
+}
+
 each_server! {
     make_run_starts_a_pair_and_ctrl_c_stops_both,
-    make_run_moves_on_when_a_port_is_taken,
+    ctrl_c_of_make_run_ends_in_an_error,
+    make_run_with_a_port_taken_leads_into_a_strangers_server,
+    make_run_says_which_server_has_ended_by_itself,
     make_install_puts_binaries_and_examples_into_place,
 }

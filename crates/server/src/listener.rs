@@ -228,6 +228,8 @@ fn family_unsupported(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use testkit::ports::Port;
+
     use super::*;
 
     fn settings(bind: &[&str], port: u16) -> ListenSettings {
@@ -240,27 +242,25 @@ mod tests {
         }
     }
 
-    fn free_port() -> u16 {
-        let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        probe.local_addr().unwrap().port()
-    }
-
     #[test]
     fn both_families_share_a_port() {
-        let listeners = open(&settings(&["*", "-::*"], free_port())).unwrap();
+        let port = Port::reserve();
+        let listeners = open(&settings(&["*", "-::*"], port.number())).unwrap();
         assert!(!listeners.is_empty());
     }
 
     #[test]
     fn an_optional_address_that_the_host_lacks_is_skipped() {
         // 203.0.113.0/24 is for documentation: no host has it.
-        let listeners = open(&settings(&["127.0.0.1", "-203.0.113.7"], free_port())).unwrap();
+        let port = Port::reserve();
+        let listeners = open(&settings(&["127.0.0.1", "-203.0.113.7"], port.number())).unwrap();
         assert_eq!(listeners.len(), 1);
     }
 
     #[test]
     fn a_required_address_that_the_host_lacks_stops_the_start() {
-        let error = open(&settings(&["127.0.0.1", "203.0.113.7"], free_port())).err().unwrap();
+        let port = Port::reserve();
+        let error = open(&settings(&["127.0.0.1", "203.0.113.7"], port.number())).err().unwrap();
         assert!(error.to_string().starts_with("Failed listening on port"));
     }
 

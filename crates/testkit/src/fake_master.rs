@@ -3,7 +3,7 @@
 //! Must not: implement any of the protocol of replication by itself; the script is the test's.
 
 use std::io::{BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -40,9 +40,7 @@ pub struct FakeMaster {
 impl FakeMaster {
     /// `script` is given each command's words, joined by blanks, in the order of arrival.
     pub fn start(script: impl FnMut(&str) -> Answer + Send + 'static) -> FakeMaster {
-        let port = Port::reserve();
-        let listener =
-            TcpListener::bind(("127.0.0.1", port.number())).expect("a reserved port is free");
+        let (port, listener) = Port::listen();
         let commands = Arc::new(Mutex::new(Vec::new()));
         let stopping = Arc::new(AtomicBool::new(false));
         let script = Arc::new(Mutex::new(script));

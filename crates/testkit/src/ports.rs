@@ -1,12 +1,12 @@
-//! TCP ports for servers, none handed out twice while in use, across all test processes of the machine.
+//! TCP ports for servers, none handed out twice while in use, across all processes of the machine.
 //!
 //! Must not: hand out ports of the kernel's ephemeral range, which any outgoing connection may take
 //! between the choice of a port and the start of its server.
 
-use std::fs::{File, OpenOptions};
-use std::net::TcpListener;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 
-use nix::fcntl::{Flock, FlockArg};
+use socket2::{Domain, Socket, Type};
 
 const FIRST: u16 = 12_000;
 const LAST: u16 = 31_999;
@@ -15,33 +15,53 @@ const LAST: u16 = 31_999;
 #[derive(Debug)]
 pub struct Port {
     number: u16,
-    /// The lock is released by the kernel even if the test process is killed.
-    _lock: Flock<File>,
+    /// Bound and never listening. The kernel lets servers, which set SO_REUSEADDR, listen beside it, and
+    /// refuses the port to whoever binds it alone, as [`hold`] does: the choice of a port and its
+    /// holding are one act, whatever folder or root the other process lives in.
+    _held: Socket,
 }
 
 impl Port {
-    /// Takes a port that nothing listens on. Panics when 20,000 ports are in use.
+    /// Takes a port that nothing is bound to. Panics when 20,000 ports are in use.
     pub fn reserve() -> Port {
-        let dir = std::env::temp_dir().join("tandem-test-ports");
-        std::fs::create_dir_all(&dir).expect("a folder for port locks");
-        let mut number = fastrand::u16(FIRST..=LAST);
-        for _ in FIRST..=LAST {
-            let path = dir.join(number.to_string());
-            let file = OpenOptions::new().create(true).append(true).open(path);
-            let lock = file.ok().and_then(|f| Flock::lock(f, FlockArg::LockExclusiveNonblock).ok());
-            if let Some(lock) = lock
-                && TcpListener::bind(("127.0.0.1", number)).is_ok()
-            {
-                return Port { number, _lock: lock };
-            }
-            number = if number == LAST { FIRST } else { number + 1 };
-        }
-        panic!("no free port between {FIRST} and {LAST}");
+        first_that(|number| Ok(Port { number, _held: hold(number)? }))
+    }
+
+    /// Takes a port and the next one.
+    pub fn reserve_pair() -> (Port, Port) {
+        first_that(|number| {
+            let second = number + 1;
+            let first = Port { number, _held: hold(number)? };
+            Ok((first, Port { number: second, _held: hold(second)? }))
+        })
+    }
+
+    /// Takes a port and listens on it, which a stranger with SO_REUSEADDR could be quicker to do.
+    pub fn listen() -> (Port, TcpListener) {
+        first_that(|number| {
+            let port = Port { number, _held: hold(number)? };
+            Ok((port, TcpListener::bind((Ipv4Addr::LOCALHOST, number))?))
+        })
     }
 
     pub fn number(&self) -> u16 {
         self.number
     }
+}
+
+/// The first success over all ports, from a random one on.
+fn first_that<T>(take: impl Fn(u16) -> io::Result<T>) -> T {
+    let start = fastrand::u16(FIRST..=LAST);
+    let mut ports = (start..=LAST).chain(FIRST..start);
+    ports.find_map(|number| take(number).ok()).expect("a free port between 12000 and 31999")
+}
+
+/// Binds the port for itself alone, then lets servers listen beside it.
+fn hold(number: u16) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, number).into())?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -55,5 +75,24 @@ mod tests {
         numbers.sort();
         numbers.dedup();
         assert_eq!(numbers.len(), 50);
+    }
+
+    /// "a reserved port is free: Address already in use": the choice listened for a moment to find out
+    /// whether a port was free, and held no more of it than a file in its own /tmp. A process with
+    /// another /tmp took the port before the test had listened on it itself.
+    #[test]
+    fn a_reserved_port_cannot_be_taken_before_its_server_listens() {
+        let port = Port::reserve();
+        assert!(hold(port.number()).is_err(), "another process takes the port for its own");
+        for life in 1..=2 {
+            let server = TcpListener::bind((Ipv4Addr::LOCALHOST, port.number()));
+            assert!(server.is_ok(), "life {life} of the server: {server:?}");
+            assert!(hold(port.number()).is_err(), "held beside its server, too");
+        }
+        let (first, second) = Port::reserve_pair();
+        assert_eq!(first.number() + 1, second.number());
+        assert!(hold(second.number()).is_err(), "both of a pair are held");
+        let (port, listener) = Port::listen();
+        assert_eq!(listener.local_addr().map(|at| at.port()).ok(), Some(port.number()));
     }
 }

@@ -84,6 +84,15 @@ pub fn create_file(path: &Path) -> std::fs::File {
     std::fs::File::create(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// A script at `path`, whose folders are made.
+#[track_caller]
+pub fn write_script(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(path.parent().unwrap_or(path)).expect("the folder is made");
+    std::fs::write(path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("it may run");
+}
+
 /// The text of a file so far; empty when there is none yet.
 pub fn read_lossy(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()

@@ -76,9 +76,7 @@ impl Proxy {
     }
 
     pub fn before_port(target_port: u16) -> Proxy {
-        let port = Port::reserve();
-        let listener =
-            TcpListener::bind(("127.0.0.1", port.number())).expect("a reserved port is free");
+        let (port, listener) = Port::listen();
         let shared = Arc::new(Shared::default());
         shared.target_port.store(target_port, Ordering::Relaxed);
         let accepting = shared.clone();
