@@ -111,7 +111,9 @@ impl Server {
             }
             Action::StreamEnd => self.stream_end(),
             Action::CloseReplica { conn } => self.host.doomed.push(client_of(conn)),
-            Action::StartSnapshot { id, mode, .. } => self.start_replication_snapshot(id, mode),
+            Action::StartSnapshot { id, mode, filter } => {
+                self.start_replication_snapshot(id, mode, filter);
+            }
             Action::PauseWrites => self.engine.pause_writes(PauseBy::Failover, u64::MAX),
             Action::ResumeWrites => {
                 // Those who waited are judged by the role that came of it.
