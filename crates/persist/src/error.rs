@@ -45,6 +45,11 @@ pub enum Reason {
         db: u64,
         databases: usize,
     },
+    /// An AUX field that the load goes by says something impossible.
+    BadAux {
+        name: &'static str,
+        value: String,
+    },
     /// A value of a module type, with the module type's name and version.
     ModuleValue {
         name: String,
@@ -93,6 +98,9 @@ impl fmt::Display for Reason {
                 f,
                 "the data set names DB {db}, but this server is configured for {databases} databases"
             ),
+            Reason::BadAux { name, value } => {
+                write!(f, "the AUX field {name} has the impossible value '{value}'")
+            }
             Reason::ModuleValue { name, version } => write!(
                 f,
                 "the RDB file contains module data that can't be loaded: no matching module type \

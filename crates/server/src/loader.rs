@@ -17,6 +17,7 @@ use std::thread;
 use engine::{ClientId, Engine, Kind, Now, Peer, Settings};
 use log::Level;
 use persist::aof::{AofReader, Record, has_rdb_preamble};
+use persist::error::RdbError;
 use persist::rdb::{self, LoadHook, LoadOptions, LoadReport};
 use persist::source::Source;
 use protocol::Args;
@@ -34,6 +35,11 @@ use crate::null_world::NullWorld;
 /// What is to be loaded.
 pub enum What {
     Rdb {
+        file: File,
+        len: u64,
+    },
+    /// The same, only to find out whether it could be: the data set that comes of it is empty.
+    Rehearsal {
         file: File,
         len: u64,
     },
@@ -184,6 +190,14 @@ fn load(
             let report = load_rdb(&mut source, &mut keyspace, &order.options, progress, 0)?;
             Ok((keyspace, report))
         }
+        What::Rehearsal { mut file, len } => {
+            let mut source = Source::new(&mut file, Some(len));
+            let mut hook = ThreadHook::new(progress, 0);
+            let databases = order.settings.databases;
+            let report = rdb::rehearse(&mut source, databases, &order.options, &mut hook)
+                .map_err(|error| error_text(&error))?;
+            Ok((keyspace, report))
+        }
         What::Stream(mut chunks) => {
             let mut source = Source::new(&mut chunks, None);
             let report = load_rdb(&mut source, &mut keyspace, &order.options, progress, 0)?;
@@ -211,8 +225,11 @@ fn load_rdb(
     before: u64,
 ) -> Result<LoadReport, String> {
     let mut hook = ThreadHook::new(progress, before);
-    rdb::load(source, keyspace, options, &mut hook)
-        .map_err(|error| format!("Error while loading the RDB data: {error}"))
+    rdb::load(source, keyspace, options, &mut hook).map_err(|error| error_text(&error))
+}
+
+fn error_text(error: &RdbError) -> String {
+    format!("Error while loading the RDB data: {error}")
 }
 
 /// The replay of an AOF by an engine of its own.
