@@ -478,10 +478,6 @@ impl Os for SimOs<'_> {
     }
 
     fn load_start(&mut self, node: &mut Node, target: LoadTarget, _: Option<u64>) {
-        if target == LoadTarget::Parser {
-            node.engine.keyspace.take();
-            node.engine.dataset_replaced();
-        }
         if target != LoadTarget::File {
             node.engine.loading = true;
             node.engine.async_loading = target != LoadTarget::Parser;
