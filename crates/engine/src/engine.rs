@@ -174,6 +174,19 @@ impl Engine {
         self.unblocked.retain(|other| *other != id);
     }
 
+    /// The client has said its last word: it waits for nothing any more, hears of nothing new, and is to be
+    /// closed when it has got what is in its output.
+    pub fn say_goodbye(&mut self, id: ClientId) {
+        let Some(mut client) = self.take_client(id) else { return };
+        client.close_after_reply = true;
+        if let Some(blocked) = client.blocked.take() {
+            self.blocked.remove(id, &blocked);
+        }
+        self.unsubscribe_all(&mut client);
+        self.monitors.retain(|monitor| *monitor != id);
+        self.put_client(client);
+    }
+
     /// The client, if it is still connected (and its command does not run right now).
     pub fn client(&self, id: ClientId) -> Option<&Client> {
         self.clients.get(id.slot as usize)?.as_deref().filter(|client| client.id == id)

@@ -116,16 +116,23 @@ impl Server {
         let (blocked, leaving) = (client.is_blocked(), client.close_after_reply);
         let is_replica = client.kind == Kind::Replica;
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if leaving || blocked && conn.parser.buffered_len() > BLOCKED_READ_AHEAD {
+        if leaving {
+            // Nothing that it says counts any more, but its replies are still on their way.
+            if conn.peer_gone {
+                self.close_client(id);
+            }
+            return;
+        }
+        if blocked && conn.parser.buffered_len() > BLOCKED_READ_AHEAD {
             // It is read again once it is unblocked; a peer that has gone is noticed all the same.
             if conn.read_closed {
-                self.close_client(id);
+                self.end_input(id);
             }
             return;
         }
         self.host.stats.reads += 1;
         let more = match conn.read() {
-            Ok(ReadOutcome::Closed) => return self.close_client(id),
+            Ok(ReadOutcome::Closed) => return self.end_input(id),
             Err(error) => {
                 debug!("Reading from client: {}", os_error(&error));
                 return self.close_client(id);
@@ -152,6 +159,17 @@ impl Server {
         }
         self.run_commands(id);
         self.enforce_query_buffer_limit(id);
+    }
+
+    /// The peer will send nothing more. It may have closed its sending half only, and wait for the
+    /// replies to what it has sent: they leave first, however long they have to wait.
+    fn end_input(&mut self, id: ClientId) {
+        let gone = self.conns.get(id).is_none_or(|conn| conn.peer_gone);
+        if gone || self.engine.client(id).is_none_or(|client| client.kind != Kind::Normal) {
+            return self.close_client(id);
+        }
+        self.engine.say_goodbye(id);
+        self.answered.push(id);
     }
 
     /// Another turn for a connection that had more: first what it has sent already, and when that

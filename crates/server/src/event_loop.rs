@@ -74,7 +74,8 @@ impl Server {
         match source {
             Source::Client(id) => {
                 let Some(conn) = self.conns.of_event(id) else { return };
-                conn.read_closed |= event.is_read_closed() || event.is_error();
+                conn.peer_gone |= event.is_write_closed() || event.is_error();
+                conn.read_closed |= event.is_read_closed() || conn.peer_gone;
                 let id = conn.id;
                 if event.is_writable() {
                     self.flush_client(id);

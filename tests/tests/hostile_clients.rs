@@ -1,0 +1,108 @@
+//! Clients that hang up half-way, never read what they asked for, or are no clients at all: over raw
+//! sockets, because no client library behaves like that.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use tandem_tests::each_server;
+use testkit::wait::{LONG, wait_until};
+use testkit::{Kind, Server};
+
+/// A connection that takes no part in the protocol. No answer within `LONG` counts as hung.
+fn raw(server: &Server) -> TcpStream {
+    #[allow(clippy::disallowed_methods)] // a client of a real server owns a socket
+    let stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream.set_write_timeout(Some(LONG)).unwrap();
+    stream
+}
+
+/// Sends `commands`, closes the sending half, and returns all that comes until the server closes.
+fn say_all_and_listen(server: &Server, commands: &str) -> String {
+    let mut stream = raw(server);
+    stream.write_all(commands.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn clients(server: &Server) -> usize {
+    server.good("CLIENT LIST").text().lines().count()
+}
+
+/// `printf 'SET a b\r\n' | nc -N host port` lost 42 % of the replies, and nearly all with the
+/// append-only file on, where they wait for the write.
+fn a_client_that_has_said_everything_gets_its_replies(kind: Kind, directive: &str) {
+    let server = Server::of(kind).set(directive).start();
+    for round in 0..100 {
+        let answer = say_all_and_listen(&server, "SET a b\r\nGET a\r\n");
+        assert_eq!(answer, "+OK\r\n$1\r\nb\r\n", "round {round}");
+        assert_eq!(say_all_and_listen(&server, "SET a b\r\nQUIT\r\n"), "+OK\r\n+OK\r\n");
+    }
+    wait_until(LONG, "all of them are gone", || clients(&server) == 1);
+}
+
+#[test]
+fn replies_reach_who_closed_the_sending_half() {
+    a_client_that_has_said_everything_gets_its_replies(Kind::Tandem, "appendonly no");
+}
+
+#[test]
+fn replies_held_for_everysec_reach_who_closed_the_sending_half() {
+    let directive = "appendonly yes\nappendfsync everysec";
+    a_client_that_has_said_everything_gets_its_replies(Kind::Tandem, directive);
+}
+
+#[test]
+fn replies_held_for_always_reach_who_closed_the_sending_half() {
+    let directive = "appendonly yes\nappendfsync always";
+    a_client_that_has_said_everything_gets_its_replies(Kind::Tandem, directive);
+}
+
+/// Tens of megabytes are far more than the sockets take: the reader who began late got what they
+/// held, and then the end.
+#[test]
+fn a_slow_reader_gets_everything_after_closing_the_sending_half() {
+    let server = Server::of(Kind::Tandem).start();
+    let value = "v".repeat(1 << 20);
+    assert!(server.client().args(&["SET", "big", &value]).is_ok());
+    let mut stream = raw(&server);
+    stream.write_all("GET big\r\n".repeat(32).as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    wait_until(LONG, "the server has seen the end", || {
+        server.good("CLIENT LIST").text().contains("flags=c")
+    });
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer.len(), 32 * ("$1048576\r\n".len() + value.len() + 2));
+    wait_until(LONG, "it is closed then", || clients(&server) == 1);
+}
+
+/// Who waits for a key has nothing to wait for any more, but gets what was answered before.
+fn a_client_that_closes_while_it_is_blocked_is_closed(kind: Kind) {
+    let server = Server::of(kind).start();
+    assert_eq!(say_all_and_listen(&server, "SET a b\r\nBLPOP none 0\r\n"), "+OK\r\n");
+    wait_until(LONG, "it is forgotten", || clients(&server) == 1);
+    server.good("RPUSH none one");
+    assert_eq!(server.good("LLEN none").int(), 1, "nobody was there to take it");
+}
+
+/// A peer that has gone for good is not waited for: its megabytes of replies are freed.
+fn a_reset_frees_what_was_never_read(kind: Kind) {
+    let server = Server::of(kind).start();
+    assert!(server.client().args(&["SET", "big", &"v".repeat(1 << 20)]).is_ok());
+    let mut stream = raw(&server);
+    stream.write_all("GET big\r\n".repeat(32).as_bytes()).unwrap();
+    wait_until(LONG, "replies pile up", || {
+        server.good("CLIENT LIST").text().lines().any(|line| !line.contains("omem=0 "))
+    });
+    // Closing with unread data resets the connection.
+    drop(stream);
+    wait_until(LONG, "it is closed", || clients(&server) == 1);
+}
+
+each_server! {
+    a_client_that_closes_while_it_is_blocked_is_closed,
+    a_reset_frees_what_was_never_read,
+}
