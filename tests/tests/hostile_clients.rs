@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use tandem_tests::each_server;
-use testkit::wait::{LONG, wait_until};
+use testkit::wait::{LONG, wait_for, wait_until};
 use testkit::{Kind, Server};
 
 /// A connection that takes no part in the protocol. No answer within `LONG` counts as hung.
@@ -102,7 +102,99 @@ fn a_reset_frees_what_was_never_read(kind: Kind) {
     wait_until(LONG, "it is closed", || clients(&server) == 1);
 }
 
+/// How much a server's memory was at its highest, in megabytes.
+fn peak_mb(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a line VmHWM");
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+fn wait_for_limit(server: &Server) {
+    server.wait_log("overcoming of output buffer limits");
+}
+
+fn long_list(server: &Server) {
+    let mut client = server.client();
+    let element = "e".repeat(1000);
+    let words = [vec!["RPUSH", "l"], vec![element.as_str(); 1000]].concat();
+    assert_eq!(client.args(&words).int(), 1000);
+}
+
+/// `LRANGE l 0 -1` a thousand times without reading took 1.1 GB with a limit of 1 MB, because the limit
+/// was looked at only when the whole batch had run.
+fn the_output_limit_holds_within_a_pipeline(kind: Kind) {
+    let server = Server::of(kind).set("client-output-buffer-limit normal 1mb 0 0").start();
+    long_list(&server);
+    let mut stream = raw(&server);
+    // The server may hang up before it has taken all of it.
+    let _ = stream.write_all("LRANGE l 0 -1\r\n".repeat(1000).as_bytes());
+    wait_for_limit(&server);
+    assert!(peak_mb(&server) < 150, "{} MB", peak_mb(&server));
+}
+
+/// The same in a transaction: it runs to its end, unheard.
+fn the_output_limit_holds_within_a_transaction(kind: Kind) {
+    let server = Server::of(kind).set("client-output-buffer-limit normal 1mb 0 0").start();
+    long_list(&server);
+    let mut stream = raw(&server);
+    let queue = "LRANGE l 0 -1\r\n".repeat(1000);
+    let _ = stream.write_all(format!("MULTI\r\n{queue}SET done yes\r\nEXEC\r\n").as_bytes());
+    wait_for_limit(&server);
+    assert_eq!(server.good("GET done").text(), "yes", "a transaction is not cut in two");
+    assert!(peak_mb(&server) < 150, "{} MB", peak_mb(&server));
+}
+
+/// 3,000 patterns that match, and one PUBLISH of 300 KB: 883 MB with the default config, because the
+/// limit of 32 MB was looked at when all was written.
+fn the_output_limit_holds_within_one_publish(kind: Kind) {
+    let server = Server::of(kind).start();
+    let mut stream = raw(&server);
+    let names: Vec<String> = (0..3000).map(|n| format!("[a-z{n}]*")).collect();
+    stream.write_all(format!("PSUBSCRIBE {}\r\n", names.join(" ")).as_bytes()).unwrap();
+    wait_until(LONG, "all are subscribed", || server.good("PUBSUB NUMPAT").int() >= 3000);
+    let mut publisher = server.client();
+    let message = "m".repeat(300_000);
+    assert!(publisher.args(&["PUBLISH", "channel", &message]).int() >= 3000);
+    wait_for_limit(&server);
+    assert!(peak_mb(&server) < 150, "{} MB", peak_mb(&server));
+}
+
+/// Somebody who has no password let 64 MB of refusals pile up (CVE-2025-21605).
+#[test]
+fn a_stranger_who_reads_nothing_is_closed() {
+    let server = Server::of(Kind::Tandem).start();
+    server.good("CONFIG SET requirepass secret");
+    let mut stream = raw(&server);
+    let refused = "GET a\r\n".repeat(10_000);
+    let broken = wait_for(LONG, "the server hangs up", || {
+        stream.write_all(refused.as_bytes()).err().ok_or("it listens on".to_string())
+    });
+    assert_ne!(broken.kind(), io::ErrorKind::WouldBlock, "it must not be left hanging");
+}
+
+/// Who reads may ask as much as it likes: no refusal is lost.
+#[test]
+fn a_stranger_who_reads_gets_every_refusal() {
+    let server = Server::of(Kind::Tandem).start();
+    server.good("CONFIG SET requirepass secret");
+    let mut stream = raw(&server);
+    stream.write_all("GET a\r\n".repeat(500).as_bytes()).unwrap();
+    stream.write_all(b"AUTH secret\r\n").unwrap();
+    stream.write_all("PING\r\n".repeat(500).as_bytes()).unwrap();
+    let expected = [
+        "-NOAUTH Authentication required.\r\n".repeat(500),
+        "+OK\r\n".to_string(),
+        "+PONG\r\n".repeat(500),
+    ];
+    let mut answer = vec![0; expected.concat().len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8(answer).unwrap(), expected.concat());
+}
+
 each_server! {
     a_client_that_closes_while_it_is_blocked_is_closed,
     a_reset_frees_what_was_never_read,
+    the_output_limit_holds_within_a_pipeline,
+    the_output_limit_holds_within_a_transaction,
+    the_output_limit_holds_within_one_publish,
 }

@@ -31,17 +31,12 @@ impl Engine {
         if client.reply_mode == ReplyMode::SkipNext {
             client.reply_mode = ReplyMode::Skip;
         }
-        let before = (client.reply_mode != ReplyMode::On).then(|| client.out.checkpoint());
+        if client.reply_mode != ReplyMode::On {
+            client.out.mute();
+        }
         self.process(&mut client, world, args);
         if client.reply_mode == ReplyMode::Skip {
             client.reply_mode = ReplyMode::On;
-            if let Some(before) = before {
-                client.out.truncate(before);
-            }
-        } else if client.reply_mode == ReplyMode::Off
-            && let Some(before) = before
-        {
-            client.out.truncate(before);
         }
         if let Some(error) = self.unexpected_error.take() {
             self.log_unexpected_error(&client, world, &error);

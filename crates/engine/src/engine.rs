@@ -19,6 +19,7 @@ use crate::latency_monitor::LatencyMonitor;
 use crate::pause::Pauses;
 use crate::propagate::Propagation;
 use crate::pubsub::PubSub;
+use crate::push::PendingPushes;
 use crate::replica_expiry::LocalExpires;
 use crate::settings::Settings;
 use crate::slowlog::Slowlog;
@@ -76,8 +77,7 @@ pub struct Engine {
     pub(crate) expire: ExpireState,
     pub(crate) local_expires: LocalExpires,
     pub(crate) eviction: EvictionState,
-    /// Pushes for the client whose command runs: it is not in `clients` meanwhile.
-    pub(crate) pushes_to_self: Vec<(ClientId, Vec<u8>)>,
+    pub(crate) pending_pushes: PendingPushes,
     /// Removed values that are freed away from the loop.
     pub(crate) garbage: Vec<Garbage>,
     /// The command that runs leaves the access clocks of what it reads alone.
@@ -132,7 +132,7 @@ impl Engine {
             expire: ExpireState::default(),
             local_expires: LocalExpires::default(),
             eviction: EvictionState::default(),
-            pushes_to_self: Vec::new(),
+            pending_pushes: PendingPushes::default(),
             garbage: Vec::new(),
             no_touch: false,
             spare_pages: false,
@@ -155,6 +155,7 @@ impl Engine {
         let authenticated = self.settings.requirepass.is_empty() || kind != Kind::Normal;
         let mut client = Client::new(id, peer, now.mono_us, authenticated);
         client.kind = kind;
+        client.out.set_limit(self.settings.output_limits.of(&client));
         entry.insert(Some(Box::new(client)));
         self.stats.peak_clients = self.stats.peak_clients.max(self.clients.len() as u64);
         id
@@ -225,21 +226,6 @@ impl Engine {
         std::mem::take(&mut self.unblocked)
     }
 
-    /// Writes to a client out of turn: pub/sub messages, invalidations, monitors' lines.
-    pub(crate) fn push_bytes(&mut self, id: ClientId, bytes: &[u8]) {
-        match self.clients.get_mut(id.slot as usize) {
-            Some(Some(client)) if client.id == id => {
-                client.out.raw(bytes);
-                if !client.pending_output {
-                    client.pending_output = true;
-                    self.pending_output.push(id);
-                }
-            }
-            Some(None) => self.pushes_to_self.push((id, bytes.to_vec())),
-            _ => {}
-        }
-    }
-
     pub(crate) fn take_client(&mut self, id: ClientId) -> Option<Box<Client>> {
         let slot = self.clients.get_mut(id.slot as usize)?;
         match slot {
@@ -249,15 +235,11 @@ impl Engine {
     }
 
     pub(crate) fn put_client(&mut self, mut client: Box<Client>) {
-        if !self.pushes_to_self.is_empty() {
-            // Another client may be put back while the one whose command runs is still out.
-            let (own, others) = std::mem::take(&mut self.pushes_to_self)
-                .into_iter()
-                .partition::<Vec<_>, _>(|(id, _)| *id == client.id);
-            self.pushes_to_self = others;
-            own.iter().for_each(|(_, bytes)| client.out.raw(bytes));
-        }
-        if !client.pending_output && !client.out.is_empty() {
+        client.out.set_limit(self.settings.output_limits.of(&client));
+        client.out.unmute();
+        self.pending_pushes.deliver(client.id, &mut client.out);
+        let has_news = !client.out.is_empty() || client.out.is_overflowed();
+        if has_news && !client.pending_output {
             client.pending_output = true;
             self.pending_output.push(client.id);
         }

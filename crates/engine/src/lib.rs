@@ -26,6 +26,7 @@ pub mod notify;
 pub mod pause;
 pub mod propagate;
 mod pubsub;
+mod push;
 mod redact;
 mod replica_expiry;
 pub mod settings;

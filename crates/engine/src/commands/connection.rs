@@ -285,6 +285,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     client.out.resp = Resp::V2;
     client.name.clear();
     client.reply_mode = ReplyMode::On;
+    client.out.unmute();
     client.no_evict = false;
     client.no_touch = false;
     client.user = b"default".to_vec();
