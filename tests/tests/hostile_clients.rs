@@ -191,10 +191,31 @@ fn a_stranger_who_reads_gets_every_refusal() {
     assert_eq!(String::from_utf8(answer).unwrap(), expected.concat());
 }
 
+/// A web page makes a browser send a form to a local port; its body is lines of commands.
+fn a_web_page_cannot_write(kind: Kind) {
+    let server = Server::of(kind).start();
+    for head in ["POST / HTTP/1.1", "hOsT: 127.0.0.1:6379", "SET before yes\r\npost /"] {
+        let mut stream = raw(&server);
+        stream.write_all(format!("{head}\r\nSET stolen yes\r\nQUIT\r\n").as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        // What follows is never read, which may well reset the connection.
+        let _ = stream.read_to_end(&mut answer);
+        assert!(!String::from_utf8_lossy(&answer).contains("ERR"), "{answer:?}");
+    }
+    assert_eq!(server.good("EXISTS stolen").int(), 0);
+    assert_eq!(server.good("EXISTS before").int(), 1);
+    let log = server.log();
+    let warning = "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: \
+                   commands to Redis.";
+    assert_eq!(log.matches(warning).count(), 1, "once a minute is enough: {log}");
+    assert!(log.contains("aborted."), "{log}");
+}
+
 each_server! {
     a_client_that_closes_while_it_is_blocked_is_closed,
     a_reset_frees_what_was_never_read,
     the_output_limit_holds_within_a_pipeline,
     the_output_limit_holds_within_a_transaction,
     the_output_limit_holds_within_one_publish,
+    a_web_page_cannot_write,
 }

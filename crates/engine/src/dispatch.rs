@@ -13,6 +13,7 @@ use crate::engine::Role;
 use crate::error::CommandError;
 use crate::redact;
 use crate::settings::Guard;
+use crate::web_request;
 use crate::world::{Action, Now, World};
 
 /// Longest part of an error that is logged.
@@ -72,6 +73,9 @@ impl Engine {
     fn process(&mut self, client: &mut Client, world: &mut dyn World, args: Args<'_>) {
         let found = match command::find(args) {
             Ok(found) => found,
+            Err(_) if client.kind == Kind::Normal && web_request::is_one(args) => {
+                return self.abort_web_request(client, world);
+            }
             Err(error) => return self.reject(client, None, error),
         };
         client.last_command = Some(found);

@@ -78,6 +78,8 @@ pub struct Engine {
     pub(crate) local_expires: LocalExpires,
     pub(crate) eviction: EvictionState,
     pub(crate) pending_pushes: PendingPushes,
+    /// When an aborted web request was logged last.
+    pub(crate) web_request_logged_s: i64,
     /// Removed values that are freed away from the loop.
     pub(crate) garbage: Vec<Garbage>,
     /// The command that runs leaves the access clocks of what it reads alone.
@@ -133,6 +135,7 @@ impl Engine {
             local_expires: LocalExpires::default(),
             eviction: EvictionState::default(),
             pending_pushes: PendingPushes::default(),
+            web_request_logged_s: 0,
             garbage: Vec::new(),
             no_touch: false,
             spare_pages: false,

@@ -35,6 +35,7 @@ mod stats;
 mod table;
 mod typed;
 mod watch;
+mod web_request;
 pub mod world;
 
 pub use client::{Client, ClientId, Kind, Peer};
