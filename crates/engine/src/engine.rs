@@ -4,6 +4,8 @@
 //! commands the caller takes what has come out: clients with output, propagated bytes for the
 //! append-only file, clients that may go on. `before_sleep` and `cron` drive expiry and deadlines.
 
+use std::collections::BTreeSet;
+
 use protocol::Args;
 use slab::Slab;
 use smallvec::SmallVec;
@@ -71,7 +73,7 @@ pub struct Engine {
     pub(crate) blocked: BlockedClients,
     pub(crate) watches: Watches,
     pub(crate) pubsub: PubSub,
-    pub(crate) monitors: Vec<ClientId>,
+    pub(crate) monitors: BTreeSet<ClientId>,
     pub(crate) slowlog: Slowlog,
     pub(crate) latency: LatencyMonitor,
     pub(crate) expire: ExpireState,
@@ -128,7 +130,7 @@ impl Engine {
             blocked: BlockedClients::default(),
             watches: Watches::default(),
             pubsub: PubSub::default(),
-            monitors: Vec::new(),
+            monitors: BTreeSet::new(),
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             expire: ExpireState::default(),
@@ -173,9 +175,8 @@ impl Engine {
         }
         self.watches.unwatch_all(id, &mut client.watched);
         self.unsubscribe_all(&mut client);
-        self.monitors.retain(|monitor| *monitor != id);
-        self.pending_output.retain(|other| *other != id);
-        self.unblocked.retain(|other| *other != id);
+        // Lists of the turn may still name it: nobody is found by that name any more.
+        self.monitors.remove(&id);
     }
 
     /// The client has said its last word: it waits for nothing any more, hears of nothing new, and is to be
@@ -187,7 +188,7 @@ impl Engine {
             self.blocked.remove(id, &blocked);
         }
         self.unsubscribe_all(&mut client);
-        self.monitors.retain(|monitor| *monitor != id);
+        self.monitors.remove(&id);
         self.put_client(client);
     }
 
@@ -211,6 +212,11 @@ impl Engine {
 
     pub fn blocked_clients(&self) -> usize {
         self.blocked.count()
+    }
+
+    /// How often somebody who waits for a key or watches one was looked at, since ever.
+    pub fn queue_looks(&self) -> u64 {
+        self.blocked.looks + self.watches.looks
     }
 
     /// Takes the clients whose output has grown since the last call.

@@ -9,6 +9,7 @@ use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
 use crate::push::Push;
+use crate::roster::Roster;
 use store::glob;
 
 const SUBSCRIBER: Flags = Flags::PUBSUB.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
@@ -224,7 +225,7 @@ impl Engine {
     fn add_subscription(&mut self, family: Family, name: &[u8], id: ClientId) {
         match family {
             Family::Channels => self.pubsub.subscribe(name, id),
-            Family::Patterns => self.pubsub.psubscribe(name, id),
+            Family::Patterns => self.pubsub.patterns.subscribe(name, id),
             Family::Shards => self.pubsub.ssubscribe(name, id),
         }
     }
@@ -232,7 +233,7 @@ impl Engine {
     fn remove_subscription(&mut self, family: Family, name: &[u8], id: ClientId) {
         match family {
             Family::Channels => self.pubsub.unsubscribe(name, id),
-            Family::Patterns => self.pubsub.punsubscribe(name, id),
+            Family::Patterns => self.pubsub.patterns.unsubscribe(name, id),
             Family::Shards => self.pubsub.sunsubscribe(name, id),
         }
     }
@@ -259,7 +260,7 @@ impl Engine {
             let mut push = Push::message(b"message", None, channel, message, &mut body);
             receivers += self.push_to_all(ids, &mut push);
         }
-        for (pattern, ids) in pubsub.matching(channel) {
+        for (pattern, ids) in pubsub.patterns.matching(channel) {
             let mut push = Push::message(b"pmessage", Some(pattern), channel, message, &mut body);
             receivers += self.push_to_all(ids, &mut push);
         }
@@ -277,8 +278,8 @@ impl Engine {
         receivers
     }
 
-    fn push_to_all(&mut self, ids: &[ClientId], push: &mut Push) -> usize {
-        for &id in ids {
+    fn push_to_all(&mut self, ids: &Roster<ClientId>, push: &mut Push) -> usize {
+        for id in ids.keys() {
             self.push(id, push);
         }
         ids.len()
@@ -398,7 +399,7 @@ fn count_subscribers(ctx: &mut Ctx<'_>, args: Args<'_>, shards: bool) -> Result<
     out.array((args.len() - 2) * 2);
     for name in args.iter().skip(2) {
         out.bulk(name);
-        out.int(map.get(name).map_or(0, Vec::len) as i64);
+        out.int(map.get(name).map_or(0, Roster::len) as i64);
     }
     Ok(())
 }

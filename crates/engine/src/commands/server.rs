@@ -346,8 +346,8 @@ fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    if ctx.client.kind != Kind::Replica && !ctx.engine.monitors.contains(&ctx.client.id) {
-        ctx.engine.monitors.push(ctx.client.id);
+    if ctx.client.kind != Kind::Replica {
+        ctx.engine.monitors.insert(ctx.client.id);
     }
     ctx.client.out.ok();
     Ok(())
