@@ -27,7 +27,7 @@ const REQUESTS_PER_BATCH: usize = 1024;
 const FLUSH_BUDGET: usize = 1 << 20;
 /// What a client that is blocked may have waiting unread by its commands before we stop reading it.
 const BLOCKED_READ_AHEAD: usize = 64 << 10;
-/// Lack of descriptors is not cured by trying at once.
+/// Lack of descriptors and the like are not cured by trying at once.
 const ACCEPT_RETRY_US: u64 = 100_000;
 
 /// After so long a connection returns what it needs only while it is in use.
@@ -61,7 +61,8 @@ impl Server {
             match listener.accept() {
                 AcceptOutcome::One(accepted) => self.admit(accepted),
                 AcceptOutcome::Drained => return,
-                AcceptOutcome::OutOfDescriptors(error) => {
+                AcceptOutcome::Nobody => {}
+                AcceptOutcome::Failed(error) => {
                     warn!("Accepting client connection: accept: {}", os_error(&error));
                     self.retry_accept_at_us = Some(self.host.now.mono_us + ACCEPT_RETRY_US);
                     return;

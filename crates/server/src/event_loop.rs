@@ -30,7 +30,7 @@ pub struct Server {
     pub ready: VecDeque<ClientId>,
     /// Listeners that may have more to accept than their last turn allowed.
     pub ready_listeners: Vec<u32>,
-    /// Listeners that met a lack of descriptors are tried again at this time.
+    /// Listeners that failed are tried again at this time.
     pub retry_accept_at_us: Option<u64>,
     pub next_cron_us: u64,
     /// Scratch of `flush_replies`.
