@@ -365,6 +365,7 @@ fn reply(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let word = args.at(2);
     if is(word, "on") {
         client.reply_mode = ReplyMode::On;
+        client.out.unmute();
         client.out.ok();
     } else if is(word, "off") {
         client.reply_mode = ReplyMode::Off;
