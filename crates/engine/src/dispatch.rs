@@ -157,7 +157,7 @@ impl Engine {
             {
                 return Err(CommandError::NoReplicas);
             }
-            if is_replica && self.settings.replica_read_only {
+            if self.is_read_only_replica() {
                 return Err(CommandError::ReadOnly);
             }
         }
@@ -354,7 +354,7 @@ impl Engine {
     }
 
     /// The unit is over: what it propagated leaves, and the client knows what WAIT must wait for.
-    fn finish_unit(&mut self, client: &mut Client, world: &mut dyn World) {
+    pub(crate) fn finish_unit(&mut self, client: &mut Client, world: &mut dyn World) {
         if self.end_unit(world) {
             client.write_offset = world.stream_offset();
             client.write_log_end = self.propagation.log_end();

@@ -37,7 +37,7 @@
 //! ```text
 //!   Idle -> Connecting -> Ping -> Auth -> Port -> Ip -> Capa -> Psync --+CONTINUE-----------> Streaming
 //!    ^                                                          |                                ^
-//!    | any failure: closed, retried within a second             | +FULLRESYNC, or SYNC           |
+//!    | any failure: closed, retried at once or after a pause    | +FULLRESYNC, or SYNC           |
 //!    |                                                          v                                |
 //!    +----------------------------------------------------- Preamble -> Transfer -> Verify -> Commit
 //! ```
@@ -72,6 +72,7 @@ mod outgoing;
 mod replconf;
 mod replica;
 mod replid;
+mod retry;
 mod role;
 mod settings;
 mod snapshot;
@@ -252,6 +253,11 @@ impl Repl {
 
     fn new_replid(&mut self) -> ReplId {
         ReplId::from_random((self.entropy)())
+    }
+
+    fn random(&mut self) -> u64 {
+        let bytes = (self.entropy)();
+        bytes[12..].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
     }
 
     fn next_id(&mut self) -> u64 {

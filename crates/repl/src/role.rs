@@ -4,7 +4,7 @@
 //! Invariant: the history of a promoted replica continues the one it followed; of it, `replid2` keeps what
 //! others may still ask for.
 
-use crate::replica::Upstream;
+use crate::replica::{Reconnect, Upstream};
 use crate::wire::printable;
 use crate::{Action, HistoryPoint, Level, MasterAddr, Repl, SyncRefusal};
 
@@ -149,7 +149,7 @@ impl Repl {
 
     /// Leaves the master without looking for it again.
     fn drop_upstream(&mut self, now_ms: u64) {
-        self.lose_link(now_ms, None);
+        self.lose_link(now_ms, Reconnect::Never);
         self.upstream = None;
     }
 }

@@ -30,7 +30,7 @@ impl Server {
                 // As above.
                 let _ = self.start_aof_rewrite();
             }
-            Deferred::ReplicaOf { target, by } => self.change_role(target, &by),
+            Deferred::RoleChanged => self.perform_repl_actions(),
             Deferred::KeyspaceFlushed => self.save_flushed(),
             Deferred::BecameReplica(client) => self.became_replica(client),
             Deferred::Failover => self.perform_repl_actions(),

@@ -8,7 +8,7 @@
 
 use std::net::SocketAddr;
 
-use engine::world::{EngineMemory, InfoLines, MasterAddress, ReplicationInfo, ShutdownFlags};
+use engine::world::{EngineMemory, InfoLines, ReplicationInfo, ShutdownFlags};
 use engine::{Action, ClientId, CommandError, Now, Outcome, Settings, World};
 use log::info;
 use mio::Registry;
@@ -40,10 +40,8 @@ pub enum Deferred {
     },
     BgSave,
     BgRewriteAof,
-    ReplicaOf {
-        target: Option<MasterAddress>,
-        by: String,
-    },
+    /// REPLICAOF: sockets, files and clients follow the role.
+    RoleChanged,
     BecameReplica(ClientId),
     /// FAILOVER: what the replication core wants done before the next command.
     Failover,
@@ -303,14 +301,7 @@ impl World for Host {
     }
 
     fn replication(&self) -> ReplicationInfo {
-        let mut info = self.repl.info(&self.config, self.now_ms());
-        // A transaction that has said REPLICAOF sees what it will be, though that is done behind it.
-        for work in &self.deferred {
-            if let Deferred::ReplicaOf { target, .. } = work {
-                info.master = target.as_ref().map(|master| self.repl.future_master(master));
-            }
-        }
-        info
+        self.repl.info(&self.config, self.now_ms())
     }
 
     fn info(&self, section: &str) -> InfoLines {

@@ -3,16 +3,14 @@
 use std::fs::File;
 
 use engine::pause::PauseBy;
-use engine::world::MasterAddress;
 use engine::{ClientId, Kind, Peer, Role};
 use log::{Level, info, log, warn};
 use protocol::Limits;
-use repl::{Action, LinkId, LoadTarget, MasterAddr};
+use repl::{Action, LinkId, LoadTarget};
 
 use crate::boot::LoadPurpose;
 use crate::chunk_pipe::chunk_pipe;
 use crate::config::os_error;
-use crate::config::{Program, ReplicaOf};
 use crate::daemon::OomClass;
 use crate::event_loop::Server;
 use crate::loader::What;
@@ -142,51 +140,26 @@ impl Server {
     fn follow_role(&mut self) {
         let core = &self.host.repl.core;
         let is_master = core.is_master();
-        if is_master != (self.engine.role == Role::Master) {
-            let speaker = if is_master { Speaker::Master } else { Speaker::Replica };
-            logging::set_speaker(speaker);
-            // What goes wrong is in the log, and no reason to stay in the old role.
-            let _ = self.host.oom.apply(&self.host.config, OomClass::of_master(is_master));
-        }
-        let was_master = self.engine.role == Role::Master;
         self.engine.role = match is_master {
             true => Role::Master,
             false => Role::Replica { link_up: core.is_link_up() },
         };
         self.engine.propagation.set_stream(is_master && core.has_backlog());
+        let was_master = std::mem::replace(&mut self.host.repl.followed_master, is_master);
         if was_master == is_master {
             return;
         }
-        // A failover changes the role without REPLICAOF; the configuration tells it all the same.
-        self.host.config.replication.replicaof = match self.host.repl.core.master_addr() {
-            Some(MasterAddr { host, port }) => {
-                ReplicaOf::Master { host: host.clone(), port: *port }
-            }
-            None if self.host.config.program == Program::Replica => ReplicaOf::NoOne,
-            None => ReplicaOf::Unset,
-        };
+        logging::set_speaker(if is_master { Speaker::Master } else { Speaker::Replica });
+        // What goes wrong is in the log, and no reason to stay in the old role.
+        let _ = self.host.oom.apply(&self.host.config, OomClass::of_master(is_master));
+        // A failover changes the role without REPLICAOF.
+        self.host.note_master();
         if was_master {
             self.engine.unblock_for_demotion(&mut self.host);
         }
     }
 
     // ---- role ----
-
-    /// REPLICAOF, after the command.
-    pub fn change_role(&mut self, target: Option<MasterAddress>, by: &str) {
-        let now_ms = self.host.now_ms();
-        match target {
-            Some(MasterAddress { host, port }) => {
-                self.host.config.replication.replicaof =
-                    ReplicaOf::Master { host: host.clone(), port };
-                self.host.repl.core.replicaof(now_ms, MasterAddr { host, port }, by);
-            }
-            None => {
-                self.host.repl.core.replicaof_no_one(now_ms, by);
-            }
-        }
-        self.perform_repl_actions();
-    }
 
     /// PSYNC or SYNC was accepted: the connection carries the stream from here on.
     pub fn became_replica(&mut self, id: ClientId) {

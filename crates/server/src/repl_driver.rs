@@ -12,11 +12,11 @@ use engine::world::{MasterAddress, MasterLinkInfo, ReplicaInfo, ReplicationInfo}
 use engine::{ClientId, CommandError, Now, Outcome};
 use protocol::RequestParser;
 use repl::{
-    ConnId, FailoverRequest, FailoverState, Repl, ReplSettings, ReplconfReply, ReplicationView,
-    SnapshotEvent, SnapshotId, SyncRequest,
+    ConnId, FailoverRequest, FailoverState, MasterAddr, Repl, ReplSettings, ReplconfReply,
+    ReplicationView, SnapshotEvent, SnapshotId, SyncRequest,
 };
 
-use crate::config::Config;
+use crate::config::{Config, Program, ReplicaOf};
 use crate::host::{Deferred, Host};
 use crate::master_link::MasterLink;
 use crate::snapshot_in::IncomingSnapshot;
@@ -43,6 +43,8 @@ pub struct ReplDriver {
     pub acks_changed: bool,
     /// What waiters were last told of the append-only file.
     pub noted_fsynced: Option<u64>,
+    /// The role that everything else has been told of.
+    pub followed_master: bool,
 }
 
 impl ReplDriver {
@@ -61,6 +63,7 @@ impl ReplDriver {
             acks_wanted: false,
             acks_changed: false,
             noted_fsynced: None,
+            followed_master: true,
         }
     }
 
@@ -71,22 +74,6 @@ impl ReplDriver {
 
     pub fn snapshot_chunk(&mut self, now: Now, id: SnapshotId, bytes: Bytes) {
         self.core.handle_snapshot(now.mono_us / 1000, SnapshotEvent::Chunk { id, bytes });
-    }
-
-    /// A master that is yet to be connected to.
-    pub fn future_master(&self, master: &MasterAddress) -> MasterLinkInfo {
-        let MasterAddress { host, port } = master.clone();
-        MasterLinkInfo {
-            host,
-            port,
-            state: repl::LinkPhase::Connect.as_str(),
-            last_io_seconds_ago: -1,
-            offset: self.core.offset(),
-            read_offset: self.core.offset(),
-            sync_last_io_seconds_ago: -1,
-            down_since_seconds: -1,
-            ..MasterLinkInfo::default()
-        }
     }
 
     /// INFO replication and ROLE, in the engine's words.
@@ -148,7 +135,8 @@ fn master_info(view: &ReplicationView, config: &Config) -> Option<MasterLinkInfo
 }
 
 impl Host {
-    /// REPLICAOF is answered at once and done after the command, when nothing is half propagated.
+    /// REPLICAOF takes effect in its place: what follows in the same EXEC is judged by the new role, and
+    /// CONFIG REWRITE saves it. Sockets and files follow when the command has returned.
     pub fn request_replicaof(
         &mut self,
         target: Option<MasterAddress>,
@@ -167,8 +155,29 @@ impl Host {
             );
             return Ok(Outcome::Status("OK Already connected to specified master".into()));
         }
-        self.deferred.push(Deferred::ReplicaOf { target, by: by.to_owned() });
+        let now_ms = self.now_ms();
+        match target {
+            Some(MasterAddress { host, port }) => {
+                self.repl.core.replicaof(now_ms, MasterAddr { host, port }, by);
+            }
+            None => {
+                self.repl.core.replicaof_no_one(now_ms, by);
+            }
+        }
+        self.note_master();
+        self.deferred.push(Deferred::RoleChanged);
         Ok(Outcome::Done)
+    }
+
+    /// The configuration tells the role, whoever has changed it.
+    pub fn note_master(&mut self) {
+        self.config.replication.replicaof = match self.repl.core.master_addr() {
+            Some(MasterAddr { host, port }) => {
+                ReplicaOf::Master { host: host.clone(), port: *port }
+            }
+            None if self.config.program == Program::Replica => ReplicaOf::NoOne,
+            None => ReplicaOf::Unset,
+        };
     }
 
     pub fn request_psync(

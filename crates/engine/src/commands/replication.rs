@@ -121,7 +121,21 @@ fn replicaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         Some(MasterAddress { host: text(args.at(1)), port })
     };
     let by = line_of(ctx, args);
-    ctx.perform_and_reply(Action::ReplicaOf { target, by: &by })
+    // What a transaction has written before belongs to the history that ends here.
+    ctx.engine.finish_unit(ctx.client, ctx.world);
+    ctx.perform_and_reply(Action::ReplicaOf { target, by: &by })?;
+    follow_role(ctx);
+    Ok(())
+}
+
+/// What comes next in the same transaction is judged by the new role, and travels by it.
+fn follow_role(ctx: &mut Ctx<'_>) {
+    let info = ctx.world.replication();
+    ctx.engine.role = match &info.master {
+        None => Role::Master,
+        Some(master) => Role::Replica { link_up: master.up },
+    };
+    ctx.engine.propagation.set_stream(info.master.is_none() && info.backlog_active);
 }
 
 /// The client's line of CLIENT LIST.

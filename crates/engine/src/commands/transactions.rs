@@ -94,6 +94,11 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.engine.in_exec = true;
     ctx.client.out.array(multi.queue.len());
     for (found, args) in &multi.queue {
+        // REPLICAOF may stand before it in the queue: its write would be ours alone.
+        if found.spec.is_write() && !ctx.client.is_internal() && ctx.engine.is_read_only_replica() {
+            ctx.engine.error_reply(ctx.client, &CommandError::ReadOnly);
+            continue;
+        }
         ctx.engine.call(ctx.client, ctx.world, *found, args.as_args());
     }
     ctx.engine.in_exec = false;
