@@ -12,7 +12,6 @@ use store::{HashSeed, Key, Keyspace};
 use crate::acl_log::AclLog;
 use crate::blocking::BlockedClients;
 use crate::client::{Client, ClientId, Kind, Peer};
-use crate::error::CommandError;
 use crate::evict::EvictionState;
 use crate::expire::ExpireState;
 use crate::latency_monitor::LatencyMonitor;
@@ -80,23 +79,11 @@ pub struct Engine {
     pub(crate) pushes_to_self: Vec<(ClientId, Vec<u8>)>,
     /// Removed values that are freed away from the loop.
     pub(crate) garbage: Vec<Garbage>,
-    /// The command that runs leaves the access clocks of what it reads alone.
-    pub(crate) no_touch: bool,
     /// A child shares the memory: a read must not cost a page for the sake of a clock.
     pub spare_pages: bool,
-    /// The master link or a loader speaks: expired keys are its business, not ours.
-    pub(crate) applying: bool,
-    pub(crate) in_exec: bool,
-    /// A blocked command runs again.
-    pub(crate) reprocessing: bool,
-    pub(crate) force_propagation: bool,
     pub(crate) pauses: Pauses,
-    /// The first error that the command which runs has answered on a replication link.
-    pub(crate) unexpected_error: Option<CommandError>,
     /// When the last command ended: the next one's start, within a pass of the loop.
     pub(crate) last_command_end_us: u64,
-    /// What the command that runs took before, when it had to wait.
-    pub(crate) ran_before_us: u64,
 }
 
 impl Engine {
@@ -134,16 +121,9 @@ impl Engine {
             eviction: EvictionState::default(),
             pushes_to_self: Vec::new(),
             garbage: Vec::new(),
-            no_touch: false,
             spare_pages: false,
-            applying: false,
-            in_exec: false,
-            reprocessing: false,
-            force_propagation: false,
             pauses: Pauses::default(),
-            unexpected_error: None,
             last_command_end_us: 0,
-            ran_before_us: 0,
             settings,
         }
     }

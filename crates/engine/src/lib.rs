@@ -7,6 +7,7 @@
 mod access;
 mod acl_log;
 mod blocking;
+mod call;
 pub mod client;
 pub mod command;
 mod command_arguments;
@@ -36,6 +37,7 @@ mod typed;
 mod watch;
 pub mod world;
 
+pub use call::{Call, Caller, Inside, View};
 pub use client::{Client, ClientId, Kind, Peer};
 pub use commands::connection::REDIS_VERSION;
 pub use engine::{Engine, PREFETCH_BATCH, Role};

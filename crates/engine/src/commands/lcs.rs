@@ -101,8 +101,7 @@ fn lcs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 /// The string of a key, empty for none; `None` where there is something else.
 fn text_of(ctx: &mut Ctx<'_>, key: &[u8]) -> Option<Vec<u8>> {
-    let value =
-        ctx.engine.read(ctx.client.db, key).map_or(ValueRef::Str(b""), |entry| entry.value());
+    let value = ctx.engine.read(ctx.view, key).map_or(ValueRef::Str(b""), |entry| entry.value());
     string_bytes(value, &mut itoa::Buffer::new()).map(<[u8]>::to_vec).ok()
 }
 

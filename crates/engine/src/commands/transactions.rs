@@ -2,6 +2,7 @@
 
 use protocol::Args;
 
+use crate::call::Inside;
 use crate::client::Multi;
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
@@ -91,12 +92,10 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     }
     // Its effects travel command by command; the door wraps them when they are several.
     ctx.propagate_nothing();
-    ctx.engine.in_exec = true;
     ctx.client.out.array(multi.queue.len());
     for (found, args) in &multi.queue {
-        ctx.engine.call(ctx.client, ctx.world, *found, args.as_args());
+        ctx.run_within(Inside::Exec, *found, args.as_args());
     }
-    ctx.engine.in_exec = false;
     Ok(())
 }
 
@@ -123,7 +122,7 @@ fn watch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if ctx.client.multi.is_some() {
         return Err(CommandError::WatchInMulti);
     }
-    let db = ctx.client.db;
+    let db = ctx.view.index();
     for key in args.iter().skip(1) {
         if ctx.client.watched.iter().any(|(other_db, other)| *other_db == db && **other == *key) {
             continue;
