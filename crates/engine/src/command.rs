@@ -274,10 +274,18 @@ fn unknown_command(args: Args<'_>) -> CommandError {
     CommandError::err(text.replace(['\r', '\n'], " "))
 }
 
-/// Open addressing over the first sixteen bytes of the lower-cased name, built once: a look-up on
-/// the hot path is one multiplication and, nearly always, one comparison.
+/// A row, under what its name is compared by.
+#[derive(Clone, Copy)]
+struct Slot {
+    key: NameKey,
+    spec: &'static CommandSpec,
+    stat: u32,
+}
+
+/// Open addressing by name, built once: a look-up on the hot path is one multiplication and, nearly
+/// always, one comparison of three words.
 struct Index {
-    slots: Vec<Option<(u128, &'static CommandSpec, u32)>>,
+    slots: Vec<Option<Slot>>,
     rows: Vec<String>,
     /// Commands under other names than their own, in lower case.
     renamed: HashMap<Vec<u8>, (&'static CommandSpec, u32)>,
@@ -285,22 +293,55 @@ struct Index {
 
 static INDEX: LazyLock<Index> = LazyLock::new(Index::build);
 
-/// Longer names than this do not exist (the longest of Redis 7.2 has 20 letters, told apart by 16
-/// and the length).
-fn name_key(name: &[u8]) -> Option<u128> {
-    if name.is_empty() || name.len() > 32 {
-        return None;
-    }
-    let mut bytes = [0u8; 16];
-    for (at, byte) in name.iter().enumerate() {
-        bytes[at % 16] = bytes[at % 16].rotate_left(3) ^ byte.to_ascii_lowercase();
-    }
-    Some(u128::from_le_bytes(bytes) ^ name.len() as u128)
+/// A name in lower case by its first and last eight bytes: up to sixteen bytes that is all of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct NameKey {
+    first: u64,
+    last: u64,
+    len: usize,
 }
 
-fn slot_of(key: u128, slots: usize) -> usize {
-    let folded = (key as u64) ^ ((key >> 64) as u64).rotate_left(29);
-    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize & (slots - 1)
+impl NameKey {
+    const WHOLE_UP_TO: usize = 16;
+
+    #[inline]
+    fn of(name: &[u8]) -> NameKey {
+        let len = name.len();
+        let (first, last) = if let (Some(first), Some(last)) =
+            (name.first_chunk::<8>(), name.last_chunk::<8>())
+        {
+            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+        } else if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>())
+        {
+            (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+        } else if let (Some(first), Some(last)) = (name.first(), name.last()) {
+            (u64::from(*first), u64::from(*last) << 8 | u64::from(name[len / 2]))
+        } else {
+            (0, 0)
+        };
+        NameKey { first: lower_case(first), last: lower_case(last), len }
+    }
+
+    /// The rest of a name that is longer than the key.
+    fn is_all_of(self, name: &[u8], of: &str) -> bool {
+        self.len <= Self::WHOLE_UP_TO || of.as_bytes().eq_ignore_ascii_case(name)
+    }
+
+    fn slot_of(self, slots: usize) -> usize {
+        let folded = self.first ^ self.last.rotate_left(29) ^ self.len as u64;
+        (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize & (slots - 1)
+    }
+}
+
+/// Eight letters at once: whether a byte lies between A and Z shows in the highest bit of two sums.
+#[inline]
+fn lower_case(bytes: u64) -> u64 {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    let low_bits = bytes & (EACH * 0x7f);
+    let from_a = low_bits + EACH * (0x80 - b'A' as u64);
+    let after_z = low_bits + EACH * (0x7f - b'Z' as u64);
+    let is_upper = (from_a ^ after_z) & !bytes & (EACH * 0x80);
+    bytes | is_upper >> 2
 }
 
 impl Index {
@@ -327,15 +368,21 @@ impl Index {
 
     fn insert(&mut self, spec: &'static CommandSpec, stat: u32) {
         if (stat as usize + 1) * 2 > self.slots.len() {
-            self.grow();
+            let larger = vec![None; self.slots.len() * 2];
+            let old = std::mem::replace(&mut self.slots, larger);
+            old.into_iter().flatten().for_each(|slot| self.place(slot));
         }
-        let key = name_key(spec.name.as_bytes()).expect("a command's name has 1 to 32 letters");
-        let mut at = slot_of(key, self.slots.len());
-        while let Some((other, row, _)) = self.slots[at] {
-            assert!(other != key, "{} and {} have one key", row.name, spec.name);
+        self.place(Slot { key: NameKey::of(spec.name.as_bytes()), spec, stat });
+    }
+
+    fn place(&mut self, slot: Slot) {
+        let mut at = slot.key.slot_of(self.slots.len());
+        while let Some(other) = self.slots[at] {
+            let (name, other_name) = (slot.spec.name, other.spec.name);
+            assert!(other.key != slot.key, "{other_name} and {name} have one key");
             at = (at + 1) & (self.slots.len() - 1);
         }
-        self.slots[at] = Some((key, spec, stat));
+        self.slots[at] = Some(slot);
     }
 
     fn renamed(&self, name: &[u8]) -> Option<(&'static CommandSpec, u32)> {
@@ -345,25 +392,13 @@ impl Index {
         }
     }
 
-    fn grow(&mut self) {
-        let larger = vec![None; self.slots.len() * 2];
-        let old = std::mem::replace(&mut self.slots, larger);
-        for (key, spec, stat) in old.into_iter().flatten() {
-            let mut at = slot_of(key, self.slots.len());
-            while self.slots[at].is_some() {
-                at = (at + 1) & (self.slots.len() - 1);
-            }
-            self.slots[at] = Some((key, spec, stat));
-        }
-    }
-
     fn top(&self, name: &[u8]) -> Option<(&'static CommandSpec, u32)> {
-        let key = name_key(name)?;
-        let mut at = slot_of(key, self.slots.len());
+        let key = NameKey::of(name);
+        let mut at = key.slot_of(self.slots.len());
         loop {
-            let (other, spec, stat) = self.slots[at]?;
-            if other == key && spec.name.as_bytes().eq_ignore_ascii_case(name) {
-                return Some((spec, stat));
+            let slot = self.slots[at].as_ref()?;
+            if slot.key == key && key.is_all_of(name, slot.spec.name) {
+                return Some((slot.spec, slot.stat));
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
@@ -414,5 +449,33 @@ impl CommandSpec {
             acl = acl.or(Acl::SLOW);
         }
         acl
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_in_any_case_and_no_other() {
+        for spec in COMMANDS.iter().flat_map(|family| family.iter()) {
+            let upper = spec.name.to_ascii_uppercase();
+            for name in [spec.name, &upper] {
+                assert_eq!(INDEX.top(name.as_bytes()).map(|(row, _)| row.name), Some(spec.name));
+            }
+            // Each letter counts, in the middle of a long name too, and only letters have cases.
+            for at in 0..spec.name.len() {
+                let mut other = spec.name.as_bytes().to_vec();
+                for bit in [0x20, 0x80, 0x40, 1] {
+                    other[at] = spec.name.as_bytes()[at] ^ bit;
+                    let same = other.eq_ignore_ascii_case(spec.name.as_bytes());
+                    let found = INDEX.top(&other).map(|(row, _)| row.name);
+                    assert_eq!(found == Some(spec.name), same, "{other:?}");
+                }
+            }
+        }
+        for name in ["", "a", "zz", "get ", "georadiusbymember_rx", &"x".repeat(100)] {
+            assert!(INDEX.top(name.as_bytes()).is_none(), "{name}");
+        }
     }
 }

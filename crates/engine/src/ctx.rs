@@ -1,9 +1,11 @@
 //! Owns what a handler is given: the engine, its client and the world, for one command.
 
+use protocol::Args;
 use store::{Db, Type, Value};
 
 use crate::Engine;
 use crate::blocking::{Blocked, OnTimeout, Waiting};
+use crate::call::{Call, Inside, Travels, Unexpected, View};
 use crate::client::Client;
 use crate::command::Found;
 use crate::error::CommandError;
@@ -17,11 +19,45 @@ pub struct Ctx<'a> {
     pub client: &'a mut Client,
     pub world: &'a mut dyn World,
     pub found: Found,
-    /// Cleared by a handler that has propagated its effect itself, or has none.
-    pub(crate) propagate_as_received: bool,
+    /// By whom and inside what it was called.
+    pub call: Call,
+    /// The client's database, as this call sees it.
+    pub view: View,
+    pub(crate) travels: Travels,
+    /// Of the commands that this one ran.
+    pub(crate) nested_error: Unexpected,
 }
 
-impl Ctx<'_> {
+impl<'a> Ctx<'a> {
+    pub(crate) fn new(
+        engine: &'a mut Engine,
+        client: &'a mut Client,
+        world: &'a mut dyn World,
+        found: Found,
+        call: Call,
+    ) -> Ctx<'a> {
+        let view = call.view(client.db);
+        let (travels, nested_error) = (Travels::IfChanged, None);
+        Ctx { engine, client, world, found, call, view, travels, nested_error }
+    }
+
+    /// Runs another command as a part of this one, by the same client.
+    pub(crate) fn run_within(&mut self, inside: Inside, found: Found, args: Args<'_>) {
+        let call = self.call.within(inside);
+        let error = self.engine.call(self.client, self.world, found, args, call);
+        if self.nested_error.is_none() {
+            self.nested_error = error;
+        }
+    }
+
+    /// Answers an error for a nested command that must not run.
+    pub(crate) fn refuse_within(&mut self, error: CommandError) {
+        let error = self.engine.error_reply(self.client, error);
+        if self.nested_error.is_none() {
+            self.nested_error = error;
+        }
+    }
+
     /// The client's database.
     pub fn db(&self) -> &Db {
         self.engine.keyspace.db(self.client.db)
@@ -34,30 +70,32 @@ impl Ctx<'_> {
     /// This command travels as `args` instead of as received. May be called several times: all
     /// travel, as one transaction.
     pub fn propagate(&mut self, args: &[&[u8]]) {
-        self.propagate_as_received = false;
+        self.travels = Travels::AsSaid;
         self.engine.propagation.command(self.client.db, args.iter().copied());
     }
 
     /// The same, for a key of another database.
     pub fn propagate_in(&mut self, db: usize, args: &[&[u8]]) {
-        self.propagate_as_received = false;
+        self.travels = Travels::AsSaid;
         self.engine.propagation.command(db, args.iter().copied());
     }
 
     /// Nothing of this command travels but what was said by [`Self::propagate`].
     pub fn propagate_nothing(&mut self) {
-        self.propagate_as_received = false;
+        self.travels = Travels::AsSaid;
     }
 
     /// This command travels as received even if no key changed (PUBLISH, SCRIPT LOAD).
     pub fn force_propagation(&mut self) {
-        self.engine.force_propagation = true;
+        if self.travels == Travels::IfChanged {
+            self.travels = Travels::Always;
+        }
     }
 
     /// Whether the client may be made to wait: not in a transaction, nor when a master, a file or
     /// a script speaks.
     pub fn may_block(&self) -> bool {
-        !self.engine.in_exec && !self.client.is_internal()
+        !self.call.is_nested() && !self.call.is_applied()
     }
 
     /// Blocks the client until one of `keys` holds a value of type `of`, then the command runs
@@ -81,7 +119,7 @@ impl Ctx<'_> {
             0 => 0,
             _ => self.engine.now.mono_us.saturating_add(timeout_us),
         };
-        self.propagate_as_received = false;
+        self.travels = Travels::AsSaid;
         self.client.blocked = Some(Box::new(Blocked {
             waiting,
             on_timeout,
@@ -101,7 +139,7 @@ impl Ctx<'_> {
         class: Classes,
         event: &str,
     ) {
-        let db = self.client.db;
+        let db = self.view;
         let had = self.engine.delete_silently(db, dest);
         match value {
             Some(value) => {
@@ -125,11 +163,11 @@ impl Ctx<'_> {
         if removed == 0 {
             return;
         }
-        let db = self.client.db;
+        let db = self.view;
         self.engine.changed(db, key, class, event);
         self.engine.dirty += removed as u64 - 1;
         if empty {
-            self.engine.keyspace.db_mut(db).remove(key);
+            self.engine.keyspace.db_mut(db.index()).remove(key);
             self.engine.notify(db, key, Classes::GENERIC, "del");
         }
     }

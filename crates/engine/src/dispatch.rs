@@ -5,6 +5,7 @@ use protocol::{Args, OwnedArgs};
 
 use crate::Engine;
 use crate::blocking::{Blocked, OnTimeout, Waiting};
+use crate::call::{Call, Travels, Unexpected};
 use crate::client::{Client, ClientId, Kind, ReplyMode};
 use crate::command::{self, Flags, Found};
 use crate::commands::client_line::describe;
@@ -27,19 +28,17 @@ impl Engine {
             self.now = now;
             self.last_command_end_us = now.mono_us;
         }
-        self.applying = client.is_internal();
-        self.no_touch = client.no_touch || self.spare_pages;
         if client.reply_mode == ReplyMode::SkipNext {
             client.reply_mode = ReplyMode::Skip;
         }
         if client.reply_mode != ReplyMode::On {
             client.out.mute();
         }
-        self.process(&mut client, world, args);
+        let error = self.process(&mut client, world, args);
         if client.reply_mode == ReplyMode::Skip {
             client.reply_mode = ReplyMode::On;
         }
-        if let Some(error) = self.unexpected_error.take() {
+        if let Some(error) = error {
             self.log_unexpected_error(&client, world, &error);
         }
         if client.kind == Kind::Master || client.kind == Kind::Loader {
@@ -48,7 +47,6 @@ impl Engine {
         if client.kind == Kind::Replica && !client.out.is_empty() {
             self.disconnect_talkative_replica(&mut client, world);
         }
-        self.applying = false;
         self.put_client(client);
         if self.blocked.has_ready() {
             self.serve_ready_keys(world);
@@ -70,11 +68,18 @@ impl Engine {
         let _ = world.perform(Action::CloseClient { client: client.id }, &mut self.keyspace);
     }
 
-    fn process(&mut self, client: &mut Client, world: &mut dyn World, args: Args<'_>) {
+    /// Checks and runs, queues or puts off the command.
+    fn process(
+        &mut self,
+        client: &mut Client,
+        world: &mut dyn World,
+        args: Args<'_>,
+    ) -> Unexpected {
         let found = match command::find(args) {
             Ok(found) => found,
             Err(_) if client.kind == Kind::Normal && web_request::is_one(args) => {
-                return self.abort_web_request(client, world);
+                self.abort_web_request(client, world);
+                return None;
             }
             Err(error) => return self.reject(client, None, error),
         };
@@ -84,7 +89,8 @@ impl Engine {
             return self.reject(client, Some(&found), error);
         }
         if self.must_pause(client, &found) {
-            return self.pause_client(client, found, args);
+            self.pause_client(client, found, args);
+            return None;
         }
         let queues = client.multi.is_some() && !found.spec.flags.has(Flags::NO_MULTI);
         if queues {
@@ -94,14 +100,16 @@ impl Engine {
             multi.queue_bytes += args.memory_bytes();
             multi.queue.push((found, args));
             client.out.status("QUEUED");
-            return;
+            return None;
         }
-        self.call(client, world, found, args);
+        let call = Call::of(client, self.spare_pages);
+        let error = self.call(client, world, found, args, call);
         self.finish_unit(client, world);
         if let Some(blocked) = &mut client.blocked {
             blocked.again = Some((found, OwnedArgs::from(args)));
             self.blocked.add(client.id, blocked);
         }
+        error
     }
 
     /// The rules that hold for every command, in the order in which Redis applies them.
@@ -232,7 +240,12 @@ impl Engine {
 
     /// Answers an error for a command that did not run; a transaction that lost a command this way
     /// must not be executed.
-    fn reject(&mut self, client: &mut Client, found: Option<&Found>, error: CommandError) {
+    fn reject(
+        &mut self,
+        client: &mut Client,
+        found: Option<&Found>,
+        error: CommandError,
+    ) -> Unexpected {
         if let Some(found) = found {
             self.stats.commands[found.stat as usize].rejected_calls += 1;
         }
@@ -242,21 +255,27 @@ impl Engine {
             let reason = reason.strip_prefix("ERR ").unwrap_or(reason);
             let text = format!("EXECABORT Transaction discarded because of: {reason}");
             self.discard(client);
-            return self.error_reply(client, &CommandError::text(text));
+            return self.error_reply(client, CommandError::text(text));
         }
         if let Some(multi) = &mut client.multi {
             multi.aborted = true;
         }
-        self.error_reply(client, &error);
+        self.error_reply(client, error)
     }
 
-    pub(crate) fn error_reply(&mut self, client: &mut Client, error: &CommandError) {
+    /// Answers an error.
+    pub(crate) fn error_reply(
+        &mut self,
+        client: &mut Client,
+        error: CommandError,
+    ) -> Unexpected {
         self.stats.record_error(error.code());
         client.out.error(error.as_str());
         if client.kind != Kind::Normal {
             self.stats.unexpected_error_replies += 1;
-            self.unexpected_error.get_or_insert_with(|| error.clone());
+            return Some(Box::new(error));
         }
+        None
     }
 
     /// An error on a replication link tells of data sets that differ, or of a peer that is no Redis: it
@@ -287,31 +306,39 @@ impl Engine {
         world: &mut dyn World,
         found: Found,
         args: Args<'_>,
-    ) {
+        call: Call,
+    ) -> Unexpected {
         let dirty_before = self.dirty;
         let db = client.db;
-        self.force_propagation = false;
         client.commands += 1;
-        let mut ctx = Ctx { engine: self, client, world, found, propagate_as_received: true };
+        let mut ctx = Ctx::new(self, client, world, found, call);
         let result = (found.spec.handler)(&mut ctx, args);
-        let as_received = ctx.propagate_as_received;
-        if let Err(error) = &result {
-            self.error_reply(client, error);
-        }
+        let (travels, nested_error) = (ctx.travels, ctx.nested_error);
+        let failed = result.is_err();
+        let error = match result {
+            Ok(()) => None,
+            Err(error) => self.error_reply(client, error),
+        };
         let changed = self.dirty != dirty_before;
-        if changed && self.role != Role::Master && !self.applying {
+        if changed && self.role != Role::Master && !call.is_applied() {
             self.remember_local_expires(db, &found, args);
         }
-        if as_received && (changed || self.force_propagation) {
+        let as_received = match travels {
+            Travels::IfChanged => changed,
+            Travels::Always => true,
+            Travels::AsSaid => false,
+        };
+        if as_received {
             match args.raw() {
                 Some(raw) => self.propagation.raw(db, raw),
                 None => self.propagation.command(db, args.iter()),
             }
         }
-        self.record(client, world, &found, args, result.is_err());
-        if !self.monitors.is_empty() && !self.reprocessing {
+        self.record(client, world, &found, args, call, failed);
+        if !self.monitors.is_empty() && !call.again {
             self.feed_monitors(client, world, &found, args);
         }
+        nested_error.or(error)
     }
 
     /// A command counts when it is done: one that waits, when its wait is over.
@@ -321,6 +348,7 @@ impl Engine {
         world: &dyn World,
         found: &Found,
         args: Args<'_>,
+        call: Call,
         failed: bool,
     ) {
         let end_us = world.mono_us();
@@ -330,7 +358,7 @@ impl Engine {
             blocked.ran_us += took_us;
             return;
         }
-        took_us += std::mem::take(&mut self.ran_before_us);
+        took_us += call.ran_before_us;
         let histogram = self.settings.latency_tracking;
         self.stats.record_call(found.stat, took_us, failed, histogram);
         if self.settings.latency_monitor_threshold_ms > 0 {
@@ -391,11 +419,12 @@ impl Engine {
         let Some(mut blocked) = client.blocked.take() else { return self.put_client(client) };
         let (found, args) = blocked.again.take().expect("a blocked client keeps its command");
         self.last_command_end_us = world.mono_us();
-        self.ran_before_us = blocked.ran_us;
-        self.reprocessing = true;
-        self.call(&mut client, world, found, args.as_args());
-        self.ran_before_us = 0;
-        self.reprocessing = false;
+        let call = Call {
+            again: true,
+            ran_before_us: blocked.ran_us,
+            ..Call::of(&client, self.spare_pages)
+        };
+        self.call(&mut client, world, found, args.as_args(), call);
         self.finish_unit(&mut client, world);
         if client.blocked.is_some() {
             // Nothing for it yet: it keeps its deadline and its place.
@@ -428,7 +457,8 @@ impl Engine {
                 self.stats.record_call(found.stat, blocked.ran_us, error.is_some(), histogram);
             }
             match (error, blocked.on_timeout) {
-                (Some(error), _) => self.error_reply(&mut client, &error),
+                // Who carries a stream never waits.
+                (Some(error), _) => drop(self.error_reply(&mut client, error)),
                 (None, OnTimeout::NullArray) => client.out.null_array(),
                 (None, OnTimeout::Null) => client.out.null(),
                 (None, OnTimeout::AckCount) => {

@@ -14,7 +14,6 @@ use store::{HashSeed, Key, Keyspace};
 use crate::acl_log::AclLog;
 use crate::blocking::BlockedClients;
 use crate::client::{Client, ClientId, Kind, Peer};
-use crate::error::CommandError;
 use crate::evict::EvictionState;
 use crate::expire::ExpireState;
 use crate::latency_monitor::LatencyMonitor;
@@ -84,23 +83,11 @@ pub struct Engine {
     pub(crate) web_request_logged_s: i64,
     /// Removed values that are freed away from the loop.
     pub(crate) garbage: Vec<Garbage>,
-    /// The command that runs leaves the access clocks of what it reads alone.
-    pub(crate) no_touch: bool,
     /// A child shares the memory: a read must not cost a page for the sake of a clock.
     pub spare_pages: bool,
-    /// The master link or a loader speaks: expired keys are its business, not ours.
-    pub(crate) applying: bool,
-    pub(crate) in_exec: bool,
-    /// A blocked command runs again.
-    pub(crate) reprocessing: bool,
-    pub(crate) force_propagation: bool,
     pub(crate) pauses: Pauses,
-    /// The first error that the command which runs has answered on a replication link.
-    pub(crate) unexpected_error: Option<CommandError>,
     /// When the last command ended: the next one's start, within a pass of the loop.
     pub(crate) last_command_end_us: u64,
-    /// What the command that runs took before, when it had to wait.
-    pub(crate) ran_before_us: u64,
 }
 
 impl Engine {
@@ -139,16 +126,9 @@ impl Engine {
             pending_pushes: PendingPushes::default(),
             web_request_logged_s: 0,
             garbage: Vec::new(),
-            no_touch: false,
             spare_pages: false,
-            applying: false,
-            in_exec: false,
-            reprocessing: false,
-            force_propagation: false,
             pauses: Pauses::default(),
-            unexpected_error: None,
             last_command_end_us: 0,
-            ran_before_us: 0,
             settings,
         }
     }

@@ -7,6 +7,7 @@ use fastrand::Rng;
 use store::{Db, Entry};
 
 use crate::Engine;
+use crate::call::View;
 use crate::engine::Role;
 use crate::notify::Classes;
 use crate::settings::{MaxmemoryPolicy, Settings};
@@ -156,7 +157,7 @@ impl Engine {
         self.stats.evicted_keys += 1;
         let word: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
         self.propagation.command(db, [word, key]);
-        self.touched(db, key, Classes::EVICTED, "evicted");
+        self.touched(View::of_server(db), key, Classes::EVICTED, "evicted");
     }
 
     fn eviction_candidate(&mut self, policy: MaxmemoryPolicy) -> Option<(usize, Box<[u8]>)> {

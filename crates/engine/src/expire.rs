@@ -8,6 +8,7 @@
 use store::{Key, OwnedEntry, Value};
 
 use crate::Engine;
+use crate::call::View;
 use crate::engine::Role;
 use crate::notify::Classes;
 use crate::world::{Action, Garbage, Now, World};
@@ -56,22 +57,22 @@ impl ExpireState {
 impl Engine {
     /// Whether the key's time is up, which makes it absent; on a master it is deleted for that.
     #[inline]
-    pub(crate) fn expire_if_needed(&mut self, db: usize, key: Key<'_>) -> bool {
-        if self.keyspace.db(db).expires_len() == 0 {
+    pub(crate) fn expire_if_needed(&mut self, db: View, key: Key<'_>) -> bool {
+        if self.keyspace.db(db.index()).expires_len() == 0 {
             return false;
         }
         self.expire_volatile(db, key)
     }
 
-    fn expire_volatile(&mut self, db: usize, key: Key<'_>) -> bool {
+    fn expire_volatile(&mut self, db: View, key: Key<'_>) -> bool {
         let now_ms = self.now.unix_ms();
-        let Some(entry) = self.keyspace.db(db).get(key) else { return false };
-        if !entry.is_expired(now_ms) || self.applying {
+        let Some(entry) = self.keyspace.db(db.index()).get(key) else { return false };
+        if !entry.is_expired(now_ms) || db.sees_expired {
             // The master has not said DEL yet: for its own commands the key is still there.
             return false;
         }
         if self.role == Role::Master && !self.loading && !self.is_paused() {
-            self.delete_expired(db, key.bytes);
+            self.delete_expired(db.index(), key.bytes);
         }
         true
     }
@@ -81,7 +82,7 @@ impl Engine {
         self.drop_entry(entry, self.settings.lazyfree_lazy_expire);
         self.stats.expired_keys += 1;
         self.propagate_expired(db, key);
-        self.touched(db, key, Classes::EXPIRED, "expired");
+        self.touched(View::of_server(db), key, Classes::EXPIRED, "expired");
     }
 
     fn propagate_expired(&mut self, db: usize, key: &[u8]) {

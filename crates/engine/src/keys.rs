@@ -5,6 +5,7 @@ use store::{DbSlot, Entry, EntryMut, Key, NewValue, SetExpire};
 
 use crate::Engine;
 use crate::access;
+use crate::call::View;
 use crate::engine::Role;
 use crate::notify::Classes;
 
@@ -17,24 +18,24 @@ impl Engine {
 
     /// The key as a reader sees it: gone when its time is up. Counts a hit or a miss.
     #[inline]
-    pub fn read(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
-        self.find(db, key, !self.no_touch)
+    pub fn read(&mut self, db: View, key: &[u8]) -> Option<&Entry> {
+        self.find(db, key, db.touches)
     }
 
     /// The same for who asks about a key without using it (EXISTS, TYPE, TTL).
-    pub(crate) fn ask(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
+    pub(crate) fn ask(&mut self, db: View, key: &[u8]) -> Option<&Entry> {
         self.find(db, key, false)
     }
 
     #[inline]
-    fn find(&mut self, db: usize, key: &[u8], touches: bool) -> Option<&Entry> {
+    fn find(&mut self, db: View, key: &[u8], touches: bool) -> Option<&Entry> {
         let key = self.key(key);
         let expired = self.expire_if_needed(db, key);
         let tells_misses = self.settings.notify_keyspace_events.intersects(Classes::KEYMISS);
-        if tells_misses && (expired || !self.keyspace.db(db).contains(key)) {
+        if tells_misses && (expired || !self.keyspace.db(db.index()).contains(key)) {
             self.notify(db, key.bytes, Classes::KEYMISS, "keymiss");
         }
-        let found = if expired { None } else { self.keyspace.db(db).get(key) };
+        let found = if expired { None } else { self.keyspace.db(db.index()).get(key) };
         let Some(entry) = found else {
             self.stats.keyspace_misses += 1;
             return None;
@@ -48,17 +49,17 @@ impl Engine {
 
     /// The key as a reader sees it, leaving no trace: no hit, no access. For writers that look
     /// first, and DEBUG.
-    pub fn peek(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
+    pub fn peek(&mut self, db: View, key: &[u8]) -> Option<&Entry> {
         let key = self.key(key);
         if self.expire_if_needed(db, key) {
             return None;
         }
-        self.keyspace.db(db).get(key)
+        self.keyspace.db(db.index()).get(key)
     }
 
     /// The key as a writer finds it: an expired one is gone.
     #[inline]
-    pub fn write(&mut self, db: usize, key: &[u8]) -> Option<EntryMut<'_>> {
+    pub fn write(&mut self, db: View, key: &[u8]) -> Option<EntryMut<'_>> {
         match self.slot(db, key) {
             DbSlot::Occupied(entry) => Some(entry),
             DbSlot::Vacant(_) => None,
@@ -67,17 +68,17 @@ impl Engine {
 
     /// The place of a key as a writer finds it, filled or not.
     #[inline]
-    pub fn slot<'k>(&mut self, db: usize, key: &'k [u8]) -> DbSlot<'_, 'k> {
+    pub fn slot<'k>(&mut self, db: View, key: &'k [u8]) -> DbSlot<'_, 'k> {
         let key = self.key(key);
         self.make_way(db, key.bytes);
-        match self.keyspace.db_mut(db).slot(key) {
+        match self.keyspace.db_mut(db.index()).slot(key) {
             DbSlot::Occupied(entry) => {
                 access::touch(&entry, self.now, &self.settings, &mut self.rng);
                 DbSlot::Occupied(entry)
             }
             DbSlot::Vacant(vacant) => {
                 if self.settings.notify_keyspace_events.intersects(Classes::NEW) {
-                    self.born = Some((db, key.bytes.into()));
+                    self.born = Some((db.index(), key.bytes.into()));
                 }
                 let clock = access::birth_clock(self.now, &self.settings);
                 DbSlot::Vacant(vacant.with_clock(clock))
@@ -89,7 +90,7 @@ impl Engine {
     #[inline]
     pub(crate) fn put<'v>(
         &mut self,
-        db: usize,
+        db: View,
         key: &[u8],
         value: impl Into<NewValue<'v>>,
         expire: impl Into<SetExpire>,
@@ -109,21 +110,21 @@ impl Engine {
 
     /// A key whose time is up is out of a writer's way.
     #[inline]
-    pub(crate) fn make_way(&mut self, db: usize, key: &[u8]) {
-        if self.keyspace.db(db).expires_len() == 0 {
+    pub(crate) fn make_way(&mut self, db: View, key: &[u8]) {
+        if self.keyspace.db(db.index()).expires_len() == 0 {
             return;
         }
         let key = self.key(key);
         if self.expire_if_needed(db, key) && self.role != Role::Master {
             // On a writable replica it is still there but counts as absent: the write makes it anew.
-            self.keyspace.db_mut(db).remove(key);
+            self.keyspace.db_mut(db.index()).remove(key);
         }
     }
 
     /// The one signal of a change: counts it, fails transactions that watch the key, wakes who waits
     /// for it, tells subscribers. Every handler that changed a key calls it, once an event.
     #[inline]
-    pub fn changed(&mut self, db: usize, key: &[u8], class: Classes, event: &str) {
+    pub fn changed(&mut self, db: View, key: &[u8], class: Classes, event: &str) {
         self.dirty += 1;
         self.touched(db, key, class, event);
     }
@@ -131,28 +132,28 @@ impl Engine {
     /// The same for what no command did: expiry and eviction travel as deletions of their own, and
     /// the command that came across them has not changed anything by that.
     #[inline]
-    pub(crate) fn touched(&mut self, db: usize, key: &[u8], class: Classes, event: &str) {
-        self.watches.touch(db, key, || self.keyspace.db(db).contains(key));
-        self.blocked.key_written(db, key);
+    pub(crate) fn touched(&mut self, db: View, key: &[u8], class: Classes, event: &str) {
+        self.watches.touch(db.index(), key, || self.keyspace.db(db.index()).contains(key));
+        self.blocked.key_written(db.index(), key);
         self.notify(db, key, class, event);
     }
 
     /// Publishes a keyspace notification, if its class is asked for.
     #[inline]
-    pub fn notify(&mut self, db: usize, key: &[u8], class: Classes, event: &str) {
+    pub fn notify(&mut self, db: View, key: &[u8], class: Classes, event: &str) {
         let wanted = self.settings.notify_keyspace_events;
         if wanted.intersects(class.union(Classes::NEW)) {
-            self.publish_events(db, key, class, event);
+            self.publish_events(db.index(), key, class, event);
         }
     }
 
     /// The command has made this key, whatever stood there before: what RENAME, MOVE, COPY and
     /// RESTORE do.
-    pub(crate) fn key_made(&mut self, db: usize, key: &[u8]) {
+    pub(crate) fn key_made(&mut self, db: View, key: &[u8]) {
         self.born = None;
         let wanted = self.settings.notify_keyspace_events;
         if wanted.intersects(Classes::NEW) {
-            self.publish_event(db, key, wanted, "new");
+            self.publish_event(db.index(), key, wanted, "new");
         }
     }
 

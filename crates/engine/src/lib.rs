@@ -7,6 +7,7 @@
 mod access;
 mod acl_log;
 pub mod blocking;
+mod call;
 pub mod client;
 pub mod command;
 mod command_arguments;
@@ -40,6 +41,7 @@ mod watch;
 mod web_request;
 pub mod world;
 
+pub use call::{Call, Caller, Inside, View};
 pub use client::{Client, ClientId, Kind, Peer};
 pub use commands::connection::REDIS_VERSION;
 pub use engine::{Engine, PREFETCH_BATCH, Role};

@@ -10,6 +10,7 @@ use store::{DbSlot, Limits, Value, ValueMut, ValueRef};
 
 use crate::Engine;
 use crate::access;
+use crate::call::View;
 use crate::error::CommandError;
 use crate::notify::Classes;
 
@@ -19,7 +20,7 @@ macro_rules! typed {
             /// The value for a reader: `None` when there is no key, an error when it is of another type.
             pub(crate) fn $read(
                 &mut self,
-                db: usize,
+                db: View,
                 key: &[u8],
             ) -> Result<Option<&$type>, CommandError> {
                 match self.read(db, key).map(|entry| entry.value()) {
@@ -33,7 +34,7 @@ macro_rules! typed {
             #[allow(dead_code)] // Not every type has a command that needs it.
             pub(crate) fn $peek(
                 &mut self,
-                db: usize,
+                db: View,
                 key: &[u8],
             ) -> Result<Option<&$type>, CommandError> {
                 match self.peek(db, key).map(|entry| entry.value()) {
@@ -46,12 +47,14 @@ macro_rules! typed {
             /// The value for a writer, with the thresholds of its encodings.
             pub(crate) fn $write(
                 &mut self,
-                db: usize,
+                db: View,
                 key: &[u8],
             ) -> Result<Option<(&mut $type, &Limits)>, CommandError> {
                 self.make_way(db, key);
                 let limits = &self.settings.limits;
-                let Some(entry) = self.keyspace.db_mut(db).get_mut(key) else { return Ok(None) };
+                let Some(entry) = self.keyspace.db_mut(db.index()).get_mut(key) else {
+                    return Ok(None);
+                };
                 access::touch(&entry, self.now, &self.settings, &mut self.rng);
                 match entry.into_value_mut() {
                     ValueMut::$type(value) => Ok(Some((value, limits))),
@@ -62,20 +65,20 @@ macro_rules! typed {
             /// The value for a writer, made by `create` where there is no key.
             pub(crate) fn $create(
                 &mut self,
-                db: usize,
+                db: View,
                 key: &[u8],
                 create: impl FnOnce(&Limits) -> $type,
             ) -> Result<(&mut $type, &Limits), CommandError> {
                 self.make_way(db, key);
                 let limits = &self.settings.limits;
-                let entry = match self.keyspace.db_mut(db).slot(key) {
+                let entry = match self.keyspace.db_mut(db.index()).slot(key) {
                     DbSlot::Occupied(entry) => {
                         access::touch(&entry, self.now, &self.settings, &mut self.rng);
                         entry
                     }
                     DbSlot::Vacant(vacant) => {
                         if self.settings.notify_keyspace_events.intersects(Classes::NEW) {
-                            self.born = Some((db, key.into()));
+                            self.born = Some((db.index(), key.into()));
                         }
                         let clock = access::birth_clock(self.now, &self.settings);
                         vacant.with_clock(clock).insert(Value::$type(create(limits)), None)

@@ -191,7 +191,7 @@ pub(super) fn bitfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandE
         replies
     })?;
     if changes > 0 {
-        ctx.engine.changed(ctx.client.db, args.at(1), Classes::STRING, "setbit");
+        ctx.engine.changed(ctx.view, args.at(1), Classes::STRING, "setbit");
         ctx.engine.dirty += changes - 1;
     }
     reply(ctx, &replies);

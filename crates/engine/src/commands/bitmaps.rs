@@ -122,7 +122,7 @@ pub(super) fn with_bytes<T>(
     f: impl FnOnce(&[u8]) -> T,
 ) -> Result<T, CommandError> {
     let mut digits = itoa::Buffer::new();
-    match ctx.engine.read(ctx.client.db, key) {
+    match ctx.engine.read(ctx.view, key) {
         Some(entry) => Ok(f(string_bytes(entry.value(), &mut digits)?)),
         None => Ok(f(b"")),
     }
@@ -136,7 +136,7 @@ pub(super) fn with_bytes_mut<T>(
     len: usize,
     f: impl FnOnce(&mut [u8], bool) -> T,
 ) -> Result<T, CommandError> {
-    match ctx.engine.slot(ctx.client.db, key) {
+    match ctx.engine.slot(ctx.view, key) {
         DbSlot::Occupied(mut entry) => {
             let had = string_bytes(entry.value(), &mut itoa::Buffer::new())?.len();
             Ok(f(entry.text_mut(len), had < len))
@@ -160,7 +160,7 @@ fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         (was, grew)
     })?;
     if grew || was != on {
-        ctx.engine.changed(ctx.client.db, key, Classes::STRING, "setbit");
+        ctx.engine.changed(ctx.view, key, Classes::STRING, "setbit");
     }
     ctx.client.out.int(was.into());
     Ok(())
@@ -252,7 +252,7 @@ fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         _ => return Err(CommandError::err("The bit argument must be 1 or 0.")),
     };
     let part = Part::parse(args, 3)?;
-    let exists = ctx.engine.peek(ctx.client.db, args.at(1)).is_some();
+    let exists = ctx.engine.peek(ctx.view, args.at(1)).is_some();
     let at = with_bytes(ctx, args.at(1), |bytes| {
         let Some((first, last)) = part.bits(bytes.len()) else {
             // No key is an endless row of zeros.
@@ -282,7 +282,7 @@ fn find_bit(bytes: &[u8], wanted: bool, first: usize, last: usize) -> Option<usi
 }
 
 fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, word, dest) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, word, dest) = (ctx.view, args.at(1), args.at(2));
     let op: fn(u8, u8) -> u8 = match () {
         () if is(word, "and") => |a, b| a & b,
         () if is(word, "or") => |a, b| a | b,

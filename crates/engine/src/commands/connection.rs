@@ -151,7 +151,7 @@ fn log_refusal(ctx: &mut Ctx<'_>, args: Args<'_>, user: &[u8]) {
     let now_ms = ctx.engine.now.unix_ms();
     let entry = AclLogEntry {
         count: 1,
-        context: if ctx.engine.in_exec { "multi" } else { "toplevel" },
+        context: if ctx.call.is_nested() { "multi" } else { "toplevel" },
         object: args.at(0).to_vec(),
         username: user.to_vec(),
         client_info: client_info.trim_end().to_owned(),

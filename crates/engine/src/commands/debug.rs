@@ -270,7 +270,7 @@ fn digest_all(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
 fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.client.out.array(args.len() - 2);
     for key in args.iter().skip(2) {
-        let digest = match ctx.engine.keyspace.db(ctx.client.db).get(key) {
+        let digest = match ctx.db().get(key) {
             Some(entry) => digest::of_value(entry.value(), entry.expire_ms().is_some(), SCHEME),
             None => Hash20::default(),
         };
@@ -282,7 +282,7 @@ fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let engine = &*ctx.engine;
     let fill = ctx.engine.settings.limits.list_max_listpack_size;
-    let Some(entry) = engine.keyspace.db(ctx.client.db).get(args.at(2)) else {
+    let Some(entry) = engine.keyspace.db(ctx.view.index()).get(args.at(2)) else {
         return Err(CommandError::NoSuchKey);
     };
     let clock = entry.clock();
@@ -309,7 +309,7 @@ fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn listpack(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let Some(entry) = ctx.engine.keyspace.db(ctx.client.db).get(args.at(2)) else {
+    let Some(entry) = ctx.db().get(args.at(2)) else {
         return Err(CommandError::NoSuchKey);
     };
     if entry.encoding() != store::Encoding::Listpack {
@@ -334,7 +334,7 @@ fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if count < 0 || size < 0 {
         return Err(CommandError::MustBePositive);
     }
-    let db = ctx.client.db;
+    let db = ctx.view;
     let mut value = Vec::new();
     for n in 0..count {
         let mut key = prefix.to_vec();

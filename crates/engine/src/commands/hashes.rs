@@ -88,7 +88,7 @@ fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::arity(name));
     }
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let fields = (args.len() - 2) / 2;
     let (hash, limits) = ctx.engine.create_hash(db, key, |_| Hash::new())?;
     hash.expect(fields, limits);
@@ -106,7 +106,7 @@ fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let (hash, limits) = ctx.engine.create_hash(db, key, |_| Hash::new())?;
     if hash.contains(args.at(2)) {
         ctx.client.out.int(0);
@@ -126,13 +126,13 @@ fn reply_field(out: &mut ReplyBuf, value: Option<Item<'_>>) {
 }
 
 fn hget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     reply_field(&mut ctx.client.out, hash.and_then(|hash| hash.get(args.at(2))));
     Ok(())
 }
 
 fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     ctx.client.out.array(args.len() - 2);
     for field in args.iter().skip(2) {
         reply_field(&mut ctx.client.out, hash.and_then(|hash| hash.get(field)));
@@ -141,7 +141,7 @@ fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let Some((hash, _)) = ctx.engine.write_hash(db, key)? else {
         ctx.client.out.int(0);
         return Ok(());
@@ -154,13 +154,13 @@ fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let len = ctx.engine.read_hash(ctx.client.db, args.at(1))?.map_or(0, Hash::len);
+    let len = ctx.engine.read_hash(ctx.view, args.at(1))?.map_or(0, Hash::len);
     ctx.client.out.int(len as i64);
     Ok(())
 }
 
 fn hstrlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     let len = hash
         .and_then(|hash| hash.get(args.at(2)))
         .map_or(0, |value| value.as_bytes(&mut ItemBuf::new()).len());
@@ -188,7 +188,7 @@ fn hgetall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn reply_all(ctx: &mut Ctx<'_>, args: Args<'_>, part: Part) -> Result<(), CommandError> {
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     let len = hash.map_or(0, Hash::len);
     match part {
@@ -207,14 +207,14 @@ fn reply_all(ctx: &mut Ctx<'_>, args: Args<'_>, part: Part) -> Result<(), Comman
 }
 
 fn hexists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     let exists = hash.is_some_and(|hash| hash.contains(args.at(2)));
     ctx.client.out.int(exists.into());
     Ok(())
 }
 
 fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key, field) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, key, field) = (ctx.view, args.at(1), args.at(2));
     let by = int(args.at(3))?;
     // Looked at before it is made: an error must not leave an empty hash behind.
     let old = match ctx.engine.peek_hash(db, key)?.and_then(|hash| hash.get(field)) {
@@ -231,7 +231,7 @@ fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key, field) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, key, field) = (ctx.view, args.at(1), args.at(2));
     let by = LongDouble::parse(args.at(3)).ok_or(CommandError::NotAFloat)?;
     if !by.is_finite() {
         return Err(CommandError::err("value is NaN or Infinity"));
@@ -262,7 +262,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return one_random_field(ctx, args);
     };
     let mut rng = ctx.engine.rng.fork();
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     let Some(hash) = hash else {
         out.array(0);
@@ -296,7 +296,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn one_random_field(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let mut rng = ctx.engine.rng.fork();
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     let field = hash.and_then(|hash| hash.random(&mut rng)).map(|(field, _)| field);
     reply_field(&mut ctx.client.out, field);
     Ok(())

@@ -258,7 +258,7 @@ fn push(
     end: End,
     only_if_exists: bool,
 ) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let (list, limits) = if only_if_exists {
         match ctx.engine.write_list(db, key)? {
             Some(found) => found,
@@ -290,7 +290,7 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), CommandError> 
     if args.len() > 3 {
         return Err(CommandError::arity(ctx.found.spec.name));
     }
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let count = args.get(2).map(positive).transpose()?;
     let Some((list, _)) = ctx.engine.write_list(db, key)? else {
         match count {
@@ -308,7 +308,7 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), CommandError> 
 
 /// Pops `n` elements, which are there, into the reply, and signals it.
 fn pop_reply(ctx: &mut Ctx<'_>, key: &[u8], end: End, n: usize) -> Result<(), CommandError> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     let Some((list, limits)) = ctx.engine.write_list(db, key)? else { return Ok(()) };
     for _ in 0..n {
         list.pop(end, limits, |item| reply_item(&mut ctx.client.out, item));
@@ -319,7 +319,7 @@ fn pop_reply(ctx: &mut Ctx<'_>, key: &[u8], end: End, n: usize) -> Result<(), Co
 }
 
 fn llen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let len = ctx.engine.read_list(ctx.client.db, args.at(1))?.map_or(0, List::len);
+    let len = ctx.engine.read_list(ctx.view, args.at(1))?.map_or(0, List::len);
     ctx.client.out.int(len as i64);
     Ok(())
 }
@@ -343,7 +343,7 @@ fn range_in(len: usize, start: i64, stop: i64) -> (usize, usize) {
 }
 
 fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let list = ctx.engine.read_list(ctx.client.db, args.at(1))?;
+    let list = ctx.engine.read_list(ctx.view, args.at(1))?;
     let Some(list) = list else {
         ctx.client.out.null();
         return Ok(());
@@ -358,7 +358,7 @@ fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn lrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (start, stop) = (int(args.at(2))?, int(args.at(3))?);
-    let list = ctx.engine.read_list(ctx.client.db, args.at(1))?;
+    let list = ctx.engine.read_list(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     let Some(list) = list else {
         out.array(0);
@@ -371,7 +371,7 @@ fn lrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn linsert(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let after = match args.at(2) {
         word if is(word, "after") => true,
         word if is(word, "before") => false,
@@ -392,7 +392,7 @@ fn linsert(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn lset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let Some((list, limits)) = ctx.engine.write_list(db, key)? else {
         return Err(CommandError::NoSuchKey);
     };
@@ -405,7 +405,7 @@ fn lset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let count = int(args.at(2))?;
     let Some((list, limits)) = ctx.engine.write_list(db, key)? else {
         ctx.client.out.int(0);
@@ -421,7 +421,7 @@ fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn ltrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let (start, stop) = (int(args.at(2))?, int(args.at(3))?);
     if let Some((list, limits)) = ctx.engine.write_list(db, key)? {
         let before = list.len();
@@ -476,7 +476,7 @@ fn pos_options(args: Args<'_>) -> Result<PosOptions, CommandError> {
 
 fn lpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let options = pos_options(args)?;
-    let list = ctx.engine.read_list(ctx.client.db, args.at(1))?;
+    let list = ctx.engine.read_list(ctx.view, args.at(1))?;
     let mut places = Vec::new();
     if let Some(list) = list {
         let wanted = match options.count {
@@ -556,7 +556,7 @@ fn move_or_block(
     to: End,
     timeout_us: Option<u64>,
 ) -> Result<(), CommandError> {
-    let (db, source, dest) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, source, dest) = (ctx.view, args.at(1), args.at(2));
     if ctx.engine.peek_list(db, source)?.is_none() {
         match timeout_us {
             Some(timeout_us) if ctx.may_block() => {
@@ -579,7 +579,7 @@ fn move_or_block(
     if source != dest {
         ctx.engine.touched(db, source, Classes::default(), "");
         if empty {
-            ctx.engine.keyspace.db_mut(db).remove(source);
+            ctx.engine.keyspace.db_mut(db.index()).remove(source);
             ctx.engine.notify(db, source, Classes::GENERIC, "del");
         }
     }
@@ -607,7 +607,7 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), Comma
     let timeout_us = timeout_seconds(args.at(args.len() - 1))?;
     let keys = args.slice(1..args.len() - 1);
     for key in keys.iter() {
-        if ctx.engine.peek_list(ctx.client.db, key)?.is_some() {
+        if ctx.engine.peek_list(ctx.view, key)?.is_some() {
             ctx.client.out.array(2);
             ctx.client.out.bulk(key);
             pop_reply(ctx, key, end, 1)?;
@@ -668,7 +668,7 @@ fn multi_pop(
     // Read last: what is wrong with the other words is told first.
     let timeout_us = timeout.map(timeout_seconds).transpose()?;
     for key in keys.iter() {
-        let Some(list) = ctx.engine.peek_list(ctx.client.db, key)? else { continue };
+        let Some(list) = ctx.engine.peek_list(ctx.view, key)? else { continue };
         let n = count.min(list.len());
         ctx.client.out.array(2);
         ctx.client.out.bulk(key);

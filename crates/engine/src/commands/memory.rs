@@ -93,7 +93,7 @@ fn usage(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         samples = usize::try_from(int(count)?).map_err(|_| CommandError::Syntax)?;
         at += 2;
     }
-    let bytes = ctx.engine.peek(ctx.client.db, args.at(2)).map(|entry| {
+    let bytes = ctx.engine.peek(ctx.view, args.at(2)).map(|entry| {
         let slots = if entry.expire_ms().is_some() { 2 } else { 1 };
         entry.memory_usage(samples) + slots * SLOT_BYTES
     });

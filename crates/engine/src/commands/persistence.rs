@@ -78,7 +78,7 @@ fn bgsave(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 /// In a transaction the work begins behind it: what is begun elsewhere is only scheduled here.
 fn begin(ctx: &mut Ctx<'_>, action: Action<'_>) -> Result<(), CommandError> {
-    if !ctx.engine.in_exec {
+    if !ctx.call.is_nested() {
         return ctx.perform_and_reply(action);
     }
     if let Outcome::Status(text) = ctx.perform(action)? {

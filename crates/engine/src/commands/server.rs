@@ -287,7 +287,7 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let lazy = flush_is_lazy(ctx, args)?;
-    ctx.engine.flush_db(ctx.client.db, lazy);
+    ctx.engine.flush_db(ctx.view.index(), lazy);
     ctx.force_propagation();
     ctx.client.out.ok();
     Ok(())

@@ -7,6 +7,7 @@ use store::value::{Item, Value};
 use super::args::{is, positive, random_count, repeat};
 use super::scans::scan_collection;
 use crate::Engine;
+use crate::call::View;
 use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
@@ -147,7 +148,7 @@ const fn set(
 }
 
 fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let members = args.len() - 2;
     let (set, limits) =
         ctx.engine.create_set(db, key, |limits| Set::for_members(args.at(2), members, limits))?;
@@ -162,7 +163,7 @@ fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let Some((set, _)) = ctx.engine.write_set(db, key)? else {
         ctx.client.out.int(0);
         return Ok(());
@@ -175,14 +176,14 @@ fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn sismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let set = ctx.engine.read_set(ctx.client.db, args.at(1))?;
+    let set = ctx.engine.read_set(ctx.view, args.at(1))?;
     let is_member = set.is_some_and(|set| set.contains(args.at(2)));
     ctx.client.out.int(is_member.into());
     Ok(())
 }
 
 fn smismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let set = ctx.engine.read_set(ctx.client.db, args.at(1))?;
+    let set = ctx.engine.read_set(ctx.view, args.at(1))?;
     ctx.client.out.array(args.len() - 2);
     for member in args.iter().skip(2) {
         ctx.client.out.int(set.is_some_and(|set| set.contains(member)).into());
@@ -191,13 +192,13 @@ fn smismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn scard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let len = ctx.engine.read_set(ctx.client.db, args.at(1))?.map_or(0, Set::len);
+    let len = ctx.engine.read_set(ctx.view, args.at(1))?.map_or(0, Set::len);
     ctx.client.out.int(len as i64);
     Ok(())
 }
 
 fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let set = ctx.engine.read_set(ctx.client.db, args.at(1))?;
+    let set = ctx.engine.read_set(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     out.set(set.map_or(0, Set::len));
     set.into_iter().flat_map(Set::iter).for_each(|member| reply_item(out, member));
@@ -205,7 +206,7 @@ fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, from, to, member) = (ctx.client.db, args.at(1), args.at(2), args.at(3));
+    let (db, from, to, member) = (ctx.view, args.at(1), args.at(2), args.at(3));
     let Some(there) = ctx.engine.peek_set(db, from)?.map(|set| set.contains(member)) else {
         ctx.client.out.int(0);
         return Ok(());
@@ -233,7 +234,7 @@ fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if args.len() > 3 {
         return Err(CommandError::Syntax);
     }
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let count = args.get(2).map(positive).transpose()?;
     let mut rng = ctx.engine.rng.fork();
     let Some((set, _)) = ctx.engine.write_set(db, key)? else {
@@ -284,7 +285,7 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         3 => Some(random_count(args.at(2))?),
         _ => return Err(CommandError::Syntax),
     };
-    let set = ctx.engine.read_set(ctx.client.db, args.at(1))?;
+    let set = ctx.engine.read_set(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     match (set, count) {
         (None, None) => out.null(),
@@ -331,15 +332,15 @@ impl Operation {
 
 impl Engine {
     /// Checks that all keys are sets or absent, and lets their time run out, before any is used.
-    fn check_sets(&mut self, db: usize, keys: Args<'_>) -> Result<(), CommandError> {
+    fn check_sets(&mut self, db: View, keys: Args<'_>) -> Result<(), CommandError> {
         keys.iter().try_for_each(|key| self.read_set(db, key).map(|_| ()))
     }
 
     /// The set of a key that [`Self::check_sets`] has seen.
-    fn set_at(&self, db: usize, key: &[u8]) -> Option<&Set> {
-        let entry = self.keyspace.db(db).get(key)?;
+    fn set_at(&self, db: View, key: &[u8]) -> Option<&Set> {
+        let entry = self.keyspace.db(db.index()).get(key)?;
         // A replica keeps expired keys until its master deletes them; nobody sees them.
-        if entry.is_expired(self.now.unix_ms()) && !self.applying {
+        if entry.is_expired(self.now.unix_ms()) && !db.sees_expired {
             return None;
         }
         match entry.value() {
@@ -351,7 +352,7 @@ impl Engine {
     /// Calls `f` with each member of the result, at most once each, until it says that it is enough.
     fn combine(
         &self,
-        db: usize,
+        db: View,
         keys: Args<'_>,
         operation: Operation,
         mut f: impl FnMut(Item<'_>) -> bool,
@@ -411,7 +412,7 @@ fn reply_combined(
     args: Args<'_>,
     operation: Operation,
 ) -> Result<(), CommandError> {
-    let (db, keys) = (ctx.client.db, args.slice(1..args.len()));
+    let (db, keys) = (ctx.view, args.slice(1..args.len()));
     ctx.engine.check_sets(db, keys)?;
     let out = &mut ctx.client.out;
     let mark = out.defer_array();
@@ -442,7 +443,7 @@ fn store_combined(
     args: Args<'_>,
     operation: Operation,
 ) -> Result<(), CommandError> {
-    let (db, dest, keys) = (ctx.client.db, args.at(1), args.slice(2..args.len()));
+    let (db, dest, keys) = (ctx.view, args.at(1), args.slice(2..args.len()));
     ctx.engine.check_sets(db, keys)?;
     let limits = &ctx.engine.settings.limits;
     let mut result = Set::new();
@@ -484,7 +485,7 @@ fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let last = 2 + count as usize;
     let (keys, rest) = (args.slice(2..last), args.slice(last..args.len()));
     let limit = intersection_limit(rest)?;
-    let db = ctx.client.db;
+    let db = ctx.view;
     ctx.engine.check_sets(db, keys)?;
     let mut members = 0;
     ctx.engine.combine(db, keys, Operation::Intersection, |_| {

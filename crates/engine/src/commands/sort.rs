@@ -123,7 +123,7 @@ fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn run(ctx: &mut Ctx<'_>, args: Args<'_>, may_store: bool) -> Result<(), CommandError> {
     let mut options = Options::parse(args, may_store)?;
-    let source = match ctx.engine.read(ctx.client.db, args.at(1)).map(|entry| entry.value()) {
+    let source = match ctx.engine.read(ctx.view, args.at(1)).map(|entry| entry.value()) {
         None => None,
         Some(value @ (ValueRef::List(_) | ValueRef::Set(_) | ValueRef::ZSet(_))) => Some(value),
         Some(_) => return Err(CommandError::WrongType),
@@ -242,7 +242,7 @@ fn look_up(ctx: &mut Ctx<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>>
         None => (after, None),
     };
     let key = [before, element, after].concat();
-    let value = ctx.engine.read(ctx.client.db, &key)?.value();
+    let value = ctx.engine.read(ctx.view, &key)?.value();
     match (value, field) {
         (ValueRef::Hash(hash), Some(field)) => hash.get(field).map(|item| item.to_vec()),
         (ValueRef::Int(n), None) => Some(itoa::Buffer::new().format(n).as_bytes().to_vec()),

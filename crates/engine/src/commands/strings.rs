@@ -188,7 +188,7 @@ const fn string(
 }
 
 fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let entry = ctx.engine.read(ctx.client.db, args.at(1));
+    let entry = ctx.engine.read(ctx.view, args.at(1));
     reply_string(entry, &mut ctx.client.out)
 }
 
@@ -212,7 +212,7 @@ pub(crate) fn store_string(
     value_at: usize,
     expire: SetExpire,
 ) {
-    let (db, key) = (ctx.client.db, args.at(key_at));
+    let (db, key) = (ctx.view, args.at(key_at));
     let value = match args.shared(value_at) {
         Some(bytes) => NewValue::Shared(bytes.clone()),
         None => NewValue::Bytes(args.at(value_at)),
@@ -297,7 +297,7 @@ impl<'a> SetOptions<'a> {
 }
 
 fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let options =
         if args.len() > 3 { SetOptions::parse(args, 3, true)? } else { SetOptions::default() };
     let expire_at_ms = options.expire_at_ms(ctx)?;
@@ -338,7 +338,7 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn setnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    if ctx.engine.peek(ctx.client.db, args.at(1)).is_some() {
+    if ctx.engine.peek(ctx.view, args.at(1)).is_some() {
         ctx.client.out.int(0);
         return Ok(());
     }
@@ -359,7 +359,7 @@ fn set_with_ttl(ctx: &mut Ctx<'_>, args: Args<'_>, unit: &[u8]) -> Result<(), Co
     let now_ms = ctx.engine.now.unix_ms();
     let at_ms = expire_option(unit, args.at(2), now_ms, ctx.found.spec.name)?;
     store_string(ctx, args, 1, 3, SetExpire::At(at_ms));
-    ctx.engine.notify(ctx.client.db, args.at(1), Classes::GENERIC, "expire");
+    ctx.engine.notify(ctx.view, args.at(1), Classes::GENERIC, "expire");
     let at = at_ms.to_string();
     ctx.propagate(&[b"SET", args.at(1), args.at(3), b"PXAT", at.as_bytes()]);
     ctx.client.out.ok();
@@ -367,14 +367,14 @@ fn set_with_ttl(ctx: &mut Ctx<'_>, args: Args<'_>, unit: &[u8]) -> Result<(), Co
 }
 
 fn getset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    reply_string(ctx.engine.read(ctx.client.db, args.at(1)), &mut ctx.client.out)?;
+    reply_string(ctx.engine.read(ctx.view, args.at(1)), &mut ctx.client.out)?;
     store_string(ctx, args, 1, 2, SetExpire::Clear);
     ctx.propagate(&[b"SET", args.at(1), args.at(2)]);
     Ok(())
 }
 
 fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let entry = ctx.engine.read(db, key);
     let exists = entry.is_some();
     reply_string(entry, &mut ctx.client.out)?;
@@ -387,7 +387,7 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let now_ms = ctx.engine.now.unix_ms();
     let options = SetOptions::parse(args, 2, false)?;
     // What the expiry says matters only for a string that is there.
@@ -413,12 +413,12 @@ fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             ctx.propagate(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
         }
         SetExpire::At(at_ms) => {
-            ctx.engine.keyspace.db_mut(db).set_expire(key, Some(at_ms));
+            ctx.engine.keyspace.db_mut(db.index()).set_expire(key, Some(at_ms));
             ctx.engine.changed(db, key, Classes::GENERIC, "expire");
             ctx.propagate(&[b"PEXPIREAT", key, at_ms.to_string().as_bytes()]);
         }
         SetExpire::Clear => {
-            if ctx.engine.keyspace.db_mut(db).set_expire(key, None) == Some(true) {
+            if ctx.engine.keyspace.db_mut(db.index()).set_expire(key, None) == Some(true) {
                 ctx.engine.changed(db, key, Classes::GENERIC, "persist");
                 ctx.propagate(&[b"PERSIST", key]);
             }
@@ -451,7 +451,7 @@ pub(crate) fn string_bytes<'a>(
 }
 
 fn strlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let len = match ctx.engine.read(ctx.client.db, args.at(1)) {
+    let len = match ctx.engine.read(ctx.view, args.at(1)) {
         Some(entry) => string_len(entry.value())?,
         None => 0,
     };
@@ -467,7 +467,7 @@ fn check_len(ctx: &Ctx<'_>, len: usize) -> Result<(), CommandError> {
 }
 
 fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key, tail) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, key, tail) = (ctx.view, args.at(1), args.at(2));
     let len = match ctx.engine.peek(db, key) {
         Some(entry) => string_len(entry.value())?,
         None => 0,
@@ -488,7 +488,7 @@ fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (start, end) = (int(args.at(2))?, int(args.at(3))?);
     let mut buf = itoa::Buffer::new();
-    let bytes = match ctx.engine.read(ctx.client.db, args.at(1)) {
+    let bytes = match ctx.engine.read(ctx.view, args.at(1)) {
         Some(entry) => string_bytes(entry.value(), &mut buf)?,
         None => b"",
     };
@@ -505,7 +505,7 @@ fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key, patch) = (ctx.client.db, args.at(1), args.at(3));
+    let (db, key, patch) = (ctx.view, args.at(1), args.at(3));
     let offset = int(args.at(2))?;
     let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
     let len = match ctx.engine.peek(db, key) {
@@ -551,7 +551,7 @@ fn decrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn add(ctx: &mut Ctx<'_>, args: Args<'_>, by: i64) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let sum = match ctx.engine.slot(db, key) {
         DbSlot::Occupied(mut entry) => {
             let old = match entry.value() {
@@ -575,7 +575,7 @@ fn add(ctx: &mut Ctx<'_>, args: Args<'_>, by: i64) -> Result<(), CommandError> {
 }
 
 fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let mut buf = itoa::Buffer::new();
     let old = match ctx.engine.peek(db, key) {
         Some(entry) => string_bytes(entry.value(), &mut buf)?,
@@ -594,7 +594,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.client.out.array(args.len() - 1);
     for key in args.iter().skip(1) {
-        let entry = ctx.engine.read(ctx.client.db, key);
+        let entry = ctx.engine.read(ctx.view, key);
         if reply_string(entry, &mut ctx.client.out).is_err() {
             ctx.client.out.null();
         }
@@ -617,7 +617,7 @@ fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if args.len().is_multiple_of(2) {
         return Err(CommandError::arity("msetnx"));
     }
-    let db = ctx.client.db;
+    let db = ctx.view;
     if (1..args.len()).step_by(2).any(|at| ctx.engine.peek(db, args.at(at)).is_some()) {
         ctx.client.out.int(0);
         return Ok(());

@@ -2,6 +2,7 @@
 
 use protocol::Args;
 
+use crate::call::Inside;
 use crate::client::Multi;
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
@@ -91,17 +92,15 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     }
     // Its effects travel command by command; the door wraps them when they are several.
     ctx.propagate_nothing();
-    ctx.engine.in_exec = true;
     ctx.client.out.array(multi.queue.len());
     for (found, args) in &multi.queue {
         // REPLICAOF may stand before it in the queue: its write would be ours alone.
         if found.spec.is_write() && !ctx.client.is_internal() && ctx.engine.is_read_only_replica() {
-            ctx.engine.error_reply(ctx.client, &CommandError::ReadOnly);
+            ctx.refuse_within(CommandError::ReadOnly);
             continue;
         }
-        ctx.engine.call(ctx.client, ctx.world, *found, args.as_args());
+        ctx.run_within(Inside::Exec, *found, args.as_args());
     }
-    ctx.engine.in_exec = false;
     Ok(())
 }
 
@@ -128,7 +127,7 @@ fn watch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if ctx.client.multi.is_some() {
         return Err(CommandError::WatchInMulti);
     }
-    let db = ctx.client.db;
+    let db = ctx.view.index();
     for key in args.iter().skip(1) {
         let now_ms = ctx.engine.now.unix_ms();
         let entry = ctx.engine.keyspace.db(db).get(key);

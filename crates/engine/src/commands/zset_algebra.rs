@@ -210,7 +210,7 @@ impl Source<'_> {
 
 /// Lets the keys' time run out and checks their types; which of them are not there.
 fn check_sources(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Vec<bool>, CommandError> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     keys.iter()
         .map(|key| match ctx.engine.read(db, key).map(|entry| entry.value()) {
             None => Ok(true),
@@ -222,12 +222,12 @@ fn check_sources(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Vec<bool>, Command
 
 /// The sources that [`check_sources`] has seen.
 fn sources<'e>(ctx: &'e Ctx<'_>, keys: Args<'_>, absent: &[bool]) -> Vec<Source<'e>> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     let entries = keys.iter().zip(absent).map(|(key, absent)| {
         if *absent {
             return Source::Absent;
         }
-        match ctx.engine.keyspace.db(db).get(key).map(|entry| entry.value()) {
+        match ctx.engine.keyspace.db(db.index()).get(key).map(|entry| entry.value()) {
             Some(ValueRef::Set(set)) => Source::Set(set),
             Some(ValueRef::ZSet(zset)) => Source::ZSet(zset),
             _ => Source::Absent,

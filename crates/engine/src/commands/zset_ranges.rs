@@ -281,7 +281,7 @@ fn range(
 ) -> Result<(), CommandError> {
     let query = RangeQuery::parse(args, 2, by, reverse, false)?;
     let bounds = query.bounds()?;
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     let Some(zset) = zset else {
         out.array(0);
@@ -322,7 +322,7 @@ fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError>
 fn zrangestore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let query = RangeQuery::parse(args, 3, None, false, true)?;
     let bounds = query.bounds()?;
-    let (db, dest, source) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, dest, source) = (ctx.view, args.at(1), args.at(2));
     let limits = ctx.engine.settings.limits.clone();
     let mut result = ZSet::new();
     if let Some(zset) = ctx.engine.read_zset(db, source)? {
@@ -361,7 +361,7 @@ fn remove_range(
     event: &str,
     ranks: impl FnOnce(&ZSet) -> Range<usize>,
 ) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let Some((zset, _)) = ctx.engine.write_zset(db, key)? else {
         ctx.client.out.int(0);
         return Ok(());
@@ -400,7 +400,7 @@ pub(crate) fn lex_bound(arg: &[u8]) -> Result<LexBound<'_>, CommandError> {
 
 fn zcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let range = score_range(args.at(2), args.at(3))?;
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     let count = zset.map_or(0, |zset| zset.ranks_by_score(&range).len());
     ctx.client.out.int(count as i64);
     Ok(())
@@ -408,7 +408,7 @@ fn zcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn zlexcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (min, max) = (lex_bound(args.at(2))?, lex_bound(args.at(3))?);
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     let count = zset.map_or(0, |zset| zset.ranks_by_lex(min, max).len());
     ctx.client.out.int(count as i64);
     Ok(())

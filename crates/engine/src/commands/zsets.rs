@@ -244,7 +244,7 @@ fn add(
     conditions: Conditions,
     first: usize,
 ) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let pairs = (args.len() - first) / 2;
     // All scores are read before the first is used: a bad one changes nothing.
     let mut scores: Vec<f64> = Vec::with_capacity(pairs);
@@ -293,7 +293,7 @@ fn add(
     }
     let empty = zset.is_empty();
     if empty {
-        ctx.engine.keyspace.db_mut(db).remove(key);
+        ctx.engine.keyspace.db_mut(db.index()).remove(key);
     }
     if added + updated > 0 {
         let event = if conditions.incr { "zincr" } else { "zadd" };
@@ -313,7 +313,7 @@ fn add(
 }
 
 fn zrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let Some((zset, _)) = ctx.engine.write_zset(db, key)? else {
         ctx.client.out.int(0);
         return Ok(());
@@ -333,13 +333,13 @@ fn reply_score(out: &mut ReplyBuf, score: Option<f64>) {
 }
 
 fn zscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     reply_score(&mut ctx.client.out, zset.and_then(|zset| zset.score(args.at(2))));
     Ok(())
 }
 
 fn zmscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     ctx.client.out.array(args.len() - 2);
     for member in args.iter().skip(2) {
         reply_score(&mut ctx.client.out, zset.and_then(|zset| zset.score(member)));
@@ -348,7 +348,7 @@ fn zmscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn zcard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let len = ctx.engine.read_zset(ctx.client.db, args.at(1))?.map_or(0, ZSet::len);
+    let len = ctx.engine.read_zset(ctx.view, args.at(1))?.map_or(0, ZSet::len);
     ctx.client.out.int(len as i64);
     Ok(())
 }
@@ -368,7 +368,7 @@ fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Result<(), CommandE
         4 => return Err(CommandError::Syntax),
         _ => return Err(CommandError::arity(ctx.found.spec.name)),
     };
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     let found = zset.and_then(|zset| zset.rank(args.at(2)).map(|found| (zset.len(), found)));
     let out = &mut ctx.client.out;
     let Some((len, (rank, score))) = found else {
@@ -436,7 +436,7 @@ fn pop_reply(
     n: usize,
     mut reply: impl FnMut(&mut ReplyBuf, Item<'_>, f64),
 ) -> Result<(), CommandError> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     let Some((zset, _)) = ctx.engine.write_zset(db, key)? else { return Ok(()) };
     let len = zset.len();
     let ranks = match extreme {
@@ -465,7 +465,7 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, extreme: Extreme) -> Result<(), Comman
     }
     let count = args.get(2).map(positive).transpose()?;
     let key = args.at(1);
-    let len = ctx.engine.peek_zset(ctx.client.db, key)?.map_or(0, ZSet::len);
+    let len = ctx.engine.peek_zset(ctx.view, key)?.map_or(0, ZSet::len);
     let n = count.unwrap_or(1).min(len);
     // With a count RESP3 nests the pairs; alone it is one flat pair.
     if count.is_none() {
@@ -498,7 +498,7 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, extreme: Extreme) -> Result<(
     let timeout_us = timeout_seconds(args.at(args.len() - 1))?;
     let keys = args.slice(1..args.len() - 1);
     for key in keys.iter() {
-        if ctx.engine.peek_zset(ctx.client.db, key)?.is_some() {
+        if ctx.engine.peek_zset(ctx.view, key)?.is_some() {
             ctx.client.out.array(3);
             ctx.client.out.bulk(key);
             pop_reply(ctx, key, extreme, 1, |out, member, score| {
@@ -536,7 +536,7 @@ fn multi_pop(
     let count = mpop_count(rest.slice(1..rest.len()))?;
     let timeout_us = timeout.map(timeout_seconds).transpose()?;
     for key in keys.iter() {
-        let Some(zset) = ctx.engine.peek_zset(ctx.client.db, key)? else { continue };
+        let Some(zset) = ctx.engine.peek_zset(ctx.view, key)? else { continue };
         let n = count.min(zset.len());
         ctx.client.out.array(2);
         ctx.client.out.bulk(key);
@@ -556,7 +556,7 @@ fn multi_pop(
 fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (count, with_scores) = random_query(args, "withscores")?;
     let mut rng = ctx.engine.rng.fork();
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     match (zset, count) {
         (None, None) => out.null(),
