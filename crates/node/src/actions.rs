@@ -3,7 +3,7 @@
 
 use engine::pause::PauseBy;
 use engine::{ClientId, Kind, Role};
-use repl::{Action, MasterAddr};
+use repl::Action;
 
 use crate::{Node, Os, client_of};
 
@@ -54,32 +54,23 @@ impl Node {
     }
 
     /// The engine's rules go by the role, and its stream is only made where somebody reads it.
-    fn follow_role<O: Os>(&mut self, os: &mut O) {
+    pub(crate) fn follow_role<O: Os>(&mut self, os: &mut O) {
         let is_master = self.repl.is_master();
-        let was_master = self.engine.role == Role::Master;
-        if is_master != was_master {
-            os.follow_role(self.repl.master_addr());
-        }
         self.engine.role = match is_master {
             true => Role::Master,
             false => Role::Replica { link_up: self.repl.is_link_up() },
         };
         self.engine.propagation.set_stream(is_master && self.repl.has_backlog());
-        if was_master && !is_master {
+        if std::mem::replace(&mut self.state.follows_as_replica, !is_master) != is_master {
+            return;
+        }
+        // A failover changes the role without REPLICAOF.
+        os.note_master(self.repl.master_addr());
+        os.follow_role(is_master);
+        if !is_master {
             let (engine, mut border) = self.border(os);
             engine.unblock_for_demotion(&mut border);
         }
-    }
-
-    /// REPLICAOF, when nothing is half propagated.
-    pub(crate) fn replicaof<O: Os>(&mut self, os: &mut O, master: Option<MasterAddr>, by: &str) {
-        let now_ms = self.now_ms();
-        os.note_replicaof(master.as_ref());
-        match master {
-            Some(addr) => drop(self.repl.replicaof(now_ms, addr, by)),
-            None => drop(self.repl.replicaof_no_one(now_ms, by)),
-        }
-        self.act(os);
     }
 
     /// PSYNC or SYNC was accepted: the connection carries the stream from here on.

@@ -6,7 +6,7 @@ use engine::{Action, ClientId, CommandError, Now, Outcome, Settings, World};
 use repl::{FailoverRequest, FailoverState, Level, MasterAddr, Repl, ReplconfReply, SyncRequest};
 use store::Keyspace;
 
-use crate::{Facts, Need, Os, Point, Scene, State, Watermark, Wish, conn_id, view};
+use crate::{Facts, Need, Os, Point, Scene, State, Watermark, conn_id, view};
 
 pub(crate) struct Border<'a, O> {
     pub now: Now,
@@ -24,7 +24,8 @@ impl<O: Os> Border<'_, O> {
         Facts { now: self.now, repl: self.repl, shutdown: self.state.shutdown.as_ref() }
     }
 
-    /// REPLICAOF is answered at once and done after the command, when nothing is half propagated.
+    /// REPLICAOF takes effect in its place: what follows in the same EXEC is judged by the new role, and
+    /// CONFIG REWRITE saves it. Sockets, files and clients follow when the command has returned.
     fn replicaof(&mut self, master: Option<MasterAddr>, by: &str) -> Result<Outcome, CommandError> {
         if self.repl.failover_state() != FailoverState::None {
             return Err(CommandError::err("REPLICAOF not allowed while failing over."));
@@ -40,7 +41,12 @@ impl<O: Os> Border<'_, O> {
             );
             return Ok(Outcome::Status("OK Already connected to specified master".into()));
         }
-        self.state.wishes.push(Wish::ReplicaOf { master, by: by.to_owned() });
+        let now_ms = self.now_ms();
+        match master {
+            Some(addr) => drop(self.repl.replicaof(now_ms, addr, by)),
+            None => drop(self.repl.replicaof_no_one(now_ms, by)),
+        }
+        self.os.note_master(self.repl.master_addr());
         Ok(Outcome::Done)
     }
 
@@ -68,7 +74,7 @@ impl<O: Os> Border<'_, O> {
             }
         };
         accepted.map_err(|refusal| CommandError::text(refusal.text().to_owned()))?;
-        self.state.wishes.push(Wish::BecomeReplica(client));
+        self.state.new_replicas.push(client);
         Ok(Outcome::Silent)
     }
 
@@ -171,14 +177,7 @@ impl<O: Os> World for Border<'_, O> {
     }
 
     fn replication(&self) -> ReplicationInfo {
-        let mut info = view::replication(self.repl, self.os.replica_traits(), self.now_ms());
-        // A transaction that has said REPLICAOF sees what it will be, though that is done behind it.
-        for wish in &self.state.wishes {
-            if let Wish::ReplicaOf { master, .. } = wish {
-                info.master = master.as_ref().map(|master| view::future_master(self.repl, master));
-            }
-        }
-        info
+        view::replication(self.repl, self.os.replica_traits(), self.now_ms())
     }
 
     fn good_replicas(&self) -> u32 {

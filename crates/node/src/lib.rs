@@ -55,7 +55,10 @@ pub struct Node {
 struct State {
     gate: Gate,
     stream: MasterStream,
-    wishes: Vec<Wish>,
+    /// Clients whose PSYNC or SYNC was accepted.
+    new_replicas: Vec<ClientId>,
+    /// The role that everything else has been told of.
+    follows_as_replica: bool,
     /// Whose command runs.
     current: Option<ClientId>,
     /// WAIT or a shutdown wants to know how far the replicas are.
@@ -64,14 +67,6 @@ struct State {
     acks_changed: bool,
     log_is_on: bool,
     shutdown: Option<Shutdown>,
-}
-
-/// What a command wished for that needs the engine, and so waits until it has returned.
-#[derive(Debug)]
-enum Wish {
-    /// PSYNC or SYNC was accepted.
-    BecomeReplica(ClientId),
-    ReplicaOf { master: Option<MasterAddr>, by: String },
 }
 
 impl Node {
@@ -148,6 +143,7 @@ impl Node {
     pub fn settle<O: Os>(&mut self, os: &mut O) {
         self.pass_deadlines(os);
         self.fulfil(os);
+        self.follow_role(os);
         let now = self.now;
         let (engine, mut border) = self.border(os);
         engine.before_sleep(now, &mut border);
@@ -190,7 +186,6 @@ impl Node {
     fn follow_up<O: Os>(&mut self, os: &mut O) -> bool {
         let mut any = self.fulfil(os);
         any |= self.ask_for_acks();
-        any |= self.act(os);
         any |= self.go_on_with_stream(os);
         any |= self.hear_replicas(os);
         any | self.let_go_on(os)
@@ -198,7 +193,6 @@ impl Node {
 
     fn has_follow_ups<O: Os>(&self, os: &O) -> bool {
         self.has_wishes(os)
-            || self.repl.has_actions()
             || self.state.acks_changed
             || self.engine.has_unblocked()
     }
@@ -250,20 +244,17 @@ impl Node {
         let mut any = false;
         while self.has_wishes(os) {
             any = true;
-            for wish in std::mem::take(&mut self.state.wishes) {
-                match wish {
-                    Wish::BecomeReplica(id) => self.become_replica(os, id),
-                    Wish::ReplicaOf { master, by } => self.replicaof(os, master, &by),
-                }
+            for id in std::mem::take(&mut self.state.new_replicas) {
+                self.become_replica(os, id);
             }
-            os.fulfil(self);
             self.act(os);
+            os.fulfil(self);
         }
         any
     }
 
     fn has_wishes<O: Os>(&self, os: &O) -> bool {
-        !self.state.wishes.is_empty() || os.has_wishes()
+        !self.state.new_replicas.is_empty() || self.repl.has_actions() || os.has_wishes()
     }
 
     // ---- the border ----

@@ -118,11 +118,11 @@ pub trait Os: Sized {
 
     // ---- roles ----
 
-    /// This server is a master now, or a replica of `master`.
-    fn follow_role(&mut self, master: Option<&MasterAddr>);
+    /// Whom this server follows has changed: the configuration says so from here on.
+    fn note_master(&mut self, master: Option<&MasterAddr>);
 
-    /// REPLICAOF said so: the configuration has it from here on.
-    fn note_replicaof(&mut self, master: Option<&MasterAddr>);
+    /// The process's own ways go by the role.
+    fn follow_role(&mut self, is_master: bool);
 
     // ---- clients and replicas ----
 

@@ -1,7 +1,7 @@
 //! INFO replication and ROLE, in the engine's words.
 
 use engine::world::{MasterLinkInfo, ReplicaInfo, ReplicationInfo};
-use repl::{LinkPhase, MasterAddr, Repl, ReplicationView};
+use repl::{LinkPhase, Repl, ReplicationView};
 
 use crate::ReplicaTraits;
 
@@ -28,21 +28,6 @@ pub(crate) fn replication(repl: &Repl, traits: ReplicaTraits, now_ms: u64) -> Re
         backlog_size_bytes: view.backlog.size_bytes,
         backlog_first_byte_offset: view.backlog.first_byte_offset,
         backlog_histlen: view.backlog.len_bytes,
-    }
-}
-
-/// A master that is yet to be connected to.
-pub(crate) fn future_master(repl: &Repl, master: &MasterAddr) -> MasterLinkInfo {
-    MasterLinkInfo {
-        host: master.host.clone(),
-        port: master.port,
-        state: LinkPhase::Connect.as_str(),
-        last_io_seconds_ago: -1,
-        offset: repl.offset(),
-        read_offset: repl.offset(),
-        sync_last_io_seconds_ago: -1,
-        down_since_seconds: -1,
-        ..MasterLinkInfo::default()
     }
 }
 

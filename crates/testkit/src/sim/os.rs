@@ -375,9 +375,9 @@ impl Os for SimOs<'_> {
         self.world.trace(self.me.id, text);
     }
 
-    fn follow_role(&mut self, _: Option<&MasterAddr>) {}
+    fn note_master(&mut self, _: Option<&MasterAddr>) {}
 
-    fn note_replicaof(&mut self, _: Option<&MasterAddr>) {}
+    fn follow_role(&mut self, _: bool) {}
 
     fn peer_ip(&self, client: ClientId) -> String {
         let end = self.me.conns.get(&client).and_then(|conn| conn.end);
