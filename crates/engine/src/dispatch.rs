@@ -358,6 +358,9 @@ impl Engine {
     fn finish_unit(&mut self, client: &mut Client, world: &mut dyn World) {
         if self.end_unit(world) {
             client.write_offset = world.stream_offset();
+            if self.propagation.is_aof_on() && self.aof_writers.last() != Some(&client.id) {
+                self.aof_writers.push(client.id);
+            }
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Conn {
     /// epoll has said that the peer closed its side: a short read is not the end of the story.
     pub read_closed: bool,
     /// Its replies wait until what they tell of is safe in the append-only file.
-    pub held: bool,
+    pub held: Option<u64>,
     /// The socket is full and epoll is asked to say when it no longer is.
     pub write_blocked: bool,
     pub last_interaction_us: u64,
@@ -54,7 +54,7 @@ impl Conn {
             parser: RequestParser::new(),
             queued: false,
             read_closed: false,
-            held: false,
+            held: None,
             write_blocked: false,
             last_interaction_us: now_us,
             over_soft_limit_since_us: 0,
