@@ -214,6 +214,10 @@ impl Engine {
         !self.unblocked.is_empty()
     }
 
+    pub fn has_pending_output(&self) -> bool {
+        !self.pending_output.is_empty()
+    }
+
     /// More of this client's output may leave, or it has got some out of turn.
     pub fn note_output(&mut self, id: ClientId) {
         if let Some(client) = self.client_mut(id)

@@ -63,14 +63,21 @@ impl Server {
         match self.host.aof.state {
             AofState::Off => {}
             AofState::On => {
+                if self.host.aof.has_unwritten() {
+                    // It must stand in front of the increment that goes on behind the new base.
+                    let file = self.host.aof.files.begin_incr()?;
+                    if !self.host.aof.rescue(file)? {
+                        return Err(io::Error::other("the disk refuses writes to the AOF"));
+                    }
+                }
                 let file = self.host.aof.files.begin_incr()?;
                 let name = self.host.aof.files.manifest.last_incr().map(|f| f.name.clone());
                 info!("Creating AOF incr file {} on background rewrite", name.unwrap_or_default());
-                self.host.aof.switch_to(file)?;
+                self.host.aof.begin_rewrite(file)?;
             }
             AofState::WaitRewrite => {
                 let file = self.host.aof.files.begin_temp_incr()?;
-                self.host.aof.switch_to(file)?;
+                self.host.aof.begin_rewrite(file)?;
             }
         }
         self.engine.propagation.reselect_aof();
@@ -129,6 +136,9 @@ impl Server {
             return self.rewrite_failed();
         }
         let aof = &mut self.host.aof;
+        if aof.is_on() {
+            aof.rewritten();
+        }
         if waits {
             aof.state = AofState::On;
             aof.all_is_safe();
@@ -192,7 +202,7 @@ impl Server {
             && percentage > 0
             && aof.current_bytes > config.auto_aof_rewrite_min_size_bytes
             && growth >= percentage;
-        let is_due = grown || aof.rewrite_scheduled;
+        let is_due = grown || aof.rewrite_scheduled || aof.is_distrusted();
         if is_due && !self.is_rewrite_paused() {
             if grown {
                 info!("Starting automatic rewriting of AOF on {growth}% growth");

@@ -187,13 +187,9 @@ impl Server {
     /// Runs what is complete in the input buffer, until the client blocks or is to be closed. The
     /// buffer is what one read has brought, which bounds the turn.
     fn run_commands(&mut self, id: ClientId) {
-        let aof_before = self.engine.propagation.aof_len();
         while self.run_batch(id) {
             // Before keys are evicted for what clients hold.
             self.evict_clients();
-        }
-        if self.engine.propagation.aof_len() != aof_before {
-            self.turn_writers.push(id);
         }
     }
 
@@ -311,6 +307,9 @@ impl Server {
     pub fn flush_client(&mut self, id: ClientId) {
         let Some(client) = self.engine.client_mut(id) else { return };
         let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.held.is_some() {
+            return;
+        }
         // Too much to be sent is not begun to be sent.
         if is_over_hard_limit(&self.host.config.network.client_output_buffer_limit, client) {
             return self.enforce_output_limit(id);

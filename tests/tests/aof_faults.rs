@@ -1,0 +1,228 @@
+//! The append-only file on a disk that is slow, full or broken: what was acknowledged stands, what is
+//! promised is kept, and the server says what is wrong.
+
+use tandem_tests::cast;
+use testkit::wait::{LONG, wait_until};
+use testkit::{Client, Faults, Kind, Server, ServerBuilder};
+
+/// Keys that are written while something is wrong.
+const KEYS: usize = 200;
+
+fn with_aof(kind: Kind, faults: &Faults, fsync: &str) -> ServerBuilder {
+    let server = Server::of(kind).faults(faults).set("appendonly yes");
+    server.set(&format!("appendfsync {fsync}")).set("auto-aof-rewrite-percentage 0")
+}
+
+/// Sets `prefix0`, `prefix1`, ... and returns those that were answered with OK.
+fn acknowledged(client: &mut Client, prefix: &str) -> Vec<String> {
+    let keys: Vec<String> = (0..KEYS).map(|n| format!("{prefix}{n}")).collect();
+    keys.iter().for_each(|key| assert!(client.good(&format!("SET {key} v")).is_ok()));
+    keys
+}
+
+fn assert_has(server: &Server, keys: &[String], when: &str) {
+    let mut client = server.client();
+    let lost: Vec<_> =
+        keys.iter().filter(|key| client.good(&format!("EXISTS {key}")).int() == 0).collect();
+    assert!(lost.is_empty(), "{when}: acknowledged and lost: {lost:?}");
+}
+
+/// An fsync of twelve seconds let 875 of 970 acknowledged writes go with a kill -9: nothing was written
+/// while it ran, and the replies left all the same.
+fn an_fsync_that_takes_long_costs_no_acknowledged_write(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = with_aof(kind, &faults, "everysec").start();
+    let mut client = server.client();
+    faults.wait_hit_of(&["fsync stall appendonlydir"], "fsync stall", || {
+        client.good("SET first v");
+    });
+    let keys = acknowledged(&mut client, "k");
+    server.kill();
+    faults.clear();
+    server.start_again();
+    assert_has(&server, &keys, "an fsync took long");
+}
+
+/// During BGREWRITEAOF acknowledged writes were lost on an ordinary disk, with `everysec` and `no`: the
+/// old increment's fsync let replies leave, and who asked for the rewrite was not held at all.
+fn a_rewrite_costs_no_acknowledged_write_whenever_the_server_dies(kind: Kind) {
+    for fsync in ["everysec", "no"] {
+        // Where the child and the loop stand still while the server dies. The loop goes on meanwhile where it
+        // is not itself what stands still.
+        for (phase, goes_on) in [
+            ("rename stall appendonly.aof.manifest", false),
+            ("fsync stall 1.incr.aof", true),
+            ("write stall temp-rewriteaof", true),
+            ("fsync stall temp-rewriteaof", true),
+            ("rename stall 2.base", false),
+            ("unlink stall 1.incr.aof", true),
+        ] {
+            let faults = Faults::new();
+            let mut server = with_aof(kind, &faults, fsync).start();
+            let mut client = server.client();
+            let mut keys = acknowledged(&mut client, "before");
+            let hit = phase.rsplit_once(' ').map_or(phase, |(call, _)| call);
+            faults.wait_hit_of(&[phase], hit, || {
+                // In one batch with it: its reply left before its bytes were anywhere.
+                client.send_raw(b"SET with v\r\nBGREWRITEAOF\r\n").expect("the server lives");
+            });
+            if goes_on {
+                assert!(client.read_reply().is_ok_and(|reply| reply.is_ok()));
+                assert!(client.read_reply().is_ok_and(|reply| !reply.is_error()));
+                keys.push("with".into());
+                keys.extend(acknowledged(&mut client, "after"));
+            }
+            server.kill();
+            faults.clear();
+            server.start_again();
+            assert_has(&server, &keys, &format!("{fsync}, killed at {phase:?}"));
+        }
+    }
+}
+
+/// The manifest's second change, which makes the new base the one that is loaded.
+fn a_rewrite_that_dies_before_its_last_step_costs_nothing(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = with_aof(kind, &faults, "everysec").start();
+    let mut client = server.client();
+    let mut keys = acknowledged(&mut client, "before");
+    faults.wait_hit_of(&["write stall temp-rewriteaof"], "write stall", || {
+        client.good("BGREWRITEAOF");
+    });
+    keys.extend(acknowledged(&mut client, "meanwhile"));
+    faults.wait_hit_of(&["rename stall appendonly.aof.manifest"], "rename stall", || {});
+    server.kill();
+    faults.clear();
+    server.start_again();
+    assert_has(&server, &keys, "killed before the manifest's rename");
+}
+
+/// While the disk refused, `everysec` and `no` answered OK to what was nowhere but in this process.
+fn a_write_that_the_disk_refuses_is_answered_when_the_disk_has_taken_it(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = with_aof(kind, &faults, "everysec").start();
+    let mut client = server.client();
+    faults.wait_hit_of(&["write ENOSPC appendonlydir"], "write ENOSPC", || {
+        client.send(&["SET", "refused", "v"]).expect("the server lives");
+    });
+    wait_until(LONG, "the refusal is known", || {
+        server.info("persistence").text("aof_last_write_status") == "err"
+    });
+    assert!(server.run("SET other v").error().starts_with("MISCONF Errors writing to the AOF"));
+    let mut reader = server.client();
+    assert_eq!(reader.good("GET refused").text(), "v", "only the writer waits");
+    faults.clear();
+    assert!(client.read_reply().is_ok_and(|reply| reply.is_ok()));
+    server.kill();
+    server.start_again();
+    assert_has(&server, &["refused".into()], "the disk was full for a while");
+}
+
+/// FAILOVER that times out ran the writes that had waited, and their replies left at once: whoever
+/// looked for writers looked only where a client's own input is run.
+fn a_write_that_a_failover_has_held_up_is_not_answered_before_it_is_written(kind: Kind) {
+    let faults = Faults::new();
+    let mut master = with_aof(kind, &faults, "everysec").start();
+    let replica = Server::of(kind).replica_of(&master).start();
+    wait_until(LONG, "the replica is online", || {
+        let info = master.info("replication");
+        info.find("slave0").is_some_and(|line| line.contains("state=online"))
+    });
+    replica.signal(nix::sys::signal::Signal::SIGSTOP);
+    master.good("SET ahead v");
+    master.good("FAILOVER TIMEOUT 300");
+    let mut writer = master.client();
+    faults.wait_hit_of(&["write stall incr.aof"], "write stall", || {
+        writer.send(&["SET", "resumed", "v"]).expect("the master lives");
+    });
+    let mut reader = master.client();
+    assert_eq!(reader.good("GET resumed").text(), "v");
+    master.kill();
+    let reply = writer.read_reply();
+    assert!(reply.is_err(), "answered and not written: {reply:?}");
+}
+
+/// After a failed fsync the next one's success was taken for both, though Linux may have dropped the
+/// pages: WAITAOF counted the write, and the server took the next ones.
+fn after_a_failed_fsync_nothing_counts_until_a_rewrite_has_replaced_the_file(kind: Kind) {
+    let faults = Faults::new();
+    let server = with_aof(kind, &faults, "everysec").start();
+    let info = |field: &str| server.info("persistence").text(field).to_string();
+    let mut client = server.client();
+    client.good("SET before v");
+    assert_eq!(client.good("WAITAOF 1 0 0").items()[0].int(), 1);
+    faults.set(&["fsync EIO appendonlydir", "fork EAGAIN"]);
+    client.good("SET lost? v");
+    wait_until(LONG, "the failure is known", || info("aof_fsync_failed") == "1");
+    faults.set(&["fork EAGAIN"]);
+    // Syncs once more, which goes well, before it would change places.
+    server.good("CONFIG SET appendfsync always");
+    assert_eq!(client.good("WAITAOF 1 0 10").items()[0].int(), 0, "it may be lost");
+    assert_eq!(info("aof_last_write_status"), "err");
+    assert!(server.run("SET more v").error().starts_with("MISCONF Errors writing to the AOF"));
+    faults.clear();
+    // It may have begun by itself just now.
+    server.run("BGREWRITEAOF");
+    wait_until(LONG, "a rewrite has made it good", || info("aof_fsync_failed") == "0");
+    assert_eq!(client.good("WAITAOF 1 0 0").items()[0].int(), 1);
+    assert_eq!(info("aof_last_write_status"), "ok");
+    assert!(server.run("SET more v").is_ok());
+}
+
+/// The same, as a master hears of it: a replica said FACK for what may be lost.
+fn a_replica_whose_fsync_failed_does_not_count_for_its_master(kind: Kind) {
+    let faults = Faults::new();
+    let master = Server::of(kind).start();
+    let replica = with_aof(kind, &faults, "everysec").replica_of(&master).start();
+    let info = |field: &str| replica.info("persistence").text(field).to_string();
+    wait_until(LONG, "the replica's file has its first base", || {
+        replica.info("replication").text("master_link_status") == "up"
+            && info("aof_rewrite_in_progress") == "0"
+    });
+    let mut client = master.client();
+    client.good("SET before v");
+    assert_eq!(client.good("WAITAOF 0 1 0").items()[1].int(), 1);
+    faults.set(&["fsync EIO appendonlydir", "fork EAGAIN"]);
+    client.good("SET lost? v");
+    wait_until(LONG, "the failure is known", || info("aof_fsync_failed") == "1");
+    faults.set(&["fork EAGAIN"]);
+    replica.good("CONFIG SET appendfsync always");
+    assert_eq!(client.good("WAITAOF 0 1 10").items()[1].int(), 0, "it may be lost");
+    faults.clear();
+    // It may have begun by itself just now.
+    replica.run("BGREWRITEAOF");
+    assert_eq!(client.good("WAITAOF 0 1 0").items()[1].int(), 1);
+}
+
+/// With `always` an OK was a promise that an fsync had kept; a second try is no fsync of the first.
+fn with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = with_aof(kind, &faults, "always").start();
+    let mut client = server.client();
+    faults.wait_hit_of(&["fsync EIO incr.aof", "fork EAGAIN"], "fsync EIO", || {
+        client.send(&["SET", "k", "v"]).expect("the server lives");
+    });
+    wait_until(LONG, "the failure is known", || {
+        server.info("persistence").text("aof_fsync_failed") == "1"
+    });
+    faults.clear();
+    // By itself, as soon as the disk takes what is owed.
+    assert!(client.read_reply().is_ok_and(|reply| reply.is_ok()));
+    let rewrites: u64 = server.info("persistence").number("aof_rewrites");
+    assert!(rewrites >= 1);
+    server.kill();
+    server.start_again();
+    assert_has(&server, &["k".into()], "the fsync failed once");
+}
+
+cast! {
+    of_ours: (testkit::Kind::Tandem):
+    an_fsync_that_takes_long_costs_no_acknowledged_write,
+    a_rewrite_costs_no_acknowledged_write_whenever_the_server_dies,
+    a_rewrite_that_dies_before_its_last_step_costs_nothing,
+    a_write_that_the_disk_refuses_is_answered_when_the_disk_has_taken_it,
+    a_write_that_a_failover_has_held_up_is_not_answered_before_it_is_written,
+    after_a_failed_fsync_nothing_counts_until_a_rewrite_has_replaced_the_file,
+    a_replica_whose_fsync_failed_does_not_count_for_its_master,
+    with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done
+}
