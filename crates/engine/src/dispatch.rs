@@ -13,6 +13,7 @@ use crate::engine::Role;
 use crate::error::CommandError;
 use crate::redact;
 use crate::settings::Guard;
+use crate::stream_fault::check_belongs_to_stream;
 use crate::world::{Action, Now, World};
 
 /// Longest part of an error that is logged.
@@ -44,6 +45,9 @@ impl Engine {
             client.out.truncate(before);
         }
         if let Some(error) = self.unexpected_error.take() {
+            if client.kind == Kind::Master {
+                self.note_refused_in_stream(args, &error);
+            }
             self.log_unexpected_error(&client, world, &error);
         }
         if client.kind == Kind::Master || client.kind == Kind::Loader {
@@ -117,6 +121,9 @@ impl Engine {
         let flags = spec.flags;
         if !spec.arity_fits(args.len()) {
             return Err(CommandError::arity(&found.full_name()));
+        }
+        if client.kind == Kind::Master {
+            return check_belongs_to_stream(found);
         }
         if client.is_internal() {
             return Ok(());
@@ -297,6 +304,9 @@ impl Engine {
         let result = (found.spec.handler)(&mut ctx, args);
         let as_received = ctx.propagate_as_received;
         if let Err(error) = &result {
+            if client.kind == Kind::Master {
+                self.note_failed_handler(&found, error);
+            }
             self.error_reply(client, error);
         }
         let changed = self.dirty != dirty_before;
