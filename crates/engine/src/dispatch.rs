@@ -14,6 +14,7 @@ use crate::engine::Role;
 use crate::error::CommandError;
 use crate::redact;
 use crate::settings::Guard;
+use crate::stream_fault::check_belongs_to_stream;
 use crate::web_request;
 use crate::world::{Action, Now, World};
 
@@ -39,6 +40,9 @@ impl Engine {
             client.reply_mode = ReplyMode::On;
         }
         if let Some(error) = error {
+            if client.kind == Kind::Master {
+                self.note_refused_in_stream(args, &error);
+            }
             self.log_unexpected_error(&client, world, &error);
         }
         if client.kind == Kind::Master || client.kind == Kind::Loader {
@@ -124,6 +128,9 @@ impl Engine {
         let flags = spec.flags;
         if !spec.arity_fits(args.len()) {
             return Err(CommandError::arity(&found.full_name()));
+        }
+        if client.kind == Kind::Master {
+            return check_belongs_to_stream(found);
         }
         if client.is_internal() {
             return Ok(());
@@ -317,7 +324,12 @@ impl Engine {
         let failed = result.is_err();
         let error = match result {
             Ok(()) => None,
-            Err(error) => self.error_reply(client, error),
+            Err(error) => {
+                if client.kind == Kind::Master {
+                    self.note_failed_handler(&found, &error, call);
+                }
+                self.error_reply(client, error)
+            }
         };
         let changed = self.dirty != dirty_before;
         if changed && self.role != Role::Master && !call.is_applied() {

@@ -25,6 +25,7 @@ use crate::replica_expiry::LocalExpires;
 use crate::settings::Settings;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
+use crate::stream_fault::StreamFault;
 use crate::watch::Watches;
 use crate::world::{Garbage, Now, World};
 
@@ -86,6 +87,7 @@ pub struct Engine {
     /// A child shares the memory: a read must not cost a page for the sake of a clock.
     pub spare_pages: bool,
     pub(crate) pauses: Pauses,
+    pub(crate) stream_fault: Option<StreamFault>,
     /// When the last command ended: the next one's start, within a pass of the loop.
     pub(crate) last_command_end_us: u64,
 }
@@ -128,6 +130,7 @@ impl Engine {
             garbage: Vec::new(),
             spare_pages: false,
             pauses: Pauses::default(),
+            stream_fault: None,
             last_command_end_us: 0,
             settings,
         }

@@ -46,9 +46,6 @@ impl Propagation {
         self.aof.is_some() || self.stream.is_some()
     }
 
-    pub fn is_aof_on(&self) -> bool {
-        self.aof.is_some()
-    }
 
     pub fn set_aof(&mut self, on: bool) {
         self.aof = on.then(Cursor::default);

@@ -164,6 +164,9 @@ pub trait Os: Sized {
 
     fn send_master(&mut self, node: &mut Node, link: LinkId, bytes: &[u8]);
 
+    /// Whether the master's stream stops before a command that failed (`propagation-error-behavior`).
+    fn stops_at(&self, fault: &engine::StreamFault) -> bool;
+
     // ---- snapshots in ----
 
     fn load_start(&mut self, node: &mut Node, target: LoadTarget, size_bytes: Option<u64>);

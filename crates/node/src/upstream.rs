@@ -3,7 +3,7 @@
 
 use engine::{ClientId, Kind, Peer};
 use protocol::{Limits, RequestParser};
-use repl::{Level, LinkId};
+use repl::{FaultKind, Level, LinkId, StreamFault};
 
 use crate::{Node, Os};
 
@@ -128,11 +128,15 @@ impl Node {
         // The parser is lent out, because commands run with the state that holds it.
         let mut parser = std::mem::take(&mut self.state.stream.parser);
         let limits = Limits::master();
-        let broken = loop {
+        let fault = 'stream: loop {
             let count = match parser.parse(&limits, REQUESTS_PER_BATCH) {
                 Ok(0) => break None,
                 Ok(count) => count,
-                Err(error) => break Some(error),
+                Err(error) => {
+                    os.log(Level::Warning, &format!("Protocol error ({error}) from master"));
+                    let (kind, why) = (FaultKind::DataDiffer, error.to_string());
+                    break Some(StreamFault { kind, command: String::new(), why });
+                }
             };
             let mut ran = 0;
             for i in 0..count {
@@ -143,6 +147,11 @@ impl Node {
                 ran += 1;
                 let (engine, mut border) = self.border(os);
                 engine.execute(now, &mut border, id, request.args());
+                if let Some(found) = self.engine.take_stream_fault()
+                    && os.stops_at(&found)
+                {
+                    break 'stream Some(fault_of(found));
+                }
                 self.state.stream.unreported_bytes += request.raw_len() as u64;
                 // Inside a transaction is no point to resume from.
                 let in_multi = self.engine.client(id).is_some_and(|client| client.multi.is_some());
@@ -158,11 +167,16 @@ impl Node {
             }
         };
         self.state.stream.parser = parser;
-        if let (Some(error), Some(link)) = (broken, self.state.stream.link) {
-            os.log(Level::Warning, &format!("Protocol error ({error}) from master"));
-            self.repl.handle_stream_broken(now_ms, link);
+        if let (Some(fault), Some(link)) = (fault, self.state.stream.link) {
+            self.repl.handle_stream_fault(now_ms, link, fault);
         }
     }
+}
+
+fn fault_of(found: engine::StreamFault) -> StreamFault {
+    let engine::StreamFault { command, error, data_differ } = found;
+    let kind = if data_differ { FaultKind::DataDiffer } else { FaultKind::NotUnderstood };
+    StreamFault { kind, command, why: error.to_string() }
 }
 
 impl MasterStream {

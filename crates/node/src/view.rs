@@ -52,6 +52,8 @@ fn master(view: &ReplicationView, traits: ReplicaTraits) -> Option<MasterLinkInf
         sync_last_io_seconds_ago: transfer.map_or(-1, |t| t.last_io_secs as i64),
         sync_bytes_per_second: transfer.map_or(0, |t| t.bytes_per_sec as u64),
         sync_seconds_left: seconds_left,
+        stopped_before: up.fault.as_ref().map(|f| (f.command.clone(), f.why.clone())),
+        retry_in_seconds: up.retry_in_secs,
         down_since_seconds: up.down_since_secs.map_or(-1, |s| s as i64),
         priority: traits.priority,
         read_only: traits.read_only,

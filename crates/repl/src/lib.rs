@@ -42,6 +42,8 @@
 //!    +----------------------------------------------------- Preamble -> Transfer -> Verify -> Commit
 //! ```
 //!
+//! A command of the stream that cannot be applied stops it (`standstill.rs`).
+//!
 //! # FAILOVER (`failover.rs`)
 //!
 //! A master pauses its writes, waits until a replica has all of them, and becomes a replica of it with
@@ -59,7 +61,7 @@
 //!    connection of [`Repl::conns_with_output`]: flush the client's own replies first, then [`Repl::outgoing`],
 //!    write, [`Repl::sent`].
 //! 5. `Apply` bytes go through the engine; after each command outside MULTI, and after each EXEC,
-//!    [`Repl::applied`] with the bytes it took in the stream.
+//!    [`Repl::applied`] with the bytes it took in the stream; or [`Repl::handle_stream_fault`].
 
 mod action;
 mod backlog;
@@ -76,6 +78,7 @@ mod retry;
 mod role;
 mod settings;
 mod snapshot;
+mod standstill;
 mod timers;
 mod transfer;
 mod wire;
@@ -89,6 +92,7 @@ pub use replconf::ReplconfReply;
 pub use replid::{Ids, ReplId};
 pub use role::ReplicaofOutcome;
 pub use settings::{DisklessLoad, ReplSettings};
+pub use standstill::{FaultKind, StreamFault};
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -106,6 +110,8 @@ pub struct Repl {
     stream: Stream,
     /// Whether `(replid, offset)` may be offered to a master for a partial resync.
     resumable: bool,
+    /// The data set is known not to be the one that `(replid, offset)` names.
+    data_differ: bool,
     upstream: Option<replica::Upstream>,
     downstream: master::Downstream,
     failover: Option<failover::Failover>,
@@ -133,6 +139,7 @@ impl Repl {
             ids,
             stream: Stream::new(0),
             resumable: false,
+            data_differ: false,
             upstream: None,
             downstream: master::Downstream::new(now_ms),
             failover: None,

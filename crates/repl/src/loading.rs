@@ -55,6 +55,8 @@ impl Repl {
         self.ids.restart(point.replid);
         self.stream.restart(point.offset, self.settings.repl_backlog_size_bytes);
         self.resumable = offer.is_some();
+        self.data_differ = false;
+        self.leave_standstill();
         self.log(Level::Notice, "MASTER <-> REPLICA sync: Finished with success");
         self.actions.push_back(Action::StreamStart { resumed: false });
         self.send_ack(now_ms);

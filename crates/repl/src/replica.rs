@@ -9,6 +9,7 @@
 //! - Received bytes are in the backlog's chain before they are applied, and count only once applied.
 
 use crate::retry::Pauses;
+use crate::standstill::{Resyncs, Standstill};
 use crate::timers::Progress;
 use crate::transfer::Transfer;
 use crate::wire::{Line, LineBuffer, command};
@@ -82,6 +83,9 @@ pub(crate) struct Upstream {
     attempts: u32,
     /// When a link that is idle is made anew.
     pub(crate) retry_at_ms: u64,
+    /// The command that the stream stops before.
+    pub(crate) standstill: Option<Standstill>,
+    pub(crate) resyncs: Resyncs,
     /// When the link went down; None before it was ever up.
     pub(crate) down_since_ms: Option<u64>,
     /// Stream bytes that came behind the snapshot while it is being loaded.
@@ -103,6 +107,8 @@ impl Upstream {
             attempt_ms: now_ms,
             attempts: 0,
             retry_at_ms: now_ms,
+            standstill: None,
+            resyncs: Resyncs::default(),
             down_since_ms: None,
             held: Vec::new(),
             lost: None,
@@ -212,6 +218,7 @@ impl Repl {
     /// The stream was run up to a boundary that lies `n` bytes after the last one.
     pub fn applied(&mut self, _now_ms: u64, n: u64) {
         if self.upstream.as_ref().is_some_and(Upstream::is_streaming) && n > 0 {
+            self.leave_standstill();
             self.stream.advance(n);
         }
     }
@@ -239,15 +246,6 @@ impl Repl {
             }
         };
         self.send(&ack);
-    }
-
-    /// The stream cannot be parsed, or a command of it cannot be run: what we have is not to be trusted to
-    /// be a prefix of the master's, so the next sync is a full one.
-    pub fn handle_stream_broken(&mut self, now_ms: u64, link: LinkId) {
-        if self.current(link).is_some_and(|up| up.is_streaming()) {
-            self.discard_cached_master();
-            self.lose_link(now_ms, Reconnect::Later);
-        }
     }
 
     pub(crate) fn upstream_tick(&mut self, now_ms: u64) {

@@ -534,7 +534,8 @@ fn links_that_keep_dying_young_are_made_anew_after_pauses() {
 #[test]
 fn a_broken_stream_is_not_resumed() {
     let (mut replica, link) = synced_replica(ReplSettings::default());
-    replica.handle_stream_broken(2000, link);
+    let (kind, command, why) = (FaultKind::DataDiffer, String::new(), "no RESP".to_string());
+    replica.handle_stream_fault(2000, link, StreamFault { kind, command, why });
     assert!(actions(&mut replica).contains(&Action::CloseLink { link }));
     replica.handle_timeout(3000);
     let link = wanted_link(&mut replica);

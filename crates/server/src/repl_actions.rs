@@ -6,11 +6,11 @@ use engine::pause::PauseBy;
 use engine::{ClientId, Kind, Peer, Role};
 use log::{Level, info, log, warn};
 use protocol::Limits;
-use repl::{Action, LinkId, LoadTarget};
+use repl::{Action, FaultKind, LinkId, LoadTarget, StreamFault};
 
 use crate::boot::LoadPurpose;
 use crate::chunk_pipe::chunk_pipe;
-use crate::config::os_error;
+use crate::config::{PropagationErrorBehavior, os_error};
 use crate::daemon::OomClass;
 use crate::event_loop::Server;
 use crate::loader::What;
@@ -228,11 +228,19 @@ impl Server {
         // The parser is lent out, because commands run with the host that holds it.
         let mut parser = std::mem::take(&mut self.host.repl.parser);
         let limits = Limits::master();
-        let broken = loop {
+        let fault = 'stream: loop {
             let count = match parser.parse(&limits, REQUESTS_PER_BATCH) {
                 Ok(0) => break None,
                 Ok(count) => count,
-                Err(error) => break Some(error),
+                Err(error) => {
+                    warn!("Protocol error ({error}) from master");
+                    let why = error.to_string();
+                    break Some(StreamFault {
+                        kind: FaultKind::DataDiffer,
+                        command: String::new(),
+                        why,
+                    });
+                }
             };
             let mut ran = 0;
             for i in 0..count {
@@ -242,6 +250,11 @@ impl Server {
                 }
                 ran += 1;
                 self.engine.execute(self.host.now, &mut self.host, id, request.args());
+                if let Some(found) = self.engine.take_stream_fault()
+                    && let Some(fault) = self.judge_stream_fault(found)
+                {
+                    break 'stream Some(fault);
+                }
                 self.host.repl.unreported_bytes += request.raw_len() as u64;
                 // Inside a transaction is no point to resume from.
                 let in_multi = self.engine.client(id).is_some_and(|client| client.multi.is_some());
@@ -257,10 +270,25 @@ impl Server {
             }
         };
         self.host.repl.parser = parser;
-        if let (Some(error), Some(link)) = (broken, &self.host.repl.link) {
-            warn!("Protocol error ({error}) from master");
+        if let (Some(fault), Some(link)) = (fault, &self.host.repl.link) {
             let link = link.id;
-            self.host.repl.core.handle_stream_broken(now_ms, link);
+            self.host.repl.core.handle_stream_fault(now_ms, link, fault);
+        }
+    }
+
+    /// What `propagation-error-behavior` makes of a command of the stream that failed: None goes on.
+    fn judge_stream_fault(&self, found: engine::StreamFault) -> Option<StreamFault> {
+        let engine::StreamFault { command, error, data_differ } = found;
+        match self.host.config.replication.propagation_error_behavior {
+            PropagationErrorBehavior::Ignore => None,
+            PropagationErrorBehavior::Stop => Some(StreamFault {
+                kind: if data_differ { FaultKind::DataDiffer } else { FaultKind::NotUnderstood },
+                command,
+                why: error.to_string(),
+            }),
+            PropagationErrorBehavior::Panic | PropagationErrorBehavior::PanicOnReplicas => {
+                panic!("propagation-error-behavior: '{command}' of the master's stream: {error}")
+            }
         }
     }
 

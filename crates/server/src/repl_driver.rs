@@ -128,6 +128,8 @@ fn master_info(view: &ReplicationView, config: &Config) -> Option<MasterLinkInfo
         sync_bytes_per_second: transfer.map_or(0, |t| t.bytes_per_sec as u64),
         sync_seconds_left: seconds_left,
         down_since_seconds: up.down_since_secs.map_or(-1, |s| s as i64),
+        stopped_before: up.fault.as_ref().map(|f| (f.command.clone(), f.why.clone())),
+        retry_in_seconds: up.retry_in_secs,
         priority: config.replication.replica_priority,
         read_only: config.replication.replica_read_only,
         announced: config.replication.replica_announced,

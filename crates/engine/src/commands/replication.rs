@@ -80,7 +80,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "replconf",
         replconf,
         -1,
-        ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY),
+        ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY).or(Flags::IN_STREAM),
         Keys::None,
         Acl::NONE,
         "3.0.0",
@@ -194,7 +194,10 @@ fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
             out.bulk(b"slave");
             out.bulk(master.host.as_bytes());
             out.int(master.port.into());
-            out.bulk(master.state.as_bytes());
+            match &master.stopped_before {
+                Some((command, _)) => out.bulk(format!("stopped before '{command}'").as_bytes()),
+                None => out.bulk(master.state.as_bytes()),
+            }
             out.int(if master.up { master.offset as i64 } else { -1 });
         }
     }

@@ -15,7 +15,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "multi",
         multi,
         1,
-        ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
+        ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI).or(Flags::IN_STREAM),
         Keys::None,
         Acl::TRANSACTION,
         "1.2.0",
@@ -29,7 +29,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
             .or(Flags::LOADING)
             .or(Flags::STALE)
             .or(Flags::SKIP_SLOWLOG)
-            .or(Flags::NO_MULTI),
+            .or(Flags::NO_MULTI)
+            .or(Flags::IN_STREAM),
         Keys::None,
         Acl::TRANSACTION,
         "1.2.0",

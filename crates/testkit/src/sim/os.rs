@@ -477,6 +477,10 @@ impl Os for SimOs<'_> {
         }
     }
 
+    fn stops_at(&self, _: &engine::StreamFault) -> bool {
+        true
+    }
+
     fn load_start(&mut self, node: &mut Node, target: LoadTarget, _: Option<u64>) {
         if target != LoadTarget::File {
             node.engine.loading = true;
