@@ -390,6 +390,9 @@ impl Engine {
         let (found, args) = blocked.again.take().expect("a blocked client keeps its command");
         self.last_command_end_us = world.mono_us();
         self.ran_before_us = blocked.ran_us;
+        if client.reply_mode == ReplyMode::Off {
+            client.out.mute();
+        }
         self.reprocessing = true;
         self.call(&mut client, world, found, args.as_args());
         self.ran_before_us = 0;
@@ -415,6 +418,9 @@ impl Engine {
         error: Option<CommandError>,
     ) {
         let Some(mut client) = self.take_client(id) else { return };
+        if client.reply_mode == ReplyMode::Off {
+            client.out.mute();
+        }
         if let Some(blocked) = client.blocked.take() {
             self.blocked.remove(id, &blocked);
             self.unblocked.push(id);
