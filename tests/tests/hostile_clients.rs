@@ -79,6 +79,22 @@ fn a_slow_reader_gets_everything_after_closing_the_sending_half() {
     wait_until(LONG, "it is closed then", || clients(&server) == 1);
 }
 
+/// A client that has closed its sending half and reads nothing holds its replies until it is killed; CLIENT
+/// KILL left out who was on the way out.
+#[test]
+fn a_client_that_leaves_and_does_not_read_can_be_killed() {
+    let server = Server::of(Kind::Tandem).start();
+    assert!(server.client().args(&["SET", "big", &"v".repeat(1 << 20)]).is_ok());
+    let mut stream = raw(&server);
+    stream.write_all("GET big\r\n".repeat(32).as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    wait_until(LONG, "the server has seen the end", || {
+        server.good("CLIENT LIST").text().contains("flags=c")
+    });
+    assert!(server.good("CLIENT KILL TYPE normal SKIPME yes").int() >= 1);
+    wait_until(LONG, "it is gone", || clients(&server) == 1);
+}
+
 /// Who waits for a key has nothing to wait for any more, but gets what was answered before.
 fn a_client_that_closes_while_it_is_blocked_is_closed(kind: Kind) {
     let server = Server::of(kind).start();
@@ -189,6 +205,8 @@ fn a_stranger_who_reads_gets_every_refusal() {
     let mut answer = vec![0; expected.concat().len()];
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(String::from_utf8(answer).unwrap(), expected.concat());
+    // The end of the input must not overtake what was sent before it.
+    assert_eq!(say_all_and_listen(&server, &"GET a\r\n".repeat(500)), expected[0]);
 }
 
 /// A web page makes a browser send a form to a local port; its body is lines of commands.

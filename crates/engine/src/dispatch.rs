@@ -436,6 +436,9 @@ impl Engine {
             ran_before_us: blocked.ran_us,
             ..Call::of(&client, self.spare_pages)
         };
+        if client.reply_mode == ReplyMode::Off {
+            client.out.mute();
+        }
         self.call(&mut client, world, found, args.as_args(), call);
         self.finish_unit(&mut client, world);
         if client.blocked.is_some() {
@@ -458,6 +461,9 @@ impl Engine {
         error: Option<CommandError>,
     ) {
         let Some(mut client) = self.take_client(id) else { return };
+        if client.reply_mode == ReplyMode::Off {
+            client.out.mute();
+        }
         if let Some(blocked) = client.blocked.take() {
             self.blocked.remove(id, &blocked);
             self.unblocked.push(id);

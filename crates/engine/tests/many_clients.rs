@@ -68,6 +68,23 @@ fn a_muted_client_keeps_what_it_was_sent_before() {
     assert_eq!(db.run(c, "PING"), "+PONG\r\n");
 }
 
+/// What ends a wait was answered even to who wants no replies, which then took it for the next one's.
+#[test]
+fn a_muted_client_is_not_told_how_its_wait_ended() {
+    let mut db = Database::new();
+    let (c, other) = (db.connect(), db.connect());
+    db.run(c, "CLIENT REPLY OFF");
+    db.run(c, "BLPOP k 0.1");
+    db.advance_ms(200);
+    assert_eq!(db.engine.blocked_clients(), 0);
+    assert_eq!(db.replies(c), "");
+    db.run(c, "BLPOP k 0");
+    db.run(other, "RPUSH k v");
+    assert_eq!(db.engine.blocked_clients(), 0);
+    assert_eq!(db.replies(c), "");
+    assert_eq!(db.run(c, "CLIENT REPLY ON"), "+OK\r\n");
+}
+
 /// How often somebody in a queue was looked at, and the result of what was done.
 fn looks_of<T>(db: &mut Database, run: impl FnOnce(&mut Database) -> T) -> (u64, T) {
     let before = db.engine.queue_looks();

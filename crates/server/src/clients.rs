@@ -118,7 +118,12 @@ impl Server {
         let Some(client) = self.engine.client(id) else { return };
         let (blocked, leaving) = (client.is_blocked(), client.close_after_reply);
         let is_replica = client.kind == Kind::Replica;
+        let is_stranger = !client.authenticated;
         let Some(conn) = self.conns.get_mut(id) else { return };
+        if is_stranger && conn.queued {
+            // What it has sent comes first: the end of its input must not overtake that.
+            return;
+        }
         if leaving {
             // Nothing that it says counts any more, but its replies are still on their way.
             if conn.peer_gone {
