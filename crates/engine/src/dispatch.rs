@@ -12,11 +12,11 @@ use crate::commands::client_line::describe;
 use crate::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::redact;
 use crate::settings::Guard;
 use crate::stream_fault::check_belongs_to_stream;
 use crate::web_request;
 use crate::world::{Action, Now, World};
+use crate::{oversize, redact};
 
 /// Longest part of an error that is logged.
 const LOGGED_ERROR_MAX: usize = 4096;
@@ -129,6 +129,7 @@ impl Engine {
         if !spec.arity_fits(args.len()) {
             return Err(CommandError::arity(&found.full_name()));
         }
+        oversize::check(spec, args)?;
         if client.kind == Kind::Master {
             return check_belongs_to_stream(found);
         }

@@ -127,7 +127,7 @@ impl Node {
         let (now, now_ms) = (self.now, self.now_ms());
         // The parser is lent out, because commands run with the state that holds it.
         let mut parser = std::mem::take(&mut self.state.stream.parser);
-        let limits = Limits::master();
+        let limits = Limits::master(self.engine.settings.proto_max_bulk_len as i64);
         let fault = 'stream: loop {
             let count = match parser.parse(&limits, REQUESTS_PER_BATCH) {
                 Ok(0) => break None,

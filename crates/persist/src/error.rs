@@ -63,6 +63,8 @@ pub enum Reason {
     /// A hash whose fields expire, as Valkey 9 has them.
     FieldExpires,
     OutOfMemory,
+    /// A defect of ours: the decoder's panic, in its own words.
+    Panicked(String),
     /// The caller's hook asked to stop.
     Cancelled,
 }
@@ -116,6 +118,7 @@ impl fmt::Display for Reason {
                 f.write_str("a hash with expiries of its fields, which this server cannot hold")
             }
             Reason::OutOfMemory => f.write_str("not enough memory"),
+            Reason::Panicked(why) => write!(f, "the decoder gave up, please report this: {why}"),
             Reason::Cancelled => f.write_str("stopped on request"),
         }
     }

@@ -17,6 +17,7 @@ use std::thread;
 use engine::{ClientId, Engine, Kind, Now, Peer, Settings};
 use log::Level;
 use persist::aof::{AofReader, Record, has_rdb_preamble};
+use persist::contained::contained;
 use persist::error::RdbError;
 use persist::rdb::{self, LoadHook, LoadOptions, LoadReport};
 use persist::source::Source;
@@ -152,7 +153,9 @@ pub fn load_here(order: Order) -> Result<Loaded, LoadFailure> {
 fn timed_load(order: Order, progress: &Progress) -> Result<Loaded, LoadFailure> {
     let started_us = read_clock().mono_us;
     let mut notes = Vec::new();
-    match load(order, progress, &mut notes) {
+    let loaded = contained(|| load(order, progress, &mut notes))
+        .unwrap_or_else(|why| Err(format!("The loader gave up, please report this: {why}")));
+    match loaded {
         Ok((keyspace, report)) => {
             let took_us = read_clock().mono_us - started_us;
             Ok(Loaded { keyspace, report, notes, took_us })

@@ -227,7 +227,7 @@ impl Server {
         let now_ms = self.host.now_ms();
         // The parser is lent out, because commands run with the host that holds it.
         let mut parser = std::mem::take(&mut self.host.repl.parser);
-        let limits = Limits::master();
+        let limits = Limits::master(self.engine.settings.proto_max_bulk_len as i64);
         let fault = 'stream: loop {
             let count = match parser.parse(&limits, REQUESTS_PER_BATCH) {
                 Ok(0) => break None,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use store::entry::{Entry, NewValue};
 use store::keyspace::Keyspace;
-use store::limits::Limits;
+use store::limits::{Limits, fits};
 use store::value::{Item, Value};
 
 use super::format::kind;
@@ -153,11 +153,13 @@ pub(super) fn checked_db(db: u64, databases: usize, at: u64) -> Result<usize, Rd
 /// A key that the store can have.
 #[inline]
 pub(super) fn checked_key(key: &[u8], meta: KeyMeta) -> Result<(), RdbError> {
-    if u32::try_from(key.len()).is_err() {
-        let reason = Reason::BadLength { what: "a key", length: key.len() as u64 };
-        return Err(RdbError::new(meta.offset, reason));
+    match fits(key.len() as u64) {
+        true => Ok(()),
+        false => {
+            let reason = Reason::BadLength { what: "a key", length: key.len() as u64 };
+            Err(RdbError::new(meta.offset, reason))
+        }
     }
-    Ok(())
 }
 
 /// Is told how far a load has come; may stop it.

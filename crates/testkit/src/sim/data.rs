@@ -54,7 +54,7 @@ pub fn replay(node: &mut Node, os: &mut impl node::Os, file: &mut File) {
     parser.feed(&file.bytes);
     let (mut unit, mut read, mut whole) = (Vec::<Vec<Vec<u8>>>::new(), 0, 0);
     let mut in_multi = false;
-    while parser.parse(&Limits::master(), 1).expect("what we wrote can be read") > 0 {
+    while parser.parse(&Limits::master(0), 1).expect("what we wrote can be read") > 0 {
         read += parser.raw_len(0);
         let words: Vec<Vec<u8>> = parser.request(0).args().iter().map(Vec::from).collect();
         parser.consume(1);
