@@ -6,6 +6,7 @@
 //! the command has returned: by then everything that was propagated has left by its door, so that a
 //! fork and the stream agree on what the data set is.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use engine::world::{EngineMemory, InfoLines, MasterAddress, ReplicationInfo, ShutdownFlags};
@@ -137,6 +138,8 @@ pub struct Host {
     /// A data set that was streamed by the master and waits for its turn.
     pub loaded: Option<Box<Loaded>>,
     pub load_serial: u32,
+    /// Directives of which the log has said that they have no effect.
+    pub told_idle: BTreeSet<&'static str>,
     /// The role that the configuration asked for.
     pub start_role: StartRole,
     pub supervisor: Supervisor,

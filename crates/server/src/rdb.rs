@@ -274,6 +274,12 @@ impl Host {
         self.config.persistence.dir.join(&self.config.persistence.dbfilename)
     }
 
+    /// The same for messages: where the file is, whatever the directory is now.
+    pub fn rdb_name(&self) -> String {
+        let path = self.rdb_path();
+        std::path::absolute(&path).unwrap_or(path).display().to_string()
+    }
+
     /// Where the process writes a snapshot until it is whole.
     pub fn temp_rdb_path(&self, pid: u32) -> PathBuf {
         self.config.persistence.dir.join(format!("temp-{pid}.rdb"))
@@ -336,7 +342,8 @@ impl Server {
                 Ok(())
             }
             Err(error) => {
-                warn!("Write error saving DB on disk: {}", os_error(&error));
+                let name = self.host.rdb_name();
+                warn!("Write error saving DB on disk ({name}): {}", os_error(&error));
                 Err(error)
             }
         }
@@ -483,6 +490,7 @@ impl Server {
             rdb.saves += 1;
             self.engine.dirty = self.engine.dirty.saturating_sub(job.dirty_at_fork);
         } else {
+            warn!("{} is left as it was", job.target.display());
             self.remove_temp_rdb(&job.temp);
         }
         let rdb = &mut self.host.rdb;

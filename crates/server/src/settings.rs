@@ -131,7 +131,29 @@ impl Host {
                 return Err(refusal(SetError::Failed { name, why }));
             }
         }
+        self.tell_what_has_no_effect(changed.into_iter());
         Ok(Outcome::Done)
+    }
+
+    /// Says in the log, once for each directive, that a value does nothing.
+    fn tell_what_has_no_effect(&mut self, rows: impl Iterator<Item = &'static Directive>) {
+        for row in rows {
+            if let Some(notice) = row.idle_notice(&self.config)
+                && self.told_idle.insert(row.name)
+            {
+                warn!("{notice}");
+            }
+        }
+    }
+
+    /// The same at start, for all that files and the command line have set.
+    pub fn tell_what_has_no_effect_at_start(&mut self) {
+        self.tell_what_has_no_effect(config::directives());
+        for name in self.config.obsolete.clone() {
+            if self.told_idle.insert(name) {
+                warn!("WARNING: {name} has no effect: it has lost its meaning");
+            }
+        }
     }
 
     /// Does what a changed value asks of the process; most values are simply read when needed.
