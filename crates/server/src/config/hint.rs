@@ -29,8 +29,7 @@ pub fn for_missing_file(path: &Path) -> Option<String> {
 
 /// What is deceptive about a text, and what it should have been.
 fn for_text(text: &str) -> Option<String> {
-    let (plain, disguise) = plain(text);
-    let (c, what) = disguise?;
+    let (c, what) = plain(text).1?;
     let code = format!("U+{:04X}", u32::from(c));
     let advice = match what {
         Disguise::Hyphen => {
@@ -52,15 +51,20 @@ fn for_text(text: &str) -> Option<String> {
             "it has bytes that are not UTF-8, perhaps a blank of another encoding".to_owned()
         }
     };
-    Some(match meant(&plain) {
+    if let Disguise::Mark = what {
+        return Some(advice);
+    }
+    Some(match meant(text) {
         Some(meant) => format!("{advice}: {meant}"),
         None => advice,
     })
 }
 
-/// The text without disguise, as far as its directive can be made out. No value is repeated.
-fn meant(plain: &str) -> Option<String> {
-    let word = plain.split_whitespace().next()?;
+/// The directive that the disguised word was meant to be, if it was one. No value is repeated.
+fn meant(text: &str) -> Option<String> {
+    let disguised = text.split_ascii_whitespace().find(|word| plain(word).1.is_some())?;
+    let (words, _) = plain(disguised);
+    let word = words.split_whitespace().next()?;
     let name = word.trim_start_matches('-');
     let dashes = if name.len() < word.len() { "--" } else { "" };
     let known = directive(name.as_bytes()).map(|_| name.to_ascii_lowercase());
