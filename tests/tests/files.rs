@@ -3,7 +3,7 @@
 use tandem_tests::{each_server, pairings};
 use testkit::process::run;
 use testkit::replication::wait_same_data;
-use testkit::wait::{SHORT, wait_until};
+use testkit::wait::{LONG, SHORT, wait_until};
 use testkit::{Kind, Load, Server, ServerBuilder, binaries, fill};
 
 const AOF_DIR: &str = "appendonlydir";
@@ -242,7 +242,43 @@ fn a_dumped_value_of_one_is_restored_by_the_other(w: Kind, r: Kind) {
     assert_eq!(writer.digest(), reader.digest());
 }
 
+/// `redis-cli --functions-rdb` asks for functions alone (`REPLCONF rdb-filter-only functions`), and got
+/// the whole data set.
+fn a_snapshot_of_functions_alone_holds_no_keys(kind: Kind) {
+    let server = Server::of(kind).start();
+    fill::every_encoding(&mut server.client());
+    server.good("SAVE");
+    let (whole, path) = (server.read_file("dump.rdb"), server.file("functions.rdb"));
+    let port = server.port().to_string();
+    let path = path.display().to_string();
+    run(&binaries::debian("redis-cli"), &["-p", &port, "--functions-rdb", &path], LONG)
+        .expect_success("redis-cli --functions-rdb");
+    check_rdb(&server, "functions.rdb");
+    let files = [("dump.rdb".to_string(), server.read_file("functions.rdb"))];
+    let reader = started_with(Server::of(Kind::Redis), &files);
+    assert!(reader.info("keyspace").names().is_empty(), "{}", reader.info("keyspace"));
+    assert_eq!(server.read_file("dump.rdb"), whole, "it is no RDB file of the server's own");
+}
+
+/// Scores whose digests differ between Redis 7.0 and 7.2 cross in files all the same.
+fn scores_of_many_digits_cross_in_a_dump(w: Kind, r: Kind) {
+    let writer = Server::of(w).name("writer").start();
+    let zadd = "ZADD z 0.1 a 1e300 b 1e-300 c 3.0000000000000004 d 5e-324 e 123456789012345678 f";
+    writer.good(zadd);
+    writer.good("SAVE");
+    let files = [("dump.rdb".to_string(), writer.read_file("dump.rdb"))];
+    let reader = started_with(Server::of(r), &files);
+    // Both told it by the number that comes back, since makes differ in how they print it.
+    let scores = |server: &Server| -> Vec<f64> {
+        let told = server.good("ZRANGE z 0 -1 WITHSCORES").texts();
+        told.iter().skip(1).step_by(2).map(|score| score.parse().expect("a score")).collect()
+    };
+    assert_eq!(scores(&writer), scores(&reader));
+    assert_eq!(scores(&writer).len(), 6);
+}
+
 pairings! {
+    scores_of_many_digits_cross_in_a_dump,
     a_dump_of_one_loads_in_the_other,
     a_dump_without_compression_or_checksum_loads_in_the_other,
     an_appendonlydir_of_one_loads_in_the_other,
@@ -251,6 +287,7 @@ pairings! {
 }
 
 each_server! {
+    a_snapshot_of_functions_alone_holds_no_keys,
     a_single_file_aof_is_upgraded,
     a_truncated_aof_is_loaded_without_its_tail,
     a_truncated_aof_is_refused_when_so_configured,

@@ -264,7 +264,7 @@ impl Store for EngineStore {
 
     fn step(&mut self, now_ms: u64) -> Result<Option<Step>, String> {
         self.world.now = now(now_ms);
-        while self.parser.parse(&Limits::master(), 1).map_err(|e| e.to_string())? > 0 {
+        while self.parser.parse(&Limits::master(0), 1).map_err(|e| e.to_string())? > 0 {
             self.unreported += self.parser.raw_len(0) as u64;
             let args = self.parser.request(0).args();
             let is_getack = args.len() > 1 && args.at(1) == b"GETACK";

@@ -11,9 +11,9 @@ use crate::commands::client_line::describe;
 use crate::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::redact;
 use crate::settings::Guard;
 use crate::world::{Action, Now, World};
+use crate::{oversize, redact};
 
 /// Longest part of an error that is logged.
 const LOGGED_ERROR_MAX: usize = 4096;
@@ -118,6 +118,7 @@ impl Engine {
         if !spec.arity_fits(args.len()) {
             return Err(CommandError::arity(&found.full_name()));
         }
+        oversize::check(spec, args)?;
         if client.is_internal() {
             return Ok(());
         }

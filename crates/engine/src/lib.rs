@@ -23,6 +23,7 @@ mod keys;
 mod latency_monitor;
 mod lifecycle;
 pub mod notify;
+mod oversize;
 pub mod pause;
 pub mod propagate;
 mod pubsub;

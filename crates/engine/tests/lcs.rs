@@ -2,7 +2,32 @@
 
 mod common;
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use common::{Database, script};
+
+/// Remembers the largest block that was ever asked for.
+struct Watched;
+
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: the system's allocator does all of it.
+unsafe impl GlobalAlloc for Watched {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the rules for us both.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as above; every block is the system's.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static WATCHED: Watched = Watched;
 
 #[test]
 fn the_longest_common_subsequence_in_all_its_forms() {
@@ -43,4 +68,20 @@ fn what_is_wrong_with_it_is_told_in_order() {
         refused,
         "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len\r\n"
     );
+}
+
+/// Two strings of half a gigabyte each were copied, only to be told that they are too long.
+#[test]
+fn texts_that_are_too_long_are_not_copied() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for key in ["a", "b"] {
+        assert_eq!(db.run(c, &format!("SETRANGE {key} 3000000 x")), ":3000001\r\n");
+    }
+    LARGEST.store(0, Ordering::Relaxed);
+    assert!(db.run(c, "LCS a b").contains("exceeds proto-max-bulk-len"));
+    let largest = LARGEST.load(Ordering::Relaxed);
+    assert!(largest < 1_000_000, "a block of {largest} bytes");
+    // One hit a key, as in Redis.
+    assert_eq!(db.engine.stats.keyspace_hits, 2);
 }

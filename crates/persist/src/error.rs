@@ -45,6 +45,11 @@ pub enum Reason {
         db: u64,
         databases: usize,
     },
+    /// An AUX field that the load goes by says something impossible.
+    BadAux {
+        name: &'static str,
+        value: String,
+    },
     /// A value of a module type, with the module type's name and version.
     ModuleValue {
         name: String,
@@ -58,6 +63,8 @@ pub enum Reason {
     /// A hash whose fields expire, as Valkey 9 has them.
     FieldExpires,
     OutOfMemory,
+    /// A defect of ours: the decoder's panic, in its own words.
+    Panicked(String),
     /// The caller's hook asked to stop.
     Cancelled,
 }
@@ -93,6 +100,9 @@ impl fmt::Display for Reason {
                 f,
                 "the data set names DB {db}, but this server is configured for {databases} databases"
             ),
+            Reason::BadAux { name, value } => {
+                write!(f, "the AUX field {name} has the impossible value '{value}'")
+            }
             Reason::ModuleValue { name, version } => write!(
                 f,
                 "the RDB file contains module data that can't be loaded: no matching module type \
@@ -108,6 +118,7 @@ impl fmt::Display for Reason {
                 f.write_str("a hash with expiries of its fields, which this server cannot hold")
             }
             Reason::OutOfMemory => f.write_str("not enough memory"),
+            Reason::Panicked(why) => write!(f, "the decoder gave up, please report this: {why}"),
             Reason::Cancelled => f.write_str("stopped on request"),
         }
     }

@@ -4,6 +4,7 @@
 //! peer never panic here and never make it allocate what they merely announce.
 
 pub mod aof;
+pub mod contained;
 pub mod crc;
 pub mod error;
 mod lookahead;

@@ -79,11 +79,25 @@ pub fn rdb(data: &[u8]) {
         assert_eq!(whole, in_pieces);
         saved_and_loaded(bytes, &options);
     }
+    rehearsed(bytes, &options, &report);
     let checked = check_rdb(&mut source(&mut &bytes[..]));
     // A check minds the checksum, but neither databases' numbers nor keys that are there twice.
     assert!(checked.is_ok() || report.is_err() || !options.verify_checksum);
     verified(bytes, *choice);
     payload(bytes);
+}
+
+/// A rehearsal foretells what a load says: a replica gives up its data on the strength of it.
+fn rehearsed(bytes: &[u8], options: &LoadOptions, report: &Result<LoadReport, RdbError>) {
+    let databases = common::keyspace().len();
+    let rehearsal = rdb::rehearse(&mut source(&mut &bytes[..]), databases, options, &mut ());
+    match (&rehearsal, report) {
+        // It counts every key, as if none had expired; and it never lets a key be there twice.
+        (Ok(_), Ok(_)) => {}
+        (Err(_), Ok(_)) => assert!(options.allow_duplicates || options.drop_expired),
+        (Err(_), Err(_)) => {}
+        (Ok(_), Err(error)) => panic!("a load fails that was rehearsed: {error}"),
+    }
 }
 
 /// What loads can be saved, in every version, and loads again the same.

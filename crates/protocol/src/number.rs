@@ -4,6 +4,7 @@ mod double;
 mod hex;
 mod long_double;
 
+use double::write_f64_digits;
 pub(crate) use double::{F64_TEXT_MAX, write_f64};
 pub use long_double::LongDouble;
 
@@ -68,6 +69,13 @@ fn is_decimal_zero(text: &[u8]) -> bool {
 pub fn format_f64(value: f64) -> String {
     let mut text = [0; F64_TEXT_MAX];
     let len = write_f64(&mut text, value);
+    text[..len].iter().map(|&byte| char::from(byte)).collect()
+}
+
+/// Prints a score as DEBUG DIGEST of Redis 7.2 spells it: `1e+16` for what [`format_f64`] prints as an integer.
+pub fn format_f64_digits(value: f64) -> String {
+    let mut text = [0; F64_TEXT_MAX];
+    let len = write_f64_digits(&mut text, value);
     text[..len].iter().map(|&byte| char::from(byte)).collect()
 }
 

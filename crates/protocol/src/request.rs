@@ -30,15 +30,18 @@ const READ_LEN_MIN: usize = READ_LEN / 4;
 /// Bookkeeping above this many entries is returned after use.
 const KEPT_SPANS: usize = 4096;
 
+/// What a master may always send: eight times what its own clients may by default.
+const MASTER_BULK_MAX: i64 = u32::MAX as i64;
+
 /// What a peer may ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// `proto-max-bulk-len`.
+    /// `proto-max-bulk-len`, or what is put up with from our master.
     pub max_bulk_len: i64,
     /// A client that has yet to authenticate gets small requests only, and one at a time: the
     /// first may be the AUTH that lifts the limit.
     pub unauthenticated: bool,
-    /// The peer is our master: no length limit, but no inline command either.
+    /// The peer is our master: no inline command.
     pub from_master: bool,
 }
 
@@ -49,9 +52,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// For the stream of our master.
-    pub fn master() -> Self {
-        Self { max_bulk_len: i64::MAX, unauthenticated: false, from_master: true }
+    /// For the stream of our master, whose own limit may be a higher one than ours is.
+    pub fn master(max_bulk_len: i64) -> Self {
+        Self {
+            max_bulk_len: max_bulk_len.max(MASTER_BULK_MAX),
+            unauthenticated: false,
+            from_master: true,
+        }
     }
 }
 
@@ -472,7 +479,8 @@ impl RequestParser {
         if received[0] != b'$' {
             return Err(ProtocolError::ExpectedDollar(received[0]));
         }
-        let max = if limits.from_master { i64::MAX - 2 } else { limits.max_bulk_len };
+        // The end of the line behind it must still be countable.
+        let max = limits.max_bulk_len.min(i64::MAX - 2);
         let number = match number {
             Some(number) if (0..=max).contains(&number) => number,
             _ => return Err(ProtocolError::InvalidBulkLength),

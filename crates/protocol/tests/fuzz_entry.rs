@@ -105,7 +105,7 @@ fn check_raw(raw: &[u8], stream: &[u8]) {
     assert!(stream.ends_with(raw));
     let mut again = RequestParser::new();
     again.feed(raw);
-    assert_eq!(again.parse(&Limits::master(), 2), Ok(1));
+    assert_eq!(again.parse(&Limits::master(0), 2), Ok(1));
     let mut encoded = Vec::new();
     protocol::encode_command(&mut encoded, again.request(0).args());
     assert_eq!(raw, encoded);

@@ -58,9 +58,10 @@ impl Filter {
 /// Where the received snapshot goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadTarget {
-    /// To a temporary file; the old data set stays in service until the file is whole and verified.
+    /// To a temporary file; the old data set stays in service until the file is whole and verified, which
+    /// means that a load of it would not fail.
     File,
-    /// Straight into the live keyspace, which the driver empties at `LoadStart`.
+    /// Straight to the loader, for want of an old data set: the new one is in place at `LoadCommit`.
     Parser,
     /// Into a second keyspace that replaces the live one at `LoadCommit`. `same_history` says that the
     /// old data is an earlier state of the new one, so that reads may go on being served from it.

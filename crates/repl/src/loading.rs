@@ -23,7 +23,7 @@ impl Repl {
                 self.log(Level::Notice, "MASTER <-> REPLICA sync: Flushing old data");
                 self.log(Level::Notice, "MASTER <-> REPLICA sync: Loading DB in memory");
             }
-            LoadTarget::Parser => {}
+            LoadTarget::Parser => self.attach_to_new_master(now_ms),
             LoadTarget::ParserSwap { .. } => {
                 self.attach_to_new_master(now_ms);
                 let text = "MASTER <-> REPLICA sync: Swapping active DB with loaded DB";
@@ -118,10 +118,6 @@ impl Repl {
             }
         };
         self.log(Level::Notice, text);
-        if target == LoadTarget::Parser {
-            self.attach_to_new_master(now_ms);
-            self.log(Level::Notice, "MASTER <-> REPLICA sync: Flushing old data");
-        }
         if target != LoadTarget::File {
             self.log(Level::Notice, "MASTER <-> REPLICA sync: Loading DB in memory");
         }

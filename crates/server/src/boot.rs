@@ -39,6 +39,8 @@ use crate::{daemon, entropy, start};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadPurpose {
     Start,
+    /// Whether a master's snapshot could be loaded, while the old data set serves.
+    ReplicaRehearsal,
     ReplicaFile,
     ReplicaStream,
 }
@@ -322,12 +324,7 @@ impl Server {
         purpose: LoadPurpose,
         asynchronous: bool,
     ) -> io::Result<()> {
-        self.stop_loading();
-        self.host.load_purpose = purpose;
-        self.host.load_serial += 1;
-        let order = self.order(what);
-        let loader = Loader::start(self.host.load_serial, order, self.host.mailer.clone())?;
-        self.host.loader = Some(loader);
+        self.start_loader(what, purpose)?;
         self.host.loading = LoadingInfo {
             active: true,
             asynchronous,
@@ -336,6 +333,17 @@ impl Server {
         };
         self.engine.loading = true;
         self.engine.async_loading = asynchronous;
+        Ok(())
+    }
+
+    /// Begins a load or a rehearsal, of which the data set in service takes no notice yet.
+    pub fn start_loader(&mut self, what: What, purpose: LoadPurpose) -> io::Result<()> {
+        self.stop_loading();
+        self.host.load_purpose = purpose;
+        self.host.load_serial += 1;
+        let order = self.order(what);
+        let loader = Loader::start(self.host.load_serial, order, self.host.mailer.clone())?;
+        self.host.loader = Some(loader);
         Ok(())
     }
 
@@ -360,12 +368,6 @@ impl Server {
         for (level, text) in notes {
             log!(*level, "{text}");
         }
-        if self.host.load_purpose == LoadPurpose::ReplicaFile && self.must_delete_sync_files() {
-            info!(
-                "Removing the RDB file obtained from the master. This replica has persistence disabled"
-            );
-            self.delete_rdb_file();
-        }
         match (self.host.load_purpose, result) {
             (LoadPurpose::Start, Ok(loaded)) => self.first_load_ended(*loaded),
             (LoadPurpose::Start, Err(failure)) => {
@@ -378,9 +380,15 @@ impl Server {
                 }
                 self.host.exit_code = Some(1);
             }
+            (LoadPurpose::ReplicaRehearsal, Ok(_)) => {
+                self.host.loader = None;
+                let now_ms = self.host.now_ms();
+                self.host.repl.core.load_verified(now_ms);
+            }
             (LoadPurpose::ReplicaFile, Ok(loaded)) => {
                 log_load(&loaded);
                 self.swap_in(*loaded);
+                self.install_snapshot();
                 self.replica_load_done();
             }
             (LoadPurpose::ReplicaStream, Ok(loaded)) => {

@@ -8,12 +8,12 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
+use persist::contained::contained;
 
 use crate::config::os_error;
 use crate::{clock, signals};
@@ -155,10 +155,10 @@ fn run_child(
     close_all_but(writer.as_raw_fd(), keep);
     let next_us = clock::mono_us() + PROGRESS_INTERVAL_US;
     let mut reporter = Reporter { pipe: File::from(writer), next_us };
-    let mut report = match catch_unwind(AssertUnwindSafe(|| work(&mut reporter))) {
+    let mut report = match contained(|| work(&mut reporter)) {
         Ok(Ok(report)) => report,
         Ok(Err(error)) => Report { error: os_error(&error), ..Report::default() },
-        Err(_) => Report { error: "panicked".to_owned(), ..Report::default() },
+        Err(why) => Report { error: format!("panicked: {why}"), ..Report::default() },
     };
     report.done = true;
     report.cow_bytes = private_dirty_bytes();

@@ -65,6 +65,7 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
     if config.general.crash_log_enabled {
         logging::log_panics();
     }
+    logging::abort_on_panics();
     let supervisor = Supervisor::detect(config.general.supervised);
     // A supervisor watches the process that it has started, so that one stays.
     let background = config.general.daemonize && supervisor == Supervisor::Nobody;

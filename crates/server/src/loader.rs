@@ -17,6 +17,8 @@ use std::thread;
 use engine::{ClientId, Engine, Kind, Now, Peer, Settings};
 use log::Level;
 use persist::aof::{AofReader, Record, has_rdb_preamble};
+use persist::contained::contained;
+use persist::error::RdbError;
 use persist::rdb::{self, LoadHook, LoadOptions, LoadReport};
 use persist::source::Source;
 use protocol::Args;
@@ -34,6 +36,11 @@ use crate::null_world::NullWorld;
 /// What is to be loaded.
 pub enum What {
     Rdb {
+        file: File,
+        len: u64,
+    },
+    /// The same, only to find out whether it could be: the data set that comes of it is empty.
+    Rehearsal {
         file: File,
         len: u64,
     },
@@ -146,7 +153,9 @@ pub fn load_here(order: Order) -> Result<Loaded, LoadFailure> {
 fn timed_load(order: Order, progress: &Progress) -> Result<Loaded, LoadFailure> {
     let started_us = read_clock().mono_us;
     let mut notes = Vec::new();
-    match load(order, progress, &mut notes) {
+    let loaded = contained(|| load(order, progress, &mut notes))
+        .unwrap_or_else(|why| Err(format!("The loader gave up, please report this: {why}")));
+    match loaded {
         Ok((keyspace, report)) => {
             let took_us = read_clock().mono_us - started_us;
             Ok(Loaded { keyspace, report, notes, took_us })
@@ -184,6 +193,14 @@ fn load(
             let report = load_rdb(&mut source, &mut keyspace, &order.options, progress, 0)?;
             Ok((keyspace, report))
         }
+        What::Rehearsal { mut file, len } => {
+            let mut source = Source::new(&mut file, Some(len));
+            let mut hook = ThreadHook::new(progress, 0);
+            let databases = order.settings.databases;
+            let report = rdb::rehearse(&mut source, databases, &order.options, &mut hook)
+                .map_err(|error| error_text(&error))?;
+            Ok((keyspace, report))
+        }
         What::Stream(mut chunks) => {
             let mut source = Source::new(&mut chunks, None);
             let report = load_rdb(&mut source, &mut keyspace, &order.options, progress, 0)?;
@@ -211,8 +228,11 @@ fn load_rdb(
     before: u64,
 ) -> Result<LoadReport, String> {
     let mut hook = ThreadHook::new(progress, before);
-    rdb::load(source, keyspace, options, &mut hook)
-        .map_err(|error| format!("Error while loading the RDB data: {error}"))
+    rdb::load(source, keyspace, options, &mut hook).map_err(|error| error_text(&error))
+}
+
+fn error_text(error: &RdbError) -> String {
+    format!("Error while loading the RDB data: {error}")
 }
 
 /// The replay of an AOF by an engine of its own.

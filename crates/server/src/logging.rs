@@ -230,6 +230,18 @@ fn send_to_syslog(record: &Record) {
     unsafe { libc::syslog(priority, c"%s".as_ptr(), message.as_ptr()) };
 }
 
+/// A panic ends the process at once, as a broken invariant must, unless it is a decoder's, which is caught.
+/// It would end no more than its thread otherwise, and leave the others waiting.
+pub fn abort_on_panics() {
+    let inner = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        inner(panic);
+        if !persist::contained::is_contained() {
+            std::process::abort();
+        }
+    }));
+}
+
 /// Sends panics to the log too: a server in the background has no standard error.
 pub fn log_panics() {
     let default = std::panic::take_hook();

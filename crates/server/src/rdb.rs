@@ -13,7 +13,7 @@ use engine::{CommandError, Now, Outcome};
 use log::{info, warn};
 use persist::aof::RewriteOptions;
 use persist::rdb::{Access, ReplInfo, SaveHook, SaveOptions, SaveReport, Version, save};
-use repl::{SnapshotEvent, SnapshotId, SnapshotMode};
+use repl::{Filter, SnapshotEvent, SnapshotId, SnapshotMode};
 use store::keyspace::Keyspace;
 
 use crate::child::{self, Exit, Report, Reporter};
@@ -375,10 +375,14 @@ impl Server {
     }
 
     /// Forks a child that writes a snapshot to a pipe; what comes out goes to replicas.
-    fn start_streamed_snapshot(&mut self, snapshot: SnapshotId) -> io::Result<()> {
+    fn start_streamed_snapshot(&mut self, snapshot: SnapshotId, filter: Filter) -> io::Result<()> {
         let (reader, writer) = child::snapshot_pipe()?;
-        let header = self.snapshot_header();
-        let keyspace = &self.engine.keyspace;
+        let mut header = self.snapshot_header();
+        if filter.without_functions {
+            header.functions.clear();
+        }
+        let without_data = Keyspace::new(1, self.host.hash_seed);
+        let keyspace = if filter.without_data { &without_data } else { &self.engine.keyspace };
         let fd = writer.as_raw_fd();
         let forked = child::spawn(&[fd], |reporter| {
             // SAFETY: the child inherited the pipe's end and nothing else in it uses that.
@@ -395,11 +399,20 @@ impl Server {
     }
 
     /// `Action::StartSnapshot`: everything propagated so far is in the stream already.
-    pub fn start_replication_snapshot(&mut self, id: SnapshotId, mode: SnapshotMode) {
+    pub fn start_replication_snapshot(
+        &mut self,
+        id: SnapshotId,
+        mode: SnapshotMode,
+        filter: Filter,
+    ) {
+        debug_assert!(
+            mode == SnapshotMode::Socket || !filter.is_active(),
+            "what lacks something must not become the RDB file"
+        );
         let started = match mode {
             _ if self.host.children.is_active() => Err(io::Error::other("another child runs")),
             SnapshotMode::Disk => self.start_bgsave(Some(id)),
-            SnapshotMode::Socket => self.start_streamed_snapshot(id),
+            SnapshotMode::Socket => self.start_streamed_snapshot(id, filter),
         };
         let now_ms = self.host.now_ms();
         match started {

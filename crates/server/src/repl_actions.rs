@@ -1,5 +1,7 @@
 //! Performs what the replication core asks for, and tells it what came of it. Decides nothing.
 
+use std::fs::File;
+
 use engine::pause::PauseBy;
 use engine::world::MasterAddress;
 use engine::{ClientId, Kind, Peer, Role};
@@ -109,7 +111,9 @@ impl Server {
             }
             Action::StreamEnd => self.stream_end(),
             Action::CloseReplica { conn } => self.host.doomed.push(client_of(conn)),
-            Action::StartSnapshot { id, mode, .. } => self.start_replication_snapshot(id, mode),
+            Action::StartSnapshot { id, mode, filter } => {
+                self.start_replication_snapshot(id, mode, filter);
+            }
             Action::PauseWrites => self.engine.pause_writes(PauseBy::Failover, u64::MAX),
             Action::ResumeWrites => {
                 // Those who waited are judged by the role that came of it.
@@ -250,7 +254,7 @@ impl Server {
         let now_ms = self.host.now_ms();
         // The parser is lent out, because commands run with the host that holds it.
         let mut parser = std::mem::take(&mut self.host.repl.parser);
-        let limits = Limits::master();
+        let limits = Limits::master(self.engine.settings.proto_max_bulk_len as i64);
         let broken = loop {
             let count = match parser.parse(&limits, REQUESTS_PER_BATCH) {
                 Ok(0) => break None,
@@ -307,10 +311,7 @@ impl Server {
                     }
                 }
             }
-            LoadTarget::Parser => {
-                self.empty_keyspace();
-                self.begin_stream_load(false);
-            }
+            LoadTarget::Parser => self.begin_stream_load(false),
             LoadTarget::ParserSwap { same_history } => self.begin_stream_load(same_history),
         }
     }
@@ -327,13 +328,14 @@ impl Server {
 
     fn load_end(&mut self) {
         match &mut self.host.repl.incoming {
-            Some(IncomingSnapshot::File(file)) => match file.verify() {
-                Ok(()) => {
-                    let now_ms = self.host.now_ms();
-                    self.host.repl.core.load_verified(now_ms);
+            Some(IncomingSnapshot::File(file)) => {
+                let verified =
+                    file.verify().and_then(|()| file.reader().map_err(|error| os_error(&error)));
+                match verified {
+                    Ok((file, len)) => self.rehearse_load(file, len),
+                    Err(why) => self.load_failed(&why),
                 }
-                Err(why) => self.load_failed(&why),
-            },
+            }
             // The loader's result is the verification.
             Some(IncomingSnapshot::Stream { feed }) => {
                 if let Some(feed) = feed.take() {
@@ -347,6 +349,23 @@ impl Server {
                 }
             }
             None => self.load_failed("nothing was received"),
+        }
+    }
+
+    /// A right checksum says that nothing was lost on the way, not that what was sent can be loaded.
+    /// The old data set is given up for what can; where there is none, the load itself will show.
+    fn rehearse_load(&mut self, file: File, len: u64) {
+        let history = self.host.repl.core.history_point();
+        let has_history = history.is_some_and(|point| point.offset > 0);
+        let nothing_to_lose =
+            self.engine.keyspace.keys() == 0 && self.host.rdb.functions.is_empty() && !has_history;
+        if nothing_to_lose {
+            let now_ms = self.host.now_ms();
+            return self.host.repl.core.load_verified(now_ms);
+        }
+        let what = What::Rehearsal { file, len };
+        if let Err(error) = self.start_loader(what, LoadPurpose::ReplicaRehearsal) {
+            self.load_failed(&os_error(&error));
         }
     }
 
@@ -374,15 +393,36 @@ impl Server {
             );
             self.kill_child();
         }
-        let target = self.host.rdb_path();
-        let installed = file.install(&target);
-        self.empty_keyspace();
-        let started = installed.and_then(|(file, len)| {
-            let purpose = LoadPurpose::ReplicaFile;
-            self.start_loading(What::Rdb { file, len }, purpose, false)
+        let reader = file.reader();
+        // Kept until it is loaded: it gets its name then, or goes with `load_abort`.
+        self.host.repl.incoming = Some(IncomingSnapshot::File(file));
+        let started = reader.and_then(|(file, len)| {
+            self.empty_keyspace();
+            self.start_loading(What::Rdb { file, len }, LoadPurpose::ReplicaFile, false)
         });
         if let Err(error) = started {
             self.load_failed(&os_error(&error));
+        }
+    }
+
+    /// The snapshot that was received is the data set now, and is to be what a restart finds.
+    pub fn install_snapshot(&mut self) {
+        let Some(IncomingSnapshot::File(file)) = self.host.repl.incoming.take() else { return };
+        let target = self.host.rdb_path();
+        if let Err(error) = file.install(&target) {
+            // The data is here, and the next save tries the same name again.
+            warn!(
+                "Failed trying to rename the temp DB into {} in MASTER <-> REPLICA \
+                 synchronization: {}",
+                target.display(),
+                os_error(&error)
+            );
+        }
+        if self.must_delete_sync_files() {
+            info!(
+                "Removing the RDB file obtained from the master. This replica has persistence disabled"
+            );
+            self.delete_rdb_file();
         }
     }
 

@@ -1,7 +1,7 @@
 //! A snapshot that arrives from the master: into a temporary file, or straight to a loader thread.
 //!
-//! A file is checked as it comes, at the cost of a checksum, so that the old data set is given up
-//! only for one that is whole.
+//! A file is checked as it comes, at the cost of a checksum, then rehearsed, so that the old data set
+//! is given up only for one that is whole and can be loaded; it gets its name once it has been.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -95,19 +95,29 @@ impl IncomingFile {
         Ok(())
     }
 
-    /// All of it is here: is it a whole snapshot?
+    /// All of it is here: is it a whole snapshot, and safely on the disk?
     pub fn verify(&self) -> Result<(), String> {
-        match &self.failure {
-            Some(failure) => Err(failure.clone()),
-            None => self.verifier.finish().map(drop).map_err(|error| error.to_string()),
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
         }
+        self.verifier.finish().map_err(|error| error.to_string())?;
+        self.file.sync_all().map_err(|error| {
+            format!(
+                "Failed trying to sync the temp DB to disk in MASTER <-> REPLICA synchronization: \
+                 {}",
+                os_error(&error)
+            )
+        })
     }
 
-    /// Gives the file the name of the RDB file; it is durable from here on.
-    pub fn install(self, target: &std::path::Path) -> io::Result<(File, u64)> {
-        self.file.sync_all()?;
-        disk::put_in_place(&self.temp, target)?;
-        Ok((File::open(target)?, self.written))
+    /// The file from its beginning, and its length, for a loader.
+    pub fn reader(&self) -> io::Result<(File, u64)> {
+        Ok((File::open(&self.temp)?, self.written))
+    }
+
+    /// Gives the file the name of the RDB file: only what has been loaded may replace that.
+    pub fn install(self, target: &std::path::Path) -> io::Result<()> {
+        disk::put_in_place(&self.temp, target)
     }
 
     pub fn discard(self) {

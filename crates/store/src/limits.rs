@@ -42,6 +42,16 @@ impl Default for Limits {
     }
 }
 
+/// The longest key, and the longest member of a sorted set: their lengths are kept in 32 bits. Whoever
+/// takes names from outside asks [`fits`] first; the types themselves assert.
+pub const MAX_NAME_BYTES: u64 = u32::MAX as u64;
+
+/// Whether a key or a member may have so many bytes.
+#[inline]
+pub fn fits(name_bytes: u64) -> bool {
+    name_bytes <= MAX_NAME_BYTES
+}
+
 /// No list node grows beyond this by element count alone.
 pub const LIST_NODE_SAFETY_BYTES: usize = 8192;
 

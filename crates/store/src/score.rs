@@ -64,12 +64,15 @@ impl Score {
 }
 
 /// How a digest spells scores: Redis changed it, and with it the digests of sorted sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Spelling {
     /// Up to Redis 7.0: C's `%.17g`.
     Digits17,
-    /// From Redis 7.2 on: as few digits as tell the score from others.
+    /// As few digits as tell the score from others: nearly as from Redis 7.2 on, whose algorithm gives one
+    /// more now and then.
     Shortest,
+    /// As the protocol prints doubles, whose business Redis's algorithm is. Not asked for infinity.
+    By(fn(f64) -> String),
 }
 
 impl Spelling {
@@ -81,6 +84,7 @@ impl Spelling {
             match self {
                 Spelling::Digits17 => write_17_digits(&mut text, score),
                 Spelling::Shortest => write_shortest(&mut text, score),
+                Spelling::By(print) => text.write_str(&print(score)),
             }
         };
         written.expect("no double is spelled longer than TEXT_MAX");

@@ -64,6 +64,47 @@ pub fn for_each_entry<'a>(
     Some(())
 }
 
+/// Whether a node is laid out as above, with as many entries as it says, and nothing behind them.
+/// Gives how many of them are not deleted.
+pub fn check_node(node: &Listpack) -> Result<u64, &'static str> {
+    const CUT: &str = "a stream node that ends inside an entry";
+    let mut items = node.iter();
+    let mut number = || match int(items.next()) {
+        Some(n) => Ok(n),
+        None => Err("a stream node without a number where one must be"),
+    };
+    let (count, deleted, names) = (number()?, number()?, number()?);
+    skip(&mut items, names).ok_or("a stream node without the names of its fields")?;
+    if int(items.next()) != Some(0) {
+        return Err("a stream node whose head does not end");
+    }
+    let entries = count.checked_add(deleted).filter(|n| *n >= 0 && count >= 0);
+    let mut gone = 0;
+    for _ in 0..entries.ok_or("a stream node of an impossible number of entries")? {
+        let mut number = || int(items.next()).ok_or(CUT);
+        let (flags, _ms, _seq) = (number()?, number()?, number()?);
+        gone += flags & DELETED;
+        // Flags, the two halves of the id, and the number of fields where it is said.
+        let (texts, others) = match flags & SAME_FIELDS {
+            0 => (number()?.checked_mul(2).ok_or(CUT)?, 4),
+            _ => (names, 3),
+        };
+        skip(&mut items, texts).ok_or(CUT)?;
+        if int(items.next()) != texts.checked_add(others) {
+            return Err("a stream entry that does not tell its length");
+        }
+    }
+    match items.next() {
+        None if gone == deleted => Ok(count as u64),
+        None => Err("a stream node with other deleted entries than it says"),
+        Some(_) => Err("a stream node with more entries than it says"),
+    }
+}
+
+fn skip<'a>(items: &mut impl Iterator<Item = Item<'a>>, n: i64) -> Option<()> {
+    (0..u64::try_from(n).ok()?).try_for_each(|_| items.next().map(drop))
+}
+
 fn int(item: Option<Item<'_>>) -> Option<i64> {
     match item? {
         Item::Int(n) => Some(n),
@@ -103,5 +144,33 @@ mod tests {
         let cut = node(&[&head[..], &same, &own[..5]].concat());
         assert_eq!(entries(&cut), (vec!["10-1 a=1 b=x".into()], false));
         assert_eq!(entries(&node(&["1", "0", "9", "a"])), (vec![], false));
+        assert_eq!(
+            check_node(&node(&["1", "1", "1", "a", "0", "2", "0", "0", "x", "4"])),
+            Err(CUT)
+        );
+        assert_eq!(check_node(&cut), Err(CUT));
+        // One is deleted of the three that there are.
+        let whole = node(&[&["2"], &head[1..], &same, &deleted, &own].concat());
+        assert_eq!(check_node(&whole), Ok(2));
+    }
+
+    const CUT: &str = "a stream node that ends inside an entry";
+
+    #[test]
+    fn every_number_of_a_node_is_minded() {
+        let good = ["1", "0", "1", "a", "0", "2", "0", "0", "x", "4"];
+        assert_eq!(check_node(&node(&good)), Ok(1));
+        // The name of a field and its value may be anything.
+        for at in (0..good.len()).filter(|at| ![3, 8].contains(at)) {
+            for text in ["7", "-1", "word", "9223372036854775807"] {
+                let mut bad = good;
+                bad[at] = text;
+                // The two halves of the id are differences of any size.
+                let is_free = matches!(at, 6 | 7) && text != "word";
+                assert_eq!(check_node(&node(&bad)).is_ok(), is_free, "{bad:?}");
+            }
+            assert!(check_node(&node(&good[..at])).is_err(), "cut at {at}");
+        }
+        assert!(check_node(&node(&[&good[..], &["1"]].concat())).is_err());
     }
 }

@@ -134,7 +134,8 @@ fn hashes(out: &mut Vec<Command>) {
 fn sorted_sets(out: &mut Vec<Command>) {
     out.push(words("ZADD zset:small 1 one 2 two 3.5 three -inf low +inf high 0 zero -0 minus"));
     out.push(words("ZADD zset:ints 1 1 2 2 3 3 70000 70000"));
-    out.push(words("ZADD zset:odd 0.1 a 1e300 b 1e-300 c 3.0000000000000004 d -17179869184 e"));
+    // Digests spell scores with 17 digits up to Redis 7.0 and with the fewest from 7.2 on: these look alike.
+    out.push(words("ZADD zset:odd 0.125 a 1e21 b 0.0625 c 3.0009765625 d -17179869184 e"));
     let pairs: Vec<String> = (0..300).map(|i| format!("{} m{i}", (i * 7919) % 1000)).collect();
     out.push(words(&format!("ZADD zset:skiplist {}", pairs.join(" "))));
     out.push(words("ZADD zset:skiplist inf top -inf bottom 0.5 half"));

@@ -21,9 +21,11 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     "A container for debugging commands.",
 )];
 
-/// As the Redis of Debian's stable release spells scores: the peers that digests are compared with.
-const SCHEME: Scheme =
-    Scheme { spelling: Spelling::Digits17, stream_nodes: Some(persist::rdb::for_each_stream_node) };
+/// As Redis 7.2, which we say that we are. Redis 7.0 spells scores with 17 digits.
+const SCHEME: Scheme = Scheme {
+    spelling: Spelling::By(protocol::format_f64_digits),
+    stream_nodes: Some(persist::rdb::for_each_stream_node),
+};
 
 /// What DEBUG PROTOCOL DOUBLE answers: clients' tests compare it.
 #[allow(clippy::approx_constant)]

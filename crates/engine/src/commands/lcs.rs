@@ -4,7 +4,7 @@ use protocol::Args;
 use store::ValueRef;
 
 use super::args::{int, is};
-use super::strings::string_bytes;
+use super::strings::{string_bytes, string_len};
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
@@ -58,17 +58,21 @@ impl Options {
 }
 
 fn lcs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (a, b) = (text_of(ctx, args.at(1)), text_of(ctx, args.at(2)));
+    let (a, b) = (len_of(ctx, args.at(1)), len_of(ctx, args.at(2)));
     let not_strings = || CommandError::err("The specified keys must contain string values");
     let (a, b) = (a.ok_or_else(not_strings)?, b.ok_or_else(not_strings)?);
     let options = Options::parse(args)?;
-    let cells = (a.len() as u64 + 1).saturating_mul(b.len() as u64 + 1);
+    let cells = (a as u64 + 1).saturating_mul(b as u64 + 1);
     if cells.saturating_mul(size_of::<u32>() as u64) > ctx.engine.settings.proto_max_bulk_len {
         return Err(CommandError::err(
             "Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
         ));
     }
-    let table = Table::new(&a, &b);
+    // Not before: texts of half a gigabyte would be copied for an error.
+    let (a, b) = (text_of(ctx, args.at(1)), text_of(ctx, args.at(2)));
+    let table = Table::new(&a, &b).ok_or_else(|| {
+        CommandError::err("Insufficient memory, failed allocating transient memory for LCS")
+    })?;
     let out = &mut ctx.client.out;
     if options.idx {
         let runs = table.runs(&a, &b);
@@ -99,11 +103,17 @@ fn lcs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The string of a key, empty for none; `None` where there is something else.
-fn text_of(ctx: &mut Ctx<'_>, key: &[u8]) -> Option<Vec<u8>> {
+/// The length of a key's string, 0 for none; `None` where there is something else.
+fn len_of(ctx: &mut Ctx<'_>, key: &[u8]) -> Option<usize> {
+    let entry = ctx.engine.read(ctx.client.db, key);
+    entry.map_or(Some(0), |entry| string_len(entry.value()).ok())
+}
+
+/// The string of a key, empty for none, without a second hit in the statistics.
+fn text_of(ctx: &mut Ctx<'_>, key: &[u8]) -> Vec<u8> {
     let value =
-        ctx.engine.read(ctx.client.db, key).map_or(ValueRef::Str(b""), |entry| entry.value());
-    string_bytes(value, &mut itoa::Buffer::new()).map(<[u8]>::to_vec).ok()
+        ctx.engine.peek(ctx.client.db, key).map_or(ValueRef::Str(b""), |entry| entry.value());
+    string_bytes(value, &mut itoa::Buffer::new()).map(<[u8]>::to_vec).unwrap_or_default()
 }
 
 /// For each pair of prefixes of two texts the length of their longest common subsequence.
@@ -121,16 +131,20 @@ struct Run {
 }
 
 impl Table {
-    fn new(a: &[u8], b: &[u8]) -> Table {
+    /// `None` where there is no memory for it.
+    fn new(a: &[u8], b: &[u8]) -> Option<Table> {
         let width = b.len() + 1;
-        let mut lens = vec![0; (a.len() + 1) * width];
+        let cells = (a.len() + 1).checked_mul(width)?;
+        let mut lens = Vec::new();
+        lens.try_reserve_exact(cells).ok()?;
+        lens.resize(cells, 0);
         for (i, byte) in a.iter().enumerate() {
             let (above, row) = lens[i * width..][..2 * width].split_at_mut(width);
             for (j, other) in b.iter().enumerate() {
                 row[j + 1] = if byte == other { above[j] + 1 } else { above[j + 1].max(row[j]) };
             }
         }
-        Table { lens, width }
+        Some(Table { lens, width })
     }
 
     fn len(&self) -> u32 {
@@ -172,7 +186,7 @@ mod tests {
     #[test]
     fn runs_are_found_from_the_end() {
         let (a, b) = (b"ohmytext", b"mynewtext");
-        let table = Table::new(a, b);
+        let table = Table::new(a, b).unwrap();
         assert_eq!(table.len(), 6);
         assert_eq!(table.runs(a, b), [Run { a: 4, b: 5, len: 4 }, Run { a: 2, b: 0, len: 2 }]);
     }
@@ -180,7 +194,7 @@ mod tests {
     #[test]
     fn nothing_in_common_is_no_run() {
         for (a, b) in [("", ""), ("", "a"), ("a", ""), ("abc", "xyz")] {
-            let table = Table::new(a.as_bytes(), b.as_bytes());
+            let table = Table::new(a.as_bytes(), b.as_bytes()).unwrap();
             assert_eq!((table.len(), table.runs(a.as_bytes(), b.as_bytes())), (0, vec![]));
         }
     }

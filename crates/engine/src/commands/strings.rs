@@ -428,7 +428,7 @@ fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 /// The length of a string in bytes; an integer's is that of its text.
-fn string_len(value: ValueRef<'_>) -> Result<usize, CommandError> {
+pub(crate) fn string_len(value: ValueRef<'_>) -> Result<usize, CommandError> {
     match value {
         ValueRef::Str(bytes) => Ok(bytes.len()),
         ValueRef::SharedStr(bytes) => Ok(bytes.len()),

@@ -10,6 +10,7 @@ use super::format::{CHECKSUM_BYTES, MAX_VERSION};
 use super::save::Version;
 use super::value::{Loaded, Scratch, is_value_type, load_value};
 use super::writer::Writer;
+use crate::contained::contained;
 use crate::crc::crc64;
 use crate::error::{RdbError, Reason};
 use crate::sink::Sink;
@@ -67,6 +68,11 @@ pub fn with_own_checksum(payload: &[u8]) -> Vec<u8> {
 
 /// The value in a payload of DUMP. Call `check_footer` first where its error has a text of its own.
 pub fn restore_value(payload: &[u8], limits: &Limits) -> Result<Value, RdbError> {
+    contained(|| decode(payload, limits))
+        .unwrap_or_else(|why| Err(RdbError::new(0, Reason::Panicked(why))))
+}
+
+fn decode(payload: &[u8], limits: &Limits) -> Result<Value, RdbError> {
     let mut body = check_footer(payload)?;
     let total = body.len() as u64;
     let mut source = Source::new(&mut body, Some(total));

@@ -5,13 +5,16 @@ use std::ops::Range;
 
 use store::entry::{Entry, NewValue};
 use store::keyspace::Keyspace;
-use store::limits::Limits;
+use store::limits::{Limits, fits};
 use store::value::{Item, Value};
 
 use super::format::kind;
 use super::load::{DbSize, Frame, KeyMeta, Visitor, WalkOptions, walk};
 use crate::error::{RdbError, Reason};
 use crate::source::Source;
+
+/// Digits of a replication id.
+const REPLID_CHARS: usize = 40;
 
 /// Empty keys that a report names.
 const EMPTY_KEYS_NAMED: usize = 10;
@@ -99,6 +102,66 @@ pub struct LoadReport {
     pub needs_v11: bool,
 }
 
+impl LoadReport {
+    /// Takes note of an AUX field. One that a load acts on must be what it says it is: a snapshot
+    /// that names a database which is not there would send the stream behind it to a wrong one.
+    pub(super) fn aux(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        databases: usize,
+    ) -> Result<(), Reason> {
+        let bad = |name| Reason::BadAux { name, value: value.escape_ascii().to_string() };
+        let text = || String::from_utf8_lossy(value).into_owned();
+        let int = |name| protocol::parse_i64(value).ok_or_else(|| bad(name));
+        match name {
+            b"redis-ver" => self.redis_ver = Some(text()),
+            b"ctime" => self.ctime_s = Some(int("ctime")?),
+            b"used-mem" => {
+                let bytes = u64::try_from(int("used-mem")?);
+                self.used_memory_bytes = Some(bytes.map_err(|_| bad("used-mem"))?);
+            }
+            b"repl-stream-db" => {
+                let db = int("repl-stream-db")?;
+                // -1 is Redis's word for none.
+                if db != -1 && usize::try_from(db).map_or(true, |db| db >= databases) {
+                    return Err(bad("repl-stream-db"));
+                }
+                self.repl_stream_db = Some(db).filter(|db| *db != -1);
+            }
+            b"repl-id" if value.len() == REPLID_CHARS => self.repl_id = Some(text()),
+            b"repl-id" => return Err(bad("repl-id")),
+            b"repl-offset" => self.repl_offset = Some(int("repl-offset")?),
+            b"aof-base" => self.aof_base |= int("aof-base")? == 1,
+            b"aof-preamble" => self.aof_base |= int("aof-preamble")? == 1,
+            b"lua" => self.lua_scripts.push(value.to_vec()),
+            // Unknown ones are for others, by the format's own rule.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The index of database `db`, named `at` this offset, among `databases`.
+pub(super) fn checked_db(db: u64, databases: usize, at: u64) -> Result<usize, RdbError> {
+    match usize::try_from(db) {
+        Ok(index) if index < databases => Ok(index),
+        _ => Err(RdbError::new(at, Reason::DbOutOfRange { db, databases })),
+    }
+}
+
+/// A key that the store can have.
+#[inline]
+pub(super) fn checked_key(key: &[u8], meta: KeyMeta) -> Result<(), RdbError> {
+    match fits(key.len() as u64) {
+        true => Ok(()),
+        false => {
+            let reason = Reason::BadLength { what: "a key", length: key.len() as u64 };
+            Err(RdbError::new(meta.offset, reason))
+        }
+    }
+}
+
 /// Is told how far a load has come; may stop it.
 pub trait LoadHook {
     /// Called every few megabytes. `false` ends the load.
@@ -170,10 +233,7 @@ struct Filler<'a> {
 impl Filler<'_> {
     #[inline]
     fn insert(&mut self, key: &[u8], value: NewValue<'_>, meta: KeyMeta) -> Result<(), RdbError> {
-        if u32::try_from(key.len()).is_err() {
-            let reason = Reason::BadLength { what: "a key", length: key.len() as u64 };
-            return Err(RdbError::new(meta.offset, reason));
-        }
+        checked_key(key, meta)?;
         if self.options.drop_expired && meta.expire_ms.is_some_and(|ms| ms < self.options.now_ms) {
             self.report.keys_expired += 1;
             if self.report.repl_id.is_some() {
@@ -222,36 +282,15 @@ impl Filler<'_> {
 }
 
 impl Visitor for Filler<'_> {
-    fn aux(&mut self, name: &[u8], value: &[u8], _at: Range<u64>) -> Result<(), RdbError> {
-        let text = || String::from_utf8_lossy(value).into_owned();
-        let int = || protocol::parse_i64(value);
-        let report = &mut self.report;
-        match name {
-            b"redis-ver" => report.redis_ver = Some(text()),
-            b"ctime" => report.ctime_s = int(),
-            b"used-mem" => report.used_memory_bytes = int().and_then(|n| u64::try_from(n).ok()),
-            b"repl-stream-db" => report.repl_stream_db = int(),
-            b"repl-id" => report.repl_id = Some(text()),
-            b"repl-offset" => report.repl_offset = int(),
-            b"aof-base" | b"aof-preamble" => report.aof_base |= int() == Some(1),
-            b"lua" => report.lua_scripts.push(value.to_vec()),
-            // Unknown ones are for others, by the format's own rule.
-            _ => {}
-        }
-        Ok(())
+    fn aux(&mut self, name: &[u8], value: &[u8], at: Range<u64>) -> Result<(), RdbError> {
+        self.report.aux(name, value, self.keyspace.len()).map_err(|e| RdbError::new(at.start, e))
     }
 
     fn select_db(&mut self, db: u64, at: Range<u64>) -> Result<(), RdbError> {
         self.settle()?;
-        let databases = self.keyspace.len();
-        match usize::try_from(db) {
-            Ok(index) if index < databases => {
-                self.db = index;
-                self.announced = DbSize::default();
-                Ok(())
-            }
-            _ => Err(RdbError::new(at.start, Reason::DbOutOfRange { db, databases })),
-        }
+        self.db = checked_db(db, self.keyspace.len(), at.start)?;
+        self.announced = DbSize::default();
+        Ok(())
     }
 
     fn resize_db(&mut self, announced: DbSize, believable: DbSize) {

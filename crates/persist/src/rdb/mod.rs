@@ -2,8 +2,8 @@
 //!
 //! Code map: `format` has the constants, `primitive` reads and `writer` writes lengths and strings;
 //! `ziplist`, `zipmap` and `stream` walk packed forms; `value` reads and `encode` writes one value;
-//! `load` walks a file, `into_keyspace` fills a keyspace from it, `check` only looks; `save` writes
-//! a file; `dump` serves DUMP and RESTORE; `verify` checks a snapshot that arrives in pieces.
+//! `load` walks a file, `into_keyspace` fills a keyspace from it, `rehearsal` finds out whether that would
+//! go well, `check` only looks; `save` writes a file; `dump` serves DUMP and RESTORE; `verify` checks a snapshot that arrives in pieces.
 
 mod check;
 mod dump;
@@ -12,6 +12,7 @@ pub mod format;
 mod into_keyspace;
 mod load;
 mod primitive;
+mod rehearsal;
 mod save;
 mod stream;
 mod value;
@@ -24,6 +25,7 @@ pub use check::{CheckEvent, RdbCheck, check_rdb, check_rdb_with, type_name};
 pub use dump::{check_footer, dump_value, restore_value, with_own_checksum};
 pub use into_keyspace::{AccessClock, LoadHook, LoadOptions, LoadReport, load};
 pub use load::{DbSize, Frame, KeyMeta, Visitor, WalkOptions, walk};
+pub use rehearsal::rehearse;
 pub use save::{
     Access, ReplInfo, SaveHook, SaveOptions, SaveReport, Version, lowest_version, offer_release,
     save,

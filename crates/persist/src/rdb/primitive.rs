@@ -1,6 +1,7 @@
 //! Owns reading of the RDB format's atoms: lengths, strings, doubles, times. Each says what it was
 //! reading for when the bytes end; none knows where in a file it stands.
 
+use store::limits::fits;
 use store::listpack::InvalidListpack;
 use store::value::{Item, ItemBuf};
 
@@ -8,6 +9,9 @@ use super::format::{len, string};
 use crate::error::{RdbError, Reason};
 use crate::lzf;
 use crate::source::Source;
+
+/// What is read where a string is the value itself, which alone may be of any length.
+pub const STRING_VALUE: &str = "a string value";
 
 /// A length, or the code of an encoded string in the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,10 @@ fn lzf_string(
 ) -> Result<(), RdbError> {
     out.clear();
     let at = source.offset();
+    let is_name = what != STRING_VALUE;
+    if is_name && !fits(announced) {
+        return Err(source.error(Reason::BadLength { what, length: announced }));
+    }
     let Ok(announced) = usize::try_from(announced) else {
         return Err(source.error(Reason::OutOfMemory));
     };
@@ -113,7 +121,8 @@ pub fn bytes<'a>(
     }
 }
 
-/// Replaces `out` by a string's bytes, so that the source can be read on while they are used.
+/// Replaces `out` by the bytes of a name, so that the source can be read on while they are used: a key, a
+/// field, a member. One that the store cannot hold is refused when it is announced.
 #[inline]
 pub fn bytes_into(
     source: &mut Source<'_>,
@@ -121,6 +130,9 @@ pub fn bytes_into(
     what: &'static str,
 ) -> Result<(), RdbError> {
     match length_or_encoding(source, what)? {
+        Length::Plain(n) if !fits(n) => {
+            Err(source.error(Reason::BadLength { what, length: n }))?;
+        }
         Length::Plain(n) => {
             out.clear();
             if !source.fits(n) {
@@ -210,7 +222,12 @@ mod tests {
         assert_eq!(s(&[0xc3, 4, 9, 0, b'x', 0xc0, 0]).unwrap(), b"xxxxxxxxx");
         assert_eq!(s(&[0xc4]), Err(RdbError::new(1, Reason::UnknownStringEncoding(4))));
         let huge = s(&[0xc3, 4, 0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0, b'x', 0xe0, 0]).unwrap_err();
-        assert_eq!(huge.reason, Reason::Lzf(lzf::LzfError::ImpossibleSize));
+        assert_eq!(huge.reason, Reason::BadLength { what: "a string", length: 1 << 56 });
+        // A key of 4 GiB was an assertion in the store.
+        let long = s(&[0x81, 0, 0, 0, 1, 0, 0, 0, 0, b'k']).unwrap_err();
+        assert_eq!(long.reason, Reason::BadLength { what: "a string", length: 1 << 32 });
+        let longest = s(&[0x81, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, b'k']).unwrap_err();
+        assert_eq!(longest.reason, Reason::UnexpectedEnd("a string"));
     }
 
     #[test]

@@ -1,8 +1,11 @@
-//! Owns the walk over a stream's serialized form: it finds the end, checks what must hold, and
-//! can write the form of an older version. Keeps no stream: the store holds the bytes as they are.
+//! Owns the walk over a stream's serialized form: it finds the end, checks what must hold, which is
+//! at least all that Redis checks (one that loads our bytes would end itself otherwise), and can
+//! write the form of an older version. Keeps no stream: the store holds the bytes as they are.
+
+use std::collections::HashSet;
 
 use store::listpack::Listpack;
-use store::stream::StreamId;
+use store::stream::{StreamId, check_node};
 use store::value::Opaque;
 
 use super::format::kind;
@@ -93,10 +96,18 @@ fn visit(
     visitor: &mut dyn Visitor,
 ) -> Result<(), RdbError> {
     let mut scratch = Vec::new();
+    let (mut last_node, mut entries) = (None, 0u64);
     for _ in 0..length(source, "a stream's node count")? {
-        node(source, visitor, &mut scratch)?;
+        let (id, live) = node(source, visitor, &mut scratch)?;
+        entries = entries.saturating_add(live);
+        if last_node >= Some(id) {
+            return Err(source.error(Reason::Invalid("stream nodes that are not in order")));
+        }
+        last_node = Some(id);
     }
-    length(source, "a stream's length")?;
+    if length(source, "a stream's length")? != entries {
+        return Err(source.error(Reason::Invalid("a stream of another length than its nodes")));
+    }
     id_lengths(source, "a stream's last id")?;
     if type_byte >= kind::STREAM_LISTPACKS_2 {
         let from = source.offset();
@@ -105,8 +116,12 @@ fn visit(
         length(source, "a stream's count of added entries")?;
         visitor.newer_part(kind::STREAM_LISTPACKS_2, from, source.offset());
     }
+    let mut names = HashSet::new();
     for _ in 0..length(source, "a stream's group count")? {
-        bytes(source, &mut scratch, "a consumer group's name")?;
+        let name = bytes(source, &mut scratch, "a consumer group's name")?;
+        if !names.insert(Box::<[u8]>::from(name)) {
+            return Err(source.error(Reason::Invalid("a consumer group that is there twice")));
+        }
         id_lengths(source, "a consumer group's last id")?;
         if type_byte >= kind::STREAM_LISTPACKS_2 {
             let from = source.offset();
@@ -118,11 +133,12 @@ fn visit(
     Ok(())
 }
 
+/// The node's id, and how many entries are in it.
 fn node(
     source: &mut Source<'_>,
     visitor: &mut dyn Visitor,
     scratch: &mut Vec<u8>,
-) -> Result<(), RdbError> {
+) -> Result<(StreamId, u64), RdbError> {
     let Ok(id) = <[u8; ID_BYTES]>::try_from(bytes(source, scratch, "a stream node's id")?) else {
         return Err(source.error(Reason::Invalid("a stream node whose id is not 16 bytes")));
     };
@@ -132,8 +148,9 @@ fn node(
     let node = bytes(source, scratch, "a stream node")?;
     match Listpack::from_bytes(node) {
         Ok(node) if !node.is_empty() => {
+            let live = check_node(&node).map_err(|why| RdbError::new(at, Reason::Invalid(why)))?;
             visitor.node(id, &node);
-            Ok(())
+            Ok((id, live))
         }
         Ok(_) => Err(RdbError::new(at, Reason::Invalid("an empty stream node"))),
         Err(e) => Err(RdbError::new(at, listpack_reason(e))),
@@ -154,6 +171,7 @@ fn group(
     scratch: &mut Vec<u8>,
 ) -> Result<(), RdbError> {
     const PENDING: &str = "a consumer group's pending entries";
+    let invalid = |source: &Source<'_>, why| Err(source.error(Reason::Invalid(why)));
     let mut pending = Vec::new();
     let count = length(source, PENDING)?;
     let _ = pending.try_reserve(source.plausible_count(count).min(1 << 16));
@@ -164,14 +182,18 @@ fn group(
         if pending.try_reserve(1).is_err() {
             return Err(source.error(Reason::OutOfMemory));
         }
-        pending.push(id);
+        pending.push((id, false));
     }
     pending.sort_unstable();
-    if pending.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(source.error(Reason::Invalid("a pending entry that is there twice")));
+    if pending.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return invalid(source, "a pending entry that is there twice");
     }
+    let mut names = HashSet::new();
     for _ in 0..length(source, "a consumer group's consumers")? {
-        bytes(source, scratch, "a consumer's name")?;
+        let name = bytes(source, scratch, "a consumer's name")?;
+        if !names.insert(Box::<[u8]>::from(name)) {
+            return invalid(source, "a consumer that is there twice");
+        }
         time_ms(source, "a consumer's seen time")?;
         if type_byte >= kind::STREAM_LISTPACKS_3 {
             let from = source.offset();
@@ -180,12 +202,20 @@ fn group(
         }
         for _ in 0..length(source, "a consumer's pending entries")? {
             let id: [u8; ID_BYTES] = source.array("a consumer's pending entries")?;
-            if pending.binary_search(&id).is_err() {
-                return Err(source.error(Reason::Invalid(
-                    "a consumer's pending entry that its group does not have",
-                )));
+            match pending.binary_search_by(|(pending, _)| pending.cmp(&id)) {
+                Ok(at) if !std::mem::replace(&mut pending[at].1, true) => {}
+                Ok(_) => return invalid(source, "a pending entry that consumers have twice"),
+                Err(_) => {
+                    return invalid(
+                        source,
+                        "a consumer's pending entry that its group does not have",
+                    );
+                }
             }
         }
     }
-    Ok(())
+    match pending.iter().all(|(_, has_consumer)| *has_consumer) {
+        true => Ok(()),
+        false => invalid(source, "a pending entry that no consumer has"),
+    }
 }

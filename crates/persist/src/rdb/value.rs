@@ -15,8 +15,8 @@ use store::zset::ZSet;
 
 use super::format::{container, kind, module_type, string};
 use super::primitive::{
-    Length, binary_double, bytes, bytes_into, encoded_string, length, length_or_encoding,
-    listpack_reason, text_double,
+    Length, STRING_VALUE, binary_double, bytes, bytes_into, encoded_string, length,
+    length_or_encoding, listpack_reason, text_double,
 };
 use super::stream;
 use super::ziplist::Ziplist;
@@ -96,7 +96,7 @@ fn load_string<'a>(
     source: &'a mut Source<'_>,
     scratch: &'a mut Vec<u8>,
 ) -> Result<Loaded<'a>, RdbError> {
-    const WHAT: &str = "a string value";
+    const WHAT: &str = STRING_VALUE;
     match length_or_encoding(source, WHAT)? {
         Length::Plain(n) if n < OWN_BYTES => {
             Ok(Loaded::Str(Item::Bytes(source.take(n as usize, WHAT)?)))

@@ -136,9 +136,16 @@ fn a_client_that_has_not_authenticated_gets_small_requests() {
 }
 
 #[test]
-fn a_master_sends_no_inline_commands_and_any_length() {
-    assert_ne!(error_of(b"PING\r\n", &Limits::master()), "");
-    assert_eq!(error_of(b"\n\n*1\r\n$1000000000000\r\n", &Limits::master()), "");
+fn a_master_sends_no_inline_commands_and_what_its_clients_may_send() {
+    let limits = Limits::master(1 << 20);
+    assert_ne!(error_of(b"PING\r\n", &limits), "");
+    assert_eq!(error_of(b"\n\n*1\r\n$4294967295\r\n", &limits), "");
+    // A key of 4 GiB ended the process.
+    let long = error_of(b"*1\r\n$4294967296\r\n", &limits);
+    assert_eq!(long, "Protocol error: invalid bulk length");
+    let limits = Limits::master(1 << 40);
+    assert_eq!(error_of(b"*1\r\n$4294967296\r\n", &limits), "");
+    assert_ne!(error_of(b"*1\r\n$9223372036854775807\r\n", &Limits::master(i64::MAX)), "");
 }
 
 #[test]

@@ -295,9 +295,6 @@ impl<S: Store> Node<S> {
     fn perform_load(&mut self, world: &mut World, action: Action) {
         match action {
             Action::LoadStart { target, .. } => {
-                if target == LoadTarget::Parser {
-                    self.store.clear();
-                }
                 self.last_load += 1;
                 self.incoming = Some(Incoming {
                     target,
@@ -327,7 +324,7 @@ impl<S: Store> Node<S> {
             }
             Action::LoadAbort => {
                 if let Some(incoming) = self.incoming.take()
-                    && (incoming.is_committing || incoming.target == LoadTarget::Parser)
+                    && incoming.is_committing
                 {
                     self.store.clear();
                 }

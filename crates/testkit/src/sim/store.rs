@@ -289,7 +289,7 @@ impl Store for Model {
 
     fn step(&mut self, _now_ms: u64) -> Result<Option<Step>, String> {
         loop {
-            if self.parser.parse(&Limits::master(), 1).map_err(|e| e.to_string())? == 0 {
+            if self.parser.parse(&Limits::master(0), 1).map_err(|e| e.to_string())? == 0 {
                 return Ok(None);
             }
             let mut parser = std::mem::take(&mut self.parser);
