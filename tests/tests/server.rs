@@ -3,10 +3,12 @@
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::sys::signal::Signal;
 use tandem_tests::each_server;
 use testkit::replication::wait_equal;
 use testkit::wait::{LONG, SHORT, wait_until};
@@ -308,3 +310,24 @@ each_server!(
     append_only_is_turned_on_and_off_under_load,
     a_replica_with_an_append_only_file_begins_it_anew_after_a_full_sync,
 );
+
+/// The first SIGSEGV from outside did nothing: the standard library's handler took it for a fault that
+/// would come again.
+#[test]
+fn a_crash_signal_from_outside_ends_the_process() {
+    for signal in [Signal::SIGSEGV, Signal::SIGBUS] {
+        let mut server = Server::of(Kind::Tandem).start();
+        server.signal(signal);
+        let status = server.wait_exit();
+        assert_eq!(status.signal(), Some(signal as i32), "{status}");
+    }
+}
+
+/// SIGALRM ended the process, which Redis takes for a wish to see where it stands.
+#[test]
+fn an_alarm_leaves_a_line_in_the_log_and_nothing_else() {
+    let server = Server::of(Kind::Tandem).start();
+    server.signal(Signal::SIGALRM);
+    server.wait_log("Received SIGALRM");
+    server.good("PING");
+}

@@ -4,13 +4,15 @@
 //! runs again through the ordinary door; if it still finds nothing, it blocks on, and keeps its
 //! place in the queue. So a blocking command has no second implementation.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::{OwnedArgs, ReplyBuf};
 use store::Type;
 
 use crate::client::ClientId;
 use crate::command::Found;
+use crate::key_map::KeyMap;
+use crate::roster::Roster;
 use crate::world::World;
 
 type DbKey = (usize, Box<[u8]>);
@@ -99,6 +101,8 @@ pub struct Blocked {
     pub again: Option<(Found, OwnedArgs)>,
     /// What its runs so far took: it counts once, when the wait is over.
     pub ran_us: u64,
+    /// The place in every queue it stands in: who blocks later has a higher one.
+    pub ticket: u64,
 }
 
 impl Blocked {
@@ -108,17 +112,29 @@ impl Blocked {
     }
 }
 
-/// Everybody who is blocked, by key and by deadline.
+/// Those who wait for one key.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Roster<u64, ClientId>,
+    /// Stands in the list of keys that were written.
+    is_ready: bool,
+}
+
+/// Everybody who is blocked, by key and by deadline. Coming and going costs the same for the first and the
+/// ten-thousandth.
 #[derive(Debug, Default)]
 pub struct BlockedClients {
-    by_key: HashMap<DbKey, VecDeque<ClientId>>,
+    by_key: KeyMap<Queue>,
     deadlines: BTreeSet<(u64, ClientId)>,
-    waiting_acks: Vec<ClientId>,
-    paused: Vec<ClientId>,
-    awaiting_end: Vec<ClientId>,
+    waiting_acks: BTreeMap<u64, ClientId>,
+    paused: BTreeMap<u64, ClientId>,
+    awaiting_end: BTreeMap<u64, ClientId>,
     /// Keys written since the last hand-out, in order, each once.
     ready: VecDeque<DbKey>,
     count: usize,
+    last_ticket: u64,
+    /// How often somebody in a queue was looked at: what the tests of its cost count.
+    pub looks: u64,
 }
 
 impl BlockedClients {
@@ -130,65 +146,71 @@ impl BlockedClients {
         self.by_key.len()
     }
 
-    pub fn add(&mut self, client: ClientId, blocked: &Blocked) {
+    pub fn add(&mut self, client: ClientId, blocked: &mut Blocked) {
         self.count += 1;
+        self.last_ticket += 1;
+        blocked.ticket = self.last_ticket;
         if blocked.deadline_us != 0 {
             self.deadlines.insert((blocked.deadline_us, client));
         }
-        match &blocked.waiting {
+        let list = match &blocked.waiting {
             Waiting::Keys { keys, .. } => {
                 for key in keys {
-                    let queue = self.by_key.entry((blocked.db, key.clone())).or_default();
                     // BLPOP may name a key twice.
-                    if !queue.contains(&client) {
-                        queue.push_back(client);
-                    }
+                    self.by_key.entry(blocked.db, key).waiting.insert(blocked.ticket, client);
                 }
+                return;
             }
-            Waiting::Acks(_) => self.waiting_acks.push(client),
-            Waiting::Pause => self.paused.push(client),
-            Waiting::Shutdown => self.awaiting_end.push(client),
-        }
+            Waiting::Acks(_) => &mut self.waiting_acks,
+            Waiting::Pause => &mut self.paused,
+            Waiting::Shutdown => &mut self.awaiting_end,
+        };
+        list.insert(blocked.ticket, client);
     }
 
     pub fn remove(&mut self, client: ClientId, blocked: &Blocked) {
         self.count -= 1;
         self.deadlines.remove(&(blocked.deadline_us, client));
-        match &blocked.waiting {
+        let list = match &blocked.waiting {
             Waiting::Keys { keys, .. } => {
                 for key in keys {
-                    let db_key = (blocked.db, key.clone());
-                    if let Some(queue) = self.by_key.get_mut(&db_key) {
-                        queue.retain(|other| *other != client);
-                        if queue.is_empty() {
-                            self.by_key.remove(&db_key);
-                        }
+                    let Some(queue) = self.by_key.get_mut(blocked.db, key) else { continue };
+                    queue.waiting.remove(blocked.ticket);
+                    if queue.waiting.is_empty() {
+                        self.by_key.remove(blocked.db, key);
                     }
                 }
+                return;
             }
-            Waiting::Acks(_) => self.waiting_acks.retain(|other| *other != client),
-            Waiting::Pause => self.paused.retain(|other| *other != client),
-            Waiting::Shutdown => self.awaiting_end.retain(|other| *other != client),
-        }
+            Waiting::Acks(_) => &mut self.waiting_acks,
+            Waiting::Pause => &mut self.paused,
+            Waiting::Shutdown => &mut self.awaiting_end,
+        };
+        list.remove(&blocked.ticket);
     }
 
     /// A key was written: those who wait for it get their turn after the command.
+    #[inline]
     pub fn key_written(&mut self, db: usize, key: &[u8]) {
         if self.by_key.is_empty() {
             return;
         }
-        let db_key = (db, Box::from(key));
-        if self.by_key.contains_key(&db_key) && !self.ready.contains(&db_key) {
-            self.ready.push_back(db_key);
+        if let Some(queue) = self.by_key.get_mut(db, key)
+            && !queue.is_ready
+        {
+            queue.is_ready = true;
+            self.ready.push_back((db, key.into()));
         }
     }
 
     /// After SWAPDB and the like, any key of `db` may be there.
     pub fn db_replaced(&mut self, db: usize) {
-        let keys: Vec<DbKey> = self.by_key.keys().filter(|key| key.0 == db).cloned().collect();
-        for (db, key) in keys {
-            self.key_written(db, &key);
-        }
+        self.by_key.retain(Some(db), |_, key, queue| {
+            if !std::mem::replace(&mut queue.is_ready, true) {
+                self.ready.push_back((db, key.into()));
+            }
+            true
+        });
     }
 
     /// How many wait with a deadline.
@@ -196,26 +218,42 @@ impl BlockedClients {
         self.deadlines.len()
     }
 
-    pub fn next_ready(&mut self) -> Option<(DbKey, Vec<ClientId>)> {
-        let db_key = self.ready.pop_front()?;
-        let queue = self.by_key.get(&db_key).map(|q| q.iter().copied().collect());
-        Some((db_key, queue.unwrap_or_default()))
+    /// A key that was written, and the last ticket of those who wait for it now.
+    pub fn next_ready(&mut self) -> Option<(DbKey, u64)> {
+        let (db, key) = self.ready.pop_front()?;
+        let queue = self.by_key.get_mut(db, &key);
+        let last = queue.and_then(|queue| {
+            queue.is_ready = false;
+            queue.waiting.last_key()
+        });
+        Some(((db, key), last.unwrap_or(0)))
+    }
+
+    /// Who waits for the key next after the one with this ticket.
+    pub fn next_waiting(&mut self, (db, key): &DbKey, ticket: u64) -> Option<(u64, ClientId)> {
+        self.looks += 1;
+        let queue = self.by_key.get(*db, key)?;
+        queue.waiting.first_after(Some(ticket)).map(|(ticket, client)| (ticket, *client))
     }
 
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    pub fn waiting_acks(&self) -> &[ClientId] {
-        &self.waiting_acks
+    pub fn has_ack_waiters(&self) -> bool {
+        !self.waiting_acks.is_empty()
     }
 
-    pub fn paused(&self) -> &[ClientId] {
-        &self.paused
+    pub fn waiting_acks(&self) -> Vec<ClientId> {
+        self.waiting_acks.values().copied().collect()
     }
 
-    pub fn awaiting_end(&self) -> &[ClientId] {
-        &self.awaiting_end
+    pub fn paused(&self) -> Vec<ClientId> {
+        self.paused.values().copied().collect()
+    }
+
+    pub fn awaiting_end(&self) -> Vec<ClientId> {
+        self.awaiting_end.values().copied().collect()
     }
 
     pub fn next_deadline_us(&self) -> Option<u64> {

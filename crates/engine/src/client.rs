@@ -111,6 +111,8 @@ pub struct Client {
     pub no_touch: bool,
     /// Written out, then closed: QUIT, CLIENT KILL of itself, protocol errors.
     pub close_after_reply: bool,
+    /// Killed by another client: closed without a further word.
+    pub is_killed: bool,
     /// In the engine's list of clients with output.
     pub pending_output: bool,
     /// The stream's offset after this client's last write: what WAIT waits for.
@@ -144,6 +146,7 @@ impl Client {
             no_evict: false,
             no_touch: false,
             close_after_reply: false,
+            is_killed: false,
             pending_output: false,
             write_offset: 0,
             input: InputBuffer::default(),

@@ -89,6 +89,7 @@ impl Ctx<'_> {
             db: self.client.db,
             again: None,
             ran_us: 0,
+            ticket: 0,
         }));
     }
 

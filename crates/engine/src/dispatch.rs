@@ -12,6 +12,7 @@ use crate::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
 use crate::settings::Guard;
+use crate::web_request;
 use crate::world::{Action, Now, World};
 use crate::{oversize, redact};
 
@@ -31,17 +32,12 @@ impl Engine {
         if client.reply_mode == ReplyMode::SkipNext {
             client.reply_mode = ReplyMode::Skip;
         }
-        let before = (client.reply_mode != ReplyMode::On).then(|| client.out.checkpoint());
+        if client.reply_mode != ReplyMode::On {
+            client.out.mute();
+        }
         self.process(&mut client, world, args);
         if client.reply_mode == ReplyMode::Skip {
             client.reply_mode = ReplyMode::On;
-            if let Some(before) = before {
-                client.out.truncate(before);
-            }
-        } else if client.reply_mode == ReplyMode::Off
-            && let Some(before) = before
-        {
-            client.out.truncate(before);
         }
         if let Some(error) = self.unexpected_error.take() {
             self.log_unexpected_error(&client, world, &error);
@@ -77,6 +73,9 @@ impl Engine {
     fn process(&mut self, client: &mut Client, world: &mut dyn World, args: Args<'_>) {
         let found = match command::find(args) {
             Ok(found) => found,
+            Err(_) if client.kind == Kind::Normal && web_request::is_one(args) => {
+                return self.abort_web_request(client, world);
+            }
             Err(error) => return self.reject(client, None, error),
         };
         client.last_command = Some(found);
@@ -368,11 +367,15 @@ impl Engine {
         let passed_us = world.mono_us().saturating_sub(self.now.mono_us);
         self.now.mono_us += passed_us;
         self.now.unix_us += passed_us;
-        while let Some(((db, key), waiting)) = self.blocked.next_ready() {
-            for id in waiting {
-                let Some(entry) = self.keyspace.db(db).get(&*key) else { break };
+        while let Some((db_key, last)) = self.blocked.next_ready() {
+            let mut ticket = 0;
+            // Who comes to wait meanwhile waits for the next write.
+            while ticket < last {
+                let Some(entry) = self.keyspace.db(db_key.0).get(&*db_key.1) else { break };
                 // A value of another type is none that the client waits for.
                 let present = entry.value_type();
+                let Some((next, id)) = self.blocked.next_waiting(&db_key, ticket) else { break };
+                ticket = next;
                 let blocked = self.client(id).and_then(|client| client.blocked.as_ref());
                 if blocked.is_some_and(|blocked| blocked.waits_for(present)) {
                     self.run_again(world, id);
@@ -388,6 +391,9 @@ impl Engine {
         let (found, args) = blocked.again.take().expect("a blocked client keeps its command");
         self.last_command_end_us = world.mono_us();
         self.ran_before_us = blocked.ran_us;
+        if client.reply_mode == ReplyMode::Off {
+            client.out.mute();
+        }
         self.reprocessing = true;
         self.call(&mut client, world, found, args.as_args());
         self.ran_before_us = 0;
@@ -413,6 +419,9 @@ impl Engine {
         error: Option<CommandError>,
     ) {
         let Some(mut client) = self.take_client(id) else { return };
+        if client.reply_mode == ReplyMode::Off {
+            client.out.mute();
+        }
         if let Some(blocked) = client.blocked.take() {
             self.blocked.remove(id, &blocked);
             self.unblocked.push(id);
@@ -436,7 +445,7 @@ impl Engine {
 
     /// Acknowledgements have come in, or our own file has got further: those who wait for that go on.
     pub fn acks_changed(&mut self, world: &mut dyn World) {
-        for id in self.blocked.waiting_acks().to_vec() {
+        for id in self.blocked.waiting_acks() {
             let Some(blocked) = self.client(id).and_then(|client| client.blocked.as_ref()) else {
                 continue;
             };
@@ -477,21 +486,22 @@ impl Engine {
     }
 
     fn pause_client(&mut self, client: &mut Client, found: Found, args: Args<'_>) {
-        let blocked = Blocked {
+        let mut blocked = Blocked {
             waiting: Waiting::Pause,
             on_timeout: OnTimeout::Null,
             deadline_us: 0,
             db: client.db,
             again: Some((found, OwnedArgs::from(args))),
             ran_us: 0,
+            ticket: 0,
         };
-        self.blocked.add(client.id, &blocked);
+        self.blocked.add(client.id, &mut blocked);
         client.blocked = Some(Box::new(blocked));
     }
 
     /// A pause has ended: paused commands run through the whole door, and may wait there again.
     pub(crate) fn retry_paused(&mut self, world: &mut dyn World) {
-        for id in self.blocked.paused().to_vec() {
+        for id in self.blocked.paused() {
             let Some(mut client) = self.take_client(id) else { continue };
             let Some(mut blocked) = client.blocked.take() else {
                 self.put_client(client);

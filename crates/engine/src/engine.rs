@@ -4,6 +4,8 @@
 //! commands the caller takes what has come out: clients with output, propagated bytes for the
 //! append-only file, clients that may go on. `before_sleep` and `cron` drive expiry and deadlines.
 
+use std::collections::BTreeSet;
+
 use protocol::Args;
 use slab::Slab;
 use smallvec::SmallVec;
@@ -19,6 +21,7 @@ use crate::latency_monitor::LatencyMonitor;
 use crate::pause::Pauses;
 use crate::propagate::Propagation;
 use crate::pubsub::PubSub;
+use crate::push::PendingPushes;
 use crate::replica_expiry::LocalExpires;
 use crate::settings::Settings;
 use crate::slowlog::Slowlog;
@@ -70,14 +73,15 @@ pub struct Engine {
     pub(crate) blocked: BlockedClients,
     pub(crate) watches: Watches,
     pub(crate) pubsub: PubSub,
-    pub(crate) monitors: Vec<ClientId>,
+    pub(crate) monitors: BTreeSet<ClientId>,
     pub(crate) slowlog: Slowlog,
     pub(crate) latency: LatencyMonitor,
     pub(crate) expire: ExpireState,
     pub(crate) local_expires: LocalExpires,
     pub(crate) eviction: EvictionState,
-    /// Pushes for the client whose command runs: it is not in `clients` meanwhile.
-    pub(crate) pushes_to_self: Vec<(ClientId, Vec<u8>)>,
+    pub(crate) pending_pushes: PendingPushes,
+    /// When an aborted web request was logged last.
+    pub(crate) web_request_logged_s: i64,
     /// Removed values that are freed away from the loop.
     pub(crate) garbage: Vec<Garbage>,
     /// The command that runs leaves the access clocks of what it reads alone.
@@ -126,13 +130,14 @@ impl Engine {
             blocked: BlockedClients::default(),
             watches: Watches::default(),
             pubsub: PubSub::default(),
-            monitors: Vec::new(),
+            monitors: BTreeSet::new(),
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             expire: ExpireState::default(),
             local_expires: LocalExpires::default(),
             eviction: EvictionState::default(),
-            pushes_to_self: Vec::new(),
+            pending_pushes: PendingPushes::default(),
+            web_request_logged_s: 0,
             garbage: Vec::new(),
             no_touch: false,
             spare_pages: false,
@@ -155,6 +160,7 @@ impl Engine {
         let authenticated = self.settings.requirepass.is_empty() || kind != Kind::Normal;
         let mut client = Client::new(id, peer, now.mono_us, authenticated);
         client.kind = kind;
+        client.out.set_limit(self.settings.output_limits.of(&client));
         entry.insert(Some(Box::new(client)));
         self.stats.peak_clients = self.stats.peak_clients.max(self.clients.len() as u64);
         id
@@ -169,9 +175,21 @@ impl Engine {
         }
         self.watches.unwatch_all(id, &mut client.watched);
         self.unsubscribe_all(&mut client);
-        self.monitors.retain(|monitor| *monitor != id);
-        self.pending_output.retain(|other| *other != id);
-        self.unblocked.retain(|other| *other != id);
+        // Lists of the turn may still name it: nobody is found by that name any more.
+        self.monitors.remove(&id);
+    }
+
+    /// The client has said its last word: it waits for nothing any more, hears of nothing new, and is to be
+    /// closed when it has got what is in its output.
+    pub fn say_goodbye(&mut self, id: ClientId) {
+        let Some(mut client) = self.take_client(id) else { return };
+        client.close_after_reply = true;
+        if let Some(blocked) = client.blocked.take() {
+            self.blocked.remove(id, &blocked);
+        }
+        self.unsubscribe_all(&mut client);
+        self.monitors.remove(&id);
+        self.put_client(client);
     }
 
     /// The client, if it is still connected (and its command does not run right now).
@@ -196,6 +214,11 @@ impl Engine {
         self.blocked.count()
     }
 
+    /// How often somebody who waits for a key or watches one was looked at, since ever.
+    pub fn queue_looks(&self) -> u64 {
+        self.blocked.looks + self.watches.looks
+    }
+
     /// Takes the clients whose output has grown since the last call.
     pub fn take_pending_output(&mut self, into: &mut Vec<ClientId>) {
         into.clear();
@@ -212,21 +235,6 @@ impl Engine {
         std::mem::take(&mut self.unblocked)
     }
 
-    /// Writes to a client out of turn: pub/sub messages, invalidations, monitors' lines.
-    pub(crate) fn push_bytes(&mut self, id: ClientId, bytes: &[u8]) {
-        match self.clients.get_mut(id.slot as usize) {
-            Some(Some(client)) if client.id == id => {
-                client.out.raw(bytes);
-                if !client.pending_output {
-                    client.pending_output = true;
-                    self.pending_output.push(id);
-                }
-            }
-            Some(None) => self.pushes_to_self.push((id, bytes.to_vec())),
-            _ => {}
-        }
-    }
-
     pub(crate) fn take_client(&mut self, id: ClientId) -> Option<Box<Client>> {
         let slot = self.clients.get_mut(id.slot as usize)?;
         match slot {
@@ -236,15 +244,11 @@ impl Engine {
     }
 
     pub(crate) fn put_client(&mut self, mut client: Box<Client>) {
-        if !self.pushes_to_self.is_empty() {
-            // Another client may be put back while the one whose command runs is still out.
-            let (own, others) = std::mem::take(&mut self.pushes_to_self)
-                .into_iter()
-                .partition::<Vec<_>, _>(|(id, _)| *id == client.id);
-            self.pushes_to_self = others;
-            own.iter().for_each(|(_, bytes)| client.out.raw(bytes));
-        }
-        if !client.pending_output && !client.out.is_empty() {
+        client.out.set_limit(self.settings.output_limits.of(&client));
+        client.out.unmute();
+        self.pending_pushes.deliver(client.id, &mut client.out);
+        let has_news = !client.out.is_empty() || client.out.is_overflowed();
+        if has_news && !client.pending_output {
             client.pending_output = true;
             self.pending_output.push(client.id);
         }

@@ -37,28 +37,29 @@ impl Engine {
 
     /// Whether anybody waits for acknowledgements.
     pub fn has_ack_waiters(&self) -> bool {
-        !self.blocked.waiting_acks().is_empty()
+        self.blocked.has_ack_waiters()
     }
 
     /// A client whose SHUTDOWN is under way: it hears of it only if nothing comes of it.
     pub fn wait_for_shutdown(&mut self, id: ClientId) {
         let Some(mut client) = self.take_client(id) else { return };
-        let blocked = Blocked {
+        let mut blocked = Blocked {
             waiting: Waiting::Shutdown,
             on_timeout: OnTimeout::Null,
             deadline_us: 0,
             db: client.db,
             ran_us: 0,
+            ticket: 0,
             again: None,
         };
-        self.blocked.add(id, &blocked);
+        self.blocked.add(id, &mut blocked);
         client.blocked = Some(Box::new(blocked));
         self.put_client(client);
     }
 
     /// The process goes on: whoever wanted it to end is told why.
     pub fn end_shutdown_waits(&mut self, world: &mut dyn World, why: &CommandError) {
-        for id in self.blocked.awaiting_end().to_vec() {
+        for id in self.blocked.awaiting_end() {
             self.end_wait(world, id, Some(why.clone()));
         }
     }

@@ -4,6 +4,8 @@
 
 use store::Limits;
 
+use crate::client::{Client, Kind};
+
 /// What to evict when `maxmemory` is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaxmemoryPolicy {
@@ -26,6 +28,38 @@ impl MaxmemoryPolicy {
 
     pub fn is_lru(self) -> bool {
         matches!(self, Self::VolatileLru | Self::AllkeysLru)
+    }
+}
+
+/// How much of its output a client may leave unread, by class; 0 for no limit. Who is above it will be
+/// closed, and no command need go on for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputLimits {
+    pub normal_bytes: u64,
+    pub replica_bytes: u64,
+    pub pubsub_bytes: u64,
+}
+
+impl OutputLimits {
+    pub(crate) fn of(&self, client: &Client) -> usize {
+        match client.kind {
+            // Nobody reads what is answered to them.
+            Kind::Master | Kind::Loader => usize::MAX,
+            Kind::Replica => in_bytes(self.replica_bytes),
+            Kind::Normal if client.subscriptions.is_empty() => in_bytes(self.normal_bytes),
+            Kind::Normal => self.of_subscribers(),
+        }
+    }
+
+    pub(crate) fn of_subscribers(&self) -> usize {
+        in_bytes(self.pubsub_bytes)
+    }
+}
+
+fn in_bytes(limit: u64) -> usize {
+    match limit {
+        0 => usize::MAX,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
     }
 }
 
@@ -52,9 +86,7 @@ pub struct Settings {
     pub maxmemory_samples: u32,
     pub maxmemory_eviction_tenacity: u32,
     pub replica_ignore_maxmemory: bool,
-    /// Hard limit of an ordinary client's unread replies, 0 for none: who is above it will be
-    /// closed, so that no command need go on for it.
-    pub output_limit_bytes: u64,
+    pub output_limits: OutputLimits,
     pub lfu_log_factor: u32,
     pub lfu_decay_time_min: u32,
     pub lazyfree_lazy_eviction: bool,
@@ -100,7 +132,7 @@ impl Default for Settings {
             maxmemory_samples: 5,
             maxmemory_eviction_tenacity: 10,
             replica_ignore_maxmemory: true,
-            output_limit_bytes: 0,
+            output_limits: OutputLimits::default(),
             lfu_log_factor: 10,
             lfu_decay_time_min: 1,
             lazyfree_lazy_eviction: false,

@@ -1,18 +1,16 @@
 //! Owns WATCH: who watches which key, and whose transaction has thereby failed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::client::ClientId;
+use crate::key_map::KeyMap;
+use crate::roster::Roster;
 
 type WatchedKey = (usize, Box<[u8]>);
 
-#[derive(Debug)]
-struct Watcher {
-    client: ClientId,
-    /// The key's time was up at WATCH already: that it is deleted for that, or was replaced by
-    /// another key whose time is up, is no change.
-    stale: bool,
-}
+/// The key's time was up at WATCH already: that it is deleted for that, or was replaced by another key
+/// whose time is up, is no change.
+type Stale = bool;
 
 /// What stands under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,47 +23,53 @@ pub enum Presence {
 
 #[derive(Debug, Default)]
 pub struct Watches {
-    watchers: HashMap<WatchedKey, Vec<Watcher>>,
+    /// Only of clients whose transaction can still succeed: a change is told to each of them once.
+    watchers: KeyMap<Roster<ClientId, Stale>>,
     /// Clients one of whose keys was touched since WATCH.
     dirty: HashSet<ClientId>,
+    /// How often a watcher was looked at: what the tests of its cost count.
+    pub looks: u64,
 }
 
 impl Watches {
-    pub fn watch(&mut self, client: ClientId, db: usize, key: &[u8], stale: bool) {
-        let watchers = self.watchers.entry((db, key.into())).or_default();
-        if !watchers.iter().any(|watcher| watcher.client == client) {
-            watchers.push(Watcher { client, stale });
-        }
+    /// False if the client watches the key already, or its transaction has failed anyhow.
+    pub fn watch(&mut self, client: ClientId, db: usize, key: &[u8], stale: bool) -> bool {
+        !self.is_dirty(client) && self.watchers.entry(db, key).insert(client, stale)
     }
 
     pub fn unwatch_all(&mut self, client: ClientId, watched: &mut Vec<WatchedKey>) {
-        for watched_key in watched.drain(..) {
-            if let Some(watchers) = self.watchers.get_mut(&watched_key) {
-                watchers.retain(|watcher| watcher.client != client);
-                if watchers.is_empty() {
-                    self.watchers.remove(&watched_key);
-                }
+        for (db, key) in watched.drain(..) {
+            let Some(watchers) = self.watchers.get_mut(db, &key) else { continue };
+            watchers.remove(client);
+            if watchers.is_empty() {
+                self.watchers.remove(db, &key);
             }
         }
-        self.dirty.remove(&client);
+        if !self.dirty.is_empty() {
+            self.dirty.remove(&client);
+        }
     }
 
     /// A key has changed; `exists` says whether there still is one.
+    #[inline]
     pub fn touch(&mut self, db: usize, key: &[u8], exists: impl FnOnce() -> bool) {
-        // The common case first: nobody watches anything, and no key is boxed to find that out.
+        // The common case first: nobody watches anything.
         if self.watchers.is_empty() {
             return;
         }
-        let Some(watchers) = self.watchers.get_mut(&(db, key.into()) as &WatchedKey) else {
-            return;
-        };
+        let Some(watchers) = self.watchers.get_mut(db, key) else { return };
         let exists = exists();
-        for watcher in watchers {
-            if watcher.stale && !exists {
-                watcher.stale = false;
-            } else {
-                self.dirty.insert(watcher.client);
+        watchers.retain(|client, stale| {
+            self.looks += 1;
+            if *stale && !exists {
+                *stale = false;
+                return true;
             }
+            self.dirty.insert(client);
+            false
+        });
+        if watchers.is_empty() {
+            self.watchers.remove(db, key);
         }
     }
 
@@ -76,32 +80,30 @@ impl Watches {
         db: Option<usize>,
         change: impl Fn(usize, &[u8]) -> (Presence, Presence),
     ) {
-        for ((key_db, key), watchers) in &mut self.watchers {
-            if db.is_some_and(|db| db != *key_db) {
-                continue;
-            }
-            let (before, after) = change(*key_db, key);
+        self.watchers.retain(db, |db, key, watchers| {
+            let (before, after) = change(db, key);
             if before == Presence::Absent && after == Presence::Absent {
-                continue;
+                return true;
             }
-            for watcher in watchers {
-                let was_gone = watcher.stale || before == Presence::Absent;
+            watchers.retain(|client, stale| {
+                let was_gone = *stale || before == Presence::Absent;
                 if was_gone && after != Presence::Live {
-                    watcher.stale = after == Presence::Stale;
-                } else {
-                    self.dirty.insert(watcher.client);
+                    *stale = after == Presence::Stale;
+                    return true;
                 }
-            }
-        }
+                self.dirty.insert(client);
+                false
+            });
+            !watchers.is_empty()
+        });
     }
 
     pub fn is_dirty(&self, client: ClientId) -> bool {
-        self.dirty.contains(&client)
+        !self.dirty.is_empty() && self.dirty.contains(&client)
     }
 
     /// Whether the key's time was up when the client began to watch it.
-    pub fn was_stale(&self, client: ClientId, watched: &WatchedKey) -> bool {
-        let watchers = self.watchers.get(watched).map_or(&[][..], Vec::as_slice);
-        watchers.iter().any(|watcher| watcher.client == client && watcher.stale)
+    pub fn was_stale(&self, client: ClientId, (db, key): &WatchedKey) -> bool {
+        self.watchers.get(*db, key).and_then(|watchers| watchers.get(client)) == Some(&true)
     }
 }

@@ -28,7 +28,10 @@ pub enum Resp {
 
 /// Replies on their way to a client. In order: `chunks`, then the rest of `tail` with each of
 /// `shared` at its place.
-#[derive(Debug, Default)]
+///
+/// It takes no more than its limit: what goes beyond is dropped together with all that waits, and
+/// `is_overflowed` says so from then on. Such a client cannot be answered any more.
+#[derive(Debug)]
 pub struct ReplyBuf {
     /// The protocol that typed replies are written in.
     pub resp: Resp,
@@ -40,17 +43,12 @@ pub struct ReplyBuf {
     shared: VecDeque<(usize, Bytes)>,
     /// Length of all in `chunks` and `shared`.
     outside_len: usize,
-    /// Bytes written since ever, for checkpoints.
-    written: u64,
     /// Aggregates whose length is not known yet; the tail is not sealed under them.
     deferred: usize,
-}
-
-/// A place in the output to truncate back to.
-#[derive(Clone, Copy, Debug)]
-pub struct Checkpoint {
-    written: u64,
-    deferred: usize,
+    /// With a tail as long as this, an append is looked at more closely; 0 while nothing is taken.
+    look_from: usize,
+    limit_bytes: usize,
+    is_overflowed: bool,
 }
 
 /// An aggregate whose length is not known yet: finish them in reverse order.
@@ -62,10 +60,65 @@ pub struct DeferMark {
     shared: usize,
 }
 
+impl Default for ReplyBuf {
+    fn default() -> Self {
+        ReplyBuf {
+            resp: Resp::V2,
+            chunks: VecDeque::new(),
+            tail: Vec::new(),
+            sent: 0,
+            shared: VecDeque::new(),
+            outside_len: 0,
+            deferred: 0,
+            look_from: CHUNK_LEN,
+            limit_bytes: usize::MAX,
+            is_overflowed: false,
+        }
+    }
+}
+
 impl ReplyBuf {
     /// An empty buffer in RESP2 that has allocated nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The most that may wait to be sent: looked at as the output grows by chunks of 64 KiB, so that one
+    /// reply cannot take much more either. Closer than that is the caller's business.
+    #[inline]
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.limit_bytes = bytes;
+    }
+
+    /// Something was dropped, because it would have been more than the limit.
+    #[inline]
+    pub fn is_overflowed(&self) -> bool {
+        self.is_overflowed
+    }
+
+    /// Drops what is written from now on, until `unmute`.
+    pub fn mute(&mut self) {
+        self.look_from = 0;
+    }
+
+    #[inline]
+    pub fn unmute(&mut self) {
+        if !self.is_overflowed {
+            self.look_from = CHUNK_LEN;
+        }
+    }
+
+    /// Whether nothing that is written will be sent: no command need go on for it.
+    #[inline]
+    pub fn is_deaf(&self) -> bool {
+        self.look_from == 0
+    }
+
+    /// Takes nothing from now on, for ever, and gives back what it has: the peer has let more pile up
+    /// than it may.
+    #[cold]
+    pub fn overflow(&mut self) {
+        *self = ReplyBuf { resp: self.resp, look_from: 0, is_overflowed: true, ..Self::default() };
     }
 
     /// `+<text>`.
@@ -87,6 +140,9 @@ impl ReplyBuf {
             text = rest;
         }
         self.line(b'-', text);
+        if self.is_deaf() {
+            return;
+        }
         let end = self.tail.len() - 2;
         for byte in &mut self.tail[end - text.len()..end] {
             if matches!(byte, b'\r' | b'\n') {
@@ -108,13 +164,13 @@ impl ReplyBuf {
     /// A string of any bytes.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.seal_large();
-        let before = self.tail.len();
+        if !self.admits(bytes.len()) {
+            return;
+        }
         self.tail.reserve(bytes.len() + 24);
         push_header(&mut self.tail, b'$', bytes.len());
         self.tail.extend_from_slice(bytes);
         self.tail.extend_from_slice(b"\r\n");
-        self.written += (self.tail.len() - before) as u64;
     }
 
     /// A string that is sent from where it lies when that is worth it.
@@ -227,9 +283,10 @@ impl ReplyBuf {
     /// Bytes that are already in the protocol.
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
-        self.seal_large();
+        if !self.admits(bytes.len()) {
+            return;
+        }
         self.tail.extend_from_slice(bytes);
-        self.written += bytes.len() as u64;
     }
 
     /// As `raw`, without a copy when that is worth it.
@@ -237,7 +294,9 @@ impl ReplyBuf {
         if bytes.len() < SHARED_LEN {
             return self.raw(&bytes);
         }
-        self.written += bytes.len() as u64;
+        if !self.admits_large(bytes.len()) {
+            return;
+        }
         self.outside_len += bytes.len();
         self.shared.push_back((self.tail.len(), bytes));
     }
@@ -245,7 +304,7 @@ impl ReplyBuf {
     /// Begins an aggregate whose length is known only after its elements are written. Nothing may
     /// be sent before it is finished.
     pub fn defer_array(&mut self) -> DeferMark {
-        self.deferred += 1;
+        self.deferred += usize::from(!self.is_deaf());
         DeferMark { at: self.tail.len(), shared: self.shared.len() }
     }
 
@@ -371,47 +430,6 @@ impl ReplyBuf {
         self.chunks.shrink_to_fit();
     }
 
-    /// Remembers the end of the output as it is now.
-    pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { written: self.written, deferred: self.deferred }
-    }
-
-    /// Bytes written since the checkpoint.
-    pub fn written_since(&self, checkpoint: Checkpoint) -> u64 {
-        self.written.saturating_sub(checkpoint.written)
-    }
-
-    /// Takes back what was written since the checkpoint and is not sent yet.
-    pub fn truncate(&mut self, checkpoint: Checkpoint) {
-        let written = usize::try_from(self.written_since(checkpoint)).unwrap_or(usize::MAX);
-        let mut excess = written.min(self.len_bytes());
-        self.written = checkpoint.written.min(self.written);
-        self.deferred = checkpoint.deferred;
-        while excess > 0 {
-            let (bytes, is_shared) = match (self.shared.back_mut(), self.chunks.back_mut()) {
-                (Some((at, bytes)), _) if *at == self.tail.len() => (bytes, true),
-                (None, Some(chunk)) if self.tail.is_empty() => (chunk, false),
-                (last, _) => {
-                    let begin = last.map_or(self.sent, |(at, _)| *at);
-                    let taken = excess.min(self.tail.len() - begin);
-                    self.tail.truncate(self.tail.len() - taken);
-                    excess -= taken;
-                    continue;
-                }
-            };
-            let taken = excess.min(bytes.len());
-            bytes.truncate(bytes.len() - taken);
-            let is_gone = bytes.is_empty();
-            self.outside_len -= taken;
-            excess -= taken;
-            match (is_gone, is_shared) {
-                (true, true) => _ = self.shared.pop_back(),
-                (true, false) => _ = self.chunks.pop_back(),
-                _ => {}
-            }
-        }
-    }
-
     /// All bytes that wait to be sent, copied: for tests and small replies.
     pub fn to_vec(&self) -> Vec<u8> {
         self.pieces().collect::<Vec<_>>().concat()
@@ -419,19 +437,20 @@ impl ReplyBuf {
 
     #[inline]
     fn header(&mut self, kind: u8, n: usize) {
-        self.seal_large();
-        let before = self.tail.len();
+        if !self.admits(0) {
+            return;
+        }
         push_header(&mut self.tail, kind, n);
-        self.written += (self.tail.len() - before) as u64;
     }
 
     fn line(&mut self, kind: u8, text: &[u8]) {
-        self.seal_large();
+        if !self.admits(text.len()) {
+            return;
+        }
         self.tail.reserve(text.len() + 3);
         self.tail.push(kind);
         self.tail.extend_from_slice(text);
         self.tail.extend_from_slice(b"\r\n");
-        self.written += text.len() as u64 + 3;
     }
 
     /// The head of a RESP3 aggregate, or of the array that stands for it.
@@ -443,6 +462,9 @@ impl ReplyBuf {
     }
 
     fn finish(&mut self, mark: DeferMark, kind: u8, n: usize) {
+        if self.is_deaf() {
+            return;
+        }
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(n).as_bytes();
         let header_len = digits.len() + 3;
@@ -453,7 +475,6 @@ impl ReplyBuf {
         header[0] = kind;
         header[1..=digits.len()].copy_from_slice(digits);
         header[digits.len() + 1..].copy_from_slice(b"\r\n");
-        self.written += header_len as u64;
         // What was shared since then moves with the elements.
         for (at, _) in self.shared.iter_mut().skip(mark.shared) {
             *at += header_len;
@@ -461,11 +482,25 @@ impl ReplyBuf {
         self.deferred -= 1;
     }
 
+    /// Whether `more` bytes are taken. Nearly always that costs one comparison.
     #[inline]
-    fn seal_large(&mut self) {
+    fn admits(&mut self, more: usize) -> bool {
+        self.tail.len() + more < self.look_from || self.admits_large(more)
+    }
+
+    #[cold]
+    fn admits_large(&mut self, more: usize) -> bool {
+        if self.is_deaf() {
+            return false;
+        }
+        if self.len_bytes() + more > self.limit_bytes {
+            self.overflow();
+            return false;
+        }
         if self.tail.len() >= CHUNK_LEN && self.deferred == 0 {
             self.seal();
         }
+        true
     }
 
     /// Turns the tail and what is shared in it into chunks.

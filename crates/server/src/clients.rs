@@ -27,13 +27,15 @@ const REQUESTS_PER_BATCH: usize = 1024;
 const FLUSH_BUDGET: usize = 1 << 20;
 /// What a client that is blocked may have waiting unread by its commands before we stop reading it.
 const BLOCKED_READ_AHEAD: usize = 64 << 10;
-/// Lack of descriptors is not cured by trying at once.
+/// Lack of descriptors and the like are not cured by trying at once.
 const ACCEPT_RETRY_US: u64 = 100_000;
 
 /// After so long a connection returns what it needs only while it is in use.
 const IDLE_US: u64 = 2_000_000;
 /// A reply below this is written whatever the limits say, as Redis does with its fixed buffer.
 const UNCOUNTED_OUTPUT_BYTES: usize = 16 * 1024;
+/// More does not pile up for a client that has not authenticated.
+const UNAUTHENTICATED_OUTPUT_BYTES: usize = 1024;
 /// An input buffer that has grown beyond this is given back as soon as it is empty.
 const LARGE_INPUT_BYTES: usize = 256 * 1024;
 
@@ -59,7 +61,8 @@ impl Server {
             match listener.accept() {
                 AcceptOutcome::One(accepted) => self.admit(accepted),
                 AcceptOutcome::Drained => return,
-                AcceptOutcome::OutOfDescriptors(error) => {
+                AcceptOutcome::Nobody => {}
+                AcceptOutcome::Failed(error) => {
                     warn!("Accepting client connection: accept: {}", os_error(&error));
                     self.retry_accept_at_us = Some(self.host.now.mono_us + ACCEPT_RETRY_US);
                     return;
@@ -115,17 +118,29 @@ impl Server {
         let Some(client) = self.engine.client(id) else { return };
         let (blocked, leaving) = (client.is_blocked(), client.close_after_reply);
         let is_replica = client.kind == Kind::Replica;
+        let is_stranger = !client.authenticated;
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if leaving || blocked && conn.parser.buffered_len() > BLOCKED_READ_AHEAD {
+        if is_stranger && conn.queued {
+            // What it has sent comes first: the end of its input must not overtake that.
+            return;
+        }
+        if leaving {
+            // Nothing that it says counts any more, but its replies are still on their way.
+            if conn.peer_gone {
+                self.close_client(id);
+            }
+            return;
+        }
+        if blocked && conn.parser.buffered_len() > BLOCKED_READ_AHEAD {
             // It is read again once it is unblocked; a peer that has gone is noticed all the same.
             if conn.read_closed {
-                self.close_client(id);
+                self.end_input(id);
             }
             return;
         }
         self.host.stats.reads += 1;
         let more = match conn.read() {
-            Ok(ReadOutcome::Closed) => return self.close_client(id),
+            Ok(ReadOutcome::Closed) => return self.end_input(id),
             Err(error) => {
                 debug!("Reading from client: {}", os_error(&error));
                 return self.close_client(id);
@@ -152,6 +167,17 @@ impl Server {
         }
         self.run_commands(id);
         self.enforce_query_buffer_limit(id);
+    }
+
+    /// The peer will send nothing more. It may have closed its sending half only, and wait for the
+    /// replies to what it has sent: they leave first, however long they have to wait.
+    fn end_input(&mut self, id: ClientId) {
+        let gone = self.conns.get(id).is_none_or(|conn| conn.peer_gone);
+        if gone || self.engine.client(id).is_none_or(|client| client.kind != Kind::Normal) {
+            return self.close_client(id);
+        }
+        self.engine.say_goodbye(id);
+        self.answered.push(id);
     }
 
     /// Another turn for a connection that had more: first what it has sent already, and when that
@@ -182,6 +208,10 @@ impl Server {
         if client.is_blocked() || client.close_after_reply {
             return false;
         }
+        if !client.authenticated && client.out.len_bytes() > UNAUTHENTICATED_OUTPUT_BYTES {
+            self.defer_stranger(id);
+            return false;
+        }
         let limits = Limits {
             max_bulk_len: self.engine.settings.proto_max_bulk_len as i64,
             unauthenticated: !client.authenticated,
@@ -196,7 +226,8 @@ impl Server {
             }
         };
         self.host.current = Some(id);
-        let mut ran = 0;
+        let output_limits = self.host.config.network.client_output_buffer_limit;
+        let (mut ran, mut ended) = (0, false);
         while ran < count {
             if ran % PREFETCH_BATCH == 0 && count - ran > 1 {
                 let parser = &conn.parser;
@@ -213,6 +244,10 @@ impl Server {
             match self.engine.client(id) {
                 Some(client) if client.is_blocked() || client.close_after_reply => break,
                 Some(client) if self.host.client_memory.is_exceeded_by(client) => break,
+                Some(client) if is_over_hard_limit(&output_limits, client) => {
+                    ended = true;
+                    break;
+                }
                 Some(_) => {}
                 None => break,
             }
@@ -228,7 +263,24 @@ impl Server {
         // What a command wished for happens before the next command runs.
         self.perform_deferred();
         self.close_doomed();
-        ran > 0
+        if ended {
+            self.enforce_output_limit(id);
+        }
+        ran > 0 && !ended
+    }
+
+    /// Who has not said its password yet gets its replies before it is heard further, and is closed if
+    /// it does not read them: the memory of a server is not a stranger's to fill.
+    fn defer_stranger(&mut self, id: ClientId) {
+        if self.conns.get(id).is_some_and(|conn| conn.write_blocked) {
+            let line = self.engine.client_info(&self.host, id);
+            warn!(
+                "Unauthenticated client {line} scheduled to be closed ASAP for not reading its replies."
+            );
+            self.host.stats.client_output_buffer_limit_disconnections += 1;
+            return self.close_client(id);
+        }
+        self.requeue(id);
     }
 
     fn protocol_error(&mut self, id: ClientId, text: &str) {
@@ -264,12 +316,12 @@ impl Server {
     pub fn flush_client(&mut self, id: ClientId) {
         let Some(client) = self.engine.client_mut(id) else { return };
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.held {
-            return;
-        }
         // Too much to be sent is not begun to be sent.
         if is_over_hard_limit(&self.host.config.network.client_output_buffer_limit, client) {
             return self.enforce_output_limit(id);
+        }
+        if conn.held {
+            return;
         }
         let before = conn.bytes_out;
         let flushed = conn.flush(self.poll.registry(), &mut client.out, FLUSH_BUDGET);
@@ -296,10 +348,12 @@ impl Server {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let limits = &self.host.config.network.client_output_buffer_limit;
         let waiting = client.out.len_bytes() as u64;
-        let Some(limit) = limit_of(limits, client) else { return };
         let now_us = self.host.now.mono_us;
         let since_us = &mut conn.over_soft_limit_since_us;
-        if over_limit(waiting, limit, since_us, now_us) {
+        let limit = limit_of(limits, client);
+        if client.out.is_overflowed()
+            || limit.is_some_and(|limit| over_limit(waiting, limit, since_us, now_us))
+        {
             let line = self.engine.client_info(&self.host, id);
             warn!(
                 "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
@@ -375,9 +429,9 @@ impl Server {
 /// Whether more waits for the client than its class may have waiting.
 pub fn is_over_hard_limit(limits: &BufferLimits, client: &Client) -> bool {
     let waiting = client.out.len_bytes();
-    waiting >= UNCOUNTED_OUTPUT_BYTES
-        && limit_of(limits, client)
-            .is_some_and(|limit| limit.hard_bytes > 0 && waiting as u64 >= limit.hard_bytes)
+    let exceeds = |limit: &BufferLimit| limit.hard_bytes > 0 && waiting as u64 >= limit.hard_bytes;
+    client.out.is_overflowed()
+        || waiting >= UNCOUNTED_OUTPUT_BYTES && limit_of(limits, client).is_some_and(exceeds)
 }
 
 /// The limit of the client's class; replicas have theirs where their stream is written.

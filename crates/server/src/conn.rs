@@ -23,6 +23,8 @@ pub struct Conn {
     pub queued: bool,
     /// epoll has said that the peer closed its side: a short read is not the end of the story.
     pub read_closed: bool,
+    /// Nor does the peer take anything any more.
+    pub peer_gone: bool,
     /// Its replies wait until what they tell of is safe in the append-only file.
     pub held: bool,
     /// The socket is full and epoll is asked to say when it no longer is.
@@ -54,6 +56,7 @@ impl Conn {
             parser: RequestParser::new(),
             queued: false,
             read_closed: false,
+            peer_gone: false,
             held: false,
             write_blocked: false,
             last_interaction_us: now_us,

@@ -93,6 +93,7 @@ impl Server {
                 Received::ChildEnded => self.reap_children(),
                 // The log looks for a rotated file by itself, with every line.
                 Received::ReopenLog => {}
+                Received::Alarm => warn!("Received SIGALRM"),
             }
         }
     }

@@ -30,7 +30,7 @@ pub struct Server {
     pub ready: VecDeque<ClientId>,
     /// Listeners that may have more to accept than their last turn allowed.
     pub ready_listeners: Vec<u32>,
-    /// Listeners that met a lack of descriptors are tried again at this time.
+    /// Listeners that failed are tried again at this time.
     pub retry_accept_at_us: Option<u64>,
     pub next_cron_us: u64,
     /// Scratch of `flush_replies`.
@@ -74,7 +74,8 @@ impl Server {
         match source {
             Source::Client(id) => {
                 let Some(conn) = self.conns.of_event(id) else { return };
-                conn.read_closed |= event.is_read_closed() || event.is_error();
+                conn.peer_gone |= event.is_write_closed() || event.is_error();
+                conn.read_closed |= event.is_read_closed() || conn.peer_gone;
                 let id = conn.id;
                 if event.is_writable() {
                     self.flush_client(id);

@@ -72,28 +72,27 @@ pub struct Accepted {
 pub enum AcceptOutcome {
     One(Accepted),
     Drained,
-    /// The process or the system is out of descriptors: trying at once would spin.
-    OutOfDescriptors(io::Error),
+    /// The peer gave up while it waited in the queue, or a signal came: there may be others.
+    Nobody,
+    /// Out of descriptors, or broken for good: trying at once would spin.
+    Failed(io::Error),
 }
 
 impl Listener {
     pub fn accept(&self) -> AcceptOutcome {
-        loop {
-            let result = match self {
-                Listener::Tcp(l) => l
-                    .accept()
-                    .map(|(s, peer)| Accepted { stream: Stream::Tcp(s), peer: Some(peer) }),
-                Listener::Unix(l) => {
-                    l.accept().map(|(s, _)| Accepted { stream: Stream::Unix(s), peer: None })
-                }
-            };
-            match result {
-                Ok(accepted) => return AcceptOutcome::One(accepted),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return AcceptOutcome::Drained,
-                Err(e) if out_of_descriptors(&e) => return AcceptOutcome::OutOfDescriptors(e),
-                // The peer gave up while it waited in the queue, or a signal came: the next, please.
-                Err(_) => continue,
+        let result = match self {
+            Listener::Tcp(l) => {
+                l.accept().map(|(s, peer)| Accepted { stream: Stream::Tcp(s), peer: Some(peer) })
             }
+            Listener::Unix(l) => {
+                l.accept().map(|(s, _)| Accepted { stream: Stream::Unix(s), peer: None })
+            }
+        };
+        match result {
+            Ok(accepted) => AcceptOutcome::One(accepted),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => AcceptOutcome::Drained,
+            Err(e) if is_of_one_peer(&e) => AcceptOutcome::Nobody,
+            Err(e) => AcceptOutcome::Failed(e),
         }
     }
 
@@ -208,8 +207,25 @@ fn open_unix(path: &Path, settings: &ListenSettings) -> io::Result<Listener> {
     Ok(Listener::Unix(UnixListener::from_std(socket.into())))
 }
 
-fn out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+/// An error that goes with the connection that was to be accepted: accept(2) lists those that Linux passes
+/// on from the network.
+fn is_of_one_peer(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EINTR
+                | libc::ENETDOWN
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+                | libc::EPERM
+        )
+    )
 }
 
 /// A host without IPv6 still serves IPv4.
@@ -268,6 +284,17 @@ mod tests {
     fn no_port_and_no_socket_is_nowhere() {
         let error = open(&settings(&["*"], 0)).err().unwrap();
         assert_eq!(error.to_string(), "Configured to not listen anywhere, exiting.");
+    }
+
+    /// `accept` was called again at once whatever it failed with: a listener that fails for good held the
+    /// loop for ever.
+    #[test]
+    fn a_listener_that_fails_for_good_is_left_alone_for_a_while() {
+        let listeners = open(&settings(&["127.0.0.1"], free_port())).unwrap();
+        let Listener::Tcp(listener) = &listeners[0] else { panic!("a TCP listener was asked for") };
+        assert!(matches!(listeners[0].accept(), AcceptOutcome::Drained));
+        socket2::SockRef::from(listener).shutdown(std::net::Shutdown::Both).unwrap();
+        assert!(matches!(listeners[0].accept(), AcceptOutcome::Failed(_)));
     }
 
     #[test]

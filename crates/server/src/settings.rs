@@ -1,14 +1,14 @@
 //! From directives to the engine's settings, and what a change at run time makes the process do.
 
 use engine::notify::Classes;
-use engine::settings::{Guard, MaxmemoryPolicy};
+use engine::settings::{Guard, MaxmemoryPolicy, OutputLimits};
 use engine::{CommandError, Outcome, Settings};
 use log::{info, warn};
 use store::Limits;
 use store::seed::HashSeed;
 
 use crate::config::{
-    self, BindAddress, Caller, Config, Directive, ProtectedAction, SetError, os_error,
+    self, BindAddress, BufferLimits, Caller, Config, Directive, ProtectedAction, SetError, os_error,
 };
 use crate::daemon::{self, OomClass};
 use crate::host::{Deferred, Host};
@@ -28,7 +28,7 @@ pub fn engine_settings(config: &Config, hash_seed: HashSeed) -> Settings {
         maxmemory_samples: memory.maxmemory_samples,
         maxmemory_eviction_tenacity: memory.maxmemory_eviction_tenacity,
         replica_ignore_maxmemory: replication.replica_ignore_maxmemory,
-        output_limit_bytes: config.network.client_output_buffer_limit.normal.hard_bytes,
+        output_limits: output_limits(&config.network.client_output_buffer_limit),
         lfu_log_factor: memory.lfu_log_factor,
         lfu_decay_time_min: memory.lfu_decay_time_min,
         lazyfree_lazy_eviction: memory.lazyfree_lazy_eviction,
@@ -59,6 +59,14 @@ pub fn engine_settings(config: &Config, hash_seed: HashSeed) -> Settings {
         tracking_table_max_keys: memory.tracking_table_max_keys,
         acllog_max_len: config.security.acllog_max_len as usize,
         busy_reply_threshold_ms: data.busy_reply_threshold_ms,
+    }
+}
+
+fn output_limits(limits: &BufferLimits) -> OutputLimits {
+    OutputLimits {
+        normal_bytes: limits.normal.hard_bytes,
+        replica_bytes: limits.replica.hard_bytes,
+        pubsub_bytes: limits.pubsub.hard_bytes,
     }
 }
 

@@ -122,14 +122,9 @@ pub(crate) fn random_query(
 
 /// Calls `one` so many times, for elements with repetitions. Ends early once the reply is beyond
 /// what the client may have: it will be closed, and the count may be in the billions.
-pub(crate) fn repeat(
-    count: usize,
-    out: &mut ReplyBuf,
-    limit_bytes: u64,
-    mut one: impl FnMut(&mut ReplyBuf),
-) {
+pub(crate) fn repeat(count: usize, out: &mut ReplyBuf, mut one: impl FnMut(&mut ReplyBuf)) {
     for _ in 0..count {
-        if limit_bytes > 0 && out.len_bytes() as u64 > limit_bytes {
+        if out.is_deaf() {
             break;
         }
         one(out);

@@ -262,8 +262,8 @@ impl<'a> KillFilter<'a> {
     }
 
     fn fits(&self, client: &Client, caller: ClientId) -> bool {
-        // Who is on the way out has been killed already.
-        (!client.close_after_reply || client.id == caller)
+        // Who leaves may still take its time to read its replies, but nobody is killed twice.
+        !client.is_killed
             && self.id.is_none_or(|id| client.id.id as i64 == id)
             && self.addr.is_none_or(|addr| client.peer.addr.as_bytes() == addr)
             && self.laddr.is_none_or(|laddr| client.peer.laddr.as_bytes() == laddr)
@@ -304,6 +304,7 @@ impl Engine {
         let outsider = |client: &&mut Client| client.kind != Kind::Master;
         if let Some(client) = self.client_mut(id).filter(outsider) {
             client.close_after_reply = true;
+            client.is_killed = true;
             if let Some(blocked) = client.blocked.take() {
                 self.blocked.remove(id, &blocked);
             }
@@ -365,6 +366,7 @@ fn reply(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let word = args.at(2);
     if is(word, "on") {
         client.reply_mode = ReplyMode::On;
+        client.out.unmute();
         client.out.ok();
     } else if is(word, "off") {
         client.reply_mode = ReplyMode::Off;

@@ -278,13 +278,13 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     }
     ctx.engine.discard(ctx.client);
     ctx.engine.unsubscribe_all(ctx.client);
-    let id = ctx.client.id;
-    ctx.engine.monitors.retain(|monitor| *monitor != id);
+    ctx.engine.monitors.remove(&ctx.client.id);
     let client = &mut *ctx.client;
     client.db = 0;
     client.out.resp = Resp::V2;
     client.name.clear();
     client.reply_mode = ReplyMode::On;
+    client.out.unmute();
     client.no_evict = false;
     client.no_touch = false;
     client.user = b"default".to_vec();

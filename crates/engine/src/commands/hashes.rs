@@ -258,7 +258,6 @@ fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let limit_bytes = ctx.engine.settings.output_limit_bytes;
     let (Some(count), with_values) = random_query(args, "withvalues")? else {
         return one_random_field(ctx, args);
     };
@@ -286,7 +285,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if count >= 0 {
         hash.sample(shown, &mut rng, |field, value| reply(out, field, value));
     } else {
-        repeat(shown, out, limit_bytes, |out| {
+        repeat(shown, out, |out| {
             if let Some((field, value)) = hash.random(&mut rng) {
                 reply(out, field, value);
             }

@@ -295,7 +295,6 @@ fn type_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let pattern = args.at(1);
     let now_ms = ctx.engine.now.unix_ms();
-    let limit_bytes = ctx.engine.settings.output_limit_bytes;
     let out = &mut ctx.client.out;
     let mark = out.defer_array();
     let mut found = 0;
@@ -304,7 +303,7 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         if !entry.is_expired(now_ms) && glob::matches(pattern, entry.key()) {
             out.bulk(entry.key());
             found += 1;
-            if limit_bytes > 0 && out.len_bytes() as u64 > limit_bytes {
+            if out.is_deaf() {
                 // The client is to be closed for its output: it gets no more.
                 break;
             }

@@ -1,6 +1,6 @@
 //! PUBLISH, SUBSCRIBE and their kin.
 
-use protocol::{Args, ReplyBuf, Resp};
+use protocol::{Args, ReplyBuf};
 
 use super::help;
 use crate::Engine;
@@ -8,6 +8,8 @@ use crate::client::{Client, ClientId, ReplyMode};
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::push::Push;
+use crate::roster::Roster;
 use store::glob;
 
 const SUBSCRIBER: Flags = Flags::PUBSUB.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
@@ -180,12 +182,9 @@ fn publish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn spublish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (channel, message) = (args.at(1), args.at(2));
-    let receivers = ctx.engine.pubsub.shard_channels.get(channel).cloned().unwrap_or_default();
-    for &id in &receivers {
-        ctx.engine.push_message(id, b"smessage", None, channel, message);
-    }
+    let receivers = ctx.engine.publish_to_shard(channel, message);
     ctx.force_propagation();
-    ctx.client.out.int(receivers.len() as i64);
+    ctx.client.out.int(receivers as i64);
     Ok(())
 }
 
@@ -226,7 +225,7 @@ impl Engine {
     fn add_subscription(&mut self, family: Family, name: &[u8], id: ClientId) {
         match family {
             Family::Channels => self.pubsub.subscribe(name, id),
-            Family::Patterns => self.pubsub.psubscribe(name, id),
+            Family::Patterns => self.pubsub.patterns.subscribe(name, id),
             Family::Shards => self.pubsub.ssubscribe(name, id),
         }
     }
@@ -234,7 +233,7 @@ impl Engine {
     fn remove_subscription(&mut self, family: Family, name: &[u8], id: ClientId) {
         match family {
             Family::Channels => self.pubsub.unsubscribe(name, id),
-            Family::Patterns => self.pubsub.punsubscribe(name, id),
+            Family::Patterns => self.pubsub.patterns.unsubscribe(name, id),
             Family::Shards => self.pubsub.sunsubscribe(name, id),
         }
     }
@@ -253,44 +252,37 @@ impl Engine {
         if self.pubsub.is_empty() {
             return 0;
         }
-        let direct = self.pubsub.channels.get(channel).cloned().unwrap_or_default();
-        let by_pattern: Vec<(Vec<u8>, ClientId)> = self
-            .pubsub
-            .matching(channel)
-            .flat_map(|(pattern, ids)| ids.iter().map(|id| (pattern.to_vec(), *id)))
-            .collect();
-        for &id in &direct {
-            self.push_message(id, b"message", None, channel, message);
+        // Nothing is subscribed while messages are handed out.
+        let pubsub = std::mem::take(&mut self.pubsub);
+        let mut body = None;
+        let mut receivers = 0;
+        if let Some(ids) = pubsub.channels.get(channel) {
+            let mut push = Push::message(b"message", None, channel, message, &mut body);
+            receivers += self.push_to_all(ids, &mut push);
         }
-        for (pattern, id) in &by_pattern {
-            self.push_message(*id, b"pmessage", Some(pattern), channel, message);
+        for (pattern, ids) in pubsub.patterns.matching(channel) {
+            let mut push = Push::message(b"pmessage", Some(pattern), channel, message, &mut body);
+            receivers += self.push_to_all(ids, &mut push);
         }
-        direct.len() + by_pattern.len()
+        self.pubsub = pubsub;
+        receivers
     }
 
-    fn push_message(
-        &mut self,
-        id: ClientId,
-        kind: &[u8],
-        pattern: Option<&[u8]>,
-        channel: &[u8],
-        message: &[u8],
-    ) {
-        let resp = match self.client(id) {
-            Some(client) => client.out.resp,
-            // The publisher itself: only RESP3 lets it be subscribed and publish.
-            None => Resp::V3,
-        };
-        let mut push = ReplyBuf::default();
-        push.resp = resp;
-        push.push(if pattern.is_some() { 4 } else { 3 });
-        push.bulk(kind);
-        if let Some(pattern) = pattern {
-            push.bulk(pattern);
+    fn publish_to_shard(&mut self, channel: &[u8], message: &[u8]) -> usize {
+        let pubsub = std::mem::take(&mut self.pubsub);
+        let receivers = pubsub.shard_channels.get(channel).map_or(0, |ids| {
+            let mut push = Push::message(b"smessage", None, channel, message, &mut None);
+            self.push_to_all(ids, &mut push)
+        });
+        self.pubsub = pubsub;
+        receivers
+    }
+
+    fn push_to_all(&mut self, ids: &Roster<ClientId>, push: &mut Push) -> usize {
+        for id in ids.keys() {
+            self.push(id, push);
         }
-        push.bulk(channel);
-        push.bulk(message);
-        self.push_bytes(id, &push.to_vec());
+        ids.len()
     }
 }
 
@@ -336,7 +328,8 @@ fn confirm(ctx: &mut Ctx<'_>, family: Family, word: &[u8], name: Option<&[u8]>) 
     out.int(count);
     if is_muted {
         // A push, not a reply: CLIENT REPLY has no say in it.
-        ctx.engine.push_bytes(ctx.client.id, &own.to_vec());
+        let mut push = Push::Message { head: own.to_vec(), body: None };
+        ctx.engine.push(ctx.client.id, &mut push);
     }
 }
 
@@ -406,7 +399,7 @@ fn count_subscribers(ctx: &mut Ctx<'_>, args: Args<'_>, shards: bool) -> Result<
     out.array((args.len() - 2) * 2);
     for name in args.iter().skip(2) {
         out.bulk(name);
-        out.int(map.get(name).map_or(0, Vec::len) as i64);
+        out.int(map.get(name).map_or(0, Roster::len) as i64);
     }
     Ok(())
 }

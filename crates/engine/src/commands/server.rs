@@ -7,10 +7,11 @@ use super::args::{int, is};
 use super::help;
 use super::pubsub::container;
 use crate::Engine;
-use crate::client::{Client, ClientId, Kind};
+use crate::client::{Client, Kind};
 use crate::command::{Acl, CommandSpec, Flags, Found, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::push::Push;
 use crate::redact;
 use crate::watch::Presence;
 use crate::world::{Action, Garbage, World};
@@ -239,6 +240,10 @@ impl Engine {
         let hash_seed = self.settings.limits.hash_seed;
         self.settings = settings;
         self.settings.limits.hash_seed = hash_seed;
+        let limits = self.settings.output_limits;
+        for client in self.clients.iter_mut().filter_map(|(_, client)| client.as_deref_mut()) {
+            client.out.set_limit(limits.of(client));
+        }
     }
 }
 
@@ -341,8 +346,8 @@ fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    if ctx.client.kind != Kind::Replica && !ctx.engine.monitors.contains(&ctx.client.id) {
-        ctx.engine.monitors.push(ctx.client.id);
+    if ctx.client.kind != Kind::Replica {
+        ctx.engine.monitors.insert(ctx.client.id);
     }
     ctx.client.out.ok();
     Ok(())
@@ -377,9 +382,9 @@ impl Engine {
             text.extend_from_slice(&protocol::quote(arg));
         }
         text.extend_from_slice(b"\r\n");
-        let monitors: Vec<ClientId> = self.monitors.clone();
-        for id in monitors {
-            self.push_bytes(id, &text);
+        let mut line = Push::Line(text);
+        for id in self.monitors.clone() {
+            self.push(id, &mut line);
         }
     }
 }

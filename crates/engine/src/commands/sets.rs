@@ -278,7 +278,6 @@ fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let limit_bytes = ctx.engine.settings.output_limit_bytes;
     let mut rng = ctx.engine.rng.fork();
     let count = match args.len() {
         2 => None,
@@ -302,7 +301,7 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         (Some(set), Some(count)) => {
             let n = count.unsigned_abs() as usize;
             out.array(n);
-            repeat(n, out, limit_bytes, |out| {
+            repeat(n, out, |out| {
                 if let Some(member) = set.random(&mut rng) {
                     reply_item(out, member);
                 }

@@ -125,14 +125,12 @@ fn watch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let db = ctx.client.db;
     for key in args.iter().skip(1) {
-        if ctx.client.watched.iter().any(|(other_db, other)| *other_db == db && **other == *key) {
-            continue;
-        }
         let now_ms = ctx.engine.now.unix_ms();
         let entry = ctx.engine.keyspace.db(db).get(key);
         let stale = entry.is_some_and(|entry| entry.is_expired(now_ms));
-        ctx.engine.watches.watch(ctx.client.id, db, key, stale);
-        ctx.client.watched.push((db, key.into()));
+        if ctx.engine.watches.watch(ctx.client.id, db, key, stale) {
+            ctx.client.watched.push((db, key.into()));
+        }
     }
     ctx.client.out.ok();
     Ok(())

@@ -554,7 +554,6 @@ fn multi_pop(
 }
 
 fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let limit_bytes = ctx.engine.settings.output_limit_bytes;
     let (count, with_scores) = random_query(args, "withscores")?;
     let mut rng = ctx.engine.rng.fork();
     let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
@@ -576,7 +575,7 @@ fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         (Some(zset), Some(count)) => {
             let n = count.unsigned_abs() as usize;
             reply_members_head(out, n, with_scores);
-            repeat(n, out, limit_bytes, |out| {
+            repeat(n, out, |out| {
                 if let Some((member, score)) = zset.random(&mut rng) {
                     reply_member(out, member, score, with_scores);
                 }

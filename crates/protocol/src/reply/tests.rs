@@ -67,7 +67,7 @@ fn a_deferred_length_is_written_where_the_aggregate_began() {
 }
 
 #[test]
-fn bytes_leave_in_order_whatever_each_write_takes_and_truncation_takes_back_the_end() {
+fn bytes_leave_in_order_whatever_each_write_takes_and_what_is_written_muted_never_does() {
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..200 {
         let mut out = ReplyBuf::new();
@@ -86,13 +86,14 @@ fn bytes_leave_in_order_whatever_each_write_takes_and_truncation_takes_back_the_
                     out.raw_shared(bytes.into());
                 }
                 2 => {
-                    let checkpoint = out.checkpoint();
+                    out.mute();
                     out.raw(b"ab");
                     out.bulk_shared(bytes.clone().into());
                     out.raw(&bytes);
-                    assert!(out.written_since(checkpoint) > 2 * bytes.len() as u64);
-                    out.truncate(checkpoint);
-                    assert_eq!(out.written_since(checkpoint), 0);
+                    let mark = out.defer_array();
+                    out.error("ERR unheard");
+                    out.finish_array(mark, 1);
+                    out.unmute();
                 }
                 _ => {
                     let mut slices = [IoSlice::new(&[]); 3];
@@ -110,4 +111,48 @@ fn bytes_leave_in_order_whatever_each_write_takes_and_truncation_takes_back_the_
         out.clear();
         assert!(out.is_empty() && out.memory_bytes() <= KEPT_LEN);
     }
+}
+
+/// `LRANGE l 0 -1` a thousand times by a client that reads nothing took a gigabyte with a limit of one
+/// megabyte, which was looked at only when the batch was through.
+#[test]
+fn output_stops_at_its_limit_and_gives_back_what_it_has() {
+    let kinds: [fn(&mut ReplyBuf); 4] = [
+        |out| out.bulk(&[b'x'; 1000]),
+        |out| out.bulk_shared(Bytes::from_static(&[b'x'; SHARED_LEN])),
+        |out| out.raw(b"+OK\r\n"),
+        |out| {
+            let mark = out.defer_array();
+            (0..100_000).for_each(|n| out.int(n + 1_000_000));
+            out.finish_array(mark, 100_000);
+        },
+    ];
+    for append in kinds {
+        let mut out = ReplyBuf::new();
+        out.set_limit(1 << 20);
+        let mut most = 0;
+        while !out.is_overflowed() {
+            append(&mut out);
+            most = most.max(out.memory_bytes());
+        }
+        append(&mut out);
+        assert!(out.is_overflowed() && out.is_empty());
+        assert!(most <= 3 << 20, "{most}");
+        assert_eq!(out.memory_bytes(), 0, "nothing is kept for who will be closed");
+        out.error("ERR nobody hears this\r\n");
+        out.unmute();
+        out.ok();
+        assert!(out.is_overflowed() && out.is_empty());
+    }
+}
+
+/// A single value far above the limit must not be copied before it is measured.
+#[test]
+fn one_reply_beyond_the_limit_is_not_taken() {
+    let mut out = ReplyBuf::new();
+    out.set_limit(100_000);
+    out.ok();
+    out.bulk(&vec![b'x'; 10 << 20]);
+    assert!(out.is_overflowed());
+    assert_eq!(out.memory_bytes(), 0);
 }

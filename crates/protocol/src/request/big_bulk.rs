@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 
-/// The first room; it doubles as the bytes really arrive.
-const FIRST_LEN: usize = 64 * 1024;
+/// The first room; it doubles as the bytes really arrive. Who announces much and sends little is to cost
+/// little, and who sends much at once brings more than this with the announcement.
+const FIRST_LEN: usize = 4 * 1024;
 
 /// A big bulk on its way. `arrived_len <= buffer.len() <= announced_len`.
 #[derive(Debug, Default)]
@@ -61,5 +62,26 @@ impl BigBulk {
         let len = self.announced_len.min(FIRST_LEN.max(2 * self.arrived_len));
         self.buffer.reserve_exact(len - self.buffer.len());
         self.buffer.resize(len, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand connections that announced half a gigabyte each and sent a byte held 64 KiB each.
+    #[test]
+    fn an_announcement_takes_little_memory_until_the_bytes_come() {
+        let mut bulk = BigBulk::new(512 << 20, b"x");
+        assert!(bulk.capacity() <= FIRST_LEN);
+        let mut reads = 0;
+        while bulk.arrived_len() < 16 << 20 {
+            let room = bulk.spare().len();
+            assert!(room > 0);
+            bulk.filled(room.min(64 * 1024));
+            assert!(bulk.capacity() <= 2 * bulk.arrived_len().max(FIRST_LEN));
+            reads += 1;
+        }
+        assert!(reads < 16 * 16 + 10, "small rooms are for the beginning only: {reads}");
     }
 }

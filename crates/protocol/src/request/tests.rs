@@ -233,8 +233,13 @@ fn there_is_always_room_to_read_into() {
     let mut parser = RequestParser::new();
     parser.feed(b"*1\r\n$40000\r\n");
     assert_eq!(parser.parse(&Limits::default(), 1), Ok(0));
-    assert_eq!(parser.spare().len(), 40000);
-    parser.filled(40000);
+    let mut missing = 40000;
+    while missing > 0 {
+        let room = parser.spare().len();
+        assert!(room > 0);
+        parser.filled(room.min(missing));
+        missing -= room.min(missing);
+    }
     assert!(!parser.spare().is_empty());
     parser.feed(b"\r\n");
     assert_eq!(parser.parse(&Limits::default(), 1), Ok(1));
