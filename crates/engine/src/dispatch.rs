@@ -32,6 +32,7 @@ impl Engine {
             client.reply_mode = ReplyMode::Skip;
         }
         let before = (client.reply_mode != ReplyMode::On).then(|| client.out.checkpoint());
+        client.is_muted = before.is_some();
         self.process(&mut client, world, args);
         if client.reply_mode == ReplyMode::Skip {
             client.reply_mode = ReplyMode::On;
