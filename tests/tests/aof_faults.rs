@@ -274,9 +274,49 @@ fn what_is_answered_late_keeps_its_place(kind: Kind) {
     assert_eq!(client.good("ECHO 4").text(), "4");
 }
 
+/// With the AOF's disk full, SIGTERM, SHUTDOWN and SHUTDOWN NOSAVE were refused for good.
+fn a_disk_that_fails_the_aof_does_not_keep_the_server_from_ending(kind: Kind) {
+    for fault in ["write ENOSPC appendonlydir", "fsync EIO appendonlydir"] {
+        for end in ["SIGTERM", "SHUTDOWN", "SHUTDOWN NOSAVE"] {
+            let faults = Faults::new();
+            let mut server = with_aof(kind, &faults, "everysec").start();
+            faults.set(&[fault]);
+            server.client().send(&["SET", "k", "v"]).expect("the server lives");
+            wait_until(LONG, "the disk's failure is known", || {
+                server.info("persistence").text("aof_last_write_status") == "err"
+            });
+            if end == "SIGTERM" {
+                server.signal(nix::sys::signal::Signal::SIGTERM);
+            } else {
+                let words: Vec<&str> = end.split(' ').collect();
+                let _ = server.client().try_args(&words);
+            }
+            assert!(server.wait_exit().success(), "{end} with {fault}");
+        }
+    }
+}
+
+/// What is refused says why and what to do.
+fn a_shutdown_that_cannot_save_says_what_to_do(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = Server::of(kind).faults(&faults).set("save 3600 1").start();
+    server.good("SET k v");
+    faults.set(&["rename EROFS dump.rdb"]);
+    assert_eq!(server.run("SHUTDOWN").error(), "ERR Errors trying to SHUTDOWN. Check logs.");
+    server.wait_log("Error trying to save the DB, can't exit.");
+    if kind.is_tandem() {
+        server.wait_log("Write error saving DB on disk: Read-only file system");
+        server.wait_log("say SHUTDOWN NOSAVE to leave without it");
+    }
+    let _ = server.client().try_args(&["SHUTDOWN", "NOSAVE"]);
+    assert!(server.wait_exit().success());
+}
+
 each_server! {
     what_cannot_be_begun_is_an_error_and_changes_nothing,
     what_is_answered_late_keeps_its_place,
+    a_disk_that_fails_the_aof_does_not_keep_the_server_from_ending,
+    a_shutdown_that_cannot_save_says_what_to_do,
 }
 
 cast! {
