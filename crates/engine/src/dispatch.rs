@@ -32,7 +32,8 @@ impl Engine {
         if client.reply_mode == ReplyMode::SkipNext {
             client.reply_mode = ReplyMode::Skip;
         }
-        if client.reply_mode != ReplyMode::On {
+        client.is_muted = client.reply_mode != ReplyMode::On;
+        if client.is_muted {
             client.out.mute();
         }
         self.process(&mut client, world, args);
@@ -358,6 +359,9 @@ impl Engine {
     fn finish_unit(&mut self, client: &mut Client, world: &mut dyn World) {
         if self.end_unit(world) {
             client.write_offset = world.stream_offset();
+            if self.propagation.is_aof_on() && self.aof_writers.last() != Some(&client.id) {
+                self.aof_writers.push(client.id);
+            }
         }
     }
 

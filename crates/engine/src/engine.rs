@@ -70,6 +70,8 @@ pub struct Engine {
     pub(crate) next_client_id: u64,
     pub(crate) pending_output: Vec<ClientId>,
     pub(crate) unblocked: Vec<ClientId>,
+    /// Whose commands have brought bytes for the append-only file, by whichever way they came to run.
+    pub(crate) aof_writers: Vec<ClientId>,
     pub(crate) blocked: BlockedClients,
     pub(crate) watches: Watches,
     pub(crate) pubsub: PubSub,
@@ -127,6 +129,7 @@ impl Engine {
             next_client_id: 1,
             pending_output: Vec::new(),
             unblocked: Vec::new(),
+            aof_writers: Vec::new(),
             blocked: BlockedClients::default(),
             watches: Watches::default(),
             pubsub: PubSub::default(),
@@ -228,6 +231,15 @@ impl Engine {
                 client.pending_output = false;
             }
         }
+    }
+
+    pub fn has_pending_output(&self) -> bool {
+        !self.pending_output.is_empty()
+    }
+
+    /// Takes the clients whose commands have brought bytes for the append-only file since the last call.
+    pub fn take_aof_writers(&mut self, into: &mut Vec<ClientId>) {
+        into.append(&mut self.aof_writers);
     }
 
     /// Takes the clients that were blocked and may go on with what they have sent meanwhile.

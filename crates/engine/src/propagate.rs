@@ -42,6 +42,10 @@ impl Propagation {
         self.aof.is_some() || self.stream.is_some()
     }
 
+    pub fn is_aof_on(&self) -> bool {
+        self.aof.is_some()
+    }
+
     pub fn set_aof(&mut self, on: bool) {
         self.aof = on.then(Cursor::default);
         self.aof_out.clear();
@@ -145,10 +149,6 @@ impl Propagation {
     /// The bytes for the append-only file since the last call; `spare` becomes the next buffer.
     pub fn take_aof(&mut self, spare: Vec<u8>) -> Vec<u8> {
         std::mem::replace(&mut self.aof_out, spare)
-    }
-
-    pub fn aof_len(&self) -> usize {
-        self.aof_out.len()
     }
 }
 

@@ -6,6 +6,9 @@
 //!
 //! With `everysec` and `no` the bytes go to the writer thread. With `always` the loop itself writes
 //! and syncs, once for all commands of a turn, before any of their replies leaves.
+//!
+//! A failed fsync is not made good by the next one, as the kernel may have dropped the pages. From
+//! then on nothing counts as fsynced, until a rewrite has replaced the file that it was of.
 
 use std::fs::File;
 use std::io;
@@ -16,12 +19,14 @@ use engine::CommandError;
 use log::warn;
 
 use crate::aof_files::AofFiles;
-use crate::aof_writer::{AofWriter, WriterNews, sync_data, write_whole};
+use crate::aof_sync::sync_data;
+use crate::aof_writer::{AofWriter, Place, WriterNews, write_whole};
 use crate::clock;
 use crate::config::os_error;
 use crate::config::{AppendFsync, Config};
 use crate::mailbox::Mailer;
 
+const SOLVED: &str = "AOF write error looks solved, The server can write again.";
 const RETRY_INTERVAL_US: u64 = 1_000_000;
 /// With `appendfsync no` nothing may become safe for a long time: an even number, so that the newest mark
 /// is among those that stay.
@@ -59,8 +64,6 @@ pub struct Aof {
     pub no_auto_rewrite_before_us: u64,
     /// The pause that comes next is twice as long.
     pub rewrite_pause_minutes: u64,
-    /// Nothing is lost by an fsync that failed only if the data is written again.
-    pub rewrite_after_recovery: bool,
     /// `aof-disable-auto-gc`: replaced files stay, and the manifest calls them history.
     pub keeps_history: bool,
     /// `no-appendfsync-on-rewrite`, and a child runs.
@@ -89,8 +92,10 @@ pub struct Aof {
     /// Where the stream stood after so many bytes were handed over, while they are not safe.
     marks: Vec<(u64, u64)>,
     handed_over: u64,
-    /// Where the writer has to be before the replies that are kept back may leave.
-    held_position: u64,
+    /// Where the increment begins whose base the present rewrite makes.
+    rewrite_from: Place,
+    /// Why an fsync failed whose file is still a part of the data set.
+    fsync_error: Option<String>,
     /// Where the stream stood when bytes, or none, were last handed over.
     appended_stream_offset: u64,
     fsynced_stream_offset: u64,
@@ -120,7 +125,6 @@ impl Aof {
             rewrite_scheduled: false,
             no_auto_rewrite_before_us: 0,
             rewrite_pause_minutes: 0,
-            rewrite_after_recovery: false,
             keeps_history: persistence.aof_disable_auto_gc,
             skips_fsync: false,
             write_us: 0,
@@ -138,7 +142,8 @@ impl Aof {
             flush_sleep_us: 0,
             marks: Vec::new(),
             handed_over: 0,
-            held_position: 0,
+            rewrite_from: Place::default(),
+            fsync_error: None,
             appended_stream_offset: 0,
             fsynced_stream_offset: 0,
         })
@@ -150,21 +155,52 @@ impl Aof {
 
     /// MISCONF, while the disk refuses.
     pub fn write_refusal(&self) -> Option<CommandError> {
-        let error = self.error.as_ref().filter(|_| self.is_on())?;
+        let error = self.error().filter(|_| self.is_on())?;
         Some(CommandError::text(format!("MISCONF Errors writing to the AOF file: {error}")))
     }
 
-    pub fn last_write_ok(&self) -> bool {
-        self.error.is_none()
+    /// Why the disk is not to be trusted at the moment.
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref().or(self.fsync_error.as_deref())
     }
 
-    /// Bytes follow that go to `file`.
-    pub fn switch_to(&mut self, file: File) -> io::Result<()> {
+    pub fn last_write_ok(&self) -> bool {
+        self.error.is_none() && self.fsync_error.is_none()
+    }
+
+    /// An fsync has failed, and no rewrite has replaced the file since.
+    pub fn is_distrusted(&self) -> bool {
+        self.fsync_error.is_some()
+    }
+
+    /// Bytes follow that go to `file`. Says where it begins.
+    pub fn switch_to(&mut self, file: File) -> io::Result<Place> {
         let for_writer = file.try_clone()?;
         self.incr_bytes = file.metadata()?.len();
         self.incr = Some(file);
-        self.writer.switch(for_writer);
+        Ok(self.writer.switch(for_writer))
+    }
+
+    /// Like `switch_to`, for the increment that goes on behind the base of a rewrite that begins.
+    pub fn begin_rewrite(&mut self, file: File) -> io::Result<()> {
+        self.rewrite_from = self.switch_to(file)?;
         Ok(())
+    }
+
+    /// The rewrite's base is in place: what was failed at before it does not matter any more.
+    pub fn rewritten(&mut self) {
+        self.writer.forget_before(self.rewrite_from);
+        self.trust_again();
+    }
+
+    fn trust_again(&mut self) {
+        if self.writer.progress().unsafe_file.is_none()
+            && self.fsync_error.take().is_some()
+            && self.error.is_none()
+        {
+            warn!("{SOLVED}");
+        }
+        self.take_over_fsync();
     }
 
     /// Takes `appendfsync` over. Nothing is in flight when the loop and the thread change places.
@@ -174,19 +210,17 @@ impl Aof {
             return;
         }
         let changes_places = fsync == AppendFsync::Always || self.fsync == AppendFsync::Always;
-        if changes_places && self.error.is_some() {
-            // What one of them could not write yet must not be overtaken by the other.
+        // What one of them could not write yet must not be overtaken by the other, and `always` promises
+        // what a file is not good for whose fsync has failed.
+        if changes_places && (!self.last_write_ok() || !self.drain()) {
             self.next_fsync = Some(fsync);
             return;
         }
         self.writer.set_everysec(fsync == AppendFsync::Everysec && !self.skips_fsync);
-        if changes_places {
-            self.writer.drain();
-            if let Some(incr) = &self.incr {
-                self.incr_bytes = incr.metadata().map_or(self.incr_bytes, |m| m.len());
-                if let Ok(file) = incr.try_clone() {
-                    self.writer.switch(file);
-                }
+        if changes_places && let Some(incr) = &self.incr {
+            self.incr_bytes = incr.metadata().map_or(self.incr_bytes, |m| m.len());
+            if let Ok(file) = incr.try_clone() {
+                self.writer.switch(file);
             }
         }
         self.fsync = fsync;
@@ -198,8 +232,10 @@ impl Aof {
             self.skips_fsync = skip;
             self.writer.set_everysec(self.fsync == AppendFsync::Everysec && !skip);
             if !skip && self.fsync == AppendFsync::Always {
-                // What was written meanwhile; a failure shows with the next write.
-                let _ = self.incr.as_ref().map(sync_data);
+                // What was written meanwhile.
+                if let Some(Err(error)) = self.incr.as_ref().map(sync_data) {
+                    self.fsync_failed(&error);
+                }
             }
         }
     }
@@ -219,20 +255,20 @@ impl Aof {
         annotated
     }
 
-    /// Hands over what was propagated in this turn, up to `stream_offset`. False means that replies
-    /// must wait until `has_settled`: with `always` their commands have to be on the disk before,
-    /// otherwise the kernel has to have them.
-    pub fn append(&mut self, mut bytes: Vec<u8>, stream_offset: u64, now_us: u64) -> bool {
+    /// Hands over what was propagated in this turn, up to `stream_offset`. Replies to those who wrote
+    /// it must wait until the returned position `has_settled`: with `always` their commands have to be
+    /// on the disk before, otherwise the kernel has to have them.
+    pub fn append(&mut self, mut bytes: Vec<u8>, stream_offset: u64, now_us: u64) -> u64 {
         self.appended_stream_offset = stream_offset;
         if bytes.is_empty() && self.unwritten.is_empty() {
             self.spare = bytes;
-            return true;
+            return self.handed_over;
         }
         if self.incr.is_none() {
             // Turned on, and the first rewrite is yet to start: it will see what these bytes did.
             bytes.clear();
             self.spare = bytes;
-            return true;
+            return self.handed_over;
         }
         if self.flush_sleep_us > 0 {
             std::thread::sleep(Duration::from_micros(self.flush_sleep_us));
@@ -247,26 +283,41 @@ impl Aof {
             if !written && now_us >= self.retry_at_us {
                 self.retry_at_us = now_us + RETRY_INTERVAL_US;
             }
-            return written;
+            return self.handed_over;
         }
         self.handed_over += bytes.len() as u64;
         self.mark(stream_offset);
         let appended = self.writer.append(bytes);
         self.write_us = appended.write_us;
         self.spare = appended.spare;
-        self.held_position = appended.position;
         if appended.waited_us > 0 {
             self.stats.delayed_fsync += 1;
         }
-        self.has_settled()
+        debug_assert_eq!(appended.position, self.handed_over);
+        appended.position
     }
 
-    /// Whether replies that `append` kept back may leave: what they tell of is where it has to be.
-    pub fn has_settled(&self) -> bool {
+    /// Up to which position replies may leave, as what they tell of is where it has to be; `None` while
+    /// there is no such position.
+    pub fn settled_position(&self) -> Option<u64> {
         match self.fsync {
-            AppendFsync::Always => self.unwritten.is_empty(),
-            _ => self.writer.progress().has_settled(self.held_position),
+            AppendFsync::Always => {
+                let is_safe = self.unwritten.is_empty() && !self.is_distrusted();
+                is_safe.then_some(self.handed_over)
+            }
+            _ if self.incr.is_none() => Some(self.handed_over),
+            _ => Some(self.writer.progress().written),
         }
+    }
+
+    /// With `always`: what the present file has not taken goes to `file`. False if that does not either.
+    pub fn rescue(&mut self, file: File) -> io::Result<bool> {
+        self.switch_to(file)?;
+        Ok(self.append_now())
+    }
+
+    pub fn has_unwritten(&self) -> bool {
+        !self.unwritten.is_empty()
     }
 
     fn append_now(&mut self) -> bool {
@@ -294,16 +345,18 @@ impl Aof {
             }
             Err((what, kept, error)) => {
                 if what == "fsync" {
-                    // What the kernel could not write it may forget: the bytes go again, behind
-                    // the last ones that are known to be safe.
+                    // The bytes go again, behind the last ones that are known to be safe. Where the file
+                    // cannot be cut back, they stand, and the rewrite that follows has them.
                     if incr.set_len(self.incr_bytes).is_err() {
-                        self.rewrite_after_recovery = true;
+                        self.incr_bytes += self.unwritten.len() as u64;
+                        self.unwritten.clear();
                     }
+                    self.fsync_failed(&error);
                 } else {
                     self.unwritten.drain(..kept);
                     self.incr_bytes += kept as u64;
+                    self.write_failed(&error);
                 }
-                self.failed(what, &error);
                 false
             }
         }
@@ -311,35 +364,60 @@ impl Aof {
 
     pub fn hear_writer(&mut self, news: WriterNews) {
         match news {
-            WriterNews::Failed { what, error } => {
-                self.rewrite_after_recovery |= what == "fsync";
-                self.failed(what, &error);
-            }
+            WriterNews::Failed(error) => self.write_failed(&error),
             WriterNews::Recovered => self.recovered(),
+            WriterNews::SyncFailed(error) if self.writer.progress().unsafe_file.is_some() => {
+                self.note_fsync_failure(&error);
+            }
+            // Of a file that was replaced meanwhile.
+            WriterNews::SyncFailed(_) => {}
+            // As in `recovered`.
+            WriterNews::SyncRecovered => self.no_auto_rewrite_before_us = 1,
             // Being awake is all that was needed: the turn's end looks how far the file is.
             WriterNews::Written | WriterNews::Synced => {}
         }
     }
 
-    fn failed(&mut self, what: &str, error: &io::Error) {
+    fn write_failed(&mut self, error: &io::Error) {
         if self.error.is_none() {
-            match what {
-                "fsync" => warn!("Fail to fsync the AOF file: {}", os_error(error)),
-                _ => warn!("Error writing to the AOF file: {}", os_error(error)),
-            }
+            warn!("Error writing to the AOF file: {}", os_error(error));
         }
         self.error = Some(os_error(error));
     }
 
+    fn fsync_failed(&mut self, error: &io::Error) {
+        self.writer.distrust();
+        self.note_fsync_failure(error);
+    }
+
+    fn note_fsync_failure(&mut self, error: &io::Error) {
+        if self.fsync_error.is_none() {
+            warn!("Fail to fsync the AOF file: {}", os_error(error));
+            warn!(
+                "What was written to the AOF file may be lost: writes are refused until a rewrite \
+                 has replaced it, which is tried by itself; BGREWRITEAOF begins it at once"
+            );
+        }
+        self.fsync_error = Some(os_error(error));
+    }
+
     fn recovered(&mut self) {
-        if self.error.take().is_some() {
-            warn!("AOF write error looks solved, The server can write again.");
-            if std::mem::take(&mut self.rewrite_after_recovery) {
-                self.rewrite_scheduled = true;
-            }
-            if let Some(fsync) = self.next_fsync.take() {
-                self.set_fsync(fsync);
-            }
+        if self.fsync_error.is_some() {
+            // The rewrite that is needed need not be put off any longer.
+            self.no_auto_rewrite_before_us = 1;
+        } else if self.error.is_some() {
+            warn!("{SOLVED}");
+        }
+        self.error = None;
+        self.take_over_fsync();
+    }
+
+    /// Does what `set_fsync` had to put off.
+    fn take_over_fsync(&mut self) {
+        if self.last_write_ok()
+            && let Some(fsync) = self.next_fsync.take()
+        {
+            self.set_fsync(fsync);
         }
     }
 
@@ -360,19 +438,17 @@ impl Aof {
             return;
         }
         if self.fsync == AppendFsync::Always {
-            if self.unwritten.is_empty() && !self.skips_fsync {
+            if self.unwritten.is_empty() && !self.skips_fsync && !self.is_distrusted() {
                 self.all_is_safe();
             }
             return;
         }
-        if !self.marks.is_empty() {
-            let synced = self.writer.progress().synced;
-            let safe = self.marks.iter().take_while(|(bytes, _)| *bytes <= synced).count();
-            if let Some((_, offset)) = self.marks.drain(..safe).next_back() {
-                self.fsynced_stream_offset = offset;
-            }
+        let progress = self.writer.progress();
+        let safe = self.marks.iter().take_while(|(bytes, _)| *bytes <= progress.synced).count();
+        if let Some((_, offset)) = self.marks.drain(..safe).next_back() {
+            self.fsynced_stream_offset = offset;
         }
-        if self.marks.is_empty() {
+        if self.marks.is_empty() && progress.unsafe_file.is_none() {
             self.fsynced_stream_offset = self.appended_stream_offset;
         }
     }
@@ -398,28 +474,35 @@ impl Aof {
     /// Everything is on the disk when this returns true. The loop waits for it.
     pub fn drain(&mut self) -> bool {
         if self.fsync == AppendFsync::Always {
-            return self.unwritten.is_empty() || self.append_now();
+            return (self.unwritten.is_empty() || self.append_now()) && !self.is_distrusted();
         }
-        !self.writer.drain().failing
+        self.writer.drain()
     }
 
     /// Stops writing, for good or until a new base is begun.
     pub fn stop(&mut self) {
         self.drain();
         self.state = AofState::Off;
+        self.forget_incr();
+        (self.appended_stream_offset, self.fsynced_stream_offset) = (0, 0);
+        self.rewrite_scheduled = false;
+    }
+
+    /// Nothing of what was handed over is a part of the data set any more.
+    fn forget_incr(&mut self) {
         self.incr = None;
         self.unwritten.clear();
         self.marks.clear();
-        (self.appended_stream_offset, self.fsynced_stream_offset) = (0, 0);
-        self.error = None;
-        self.rewrite_scheduled = false;
+        self.writer.forget_all();
+        (self.error, self.fsync_error) = (None, None);
+        self.take_over_fsync();
     }
 
     /// The base that the temporary increment was to build upon will not come: the next one sees what
     /// the increment has.
     pub fn drop_temp_incr(&mut self) {
-        if self.incr.take().is_some() {
-            self.unwritten.clear();
+        if self.incr.is_some() {
+            self.forget_incr();
             let path = self.files.temp_incr_path();
             let name = path.file_name().unwrap_or_default().display();
             log::info!("Removing the temp incr aof file {name} in the background");
@@ -443,7 +526,7 @@ impl Aof {
     }
 
     pub fn has_pending_fsync(&self) -> bool {
-        self.writer.progress().pending_fsync
+        self.writer.progress().has_pending_fsync()
     }
 
     /// Removes replaced files away from the loop: unlinking a large file takes its time.
@@ -492,13 +575,16 @@ mod tests {
     fn with_always_a_refusing_disk_holds_replies_until_it_takes_the_bytes() {
         let (mut aof, _mailbox, _poll) = aof(AppendFsync::Always);
         aof.switch_to(OpenOptions::new().append(true).open("/dev/full").unwrap()).unwrap();
-        assert!(!aof.append(b"one".to_vec(), 3, 0));
+        aof.append(b"one".to_vec(), 3, 0);
+        assert_eq!(aof.settled_position(), None);
         assert!(aof.write_refusal().is_some());
-        assert!(!aof.append(b"two".to_vec(), 6, 1), "not asked again within a second");
+        aof.append(b"two".to_vec(), 6, 1);
+        assert_eq!(aof.settled_position(), None, "not asked again within a second");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("incr");
         aof.switch_to(appendable(&path)).unwrap();
-        assert!(aof.append(Vec::new(), 6, 2 * RETRY_INTERVAL_US));
+        aof.append(Vec::new(), 6, 2 * RETRY_INTERVAL_US);
+        assert!(aof.settled_position().is_some());
         assert!(aof.write_refusal().is_none());
         assert_eq!(std::fs::read(path).unwrap(), b"onetwo");
         aof.update_fsynced();
@@ -513,7 +599,8 @@ mod tests {
         aof.switch_to(appendable(&path)).unwrap();
         aof.append(b"a".to_vec(), 1, 0);
         aof.set_fsync(AppendFsync::Always);
-        assert!(aof.append(b"b".to_vec(), 2, 0));
+        aof.append(b"b".to_vec(), 2, 0);
+        assert!(aof.settled_position().is_some());
         aof.set_fsync(AppendFsync::No);
         aof.append(b"c".to_vec(), 3, 0);
         assert!(aof.drain());
@@ -524,13 +611,15 @@ mod tests {
     fn a_change_from_always_waits_for_what_the_disk_has_refused() {
         let (mut aof, _mailbox, _poll) = aof(AppendFsync::Always);
         aof.switch_to(OpenOptions::new().append(true).open("/dev/full").unwrap()).unwrap();
-        assert!(!aof.append(b"one".to_vec(), 3, 0));
+        aof.append(b"one".to_vec(), 3, 0);
+        assert_eq!(aof.settled_position(), None);
         aof.set_fsync(AppendFsync::No);
-        assert!(!aof.has_settled(), "its reply is still kept back");
+        assert_eq!(aof.settled_position(), None, "its reply is still kept back");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("incr");
         aof.switch_to(appendable(&path)).unwrap();
-        assert!(aof.append(b"two".to_vec(), 6, 2 * RETRY_INTERVAL_US));
+        aof.append(b"two".to_vec(), 6, 2 * RETRY_INTERVAL_US);
+        assert!(aof.settled_position().is_some());
         assert_eq!(aof.fsync, AppendFsync::No);
         aof.append(b"three".to_vec(), 11, 0);
         assert!(aof.drain());
@@ -552,6 +641,44 @@ mod tests {
         assert_eq!(aof.fsynced_stream_offset(), Some(117));
         aof.stop();
         assert_eq!(aof.fsynced_stream_offset(), None);
+    }
+
+    /// After a failed fsync the next one's success was taken for both, and a change to `always` did not
+    /// mind.
+    #[test]
+    fn after_a_failed_fsync_nothing_is_safe_until_a_rewrite_has_replaced_the_file() {
+        for fsync in [AppendFsync::Everysec, AppendFsync::Always] {
+            let (mut aof, _mailbox, _poll) = aof(fsync);
+            let dir = tempfile::tempdir().unwrap();
+            aof.switch_to(appendable(&dir.path().join("one"))).unwrap();
+            aof.append(b"abc".to_vec(), 103, 0);
+            assert!(aof.drain());
+            aof.update_fsynced();
+            aof.fsync_failed(&io::Error::from_raw_os_error(libc::EIO));
+            let position = aof.append(b"def".to_vec(), 106, 0);
+            assert!(!aof.drain(), "{fsync:?}");
+            aof.update_fsynced();
+            assert_eq!(aof.fsynced_stream_offset(), Some(103));
+            assert!(aof.write_refusal().is_some() && !aof.last_write_ok());
+            let other = match fsync {
+                AppendFsync::Always => AppendFsync::No,
+                _ => AppendFsync::Always,
+            };
+            aof.set_fsync(other);
+            assert_eq!(aof.fsync, fsync, "what is promised does not change in the midst of it");
+            aof.begin_rewrite(appendable(&dir.path().join("two"))).unwrap();
+            aof.append(b"ghi".to_vec(), 109, 0);
+            assert!(!aof.drain());
+            aof.update_fsynced();
+            assert_eq!(aof.fsynced_stream_offset(), Some(103));
+            assert_eq!(aof.settled_position().is_none(), fsync == AppendFsync::Always);
+            aof.rewritten();
+            assert_eq!(aof.fsync, other);
+            aof.update_fsynced();
+            assert_eq!(aof.fsynced_stream_offset(), Some(109));
+            assert!(aof.write_refusal().is_none());
+            assert!(aof.settled_position().is_some_and(|settled| settled >= position));
+        }
     }
 
     #[test]

@@ -192,13 +192,9 @@ impl Server {
     /// Runs what is complete in the input buffer, until the client blocks or is to be closed. The
     /// buffer is what one read has brought, which bounds the turn.
     fn run_commands(&mut self, id: ClientId) {
-        let aof_before = self.engine.propagation.aof_len();
         while self.run_batch(id) {
             // Before keys are evicted for what clients hold.
             self.evict_clients();
-        }
-        if self.engine.propagation.aof_len() != aof_before {
-            self.turn_writers.push(id);
         }
     }
 
@@ -320,7 +316,7 @@ impl Server {
         if is_over_hard_limit(&self.host.config.network.client_output_buffer_limit, client) {
             return self.enforce_output_limit(id);
         }
-        if conn.held {
+        if conn.held.is_some() {
             return;
         }
         let before = conn.bytes_out;

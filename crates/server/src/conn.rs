@@ -26,7 +26,7 @@ pub struct Conn {
     /// Nor does the peer take anything any more.
     pub peer_gone: bool,
     /// Its replies wait until what they tell of is safe in the append-only file.
-    pub held: bool,
+    pub held: Option<u64>,
     /// The socket is full and epoll is asked to say when it no longer is.
     pub write_blocked: bool,
     pub last_interaction_us: u64,
@@ -57,7 +57,7 @@ impl Conn {
             queued: false,
             read_closed: false,
             peer_gone: false,
-            held: false,
+            held: None,
             write_blocked: false,
             last_interaction_us: now_us,
             over_soft_limit_since_us: 0,

@@ -39,8 +39,8 @@ pub struct Server {
     pub answered: Vec<ClientId>,
     /// Clients that have written in this turn, or were answered because of what others wrote.
     pub turn_writers: Vec<ClientId>,
-    /// Clients whose replies wait until their writes are safe.
-    pub held: Vec<ClientId>,
+    /// Clients whose replies wait until their writes are safe, and how far the file must be for that.
+    pub held: Vec<(ClientId, u64)>,
 }
 
 const EVENTS: usize = 1024;
@@ -78,7 +78,9 @@ impl Server {
                 conn.read_closed |= event.is_read_closed() || conn.peer_gone;
                 let id = conn.id;
                 if event.is_writable() {
-                    self.flush_client(id);
+                    // At the end of the turn, behind the append-only file: what has been answered since
+                    // the last one may tell of writes that nobody but this process knows yet.
+                    self.answered.push(id);
                 }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
                     self.read_client(id);
@@ -158,6 +160,7 @@ impl Server {
         if !self.ready.is_empty()
             || !self.ready_listeners.is_empty()
             || !self.answered.is_empty()
+            || self.engine.has_pending_output()
             || self.replication_has_more()
         {
             return Some(Duration::ZERO);
@@ -177,9 +180,10 @@ impl Server {
     /// Hands the turn's bytes to the append-only file. Should that fail with `always`, the replies of
     /// this turn stay where they are until the bytes are safe.
     pub fn flush_aof(&mut self) {
+        self.engine.take_aof_writers(&mut self.turn_writers);
         if !self.host.aof.is_on() {
             self.turn_writers.clear();
-            return self.release_held();
+            return self.release_held(u64::MAX);
         }
         let spare = self.host.aof.spare_buffer();
         let mut bytes = self.engine.propagation.take_aof(spare);
@@ -188,33 +192,40 @@ impl Server {
         }
         let now_us = self.host.now.mono_us;
         let had_bytes = !bytes.is_empty();
-        let safe = self.host.aof.append(bytes, self.host.repl.core.offset(), now_us);
+        let position = self.host.aof.append(bytes, self.host.repl.core.offset(), now_us);
         if had_bytes && self.engine.settings.latency_monitor_threshold_ms > 0 {
             self.record_aof_latency();
         }
-        if had_bytes && !safe {
+        let settled = self.host.aof.settled_position();
+        if had_bytes && settled.is_none_or(|settled| settled < position) {
             for id in self.turn_writers.drain(..) {
-                if let Some(conn) = self.conns.get_mut(id)
-                    && !conn.held
-                {
-                    conn.held = true;
-                    self.held.push(id);
+                if let Some(conn) = self.conns.get_mut(id) {
+                    // Its earlier replies are in front of the new ones and wait with them.
+                    conn.held = Some(position);
+                    self.held.push((id, position));
                 }
             }
         }
         self.turn_writers.clear();
-        if self.host.aof.has_settled() {
-            self.release_held();
+        if let Some(settled) = settled {
+            self.release_held(settled);
         }
     }
 
-    fn release_held(&mut self) {
-        for id in self.held.drain(..) {
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.held = false;
+    fn release_held(&mut self, settled: u64) {
+        self.held.retain(|&(id, position)| {
+            if position > settled {
+                return true;
+            }
+            // One that has written again meanwhile stands here once more, for that.
+            if let Some(conn) = self.conns.get_mut(id)
+                && conn.held == Some(position)
+            {
+                conn.held = None;
                 self.answered.push(id);
             }
-        }
+            false
+        });
     }
 
     /// Clients whose wait is over go on with what they have sent meanwhile.

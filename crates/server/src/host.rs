@@ -21,7 +21,7 @@ use crate::boot::LoadPurpose;
 use crate::children::Children;
 use crate::client_memory::{ClientMemory, ClientPeaks};
 use crate::clock;
-use crate::config::{Config, StartRole};
+use crate::config::{Config, Directive, StartRole};
 use crate::cron::Rates;
 use crate::daemon::{OomScore, PidFile, Supervisor};
 use crate::listener::Listener;
@@ -39,8 +39,13 @@ pub enum Deferred {
     Save {
         client: Option<ClientId>,
     },
-    BgSave,
-    BgRewriteAof,
+    /// Who waits for the answer, unless it was given inside EXEC.
+    BgSave {
+        client: Option<ClientId>,
+    },
+    BgRewriteAof {
+        client: Option<ClientId>,
+    },
     ReplicaOf {
         target: Option<MasterAddress>,
         by: String,
@@ -63,8 +68,20 @@ pub enum Deferred {
     },
     /// `maxmemory-clients`, or `maxmemory` of which it may be a share, was changed.
     ClientLimit,
-    /// `appendonly` was changed at run time.
-    AppendOnly(bool),
+    /// `appendonly` was changed at run time. Where its CONFIG SET waits for what comes of it, all that it
+    /// has set is taken back should the file not begin.
+    AppendOnly {
+        on: bool,
+        asked: Option<ConfigSetWaits>,
+    },
+}
+
+/// A CONFIG SET that is not answered yet.
+#[derive(Debug)]
+pub struct ConfigSetWaits {
+    pub client: Option<ClientId>,
+    pub before: Box<Config>,
+    pub changed: Vec<&'static Directive>,
 }
 
 /// Counters of INFO that belong to sockets and forks.
@@ -220,8 +237,8 @@ impl World for Host {
                 }
                 self.defer(Deferred::Save { client })
             }
-            Action::BgSave { schedule } => self.request_bgsave(schedule),
-            Action::BgRewriteAof => self.request_aof_rewrite(),
+            Action::BgSave { schedule, in_exec } => self.request_bgsave(schedule, in_exec),
+            Action::BgRewriteAof { in_exec } => self.request_aof_rewrite(in_exec),
             Action::ReplicaOf { target, by } => self.request_replicaof(target, by),
             Action::Psync { client, replid, offset, failover_by } => {
                 self.request_psync(client, replid, offset, failover_by)
@@ -231,7 +248,7 @@ impl World for Host {
                 self.request_failover(target, timeout_ms, force)
             }
             Action::FailoverAbort => self.request_failover_abort(),
-            Action::ConfigSet { pairs } => self.config_set(pairs),
+            Action::ConfigSet { pairs, in_exec } => self.config_set(pairs, in_exec),
             Action::ConfigRewrite => self.config_rewrite(),
             Action::ConfigResetStat => {
                 self.stats = HostStats::default();

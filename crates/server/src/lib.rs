@@ -6,6 +6,7 @@
 mod aof;
 mod aof_files;
 mod aof_rewrite;
+mod aof_sync;
 mod aof_writer;
 mod boot;
 mod child;

@@ -252,12 +252,16 @@ impl SaveHook for ChildHook<'_> {
 }
 
 impl Host {
-    pub fn request_bgsave(&mut self, schedule: bool) -> Result<Outcome, CommandError> {
+    pub fn request_bgsave(
+        &mut self,
+        schedule: bool,
+        in_exec: bool,
+    ) -> Result<Outcome, CommandError> {
         if self.children.is_saving_rdb() {
             return Err(CommandError::err("Background save already in progress"));
         }
         if self.children.is_active() {
-            if schedule {
+            if schedule || in_exec {
                 self.rdb.scheduled = true;
                 return Ok(Outcome::Status("Background saving scheduled".into()));
             }
@@ -266,8 +270,13 @@ impl Host {
                  SCHEDULE in order to schedule a BGSAVE whenever possible.",
             ));
         }
-        self.deferred.push(Deferred::BgSave);
-        Ok(Outcome::Status("Background saving started".into()))
+        if in_exec {
+            self.deferred.push(Deferred::BgSave { client: None });
+            return Ok(Outcome::Status("Background saving scheduled".into()));
+        }
+        let client = self.current;
+        self.deferred.push(Deferred::BgSave { client });
+        Ok(Outcome::Silent)
     }
 
     pub fn rdb_path(&self) -> PathBuf {

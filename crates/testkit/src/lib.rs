@@ -13,6 +13,8 @@ pub mod client;
 pub mod daemon;
 #[allow(clippy::disallowed_methods)]
 pub mod fake_master;
+#[allow(clippy::disallowed_methods)]
+pub mod faults;
 pub mod fill;
 pub mod info;
 #[allow(clippy::disallowed_methods)]
@@ -33,6 +35,7 @@ pub mod wait;
 pub use client::{Client, Reply};
 pub use daemon::Daemon;
 pub use fake_master::{Answer, FakeMaster};
+pub use faults::Faults;
 pub use info::Info;
 pub use load::Load;
 pub use proxy::{Direction, Proxy};

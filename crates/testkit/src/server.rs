@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::binaries;
 use crate::client::{Client, Reply};
+use crate::faults::Faults;
 use crate::info::Info;
 use crate::ports::Port;
 use crate::process::Finished;
@@ -62,6 +63,7 @@ pub struct ServerBuilder {
     name: String,
     directives: Vec<String>,
     args: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
     base_config: bool,
 }
 
@@ -75,6 +77,12 @@ impl ServerBuilder {
     /// Appends arguments to the command line, after the config file.
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|a| a.to_string()));
+        self
+    }
+
+    /// What these say goes wrong for the server, in all its lives.
+    pub fn faults(mut self, faults: &Faults) -> Self {
+        self.environment = faults.environment();
         self
     }
 
@@ -145,6 +153,7 @@ impl ServerBuilder {
             name: self.name,
             program,
             args: self.args,
+            environment: self.environment,
             dir,
             port,
             child: None,
@@ -163,6 +172,7 @@ pub struct Server {
     name: String,
     program: PathBuf,
     args: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
     dir: TempDir,
     port: Port,
     child: Option<Child>,
@@ -175,6 +185,7 @@ impl Server {
             name: format!("{kind:?}"),
             directives: Vec::new(),
             args: Vec::new(),
+            environment: Vec::new(),
             base_config: true,
         }
     }
@@ -318,6 +329,7 @@ impl Server {
         command
             .arg(self.config_path())
             .args(&self.args)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle of the log"))

@@ -1,0 +1,332 @@
+//! The append-only file on a disk that is slow, full or broken: what was acknowledged stands, what is
+//! promised is kept, and the server says what is wrong.
+
+use tandem_tests::{cast, each_server};
+use testkit::wait::{LONG, wait_until};
+use testkit::{Client, Faults, Kind, Server, ServerBuilder};
+
+/// Keys that are written while something is wrong.
+const KEYS: usize = 200;
+
+fn with_aof(kind: Kind, faults: &Faults, fsync: &str) -> ServerBuilder {
+    let server = Server::of(kind).faults(faults).set("appendonly yes");
+    server.set(&format!("appendfsync {fsync}")).set("auto-aof-rewrite-percentage 0")
+}
+
+/// Sets `prefix0`, `prefix1`, ... and returns those that were answered with OK.
+fn acknowledged(client: &mut Client, prefix: &str) -> Vec<String> {
+    let keys: Vec<String> = (0..KEYS).map(|n| format!("{prefix}{n}")).collect();
+    keys.iter().for_each(|key| assert!(client.good(&format!("SET {key} v")).is_ok()));
+    keys
+}
+
+fn assert_has(server: &Server, keys: &[String], when: &str) {
+    let mut client = server.client();
+    let lost: Vec<_> =
+        keys.iter().filter(|key| client.good(&format!("EXISTS {key}")).int() == 0).collect();
+    assert!(lost.is_empty(), "{when}: acknowledged and lost: {lost:?}");
+}
+
+/// An fsync of twelve seconds let 875 of 970 acknowledged writes go with a kill -9: nothing was written
+/// while it ran, and the replies left all the same.
+fn an_fsync_that_takes_long_costs_no_acknowledged_write(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = with_aof(kind, &faults, "everysec").start();
+    let mut client = server.client();
+    faults.wait_hit_of(&["fsync stall appendonlydir"], "fsync stall", || {
+        client.good("SET first v");
+    });
+    let keys = acknowledged(&mut client, "k");
+    server.kill();
+    faults.clear();
+    server.start_again();
+    assert_has(&server, &keys, "an fsync took long");
+}
+
+/// During BGREWRITEAOF acknowledged writes were lost on an ordinary disk, with `everysec` and `no`: the
+/// old increment's fsync let replies leave, and who asked for the rewrite was not held at all.
+fn a_rewrite_costs_no_acknowledged_write_whenever_the_server_dies(kind: Kind) {
+    for fsync in ["everysec", "no"] {
+        // Where the child and the loop stand still while the server dies. The loop goes on meanwhile where it
+        // is not itself what stands still.
+        for (phase, goes_on) in [
+            ("rename stall appendonly.aof.manifest", false),
+            ("fsync stall 1.incr.aof", true),
+            ("write stall temp-rewriteaof", true),
+            ("fsync stall temp-rewriteaof", true),
+            ("rename stall 2.base", false),
+            ("unlink stall 1.incr.aof", true),
+        ] {
+            let faults = Faults::new();
+            let mut server = with_aof(kind, &faults, fsync).start();
+            let mut client = server.client();
+            let mut keys = acknowledged(&mut client, "before");
+            let hit = phase.rsplit_once(' ').map_or(phase, |(call, _)| call);
+            faults.wait_hit_of(&[phase], hit, || {
+                // In one batch with it: its reply left before its bytes were anywhere.
+                client.send_raw(b"SET with v\r\nBGREWRITEAOF\r\n").expect("the server lives");
+            });
+            if goes_on {
+                assert!(client.read_reply().is_ok_and(|reply| reply.is_ok()));
+                assert!(client.read_reply().is_ok_and(|reply| !reply.is_error()));
+                keys.push("with".into());
+                keys.extend(acknowledged(&mut client, "after"));
+            }
+            server.kill();
+            faults.clear();
+            server.start_again();
+            assert_has(&server, &keys, &format!("{fsync}, killed at {phase:?}"));
+        }
+    }
+}
+
+/// The manifest's second change, which makes the new base the one that is loaded.
+fn a_rewrite_that_dies_before_its_last_step_costs_nothing(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = with_aof(kind, &faults, "everysec").start();
+    let mut client = server.client();
+    let mut keys = acknowledged(&mut client, "before");
+    faults.wait_hit_of(&["write stall temp-rewriteaof"], "write stall", || {
+        client.good("BGREWRITEAOF");
+    });
+    keys.extend(acknowledged(&mut client, "meanwhile"));
+    faults.wait_hit_of(&["rename stall appendonly.aof.manifest"], "rename stall", || {});
+    server.kill();
+    faults.clear();
+    server.start_again();
+    assert_has(&server, &keys, "killed before the manifest's rename");
+}
+
+/// While the disk refused, `everysec` and `no` answered OK to what was nowhere but in this process.
+fn a_write_that_the_disk_refuses_is_answered_when_the_disk_has_taken_it(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = with_aof(kind, &faults, "everysec").start();
+    let mut client = server.client();
+    faults.wait_hit_of(&["write ENOSPC appendonlydir"], "write ENOSPC", || {
+        client.send(&["SET", "refused", "v"]).expect("the server lives");
+    });
+    wait_until(LONG, "the refusal is known", || {
+        server.info("persistence").text("aof_last_write_status") == "err"
+    });
+    assert!(server.run("SET other v").error().starts_with("MISCONF Errors writing to the AOF"));
+    let mut reader = server.client();
+    assert_eq!(reader.good("GET refused").text(), "v", "only the writer waits");
+    faults.clear();
+    assert!(client.read_reply().is_ok_and(|reply| reply.is_ok()));
+    server.kill();
+    server.start_again();
+    assert_has(&server, &["refused".into()], "the disk was full for a while");
+}
+
+/// FAILOVER that times out ran the writes that had waited, and their replies left at once: whoever
+/// looked for writers looked only where a client's own input is run.
+fn a_write_that_a_failover_has_held_up_is_not_answered_before_it_is_written(kind: Kind) {
+    let faults = Faults::new();
+    let mut master = with_aof(kind, &faults, "everysec").start();
+    let replica = Server::of(kind).replica_of(&master).start();
+    wait_until(LONG, "the replica is online", || {
+        let info = master.info("replication");
+        info.find("slave0").is_some_and(|line| line.contains("state=online"))
+    });
+    replica.signal(nix::sys::signal::Signal::SIGSTOP);
+    master.good("SET ahead v");
+    master.good("FAILOVER TIMEOUT 300");
+    let mut writer = master.client();
+    faults.wait_hit_of(&["write stall incr.aof"], "write stall", || {
+        writer.send(&["SET", "resumed", "v"]).expect("the master lives");
+    });
+    let mut reader = master.client();
+    assert_eq!(reader.good("GET resumed").text(), "v");
+    master.kill();
+    let reply = writer.read_reply();
+    assert!(reply.is_err(), "answered and not written: {reply:?}");
+}
+
+/// After a failed fsync the next one's success was taken for both, though Linux may have dropped the
+/// pages: WAITAOF counted the write, and the server took the next ones.
+fn after_a_failed_fsync_nothing_counts_until_a_rewrite_has_replaced_the_file(kind: Kind) {
+    let faults = Faults::new();
+    let server = with_aof(kind, &faults, "everysec").start();
+    let info = |field: &str| server.info("persistence").text(field).to_string();
+    let mut client = server.client();
+    client.good("SET before v");
+    assert_eq!(client.good("WAITAOF 1 0 0").items()[0].int(), 1);
+    faults.set(&["fsync EIO appendonlydir", "fork EAGAIN"]);
+    client.good("SET lost? v");
+    wait_until(LONG, "the failure is known", || info("aof_fsync_failed") == "1");
+    faults.set(&["fork EAGAIN"]);
+    // Syncs once more, which goes well, before it would change places.
+    server.good("CONFIG SET appendfsync always");
+    assert_eq!(client.good("WAITAOF 1 0 10").items()[0].int(), 0, "it may be lost");
+    assert_eq!(info("aof_last_write_status"), "err");
+    assert!(server.run("SET more v").error().starts_with("MISCONF Errors writing to the AOF"));
+    faults.clear();
+    // It may have begun by itself just now.
+    server.run("BGREWRITEAOF");
+    wait_until(LONG, "a rewrite has made it good", || info("aof_fsync_failed") == "0");
+    assert_eq!(client.good("WAITAOF 1 0 0").items()[0].int(), 1);
+    assert_eq!(info("aof_last_write_status"), "ok");
+    assert!(server.run("SET more v").is_ok());
+}
+
+/// The same, as a master hears of it: a replica said FACK for what may be lost.
+fn a_replica_whose_fsync_failed_does_not_count_for_its_master(kind: Kind) {
+    let faults = Faults::new();
+    let master = Server::of(kind).start();
+    let replica = with_aof(kind, &faults, "everysec").replica_of(&master).start();
+    let info = |field: &str| replica.info("persistence").text(field).to_string();
+    wait_until(LONG, "the replica's file has its first base", || {
+        replica.info("replication").text("master_link_status") == "up"
+            && info("aof_rewrite_in_progress") == "0"
+    });
+    let mut client = master.client();
+    client.good("SET before v");
+    assert_eq!(client.good("WAITAOF 0 1 0").items()[1].int(), 1);
+    faults.set(&["fsync EIO appendonlydir", "fork EAGAIN"]);
+    client.good("SET lost? v");
+    wait_until(LONG, "the failure is known", || info("aof_fsync_failed") == "1");
+    faults.set(&["fork EAGAIN"]);
+    replica.good("CONFIG SET appendfsync always");
+    assert_eq!(client.good("WAITAOF 0 1 10").items()[1].int(), 0, "it may be lost");
+    faults.clear();
+    // It may have begun by itself just now.
+    replica.run("BGREWRITEAOF");
+    assert_eq!(client.good("WAITAOF 0 1 0").items()[1].int(), 1);
+}
+
+/// With `always` an OK was a promise that an fsync had kept; a second try is no fsync of the first.
+fn with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = with_aof(kind, &faults, "always").start();
+    let mut client = server.client();
+    faults.wait_hit_of(&["fsync EIO incr.aof", "fork EAGAIN"], "fsync EIO", || {
+        client.send(&["SET", "k", "v"]).expect("the server lives");
+    });
+    wait_until(LONG, "the failure is known", || {
+        server.info("persistence").text("aof_fsync_failed") == "1"
+    });
+    faults.clear();
+    // By itself, as soon as the disk takes what is owed.
+    assert!(client.read_reply().is_ok_and(|reply| reply.is_ok()));
+    let rewrites: u64 = server.info("persistence").number("aof_rewrites");
+    assert!(rewrites >= 1);
+    server.kill();
+    server.start_again();
+    assert_has(&server, &["k".into()], "the fsync failed once");
+}
+
+/// They said OK when the fork had failed, and CONFIG SET went on as if there were a file.
+fn what_cannot_be_begun_is_an_error_and_changes_nothing(kind: Kind) {
+    let faults = Faults::new();
+    let server = Server::of(kind).faults(&faults).start();
+    let refused = "ERR CONFIG SET failed (possibly related to argument 'appendonly') - Unable to \
+                   turn on AOF. Check server logs.";
+    let assert_off = || {
+        assert_eq!(server.run("CONFIG SET maxmemory 100mb appendonly yes").error(), refused);
+        assert_eq!([server.config("appendonly"), server.config("maxmemory")], ["no", "0"]);
+        assert_eq!(server.info("persistence").text("aof_enabled"), "0");
+        assert_eq!(server.info("persistence").text("aof_rewrite_scheduled"), "0");
+        assert!(server.run("SET k v").is_ok());
+    };
+    faults.set(&["fork EAGAIN"]);
+    assert_eq!(server.run("BGSAVE").error(), "ERR");
+    assert_eq!(
+        server.run("BGREWRITEAOF").error(),
+        "ERR Can't execute an AOF background rewriting. Please check the server logs for more \
+         information."
+    );
+    assert_off();
+    faults.clear();
+    // A folder that cannot be made, as in one that is read-only.
+    let _ = std::fs::remove_dir_all(server.file("appendonlydir"));
+    server.write_file("appendonlydir", b"");
+    assert_off();
+    std::fs::remove_file(server.file("appendonlydir")).expect("it is there");
+    assert!(server.run("CONFIG SET appendonly yes maxmemory 100mb").is_ok());
+    assert_eq!(server.config("maxmemory"), (100 << 20).to_string());
+    wait_until(LONG, "the first rewrite is done", || {
+        let info = server.info("persistence");
+        info.text("aof_enabled") == "1" && info.text("aof_rewrite_in_progress") == "0"
+    });
+    assert!(server.run("SET k v").is_ok());
+}
+
+/// An answer that comes after the command is the command's: once, in its place, and not where the client
+/// wants none.
+fn what_is_answered_late_keeps_its_place(kind: Kind) {
+    let server = Server::of(kind).start();
+    let mut client = server.client();
+    client.send_raw(b"ECHO 1\r\nBGSAVE\r\nECHO 2\r\n").expect("the server lives");
+    let mut texts = || client.read_reply().expect("a reply").text();
+    assert_eq!([texts(), texts(), texts()], ["1", "Background saving started", "2"]);
+    wait_until(LONG, "the child is gone", || {
+        server.info("persistence").text("rdb_bgsave_in_progress") == "0"
+    });
+    client.send_raw(b"CLIENT REPLY SKIP\r\nBGREWRITEAOF\r\nECHO 3\r\n").expect("it lives");
+    assert_eq!(client.read_reply().expect("a reply").text(), "3");
+    wait_until(LONG, "the child is gone", || {
+        server.info("persistence").text("aof_rewrite_in_progress") == "0"
+    });
+    client.good("MULTI");
+    client.good("BGSAVE");
+    client.good("CONFIG SET appendonly yes");
+    assert_eq!(client.good("EXEC").texts(), ["Background saving scheduled", "OK"]);
+    assert_eq!(client.good("ECHO 4").text(), "4");
+}
+
+/// With the AOF's disk full, SIGTERM, SHUTDOWN and SHUTDOWN NOSAVE were refused for good.
+fn a_disk_that_fails_the_aof_does_not_keep_the_server_from_ending(kind: Kind) {
+    for fault in ["write ENOSPC appendonlydir", "fsync EIO appendonlydir"] {
+        for end in ["SIGTERM", "SHUTDOWN", "SHUTDOWN NOSAVE"] {
+            let faults = Faults::new();
+            let mut server = with_aof(kind, &faults, "everysec").start();
+            faults.set(&[fault]);
+            server.client().send(&["SET", "k", "v"]).expect("the server lives");
+            wait_until(LONG, "the disk's failure is known", || {
+                server.info("persistence").text("aof_last_write_status") == "err"
+            });
+            if end == "SIGTERM" {
+                server.signal(nix::sys::signal::Signal::SIGTERM);
+            } else {
+                let words: Vec<&str> = end.split(' ').collect();
+                let _ = server.client().try_args(&words);
+            }
+            assert!(server.wait_exit().success(), "{end} with {fault}");
+        }
+    }
+}
+
+/// What is refused says why and what to do.
+fn a_shutdown_that_cannot_save_says_what_to_do(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = Server::of(kind).faults(&faults).set("save 3600 1").start();
+    server.good("SET k v");
+    faults.set(&["rename EROFS dump.rdb"]);
+    assert_eq!(server.run("SHUTDOWN").error(), "ERR Errors trying to SHUTDOWN. Check logs.");
+    server.wait_log("Error trying to save the DB, can't exit.");
+    if kind.is_tandem() {
+        server.wait_log("Write error saving DB on disk: Read-only file system");
+        server.wait_log("say SHUTDOWN NOSAVE to leave without it");
+    }
+    let _ = server.client().try_args(&["SHUTDOWN", "NOSAVE"]);
+    assert!(server.wait_exit().success());
+}
+
+each_server! {
+    what_cannot_be_begun_is_an_error_and_changes_nothing,
+    what_is_answered_late_keeps_its_place,
+    a_disk_that_fails_the_aof_does_not_keep_the_server_from_ending,
+    a_shutdown_that_cannot_save_says_what_to_do,
+}
+
+cast! {
+    of_ours: (testkit::Kind::Tandem):
+    an_fsync_that_takes_long_costs_no_acknowledged_write,
+    a_rewrite_costs_no_acknowledged_write_whenever_the_server_dies,
+    a_rewrite_that_dies_before_its_last_step_costs_nothing,
+    a_write_that_the_disk_refuses_is_answered_when_the_disk_has_taken_it,
+    a_write_that_a_failover_has_held_up_is_not_answered_before_it_is_written,
+    after_a_failed_fsync_nothing_counts_until_a_rewrite_has_replaced_the_file,
+    a_replica_whose_fsync_failed_does_not_count_for_its_master,
+    with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done
+}
