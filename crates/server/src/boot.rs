@@ -24,6 +24,7 @@ use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
 use crate::event_loop::{Server, read_clock};
 use crate::host::{Host, HostStats, Identity, LoadingInfo};
 use crate::listener;
+use crate::load_progress::LoadProgress;
 use crate::loader::{self, LoadFailure, Loaded, Loader, Order, What};
 use crate::logging::{self, Speaker};
 use crate::mailbox::Mailbox;
@@ -321,6 +322,7 @@ impl Server {
         self.stop_loading();
         self.host.load_purpose = purpose;
         self.host.load_serial += 1;
+        info!("Loading {}", what.told());
         let order = self.order(what);
         let loader = Loader::start(self.host.load_serial, order, self.host.mailer.clone())?;
         self.host.loader = Some(loader);
@@ -328,6 +330,7 @@ impl Server {
             active: true,
             asynchronous,
             started_unix_s: self.host.now.unix_us / 1_000_000,
+            progress: LoadProgress::new(self.host.now.mono_us),
             ..LoadingInfo::default()
         };
         self.engine.loading = true;

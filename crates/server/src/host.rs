@@ -24,6 +24,7 @@ use crate::config::{Config, StartRole};
 use crate::cron::Rates;
 use crate::daemon::{OomScore, PidFile, Supervisor};
 use crate::listener::Listener;
+use crate::load_progress::LoadProgress;
 use crate::loader::{Loaded, Loader};
 use crate::mailbox::Mailer;
 use crate::memory::{self, MemoryMeter};
@@ -111,6 +112,7 @@ pub struct LoadingInfo {
     pub started_unix_s: u64,
     pub total_bytes: u64,
     pub loaded_bytes: u64,
+    pub progress: LoadProgress,
 }
 
 pub struct Host {
