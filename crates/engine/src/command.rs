@@ -68,6 +68,8 @@ bits! {
         PROTECTED = 19 => "",
         /// Refused between MULTI and EXEC.
         NO_MULTI_QUEUE = 20 => "no_multi",
+        /// Changes no data, and belongs in a master's stream all the same.
+        IN_STREAM = 21 => "",
     }
 }
 

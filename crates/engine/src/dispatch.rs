@@ -12,6 +12,7 @@ use crate::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
 use crate::settings::Guard;
+use crate::stream_fault::check_belongs_to_stream;
 use crate::web_request;
 use crate::world::{Action, Now, World};
 use crate::{oversize, redact};
@@ -41,6 +42,9 @@ impl Engine {
             client.reply_mode = ReplyMode::On;
         }
         if let Some(error) = self.unexpected_error.take() {
+            if client.kind == Kind::Master {
+                self.note_refused_in_stream(args, &error);
+            }
             self.log_unexpected_error(&client, world, &error);
         }
         if client.kind == Kind::Master || client.kind == Kind::Loader {
@@ -119,6 +123,9 @@ impl Engine {
             return Err(CommandError::arity(&found.full_name()));
         }
         oversize::check(spec, args)?;
+        if client.kind == Kind::Master {
+            return check_belongs_to_stream(found);
+        }
         if client.is_internal() {
             return Ok(());
         }
@@ -159,7 +166,7 @@ impl Engine {
             {
                 return Err(CommandError::NoReplicas);
             }
-            if is_replica && self.settings.replica_read_only {
+            if self.is_read_only_replica() {
                 return Err(CommandError::ReadOnly);
             }
         }
@@ -298,6 +305,9 @@ impl Engine {
         let result = (found.spec.handler)(&mut ctx, args);
         let as_received = ctx.propagate_as_received;
         if let Err(error) = &result {
+            if client.kind == Kind::Master {
+                self.note_failed_handler(&found, error);
+            }
             self.error_reply(client, error);
         }
         let changed = self.dirty != dirty_before;
@@ -356,7 +366,7 @@ impl Engine {
     }
 
     /// The unit is over: what it propagated leaves, and the client knows what WAIT must wait for.
-    fn finish_unit(&mut self, client: &mut Client, world: &mut dyn World) {
+    pub(crate) fn finish_unit(&mut self, client: &mut Client, world: &mut dyn World) {
         if self.end_unit(world) {
             client.write_offset = world.stream_offset();
             if self.propagation.is_aof_on() && self.aof_writers.last() != Some(&client.id) {

@@ -26,6 +26,7 @@ use crate::replica_expiry::LocalExpires;
 use crate::settings::Settings;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
+use crate::stream_fault::StreamFault;
 use crate::watch::Watches;
 use crate::world::{Garbage, Now, World};
 
@@ -99,6 +100,7 @@ pub struct Engine {
     pub(crate) pauses: Pauses,
     /// The first error that the command which runs has answered on a replication link.
     pub(crate) unexpected_error: Option<CommandError>,
+    pub(crate) stream_fault: Option<StreamFault>,
     /// When the last command ended: the next one's start, within a pass of the loop.
     pub(crate) last_command_end_us: u64,
     /// What the command that runs took before, when it had to wait.
@@ -150,6 +152,7 @@ impl Engine {
             force_propagation: false,
             pauses: Pauses::default(),
             unexpected_error: None,
+            stream_fault: None,
             last_command_end_us: 0,
             ran_before_us: 0,
             settings,

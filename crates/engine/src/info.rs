@@ -274,6 +274,13 @@ fn replication(info: &ReplicationInfo, replicas_are_wanted: bool, text: &mut Str
         }
         if !master.up {
             line(text, "master_link_down_since_seconds", master.down_since_seconds);
+            if let Some((command, why)) = &master.stopped_before {
+                line(text, "master_link_stopped_before", command);
+                line(text, "master_link_error", why);
+                if let Some(seconds) = master.retry_in_seconds {
+                    line(text, "master_link_retry_in_seconds", seconds);
+                }
+            }
         }
         line(text, "slave_priority", master.priority);
         line(text, "slave_read_only", master.read_only as u8);

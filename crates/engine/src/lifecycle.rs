@@ -4,6 +4,7 @@
 use crate::Engine;
 use crate::blocking::{Blocked, OnTimeout, Waiting};
 use crate::client::{Client, ClientId};
+use crate::engine::Role;
 use crate::error::CommandError;
 use crate::pause::{Pause, PauseBy};
 use crate::watch::Presence;
@@ -18,6 +19,11 @@ impl Engine {
         for db in 0..self.keyspace.len() {
             self.blocked.db_replaced(db);
         }
+    }
+
+    /// Whether the writes of clients are refused because they are the master's to make.
+    pub(crate) fn is_read_only_replica(&self) -> bool {
+        matches!(self.role, Role::Replica { .. }) && self.settings.replica_read_only
     }
 
     /// This server has become a replica: what blocked clients wait for is its master's to give. They

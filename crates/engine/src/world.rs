@@ -196,6 +196,10 @@ pub struct MasterLinkInfo {
     pub sync_seconds_left: Option<u64>,
     /// -1 while it was never up.
     pub down_since_seconds: i64,
+    /// The command of its stream that this server stops before, and why.
+    pub stopped_before: Option<(String, String)>,
+    /// Until the next attempt; `None` while one is under way.
+    pub retry_in_seconds: Option<u64>,
     pub priority: u32,
     pub read_only: bool,
     pub announced: bool,

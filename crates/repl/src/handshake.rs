@@ -1,7 +1,7 @@
 //! Owns the words with the master before a sync: PING, AUTH, REPLCONF, PSYNC, and what its answers mean. Must
 //! not know how a snapshot or the stream goes on.
 
-use crate::replica::LinkState;
+use crate::replica::{LinkState, Reconnect};
 use crate::wire::{command, printable};
 use crate::{Action, HistoryPoint, Level, Repl, ReplId};
 use protocol::link::{LinkError, PsyncReply, parse_psync_reply};
@@ -15,7 +15,7 @@ impl Repl {
             LinkState::Ping => self.handle_pong(now_ms, line),
             LinkState::Auth if is_error => {
                 self.log(Level::Warning, format!("Unable to AUTH to MASTER: {}", shown()));
-                self.lose_link(now_ms, None);
+                self.lose_link(now_ms, Reconnect::Later);
             }
             LinkState::Auth => up.state = LinkState::Port,
             LinkState::Port => {
@@ -53,7 +53,7 @@ impl Repl {
         if !prefixes.iter().any(|p| line.starts_with(p)) {
             let text = format!("Error reply to PING from master: '{}'", printable(line));
             self.log(Level::Warning, text);
-            self.lose_link(now_ms, None);
+            self.lose_link(now_ms, Reconnect::Later);
             return;
         }
         self.log(Level::Notice, "Master replied to PING, replication can continue...");
@@ -138,7 +138,7 @@ impl Repl {
                 );
                 self.log(Level::Notice, text);
                 if !self.hear_heir(now_ms, false) {
-                    self.lose_link(now_ms, None);
+                    self.lose_link(now_ms, Reconnect::Later);
                 }
                 return;
             }

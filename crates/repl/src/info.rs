@@ -4,7 +4,7 @@
 use crate::master::{Replica, ReplicaState};
 use crate::replica::{Arrived, LinkState};
 use crate::timers::Progress;
-use crate::{Backlog, ConnId, FailoverState, HistoryPoint, Ids, MasterAddr, Repl};
+use crate::{Backlog, ConnId, FailoverState, HistoryPoint, Ids, MasterAddr, Repl, StreamFault};
 use std::fmt::Write;
 
 /// INFO stats: how syncs were answered.
@@ -92,6 +92,10 @@ pub struct UpstreamView {
     pub transfer: Option<TransferView>,
     /// None before the link was ever up.
     pub down_since_secs: Option<u64>,
+    /// The command of the stream that cannot be applied here.
+    pub fault: Option<StreamFault>,
+    /// None while an attempt is under way.
+    pub retry_in_secs: Option<u64>,
     pub read_offset: u64,
 }
 
@@ -152,9 +156,9 @@ impl Repl {
         self.upstream.as_ref().map(|up| &up.addr)
     }
 
-    /// Whether this is a replica whose stream is up.
+    /// Whether this is a replica whose stream is up, and gets on.
     pub fn is_link_up(&self) -> bool {
-        self.upstream.as_ref().is_some_and(|up| up.is_streaming())
+        self.upstream.as_ref().is_some_and(|up| up.is_streaming() && !up.is_stopped())
     }
 
     pub fn ids(&self) -> &Ids {
@@ -177,7 +181,7 @@ impl Repl {
 
     /// What an RDB's header says (`repl-id`, `repl-offset`); None if nobody could resume from it.
     pub fn history_point(&self) -> Option<HistoryPoint> {
-        self.stream.backlog()?;
+        self.stream.backlog().filter(|_| !self.data_differ)?;
         Some(HistoryPoint { replid: self.ids.replid, offset: self.stream.offset() })
     }
 
@@ -207,6 +211,8 @@ impl Repl {
         let (phase, transfer) = match &up.state {
             LinkState::Idle => (LinkPhase::Connect, None),
             LinkState::Connecting => (LinkPhase::Connecting, None),
+            // It is up when it has led past the command before which it stopped.
+            LinkState::Streaming { .. } if up.is_stopped() => (LinkPhase::Handshake, None),
             LinkState::Streaming { .. } => (LinkPhase::Connected, None),
             LinkState::Transfer { transfer, .. } => {
                 let (read, size) = (transfer.read_bytes(), transfer.size_bytes());
@@ -227,6 +233,10 @@ impl Repl {
             addr: up.addr.clone(),
             phase,
             last_io_secs: up.is_streaming().then_some(last_io_secs),
+            fault: up.standstill.as_ref().map(|stopped| stopped.fault.clone()),
+            retry_in_secs: self
+                .reconnect_at_ms()
+                .map(|at_ms| at_ms.saturating_sub(now_ms).div_ceil(1000)),
             transfer: transfer.map(|t| TransferView { last_io_secs, ..t }),
             down_since_secs: up.down_since_ms.map(|ms| now_ms.saturating_sub(ms) / 1000),
             read_offset: self.stream.offset() + unapplied,

@@ -37,10 +37,12 @@
 //! ```text
 //!   Idle -> Connecting -> Ping -> Auth -> Port -> Ip -> Capa -> Psync --+CONTINUE-----------> Streaming
 //!    ^                                                          |                                ^
-//!    | any failure: closed, retried within a second             | +FULLRESYNC, or SYNC           |
+//!    | any failure: closed, retried at once or after a pause    | +FULLRESYNC, or SYNC           |
 //!    |                                                          v                                |
 //!    +----------------------------------------------------- Preamble -> Transfer -> Verify -> Commit
 //! ```
+//!
+//! A command of the stream that cannot be applied stops it (`standstill.rs`).
 //!
 //! # FAILOVER (`failover.rs`)
 //!
@@ -59,7 +61,7 @@
 //!    connection of [`Repl::conns_with_output`]: flush the client's own replies first, then [`Repl::outgoing`],
 //!    write, [`Repl::sent`].
 //! 5. `Apply` bytes go through the engine; after each command outside MULTI, and after each EXEC,
-//!    [`Repl::applied`] with the bytes it took in the stream.
+//!    [`Repl::applied`] with the bytes it took in the stream; or [`Repl::handle_stream_fault`].
 
 mod action;
 mod backlog;
@@ -72,9 +74,11 @@ mod outgoing;
 mod replconf;
 mod replica;
 mod replid;
+mod retry;
 mod role;
 mod settings;
 mod snapshot;
+mod standstill;
 mod timers;
 mod transfer;
 mod wire;
@@ -88,6 +92,7 @@ pub use replconf::ReplconfReply;
 pub use replid::{Ids, ReplId};
 pub use role::ReplicaofOutcome;
 pub use settings::{DisklessLoad, ReplSettings};
+pub use standstill::{FaultKind, StreamFault};
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -105,6 +110,8 @@ pub struct Repl {
     stream: Stream,
     /// Whether `(replid, offset)` may be offered to a master for a partial resync.
     resumable: bool,
+    /// The data set is known not to be the one that `(replid, offset)` names.
+    data_differ: bool,
     upstream: Option<replica::Upstream>,
     downstream: master::Downstream,
     failover: Option<failover::Failover>,
@@ -132,6 +139,7 @@ impl Repl {
             ids,
             stream: Stream::new(0),
             resumable: false,
+            data_differ: false,
             upstream: None,
             downstream: master::Downstream::new(now_ms),
             failover: None,
@@ -226,6 +234,11 @@ impl Repl {
 
     fn new_replid(&mut self) -> ReplId {
         ReplId::from_random((self.entropy)())
+    }
+
+    fn random(&mut self) -> u64 {
+        let bytes = (self.entropy)();
+        bytes[12..].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
     }
 
     fn next_id(&mut self) -> u64 {

@@ -3,7 +3,7 @@
 //!
 //! Invariant: until `attach_to_new_master`, a failure costs nothing; from there on, the old history is gone.
 
-use crate::replica::{Arrived, LinkState, Upstream};
+use crate::replica::{Arrived, LinkState, Reconnect, Upstream};
 use crate::timers::Progress;
 use crate::transfer::Transfer;
 use crate::wire::printable;
@@ -55,6 +55,8 @@ impl Repl {
         self.ids.restart(point.replid);
         self.stream.restart(point.offset, self.settings.repl_backlog_size_bytes);
         self.resumable = offer.is_some();
+        self.data_differ = false;
+        self.leave_standstill();
         self.log(Level::Notice, "MASTER <-> REPLICA sync: Finished with success");
         self.actions.push_back(Action::StreamStart { resumed: false });
         self.send_ack(now_ms);
@@ -79,7 +81,7 @@ impl Repl {
         let text =
             format!("Failed trying to load the MASTER synchronization DB from {from}: {why}");
         self.log(Level::Warning, text);
-        self.lose_link(now_ms, Some(now_ms));
+        self.lose_link(now_ms, Reconnect::Soon);
     }
 
     pub(crate) fn handle_preamble(
@@ -94,7 +96,7 @@ impl Repl {
         if let Some(why) = line.strip_prefix(b"-") {
             let text = format!("MASTER aborted replication with an error: {}", printable(why));
             self.log(Level::Warning, text);
-            return self.lose_link(now_ms, Some(now_ms));
+            return self.lose_link(now_ms, Reconnect::Soon);
         }
         let Ok(header) = parse_snapshot_header(line) else {
             let text = format!(
@@ -103,7 +105,7 @@ impl Repl {
                 printable(line)
             );
             self.log(Level::Warning, text);
-            return self.lose_link(now_ms, Some(now_ms));
+            return self.lose_link(now_ms, Reconnect::Soon);
         };
         let target = self.load_target(offer);
         let to = if target == LoadTarget::File { "to disk" } else { "to parser" };

@@ -263,7 +263,7 @@ impl Repl {
         if self.failover.is_some() {
             return Err(SyncRefusal::FailingOver);
         }
-        if self.upstream.as_ref().is_some_and(|up| !up.is_streaming()) {
+        if self.upstream.is_some() && !self.is_link_up() {
             return Err(SyncRefusal::NoMasterLink);
         }
         let intro = self.downstream.candidates.get(&conn).cloned().unwrap_or_default();

@@ -8,18 +8,35 @@
 //!   old data was dropped.
 //! - Received bytes are in the backlog's chain before they are applied, and count only once applied.
 
+use crate::retry::Pauses;
+use crate::standstill::{Resyncs, Standstill};
 use crate::timers::Progress;
 use crate::transfer::Transfer;
 use crate::wire::{Line, LineBuffer, command};
 use crate::{Action, HistoryPoint, Level, LinkId, LoadTarget, MasterAddr, Repl};
 use bytes::Bytes;
 
-/// Reconnecting at once is for links that had lived; one that keeps dying waits for the next second.
-const RECONNECT_AFTER_MS: u64 = 1000;
+/// Reconnecting at once is for links that had lived, or were up; one that keeps dying is retried after pauses.
+const HAS_LIVED_MS: u64 = 1000;
+const RECONNECT_PAUSES: Pauses = Pauses { first_ms: 100, cap_ms: 1000 };
+
+/// Of a stream that may not be run for now, so much is taken in.
+const HELD_MAX_BYTES: u64 = 1 << 20;
+
+/// What follows the end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reconnect {
+    /// At once, if the link had lived or was up, and this is not the next of many failures.
+    Soon,
+    /// After a pause: the master has said something that it will say again.
+    Later,
+    /// Nothing: the master is left.
+    Never,
+}
 
 #[derive(Debug)]
 pub(crate) enum LinkState {
-    /// No connection; the next second tries again.
+    /// No connection; `retry_at_ms` tells when that changes.
     Idle,
     Connecting,
     Ping,
@@ -65,8 +82,17 @@ pub(crate) struct Upstream {
     pub(crate) announces_ip: bool,
     pub(crate) last_io_ms: u64,
     attempt_ms: u64,
+    /// Attempts since a link was up that had lived, with the one under way.
+    attempts: u32,
+    /// When a link that is idle is made anew.
+    pub(crate) retry_at_ms: u64,
+    /// The command that the stream stops before.
+    pub(crate) standstill: Option<Standstill>,
+    pub(crate) resyncs: Resyncs,
     /// When the link went down; None before it was ever up.
     pub(crate) down_since_ms: Option<u64>,
+    /// What has come of the stream may not be applied yet: only so much more of it is taken in.
+    is_held: bool,
     /// Stream bytes that came behind the snapshot while it is being loaded.
     pub(crate) held: Vec<u8>,
     /// Why the link closed while the snapshot was being loaded: it matters only afterwards.
@@ -84,7 +110,12 @@ impl Upstream {
             announces_ip: false,
             last_io_ms: now_ms,
             attempt_ms: now_ms,
+            attempts: 0,
+            retry_at_ms: now_ms,
+            standstill: None,
+            resyncs: Resyncs::default(),
             down_since_ms: None,
+            is_held: false,
             held: Vec::new(),
             lost: None,
             progress: Progress::new(now_ms),
@@ -116,7 +147,7 @@ impl Repl {
     pub fn handle_connect_failed(&mut self, now_ms: u64, link: LinkId, why: &str) {
         if self.current(link).is_some_and(|up| matches!(up.state, LinkState::Connecting)) {
             self.log(Level::Warning, format!("Error condition on socket for SYNC: {why}"));
-            self.lose_link(now_ms, None);
+            self.lose_link(now_ms, Reconnect::Later);
         }
     }
 
@@ -146,7 +177,7 @@ impl Repl {
         if let Some(text) = text {
             self.log(Level::Warning, text);
         }
-        self.lose_link(now_ms, Some(now_ms));
+        self.lose_link(now_ms, Reconnect::Soon);
     }
 
     /// Bytes that were read from the master.
@@ -174,7 +205,7 @@ impl Repl {
                     Line::TooLong => {
                         let text = "Bad protocol from MASTER: a line is longer than 1024 bytes";
                         self.log(Level::Warning, text);
-                        self.lose_link(now_ms, None);
+                        self.lose_link(now_ms, Reconnect::Later);
                         return;
                     }
                 },
@@ -183,16 +214,35 @@ impl Repl {
         }
     }
 
-    /// Whether the link should be read. While a snapshot is loaded, what follows it can wait in the socket.
+    /// Whether the link should be read. While a snapshot is loaded, or enough of a held stream is here,
+    /// what follows can wait in the socket, and at last at the master, who knows a limit.
     pub fn wants_master_bytes(&self) -> bool {
-        self.upstream
-            .as_ref()
-            .is_some_and(|up| !matches!(up.state, LinkState::Verify(_) | LinkState::Commit(_)))
+        let is_loaded =
+            |up: &Upstream| matches!(up.state, LinkState::Verify(_) | LinkState::Commit(_));
+        self.upstream.as_ref().is_some_and(|up| !is_loaded(up)) && !self.has_enough_held()
+    }
+
+    /// What was taken in may not be run, and is enough to go on with when it may.
+    fn has_enough_held(&self) -> bool {
+        let unapplied = self.stream.backlog().map_or(0, |backlog| backlog.unapplied_len());
+        self.is_stream_held() && unapplied >= HELD_MAX_BYTES
+    }
+
+    /// The driver may not run the stream for now (a pause of clients), or may again.
+    pub fn hold_stream(&mut self, is_held: bool) {
+        if let Some(up) = self.upstream.as_mut().filter(|up| up.is_streaming()) {
+            up.is_held = is_held;
+        }
+    }
+
+    pub fn is_stream_held(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|up| up.is_held)
     }
 
     /// The stream was run up to a boundary that lies `n` bytes after the last one.
     pub fn applied(&mut self, _now_ms: u64, n: u64) {
         if self.upstream.as_ref().is_some_and(Upstream::is_streaming) && n > 0 {
+            self.leave_standstill();
             self.stream.advance(n);
         }
     }
@@ -222,36 +272,27 @@ impl Repl {
         self.send(&ack);
     }
 
-    /// The stream cannot be parsed, or a command of it cannot be run: what we have is not to be trusted to
-    /// be a prefix of the master's, so the next sync is a full one.
-    pub fn handle_stream_broken(&mut self, now_ms: u64, link: LinkId) {
-        if self.current(link).is_some_and(|up| up.is_streaming()) {
-            self.discard_cached_master();
-            self.lose_link(now_ms, None);
-        }
-    }
-
     pub(crate) fn upstream_tick(&mut self, now_ms: u64) {
         let timeout_ms = self.settings.repl_timeout_secs * 1000;
+        let is_deaf = self.has_enough_held();
         let Some(up) = &mut self.upstream else { return };
+        if is_deaf {
+            // The silence is ours.
+            up.last_io_ms = now_ms;
+        }
         let is_late = now_ms.saturating_sub(up.last_io_ms) > timeout_ms;
         match &up.state {
-            LinkState::Idle => {
-                let MasterAddr { host, port } = up.addr.clone();
-                self.log(Level::Notice, format!("Connecting to MASTER {host}:{port}"));
-                self.connect(now_ms);
-            }
             LinkState::Verify(_) | LinkState::Commit(_) => self.send(b"\n"),
             LinkState::Streaming { .. } if is_late => {
                 self.log(Level::Warning, "MASTER timeout: no data nor PING received...");
-                self.lose_link(now_ms, Some(now_ms));
+                self.lose_link(now_ms, Reconnect::Soon);
             }
             LinkState::Streaming { .. } => self.send_ack(now_ms),
             LinkState::Preamble { .. } | LinkState::Transfer { .. } if is_late => {
                 let text = "Timeout receiving bulk data from MASTER... If the problem persists try \
                             to set the 'repl-timeout' parameter in redis.conf to a larger value.";
                 self.log(Level::Warning, text);
-                self.lose_link(now_ms, Some(now_ms));
+                self.lose_link(now_ms, Reconnect::Soon);
             }
             LinkState::Transfer { transfer, .. } => {
                 let (read, size) = (transfer.read_bytes(), transfer.size_bytes());
@@ -262,10 +303,27 @@ impl Repl {
             }
             _ if up.is_handshake() && is_late => {
                 self.log(Level::Warning, "Timeout connecting to the MASTER...");
-                self.lose_link(now_ms, Some(now_ms));
+                self.lose_link(now_ms, Reconnect::Soon);
             }
             _ => {}
         }
+    }
+
+    /// Tries again when the pause is over.
+    pub(crate) fn retry_master(&mut self, now_ms: u64) {
+        if self.reconnect_at_ms().is_some_and(|at_ms| at_ms <= now_ms)
+            && let Some(up) = &self.upstream
+        {
+            let MasterAddr { host, port } = up.addr.clone();
+            self.log(Level::Notice, format!("Connecting to MASTER {host}:{port}"));
+            self.connect(now_ms);
+        }
+    }
+
+    /// When a link that is down will be made anew.
+    pub fn reconnect_at_ms(&self) -> Option<u64> {
+        let up = self.upstream.as_ref()?;
+        matches!(up.state, LinkState::Idle).then_some(up.retry_at_ms)
     }
 
     fn current(&mut self, link: LinkId) -> Option<&mut Upstream> {
@@ -286,23 +344,32 @@ impl Repl {
         up.state = LinkState::Connecting;
         up.last_io_ms = now_ms;
         up.attempt_ms = now_ms;
+        up.attempts = up.attempts.saturating_add(1);
         up.line = LineBuffer::default();
         let MasterAddr { host, port } = up.addr.clone();
         self.actions.push_back(Action::Connect { link, host, port });
         self.log(Level::Notice, "MASTER <-> REPLICA sync started");
     }
 
-    /// Gives the link up, with all that hung on it. With `reconnect_ms`, tries again at once if the link
-    /// had lived for a while; otherwise the next second does.
-    pub(crate) fn lose_link(&mut self, now_ms: u64, reconnect_ms: Option<u64>) {
+    /// Gives the link up, with all that hung on it.
+    pub(crate) fn lose_link(&mut self, now_ms: u64, reconnect: Reconnect) {
+        let random = self.random();
         let Some(up) = &mut self.upstream else { return };
         let Some(link) = up.link.take() else { return };
         let state = std::mem::replace(&mut up.state, LinkState::Idle);
+        up.is_held = false;
         up.held = Vec::new();
         up.lost = None;
         self.owed_fsync = None;
         let was_asked = matches!(state, LinkState::Psync);
-        let has_lived = now_ms.saturating_sub(up.attempt_ms) >= RECONNECT_AFTER_MS;
+        let has_lived = now_ms.saturating_sub(up.attempt_ms) >= HAS_LIVED_MS;
+        let was_up = matches!(state, LinkState::Streaming { .. });
+        if has_lived && was_up {
+            up.attempts = 0;
+        }
+        let at_once = reconnect == Reconnect::Soon && (has_lived || was_up) && up.attempts <= 1;
+        let failures = up.attempts.saturating_sub(1);
+        up.retry_at_ms = now_ms + RECONNECT_PAUSES.after(failures, random);
         let MasterAddr { host, port } = up.addr.clone();
         let mut failed = "";
         self.actions.push_back(Action::CloseLink { link });
@@ -325,7 +392,7 @@ impl Repl {
             _ => failed = " after failure",
         }
         self.note_lost_heir(was_asked);
-        if reconnect_ms.is_some() && has_lived {
+        if at_once {
             let text = format!("Reconnecting to MASTER {host}:{port}{failed}");
             self.log(Level::Notice, text);
             self.connect(now_ms);

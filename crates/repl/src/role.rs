@@ -4,7 +4,7 @@
 //! Invariant: the history of a promoted replica continues the one it followed; of it, `replid2` keeps what
 //! others may still ask for.
 
-use crate::replica::Upstream;
+use crate::replica::{Reconnect, Upstream};
 use crate::wire::printable;
 use crate::{Action, HistoryPoint, Level, MasterAddr, Repl, SyncRefusal};
 
@@ -115,13 +115,23 @@ impl Repl {
         self.discard_cached_master();
         let new = self.new_replid();
         let (old, offset) = (self.ids.replid, self.stream.offset());
-        self.ids.shift(new, offset);
-        let text = format!(
-            "Setting secondary replication ID to {old}, valid up to offset: {}. New replication ID \
-             is {new}",
-            offset + 1
-        );
-        self.log(Level::Notice, text);
+        if std::mem::take(&mut self.data_differ) {
+            // What we have is nobody's history but our own: replicas copy it in full.
+            self.ids.restart(new);
+            let text = format!(
+                "The data set differed from the master's, so that replicas have to copy it in full. \
+                 New replication ID is {new}"
+            );
+            self.log(Level::Warning, text);
+        } else {
+            self.ids.shift(new, offset);
+            let text = format!(
+                "Setting secondary replication ID to {old}, valid up to offset: {}. New replication \
+                 ID is {new}",
+                offset + 1
+            );
+            self.log(Level::Notice, text);
+        }
         // Replicas must hear of the new id; they ask again and go on where they are.
         self.disconnect_replicas(now_ms);
         // Our stream goes on where the master's stood, in whatever database that was.
@@ -149,7 +159,7 @@ impl Repl {
 
     /// Leaves the master without looking for it again.
     fn drop_upstream(&mut self, now_ms: u64) {
-        self.lose_link(now_ms, None);
+        self.lose_link(now_ms, Reconnect::Never);
         self.upstream = None;
     }
 }

@@ -26,12 +26,13 @@ impl Repl {
         let is_needed =
             self.upstream.is_some() || !self.downstream.replicas.is_empty() || backlog_ages;
         let next_ms = is_needed.then_some(self.cron.next_ms);
-        [next_ms, self.failover_due_ms()].into_iter().flatten().min()
+        [next_ms, self.failover_due_ms(), self.reconnect_at_ms()].into_iter().flatten().min()
     }
 
     /// Does what is due. Early calls are harmless.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         self.check_failover(now_ms);
+        self.retry_master(now_ms);
         if now_ms < self.cron.next_ms {
             return;
         }

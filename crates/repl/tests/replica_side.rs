@@ -146,7 +146,7 @@ fn an_unsound_snapshot_costs_no_old_data() {
     assert_eq!(actions, [Action::CloseLink { link }, Action::LoadAbort]);
     let why = "Failed trying to load the MASTER synchronization DB from disk: wrong checksum";
     assert_eq!(logs, [why]);
-    // A master that only ever sends such snapshots is not hammered: the next second will do.
+    // A master that only ever sends such snapshots is not hammered.
     replica.handle_timeout(3000);
     let link = wanted_link(&mut replica);
     assert!(shake_hands(&mut replica, 3000, link).contains(ID));
@@ -487,10 +487,81 @@ fn events_of_an_abandoned_link_change_nothing() {
     assert_eq!(replica.offset(), 100);
 }
 
+/// A link that broke waited for the next second to be made anew: with 12 MB of writes a second and a
+/// backlog of 8 MB that was a full sync.
+#[test]
+fn a_link_that_was_up_is_made_anew_at_once_and_then_after_growing_pauses() {
+    let (mut replica, link) = synced_replica(ReplSettings::default());
+    // Long after the last tick, and long before the next one.
+    replica.handle_timeout(5000);
+    drain(&mut replica);
+    replica.handle_link_closed(5001, link, "cut");
+    let mut link = wanted_link(&mut replica);
+    let mut now_ms = 5001;
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        replica.handle_connect_failed(now_ms, link, "Connection refused");
+        drain(&mut replica);
+        let due_ms = replica.reconnect_at_ms().expect("it tries again");
+        pauses.push(due_ms - now_ms);
+        replica.handle_timeout(due_ms - 1);
+        assert_eq!(actions(&mut replica), [], "not before its time");
+        assert!(replica.poll_timeout().is_some_and(|at_ms| at_ms <= due_ms), "the driver wakes up");
+        now_ms = due_ms;
+        replica.handle_timeout(now_ms);
+        link = wanted_link(&mut replica);
+    }
+    assert!((50..=100).contains(&pauses[0]), "{pauses:?}");
+    assert!(pauses[4..].iter().all(|ms| (500..=1000).contains(ms)), "{pauses:?}");
+    assert!(pauses[4..].iter().any(|ms| *ms != pauses[4]), "there is jitter: {pauses:?}");
+}
+
+/// Even a young link is made anew at once; but whoever accepts links and closes them again is not asked as
+/// fast as the network allows.
+#[test]
+fn links_that_keep_dying_young_are_made_anew_after_pauses() {
+    let (mut replica, link) = synced_replica(ReplSettings::default());
+    replica.handle_link_closed(1, link, "cut");
+    let link = wanted_link(&mut replica);
+    shake_hands(&mut replica, 1, link);
+    fed(&mut replica, link, b"+CONTINUE\r\n");
+    assert!(replica.is_link_up());
+    replica.handle_link_closed(5, link, "cut");
+    assert!(!actions(&mut replica).iter().any(|a| matches!(a, Action::Connect { .. })));
+    assert!(replica.reconnect_at_ms().is_some_and(|at_ms| (6..=205).contains(&at_ms)));
+}
+
+/// A replica whose clients are paused took in its master's stream without end, though it could not run it.
+#[test]
+fn a_held_stream_is_not_read_and_does_not_time_out() {
+    let (mut replica, link) = synced_replica(ReplSettings::default());
+    replica.handle_bytes(1000, link, b"*1\r\n$4\r\nPING\r\n");
+    replica.hold_stream(true);
+    assert!(replica.wants_master_bytes(), "some may come in advance");
+    let mut taken_in = 0;
+    while replica.wants_master_bytes() {
+        assert!(taken_in <= 2 << 20, "it goes on reading");
+        replica.handle_bytes(1000, link, &[b'x'; 65536]);
+        taken_in += 65536;
+    }
+    drain(&mut replica);
+    for now_secs in 2..3600 {
+        replica.handle_timeout(now_secs * 1000);
+        assert!(said(&mut replica).contains("ACK"), "the master hears of us");
+    }
+    assert!(replica.is_link_up());
+    replica.hold_stream(false);
+    assert!(replica.wants_master_bytes());
+    // From here on the master's silence counts.
+    replica.handle_timeout(3_600_000 + 61_000);
+    assert!(!replica.is_link_up());
+}
+
 #[test]
 fn a_broken_stream_is_not_resumed() {
     let (mut replica, link) = synced_replica(ReplSettings::default());
-    replica.handle_stream_broken(2000, link);
+    let (kind, command, why) = (FaultKind::DataDiffer, String::new(), "no RESP".to_string());
+    replica.handle_stream_fault(2000, link, StreamFault { kind, command, why });
     assert!(actions(&mut replica).contains(&Action::CloseLink { link }));
     replica.handle_timeout(3000);
     let link = wanted_link(&mut replica);

@@ -25,6 +25,7 @@ use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
 use crate::event_loop::{Server, read_clock};
 use crate::host::{Host, HostStats, Identity, LoadingInfo};
 use crate::listener;
+use crate::load_progress::LoadProgress;
 use crate::loader::{self, LoadFailure, Loaded, Loader, Order, What};
 use crate::logging::{self, Speaker};
 use crate::mailbox::Mailbox;
@@ -324,11 +325,13 @@ impl Server {
         purpose: LoadPurpose,
         asynchronous: bool,
     ) -> io::Result<()> {
+        info!("Loading {}", what.told());
         self.start_loader(what, purpose)?;
         self.host.loading = LoadingInfo {
             active: true,
             asynchronous,
             started_unix_s: self.host.now.unix_us / 1_000_000,
+            progress: LoadProgress::new(self.host.now.mono_us),
             ..LoadingInfo::default()
         };
         self.engine.loading = true;

@@ -34,7 +34,7 @@ impl Server {
                 let begun = begun.map(|()| "Background append only file rewriting started");
                 self.answer_status(client, begun.map_err(|_| REWRITE_REFUSED));
             }
-            Deferred::ReplicaOf { target, by } => self.change_role(target, &by),
+            Deferred::RoleChanged => self.perform_repl_actions(),
             Deferred::KeyspaceFlushed => self.save_flushed(),
             Deferred::BecameReplica(client) => self.became_replica(client),
             Deferred::Failover => self.perform_repl_actions(),

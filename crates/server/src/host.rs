@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use engine::world::{EngineMemory, InfoLines, MasterAddress, ReplicationInfo, ShutdownFlags};
+use engine::world::{EngineMemory, InfoLines, ReplicationInfo, ShutdownFlags};
 use engine::{Action, ClientId, CommandError, Now, Outcome, Settings, World};
 use log::info;
 use mio::Registry;
@@ -25,6 +25,7 @@ use crate::config::{Config, Directive, StartRole};
 use crate::cron::Rates;
 use crate::daemon::{OomScore, PidFile, Supervisor};
 use crate::listener::Listener;
+use crate::load_progress::LoadProgress;
 use crate::loader::{Loaded, Loader};
 use crate::mailbox::Mailer;
 use crate::memory::{self, MemoryMeter};
@@ -46,10 +47,8 @@ pub enum Deferred {
     BgRewriteAof {
         client: Option<ClientId>,
     },
-    ReplicaOf {
-        target: Option<MasterAddress>,
-        by: String,
-    },
+    /// REPLICAOF: sockets, files and clients follow the role.
+    RoleChanged,
     BecameReplica(ClientId),
     /// FAILOVER: what the replication core wants done before the next command.
     Failover,
@@ -131,6 +130,7 @@ pub struct LoadingInfo {
     pub started_unix_s: u64,
     pub total_bytes: u64,
     pub loaded_bytes: u64,
+    pub progress: LoadProgress,
 }
 
 pub struct Host {
@@ -323,14 +323,7 @@ impl World for Host {
     }
 
     fn replication(&self) -> ReplicationInfo {
-        let mut info = self.repl.info(&self.config, self.now_ms());
-        // A transaction that has said REPLICAOF sees what it will be, though that is done behind it.
-        for work in &self.deferred {
-            if let Deferred::ReplicaOf { target, .. } = work {
-                info.master = target.as_ref().map(|master| self.repl.future_master(master));
-            }
-        }
-        info
+        self.repl.info(&self.config, self.now_ms())
     }
 
     fn info(&self, section: &str) -> InfoLines {

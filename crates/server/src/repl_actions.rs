@@ -3,16 +3,14 @@
 use std::fs::File;
 
 use engine::pause::PauseBy;
-use engine::world::MasterAddress;
 use engine::{ClientId, Kind, Peer, Role};
 use log::{Level, info, log, warn};
 use protocol::Limits;
-use repl::{Action, LinkId, LoadTarget, MasterAddr};
+use repl::{Action, FaultKind, LinkId, LoadTarget, StreamFault};
 
 use crate::boot::LoadPurpose;
 use crate::chunk_pipe::chunk_pipe;
-use crate::config::os_error;
-use crate::config::{Program, ReplicaOf};
+use crate::config::{PropagationErrorBehavior, os_error};
 use crate::daemon::OomClass;
 use crate::event_loop::Server;
 use crate::loader::What;
@@ -39,8 +37,8 @@ impl Server {
             repl.core.request_acks();
         }
         self.perform_repl_actions();
-        if self.host.repl.held_by_pause && !self.engine.is_paused() {
-            self.host.repl.held_by_pause = false;
+        if self.host.repl.core.is_stream_held() && !self.engine.is_paused() {
+            self.host.repl.core.hold_stream(false);
             self.run_master_stream();
             self.perform_repl_actions();
         }
@@ -105,7 +103,7 @@ impl Server {
             Action::StreamStart { .. } => self.stream_start(),
             Action::Apply(bytes) => {
                 self.host.repl.parser.feed(&bytes);
-                if !self.host.repl.held_by_pause {
+                if !self.host.repl.core.is_stream_held() {
                     self.run_master_stream();
                 }
             }
@@ -142,51 +140,26 @@ impl Server {
     fn follow_role(&mut self) {
         let core = &self.host.repl.core;
         let is_master = core.is_master();
-        if is_master != (self.engine.role == Role::Master) {
-            let speaker = if is_master { Speaker::Master } else { Speaker::Replica };
-            logging::set_speaker(speaker);
-            // What goes wrong is in the log, and no reason to stay in the old role.
-            let _ = self.host.oom.apply(&self.host.config, OomClass::of_master(is_master));
-        }
-        let was_master = self.engine.role == Role::Master;
         self.engine.role = match is_master {
             true => Role::Master,
             false => Role::Replica { link_up: core.is_link_up() },
         };
         self.engine.propagation.set_stream(is_master && core.has_backlog());
+        let was_master = std::mem::replace(&mut self.host.repl.followed_master, is_master);
         if was_master == is_master {
             return;
         }
-        // A failover changes the role without REPLICAOF; the configuration tells it all the same.
-        self.host.config.replication.replicaof = match self.host.repl.core.master_addr() {
-            Some(MasterAddr { host, port }) => {
-                ReplicaOf::Master { host: host.clone(), port: *port }
-            }
-            None if self.host.config.program == Program::Replica => ReplicaOf::NoOne,
-            None => ReplicaOf::Unset,
-        };
+        logging::set_speaker(if is_master { Speaker::Master } else { Speaker::Replica });
+        // What goes wrong is in the log, and no reason to stay in the old role.
+        let _ = self.host.oom.apply(&self.host.config, OomClass::of_master(is_master));
+        // A failover changes the role without REPLICAOF.
+        self.host.note_master();
         if was_master {
             self.engine.unblock_for_demotion(&mut self.host);
         }
     }
 
     // ---- role ----
-
-    /// REPLICAOF, after the command.
-    pub fn change_role(&mut self, target: Option<MasterAddress>, by: &str) {
-        let now_ms = self.host.now_ms();
-        match target {
-            Some(MasterAddress { host, port }) => {
-                self.host.config.replication.replicaof =
-                    ReplicaOf::Master { host: host.clone(), port };
-                self.host.repl.core.replicaof(now_ms, MasterAddr { host, port }, by);
-            }
-            None => {
-                self.host.repl.core.replicaof_no_one(now_ms, by);
-            }
-        }
-        self.perform_repl_actions();
-    }
 
     /// PSYNC or SYNC was accepted: the connection carries the stream from here on.
     pub fn became_replica(&mut self, id: ClientId) {
@@ -213,7 +186,6 @@ impl Server {
         let db = self.host.repl.stream_db;
         let client = self.master_client();
         self.host.repl.parser = protocol::RequestParser::new();
-        self.host.repl.held_by_pause = false;
         self.host.repl.unreported_bytes = 0;
         if let Some(client) = self.engine.client_mut(client) {
             client.db = db;
@@ -226,7 +198,6 @@ impl Server {
         // comes again.
         self.host.repl.stream_db = self.engine.client(id).map_or(0, |client| client.db);
         self.host.repl.parser = protocol::RequestParser::new();
-        self.host.repl.held_by_pause = false;
         self.host.repl.unreported_bytes = 0;
         self.engine.disconnect(id);
     }
@@ -255,11 +226,19 @@ impl Server {
         // The parser is lent out, because commands run with the host that holds it.
         let mut parser = std::mem::take(&mut self.host.repl.parser);
         let limits = Limits::master(self.engine.settings.proto_max_bulk_len as i64);
-        let broken = loop {
+        let fault = 'stream: loop {
             let count = match parser.parse(&limits, REQUESTS_PER_BATCH) {
                 Ok(0) => break None,
                 Ok(count) => count,
-                Err(error) => break Some(error),
+                Err(error) => {
+                    warn!("Protocol error ({error}) from master");
+                    let why = error.to_string();
+                    break Some(StreamFault {
+                        kind: FaultKind::DataDiffer,
+                        command: String::new(),
+                        why,
+                    });
+                }
             };
             let mut ran = 0;
             for i in 0..count {
@@ -269,6 +248,11 @@ impl Server {
                 }
                 ran += 1;
                 self.engine.execute(self.host.now, &mut self.host, id, request.args());
+                if let Some(found) = self.engine.take_stream_fault()
+                    && let Some(fault) = self.judge_stream_fault(found)
+                {
+                    break 'stream Some(fault);
+                }
                 self.host.repl.unreported_bytes += request.raw_len() as u64;
                 // Inside a transaction is no point to resume from.
                 let in_multi = self.engine.client(id).is_some_and(|client| client.multi.is_some());
@@ -279,15 +263,30 @@ impl Server {
             }
             parser.consume(ran);
             if ran < count {
-                self.host.repl.held_by_pause = true;
+                self.host.repl.core.hold_stream(true);
                 break None;
             }
         };
         self.host.repl.parser = parser;
-        if let (Some(error), Some(link)) = (broken, &self.host.repl.link) {
-            warn!("Protocol error ({error}) from master");
+        if let (Some(fault), Some(link)) = (fault, &self.host.repl.link) {
             let link = link.id;
-            self.host.repl.core.handle_stream_broken(now_ms, link);
+            self.host.repl.core.handle_stream_fault(now_ms, link, fault);
+        }
+    }
+
+    /// What `propagation-error-behavior` makes of a command of the stream that failed: None goes on.
+    fn judge_stream_fault(&self, found: engine::StreamFault) -> Option<StreamFault> {
+        let engine::StreamFault { command, error, data_differ } = found;
+        match self.host.config.replication.propagation_error_behavior {
+            PropagationErrorBehavior::Ignore => None,
+            PropagationErrorBehavior::Stop => Some(StreamFault {
+                kind: if data_differ { FaultKind::DataDiffer } else { FaultKind::NotUnderstood },
+                command,
+                why: error.to_string(),
+            }),
+            PropagationErrorBehavior::Panic | PropagationErrorBehavior::PanicOnReplicas => {
+                panic!("propagation-error-behavior: '{command}' of the master's stream: {error}")
+            }
         }
     }
 

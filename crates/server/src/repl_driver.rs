@@ -12,11 +12,11 @@ use engine::world::{MasterAddress, MasterLinkInfo, ReplicaInfo, ReplicationInfo}
 use engine::{ClientId, CommandError, Now, Outcome};
 use protocol::RequestParser;
 use repl::{
-    ConnId, FailoverRequest, FailoverState, Repl, ReplSettings, ReplconfReply, ReplicationView,
-    SnapshotEvent, SnapshotId, SyncRequest,
+    ConnId, FailoverRequest, FailoverState, MasterAddr, Repl, ReplSettings, ReplconfReply,
+    ReplicationView, SnapshotEvent, SnapshotId, SyncRequest,
 };
 
-use crate::config::Config;
+use crate::config::{Config, Program, ReplicaOf};
 use crate::host::{Deferred, Host};
 use crate::master_link::MasterLink;
 use crate::snapshot_in::IncomingSnapshot;
@@ -30,8 +30,6 @@ pub struct ReplDriver {
     pub parser: RequestParser,
     /// Bytes of the stream that were run but do not end at a boundary: inside MULTI.
     pub unreported_bytes: u64,
-    /// A pause of clients keeps the rest of what has arrived from being run.
-    pub held_by_pause: bool,
     /// The database in which a stream goes on that was resumed or follows a snapshot.
     pub stream_db: usize,
     pub incoming: Option<IncomingSnapshot>,
@@ -43,6 +41,8 @@ pub struct ReplDriver {
     pub acks_changed: bool,
     /// What waiters were last told of the append-only file.
     pub noted_fsynced: Option<u64>,
+    /// The role that everything else has been told of.
+    pub followed_master: bool,
 }
 
 impl ReplDriver {
@@ -54,13 +54,13 @@ impl ReplDriver {
             master_client: None,
             parser: RequestParser::new(),
             unreported_bytes: 0,
-            held_by_pause: false,
             stream_db: 0,
             incoming: None,
             files: HashMap::new(),
             acks_wanted: false,
             acks_changed: false,
             noted_fsynced: None,
+            followed_master: true,
         }
     }
 
@@ -71,22 +71,6 @@ impl ReplDriver {
 
     pub fn snapshot_chunk(&mut self, now: Now, id: SnapshotId, bytes: Bytes) {
         self.core.handle_snapshot(now.mono_us / 1000, SnapshotEvent::Chunk { id, bytes });
-    }
-
-    /// A master that is yet to be connected to.
-    pub fn future_master(&self, master: &MasterAddress) -> MasterLinkInfo {
-        let MasterAddress { host, port } = master.clone();
-        MasterLinkInfo {
-            host,
-            port,
-            state: repl::LinkPhase::Connect.as_str(),
-            last_io_seconds_ago: -1,
-            offset: self.core.offset(),
-            read_offset: self.core.offset(),
-            sync_last_io_seconds_ago: -1,
-            down_since_seconds: -1,
-            ..MasterLinkInfo::default()
-        }
     }
 
     /// INFO replication and ROLE, in the engine's words.
@@ -141,6 +125,8 @@ fn master_info(view: &ReplicationView, config: &Config) -> Option<MasterLinkInfo
         sync_bytes_per_second: transfer.map_or(0, |t| t.bytes_per_sec as u64),
         sync_seconds_left: seconds_left,
         down_since_seconds: up.down_since_secs.map_or(-1, |s| s as i64),
+        stopped_before: up.fault.as_ref().map(|f| (f.command.clone(), f.why.clone())),
+        retry_in_seconds: up.retry_in_secs,
         priority: config.replication.replica_priority,
         read_only: config.replication.replica_read_only,
         announced: config.replication.replica_announced,
@@ -148,7 +134,8 @@ fn master_info(view: &ReplicationView, config: &Config) -> Option<MasterLinkInfo
 }
 
 impl Host {
-    /// REPLICAOF is answered at once and done after the command, when nothing is half propagated.
+    /// REPLICAOF takes effect in its place: what follows in the same EXEC is judged by the new role, and
+    /// CONFIG REWRITE saves it. Sockets and files follow when the command has returned.
     pub fn request_replicaof(
         &mut self,
         target: Option<MasterAddress>,
@@ -167,8 +154,29 @@ impl Host {
             );
             return Ok(Outcome::Status("OK Already connected to specified master".into()));
         }
-        self.deferred.push(Deferred::ReplicaOf { target, by: by.to_owned() });
+        let now_ms = self.now_ms();
+        match target {
+            Some(MasterAddress { host, port }) => {
+                self.repl.core.replicaof(now_ms, MasterAddr { host, port }, by);
+            }
+            None => {
+                self.repl.core.replicaof_no_one(now_ms, by);
+            }
+        }
+        self.note_master();
+        self.deferred.push(Deferred::RoleChanged);
         Ok(Outcome::Done)
+    }
+
+    /// The configuration tells the role, whoever has changed it.
+    pub fn note_master(&mut self) {
+        self.config.replication.replicaof = match self.repl.core.master_addr() {
+            Some(MasterAddr { host, port }) => {
+                ReplicaOf::Master { host: host.clone(), port: *port }
+            }
+            None if self.config.program == Program::Replica => ReplicaOf::NoOne,
+            None => ReplicaOf::Unset,
+        };
     }
 
     pub fn request_psync(

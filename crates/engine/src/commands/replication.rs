@@ -80,7 +80,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "replconf",
         replconf,
         -1,
-        ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY),
+        ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY).or(Flags::IN_STREAM),
         Keys::None,
         Acl::NONE,
         "3.0.0",
@@ -121,7 +121,21 @@ fn replicaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         Some(MasterAddress { host: text(args.at(1)), port })
     };
     let by = line_of(ctx, args);
-    ctx.perform_and_reply(Action::ReplicaOf { target, by: &by })
+    // What a transaction has written before belongs to the history that ends here.
+    ctx.engine.finish_unit(ctx.client, ctx.world);
+    ctx.perform_and_reply(Action::ReplicaOf { target, by: &by })?;
+    follow_role(ctx);
+    Ok(())
+}
+
+/// What comes next in the same transaction is judged by the new role, and travels by it.
+fn follow_role(ctx: &mut Ctx<'_>) {
+    let info = ctx.world.replication();
+    ctx.engine.role = match &info.master {
+        None => Role::Master,
+        Some(master) => Role::Replica { link_up: master.up },
+    };
+    ctx.engine.propagation.set_stream(info.master.is_none() && info.backlog_active);
 }
 
 /// The client's line of CLIENT LIST.
@@ -180,7 +194,10 @@ fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
             out.bulk(b"slave");
             out.bulk(master.host.as_bytes());
             out.int(master.port.into());
-            out.bulk(master.state.as_bytes());
+            match &master.stopped_before {
+                Some((command, _)) => out.bulk(format!("stopped before '{command}'").as_bytes()),
+                None => out.bulk(master.state.as_bytes()),
+            }
             out.int(if master.up { master.offset as i64 } else { -1 });
         }
     }

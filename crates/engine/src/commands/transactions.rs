@@ -14,7 +14,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "multi",
         multi,
         1,
-        ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
+        ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI).or(Flags::IN_STREAM),
         Keys::None,
         Acl::TRANSACTION,
         "1.2.0",
@@ -28,7 +28,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
             .or(Flags::LOADING)
             .or(Flags::STALE)
             .or(Flags::SKIP_SLOWLOG)
-            .or(Flags::NO_MULTI),
+            .or(Flags::NO_MULTI)
+            .or(Flags::IN_STREAM),
         Keys::None,
         Acl::TRANSACTION,
         "1.2.0",
@@ -94,6 +95,11 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.engine.in_exec = true;
     ctx.client.out.array(multi.queue.len());
     for (found, args) in &multi.queue {
+        // REPLICAOF may stand before it in the queue: its write would be ours alone.
+        if found.spec.is_write() && !ctx.client.is_internal() && ctx.engine.is_read_only_replica() {
+            ctx.engine.error_reply(ctx.client, &CommandError::ReadOnly);
+            continue;
+        }
         ctx.engine.call(ctx.client, ctx.world, *found, args.as_args());
     }
     ctx.engine.in_exec = false;

@@ -185,7 +185,8 @@ choices! {
     DisklessLoad { "disabled" => Disabled, "on-empty-db" => OnEmptyDb, "swapdb" => Swapdb }
     /// `propagation-error-behavior`
     PropagationErrorBehavior {
-        "ignore" => Ignore, "panic" => Panic, "panic-on-replicas" => PanicOnReplicas,
+        "stop" => Stop, "ignore" => Ignore, "panic" => Panic,
+        "panic-on-replicas" => PanicOnReplicas,
     }
     /// `maxmemory-policy`
     MaxmemoryPolicy {

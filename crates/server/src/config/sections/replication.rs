@@ -84,9 +84,13 @@ section! {
         /// Flush the old data in the background when a full sync arrives.
         replica_lazy_flush: bool = bool(), "replica-lazy-flush" | "slave-lazy-flush", "no", NO_EFFECT("old data are always freed in the background");
 
-        /// What a replica does about a command of its master that fails here: ignore (and count it),
-        /// panic, or panic-on-replicas.
-        propagation_error_behavior: PropagationErrorBehavior = choice(), "propagation-error-behavior", "ignore", NO_EFFECT("such a command is counted and logged, and the replica goes on");
+        /// What a replica does about a command of its master that it does not know, or that fails here.
+        /// stop: stop before it, close the link, serve stale data or refuse (replica-serve-stale-data),
+        /// and try again after growing pauses: from there when the command is not understood, by a full
+        /// sync when the data differ. INFO (master_link_error), ROLE and the log tell the command.
+        /// ignore: log it, count it (unexpected_error_replies), and go on with data that may differ, as
+        /// Redis does. panic, panic-on-replicas: log it, and end the process.
+        propagation_error_behavior: PropagationErrorBehavior = choice(), "propagation-error-behavior", "stop";
 
         /// Delete snapshots that only served a sync, when neither save points nor the append-only
         /// file are configured.
