@@ -1,7 +1,7 @@
 //! The append-only file on a disk that is slow, full or broken: what was acknowledged stands, what is
 //! promised is kept, and the server says what is wrong.
 
-use tandem_tests::cast;
+use tandem_tests::{cast, each_server};
 use testkit::wait::{LONG, wait_until};
 use testkit::{Client, Faults, Kind, Server, ServerBuilder};
 
@@ -213,6 +213,110 @@ fn with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done(kind: Kind
     server.kill();
     server.start_again();
     assert_has(&server, &["k".into()], "the fsync failed once");
+}
+
+/// They said OK when the fork had failed, and CONFIG SET went on as if there were a file.
+fn what_cannot_be_begun_is_an_error_and_changes_nothing(kind: Kind) {
+    let faults = Faults::new();
+    let server = Server::of(kind).faults(&faults).start();
+    let refused = "ERR CONFIG SET failed (possibly related to argument 'appendonly') - Unable to \
+                   turn on AOF. Check server logs.";
+    let assert_off = || {
+        assert_eq!(server.run("CONFIG SET maxmemory 100mb appendonly yes").error(), refused);
+        assert_eq!([server.config("appendonly"), server.config("maxmemory")], ["no", "0"]);
+        assert_eq!(server.info("persistence").text("aof_enabled"), "0");
+        assert_eq!(server.info("persistence").text("aof_rewrite_scheduled"), "0");
+        assert!(server.run("SET k v").is_ok());
+    };
+    faults.set(&["fork EAGAIN"]);
+    assert_eq!(server.run("BGSAVE").error(), "ERR");
+    assert_eq!(
+        server.run("BGREWRITEAOF").error(),
+        "ERR Can't execute an AOF background rewriting. Please check the server logs for more \
+         information."
+    );
+    assert_off();
+    faults.clear();
+    // A folder that cannot be made, as in one that is read-only.
+    let _ = std::fs::remove_dir_all(server.file("appendonlydir"));
+    server.write_file("appendonlydir", b"");
+    assert_off();
+    std::fs::remove_file(server.file("appendonlydir")).expect("it is there");
+    assert!(server.run("CONFIG SET appendonly yes maxmemory 100mb").is_ok());
+    assert_eq!(server.config("maxmemory"), (100 << 20).to_string());
+    wait_until(LONG, "the first rewrite is done", || {
+        let info = server.info("persistence");
+        info.text("aof_enabled") == "1" && info.text("aof_rewrite_in_progress") == "0"
+    });
+    assert!(server.run("SET k v").is_ok());
+}
+
+/// An answer that comes after the command is the command's: once, in its place, and not where the client
+/// wants none.
+fn what_is_answered_late_keeps_its_place(kind: Kind) {
+    let server = Server::of(kind).start();
+    let mut client = server.client();
+    client.send_raw(b"ECHO 1\r\nBGSAVE\r\nECHO 2\r\n").expect("the server lives");
+    let mut texts = || client.read_reply().expect("a reply").text();
+    assert_eq!([texts(), texts(), texts()], ["1", "Background saving started", "2"]);
+    wait_until(LONG, "the child is gone", || {
+        server.info("persistence").text("rdb_bgsave_in_progress") == "0"
+    });
+    client.send_raw(b"CLIENT REPLY SKIP\r\nBGREWRITEAOF\r\nECHO 3\r\n").expect("it lives");
+    assert_eq!(client.read_reply().expect("a reply").text(), "3");
+    wait_until(LONG, "the child is gone", || {
+        server.info("persistence").text("aof_rewrite_in_progress") == "0"
+    });
+    client.good("MULTI");
+    client.good("BGSAVE");
+    client.good("CONFIG SET appendonly yes");
+    assert_eq!(client.good("EXEC").texts(), ["Background saving scheduled", "OK"]);
+    assert_eq!(client.good("ECHO 4").text(), "4");
+}
+
+/// With the AOF's disk full, SIGTERM, SHUTDOWN and SHUTDOWN NOSAVE were refused for good.
+fn a_disk_that_fails_the_aof_does_not_keep_the_server_from_ending(kind: Kind) {
+    for fault in ["write ENOSPC appendonlydir", "fsync EIO appendonlydir"] {
+        for end in ["SIGTERM", "SHUTDOWN", "SHUTDOWN NOSAVE"] {
+            let faults = Faults::new();
+            let mut server = with_aof(kind, &faults, "everysec").start();
+            faults.set(&[fault]);
+            server.client().send(&["SET", "k", "v"]).expect("the server lives");
+            wait_until(LONG, "the disk's failure is known", || {
+                server.info("persistence").text("aof_last_write_status") == "err"
+            });
+            if end == "SIGTERM" {
+                server.signal(nix::sys::signal::Signal::SIGTERM);
+            } else {
+                let words: Vec<&str> = end.split(' ').collect();
+                let _ = server.client().try_args(&words);
+            }
+            assert!(server.wait_exit().success(), "{end} with {fault}");
+        }
+    }
+}
+
+/// What is refused says why and what to do.
+fn a_shutdown_that_cannot_save_says_what_to_do(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = Server::of(kind).faults(&faults).set("save 3600 1").start();
+    server.good("SET k v");
+    faults.set(&["rename EROFS dump.rdb"]);
+    assert_eq!(server.run("SHUTDOWN").error(), "ERR Errors trying to SHUTDOWN. Check logs.");
+    server.wait_log("Error trying to save the DB, can't exit.");
+    if kind.is_tandem() {
+        server.wait_log("Write error saving DB on disk: Read-only file system");
+        server.wait_log("say SHUTDOWN NOSAVE to leave without it");
+    }
+    let _ = server.client().try_args(&["SHUTDOWN", "NOSAVE"]);
+    assert!(server.wait_exit().success());
+}
+
+each_server! {
+    what_cannot_be_begun_is_an_error_and_changes_nothing,
+    what_is_answered_late_keeps_its_place,
+    a_disk_that_fails_the_aof_does_not_keep_the_server_from_ending,
+    a_shutdown_that_cannot_save_says_what_to_do,
 }
 
 cast! {

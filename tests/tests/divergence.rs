@@ -205,3 +205,36 @@ fn a_wrong_type_in_the_stream_asks_for_one_full_sync_and_not_again_at_once() {
     assert!(replica.info("replication").number::<u64>("master_link_retry_in_seconds") > 0);
     assert_eq!(master.sync_counts().full, 2);
 }
+
+/// A replica whose clients are paused may not run its master's stream, and went on reading it: its buffers
+/// grew without bound. What it cannot run stays with the master now.
+#[test]
+fn a_paused_replica_does_not_take_in_what_it_may_not_run() {
+    const MIB: usize = 1 << 20;
+    let master = tandem("master").start();
+    let replica = tandem("replica").replica_of(&master).start();
+    replica.wait_link_up();
+    replica.good("CLIENT PAUSE 1000000 WRITE");
+    let mut client = master.client();
+    let value = "v".repeat(MIB);
+    for i in 0..64 {
+        let reply = client.args(&["SET", &format!("k{i}"), &value]);
+        assert!(reply.is_ok(), "{reply:?}");
+    }
+    let unapplied = |replica: &Server| {
+        let info = replica.info("replication");
+        info.number::<usize>("slave_read_repl_offset") - info.number::<usize>("slave_repl_offset")
+    };
+    // Every PING takes a turn of the loop, and every turn has its share of reading.
+    let mut pinger = replica.client();
+    let mut last = 0;
+    wait_until(LONG, "it reads no more", || {
+        (0..1000).for_each(|_| drop(pinger.good("PING")));
+        let before = std::mem::replace(&mut last, unapplied(&replica));
+        last > 0 && before == last
+    });
+    assert!(last < 8 * MIB, "{last} bytes of 64 MiB were taken in");
+    replica.good("CLIENT UNPAUSE");
+    wait_equal(&master, &replica);
+    assert_eq!(master.sync_counts().full, 1);
+}

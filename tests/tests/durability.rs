@@ -1,9 +1,9 @@
-//! kill -9 under load: with `appendfsync always`, no acknowledged write is lost, fifty times in a row.
+//! kill -9 under load, with rewrites going on meanwhile: no acknowledged write is lost, fifty times in a row.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tandem_tests::each_server;
+use tandem_tests::{cast, each_server};
 use testkit::wait::{LONG, wait_until};
 use testkit::{Client, Kind, Server};
 
@@ -47,9 +47,21 @@ fn write(port: u16, id: usize, progress: &Progress, stop: &AtomicBool) {
 }
 
 fn kill_9_under_load_loses_no_acknowledged_write(kind: Kind) {
+    kill_again_and_again(kind, "always", ROUNDS);
+}
+
+/// With these Redis may lose what an fsync has kept waiting; here an OK means that the kernel has it. It did
+/// not during a rewrite, in 3 of 20 and 4 of 15 runs.
+fn kill_9_during_rewrites_loses_no_acknowledged_write(kind: Kind) {
+    for fsync in ["everysec", "no"] {
+        kill_again_and_again(kind, fsync, ROUNDS / 2);
+    }
+}
+
+fn kill_again_and_again(kind: Kind, fsync: &str, rounds: usize) {
     let mut server = Server::of(kind)
         .set("appendonly yes")
-        .set("appendfsync always")
+        .set(&format!("appendfsync {fsync}"))
         // Rewrites go on meanwhile: a kill may come in the middle of one.
         .set("auto-aof-rewrite-percentage 50")
         .set("auto-aof-rewrite-min-size 20kb")
@@ -57,7 +69,7 @@ fn kill_9_under_load_loses_no_acknowledged_write(kind: Kind) {
     let progress: Arc<[Progress; WRITERS]> = Arc::default();
     let mut sent_before = [0; WRITERS];
     let mut checked = 0;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let stop = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = (0..WRITERS)
             .map(|id| {
@@ -68,6 +80,12 @@ fn kill_9_under_load_loses_no_acknowledged_write(kind: Kind) {
         let total = || progress.iter().map(|p| p.acknowledged.load(Ordering::Relaxed)).sum::<u64>();
         let goal = total() + WRITES_BEFORE_KILL + (round as u64 * 37) % 200;
         wait_until(LONG, "enough writes are acknowledged", || total() >= goal);
+        if fsync != "always" {
+            // Where no fsync slows the writers down the server dies before its cron would rewrite.
+            server.run("BGREWRITEAOF");
+            let goal = total() + round as u64 * 10;
+            wait_until(LONG, "some are acknowledged during it", || total() >= goal);
+        }
         server.kill();
         stop.store(true, Ordering::Relaxed);
         for writer in writers {
@@ -100,4 +118,9 @@ fn kill_9_under_load_loses_no_acknowledged_write(kind: Kind) {
 
 each_server! {
     kill_9_under_load_loses_no_acknowledged_write,
+}
+
+cast! {
+    of_ours: (testkit::Kind::Tandem):
+    kill_9_during_rewrites_loses_no_acknowledged_write
 }

@@ -295,3 +295,27 @@ each_server! {
     a_truncated_or_damaged_dump_is_refused,
     a_reload_changes_nothing,
 }
+
+/// A start with a large data set was silent until all of it was there.
+#[test]
+fn a_long_load_tells_its_progress_in_the_log() {
+    for appendonly in ["no", "yes"] {
+        let mut server = Server::of(Kind::Tandem).set(&format!("appendonly {appendonly}")).start();
+        for i in 0..300 {
+            server.good(&format!("SET k{i} v"));
+        }
+        if appendonly == "no" {
+            server.good("SAVE");
+        }
+        server.stop();
+        server.edit_config(|text| format!("{text}key-load-delay 50000\n"));
+        server.spawn();
+        // The first line comes before the first key, and one every few seconds from there on.
+        let first =
+            if appendonly == "no" { "Loading an RDB file of " } else { "Loading the append" };
+        server.wait_log(first);
+        server.wait_log("Loading: 0.0 of 0.0 MB (");
+        server.good("CONFIG SET key-load-delay 0");
+        server.wait_log("DB loaded from ");
+    }
+}

@@ -202,6 +202,43 @@ fn a_typographic_hyphen_gets_a_hint() {
     assert!(output.contains("replica-read-only"), "what was meant is told: {output}");
 }
 
+/// `io-threads 4` and the like were accepted and did nothing, and no line of the log said so. Once is enough.
+#[test]
+fn directives_without_effect_are_accepted_in_silence() {
+    let server = Server::of(Kind::Tandem).set("io-threads 4").set("lua-replicate-commands no");
+    let server = server.args(&["--tls-protocols", "TLSv1.3"]).start();
+    for value in ["yes", "no", "yes"] {
+        server.good(&format!("CONFIG SET replica-lazy-flush {value}"));
+    }
+    server.good("CONFIG SET stream-node-max-bytes 4096");
+    assert_eq!(server.config("io-threads"), "4", "it is kept and reported all the same");
+    let log = server.log();
+    for name in ["io-threads", "tls-protocols", "lua-replicate-commands", "replica-lazy-flush"] {
+        assert_eq!(log.matches(&format!("WARNING: {name} has no effect: ")).count(), 1, "{log}");
+    }
+    assert_eq!(log.matches(" has no effect: ").count(), 4, "no other does: {log}");
+}
+
+/// A message that did not say which file it was about, or which directive was missing.
+#[test]
+fn messages_about_files_and_passwords_do_not_say_which() {
+    let missing = Server::of(Kind::Tandem).set("logfile /nonexistent/tandem.log").start_and_fail();
+    assert!(missing.output().contains("'/nonexistent/tandem.log'"), "{}", missing.output());
+
+    let mut server = Server::of(Kind::Tandem).prepare();
+    server.write_file("dump.rdb", b"REDIS0011 and no more of it");
+    server.spawn();
+    assert!(!server.wait_exit().success());
+    let name = server.file("dump.rdb").display().to_string();
+    assert!(server.log().contains(&name), "{}", server.log());
+
+    let master = Server::of(Kind::Tandem).set("requirepass secret").start();
+    let replica = Server::of(Kind::Tandem).replica_of_port(master.port()).start();
+    replica.wait_log("set masterauth");
+    replica.good("CONFIG SET masterauth secret");
+    replica.wait_link_up();
+}
+
 /// S2.1 with the file that is shipped: two copies, ports changed, `bind` commented out.
 #[test]
 fn two_copies_of_the_shipped_config_make_a_pair() {

@@ -3,7 +3,7 @@
 //!
 //! Must not: judge style that rustfmt and clippy judge already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use testkit::binaries::workspace_root;
@@ -219,6 +219,65 @@ fn time_files_sockets_and_threads_stay_in_server_and_bins() {
     assert_eq!(bad("fn f() { let t = Instant::now(); }"), 1);
     assert_eq!(bad("use std::fs::File;\nuse std::net::TcpStream;"), 2);
     assert_eq!(bad("// Instant::now is not for us\n#[cfg(test)]\nmod tests { use std::fs; }"), 0);
+}
+
+/// Files that only hand settings on.
+const HAND_ON: &[&str] = &[
+    "crates/server/src/config/sections/",
+    "crates/server/src/settings.rs",
+    "crates/engine/src/settings.rs",
+    "crates/store/src/limits.rs",
+];
+
+/// The values of directives that nothing reads, though their rows do not say so, and the other way round.
+fn wrongly_idle(sections: &[&Source], readers: &str) -> Vec<String> {
+    let words: BTreeSet<&str> = readers.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let mut wrong = Vec::new();
+    for source in sections {
+        let rows = source.text.split(";\n").filter_map(|row| {
+            let rule = row.lines().find(|line| line.contains(": ") && line.contains(" = "))?;
+            let field = rule.trim().split(':').next()?;
+            let is_field =
+                field.bytes().all(|b| b.is_ascii_lowercase() || b"_0123456789".contains(&b));
+            is_field.then_some((field, row))
+        });
+        for (field, row) in rows {
+            let engines = field.strip_suffix("_bytes").unwrap_or(field);
+            let is_read = words.contains(field) || words.contains(engines);
+            let is_refused = row.contains("refused") || row.contains("only 0 is accepted");
+            if is_read == row.contains("NO_EFFECT(") && !is_refused {
+                wrong.push(format!("{field} is read: {is_read}"));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn directives_that_nothing_reads_say_that_they_have_no_effect() {
+    let sources = sources();
+    let is_section = |s: &&Source| s.path.starts_with("crates/server/src/config/sections/");
+    let sections: Vec<&Source> = sources.iter().filter(is_section).collect();
+    let readers: Vec<String> = sources
+        .iter()
+        .filter(|s| s.path.starts_with("crates/") && !s.path.starts_with("crates/testkit"))
+        .filter(|s| !HAND_ON.iter().any(|path| s.path.starts_with(path)))
+        .filter(|s| !s.is_test())
+        // The guard is there, the command that it guards is not yet.
+        .map(|s| without_comments(&s.text).replace("enable_module_command", ""))
+        .collect();
+    assert_none(
+        "a row says whether its value is read",
+        wrongly_idle(&sections, &readers.join("\n")),
+    );
+
+    let row = |flag: &str| Source {
+        path: "crates/server/src/config/sections/x.rs".into(),
+        text: format!("{{\n  /// A doc.\n  depth: u32 = int(0, 1), \"depth\", \"0\"{flag};\n}}"),
+    };
+    assert_eq!(wrongly_idle(&[&row("")], "limits.depths").len(), 1);
+    assert_eq!(wrongly_idle(&[&row(", NO_EFFECT(\"no\")")], "limits.depth").len(), 1);
+    assert_eq!(wrongly_idle(&[&row("")], "limits.depth"), [""; 0]);
 }
 
 #[test]

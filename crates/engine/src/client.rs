@@ -107,6 +107,8 @@ pub struct Client {
     pub subscriptions: Box<Subscriptions>,
     pub blocked: Option<Box<Blocked>>,
     pub reply_mode: ReplyMode,
+    /// CLIENT REPLY OFF or SKIP holds for the command that ran last: an answer that follows is not given.
+    pub is_muted: bool,
     pub no_evict: bool,
     pub no_touch: bool,
     /// Written out, then closed: QUIT, CLIENT KILL of itself, protocol errors.
@@ -145,6 +147,7 @@ impl Client {
             subscriptions: Box::default(),
             blocked: None,
             reply_mode: ReplyMode::On,
+            is_muted: false,
             no_evict: false,
             no_touch: false,
             close_after_reply: false,

@@ -32,7 +32,8 @@ impl Engine {
         if client.reply_mode == ReplyMode::SkipNext {
             client.reply_mode = ReplyMode::Skip;
         }
-        if client.reply_mode != ReplyMode::On {
+        client.is_muted = client.reply_mode != ReplyMode::On;
+        if client.is_muted {
             client.out.mute();
         }
         let error = self.process(&mut client, world, args);

@@ -54,8 +54,12 @@ pub enum Action<'a> {
     Save,
     BgSave {
         schedule: bool,
+        /// Inside EXEC the answer is due at once, and what is asked for is only scheduled.
+        in_exec: bool,
     },
-    BgRewriteAof,
+    BgRewriteAof {
+        in_exec: bool,
+    },
     ReplicaOf {
         /// `None` is REPLICAOF NO ONE.
         target: Option<MasterAddress>,
@@ -85,6 +89,7 @@ pub enum Action<'a> {
     FailoverAbort,
     ConfigSet {
         pairs: &'a [(&'a [u8], &'a [u8])],
+        in_exec: bool,
     },
     ConfigRewrite,
     ConfigResetStat,

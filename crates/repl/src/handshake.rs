@@ -57,6 +57,11 @@ impl Repl {
             return;
         }
         self.log(Level::Notice, "Master replied to PING, replication can continue...");
+        if line.starts_with(b"-NOAUTH") && self.settings.master_auth.is_none() {
+            let text = "The master asks for a password, and this replica has none to give: set \
+                        masterauth (CONFIG SET masterauth <password>, or in the config file)";
+            self.log(Level::Warning, text);
+        }
         let settings = &self.settings;
         let port = settings.announce_port.to_string();
         let mut out = Vec::new();

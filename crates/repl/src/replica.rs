@@ -20,6 +20,9 @@ use bytes::Bytes;
 const HAS_LIVED_MS: u64 = 1000;
 const RECONNECT_PAUSES: Pauses = Pauses { first_ms: 100, cap_ms: 1000 };
 
+/// Of a stream that may not be run for now, so much is taken in.
+const HELD_MAX_BYTES: u64 = 1 << 20;
+
 /// What follows the end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reconnect {
@@ -88,6 +91,8 @@ pub(crate) struct Upstream {
     pub(crate) resyncs: Resyncs,
     /// When the link went down; None before it was ever up.
     pub(crate) down_since_ms: Option<u64>,
+    /// What has come of the stream may not be applied yet: only so much more of it is taken in.
+    is_held: bool,
     /// Stream bytes that came behind the snapshot while it is being loaded.
     pub(crate) held: Vec<u8>,
     /// Why the link closed while the snapshot was being loaded: it matters only afterwards.
@@ -110,6 +115,7 @@ impl Upstream {
             standstill: None,
             resyncs: Resyncs::default(),
             down_since_ms: None,
+            is_held: false,
             held: Vec::new(),
             lost: None,
             progress: Progress::new(now_ms),
@@ -208,11 +214,29 @@ impl Repl {
         }
     }
 
-    /// Whether the link should be read. While a snapshot is loaded, what follows it can wait in the socket.
+    /// Whether the link should be read. While a snapshot is loaded, or enough of a held stream is here,
+    /// what follows can wait in the socket, and at last at the master, who knows a limit.
     pub fn wants_master_bytes(&self) -> bool {
-        self.upstream
-            .as_ref()
-            .is_some_and(|up| !matches!(up.state, LinkState::Verify(_) | LinkState::Commit(_)))
+        let is_loaded =
+            |up: &Upstream| matches!(up.state, LinkState::Verify(_) | LinkState::Commit(_));
+        self.upstream.as_ref().is_some_and(|up| !is_loaded(up)) && !self.has_enough_held()
+    }
+
+    /// What was taken in may not be run, and is enough to go on with when it may.
+    fn has_enough_held(&self) -> bool {
+        let unapplied = self.stream.backlog().map_or(0, |backlog| backlog.unapplied_len());
+        self.is_stream_held() && unapplied >= HELD_MAX_BYTES
+    }
+
+    /// The driver may not run the stream for now (a pause of clients), or may again.
+    pub fn hold_stream(&mut self, is_held: bool) {
+        if let Some(up) = self.upstream.as_mut().filter(|up| up.is_streaming()) {
+            up.is_held = is_held;
+        }
+    }
+
+    pub fn is_stream_held(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|up| up.is_held)
     }
 
     /// The stream was run up to a boundary that lies `n` bytes after the last one.
@@ -250,7 +274,12 @@ impl Repl {
 
     pub(crate) fn upstream_tick(&mut self, now_ms: u64) {
         let timeout_ms = self.settings.repl_timeout_secs * 1000;
+        let is_deaf = self.has_enough_held();
         let Some(up) = &mut self.upstream else { return };
+        if is_deaf {
+            // The silence is ours.
+            up.last_io_ms = now_ms;
+        }
         let is_late = now_ms.saturating_sub(up.last_io_ms) > timeout_ms;
         match &up.state {
             LinkState::Verify(_) | LinkState::Commit(_) => self.send(b"\n"),
@@ -328,6 +357,7 @@ impl Repl {
         let Some(up) = &mut self.upstream else { return };
         let Some(link) = up.link.take() else { return };
         let state = std::mem::replace(&mut up.state, LinkState::Idle);
+        up.is_held = false;
         up.held = Vec::new();
         up.lost = None;
         self.owed_fsync = None;

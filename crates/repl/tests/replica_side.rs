@@ -531,6 +531,32 @@ fn links_that_keep_dying_young_are_made_anew_after_pauses() {
     assert!(replica.reconnect_at_ms().is_some_and(|at_ms| (6..=205).contains(&at_ms)));
 }
 
+/// A replica whose clients are paused took in its master's stream without end, though it could not run it.
+#[test]
+fn a_held_stream_is_not_read_and_does_not_time_out() {
+    let (mut replica, link) = synced_replica(ReplSettings::default());
+    replica.handle_bytes(1000, link, b"*1\r\n$4\r\nPING\r\n");
+    replica.hold_stream(true);
+    assert!(replica.wants_master_bytes(), "some may come in advance");
+    let mut taken_in = 0;
+    while replica.wants_master_bytes() {
+        assert!(taken_in <= 2 << 20, "it goes on reading");
+        replica.handle_bytes(1000, link, &[b'x'; 65536]);
+        taken_in += 65536;
+    }
+    drain(&mut replica);
+    for now_secs in 2..3600 {
+        replica.handle_timeout(now_secs * 1000);
+        assert!(said(&mut replica).contains("ACK"), "the master hears of us");
+    }
+    assert!(replica.is_link_up());
+    replica.hold_stream(false);
+    assert!(replica.wants_master_bytes());
+    // From here on the master's silence counts.
+    replica.handle_timeout(3_600_000 + 61_000);
+    assert!(!replica.is_link_up());
+}
+
 #[test]
 fn a_broken_stream_is_not_resumed() {
     let (mut replica, link) = synced_replica(ReplSettings::default());

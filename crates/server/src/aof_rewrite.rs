@@ -22,7 +22,7 @@ use crate::clock;
 use crate::config::os_error;
 use crate::disk::SteadyWriter;
 use crate::event_loop::Server;
-use crate::host::{Deferred, Host};
+use crate::host::{ConfigSetWaits, Deferred, Host};
 use crate::rdb::{ChildHook, SnapshotHeader};
 
 /// From this many failures in a row on, automatic rewrites pause: 1 minute, then 2, 4, ...
@@ -30,18 +30,23 @@ const FAILURES_BEFORE_PAUSE: u32 = 3;
 const PAUSE_MAX_MINUTES: u64 = 60;
 
 impl Host {
-    pub fn request_aof_rewrite(&mut self) -> Result<Outcome, CommandError> {
+    pub fn request_aof_rewrite(&mut self, in_exec: bool) -> Result<Outcome, CommandError> {
         if self.children.is_rewriting_aof() {
             return Err(CommandError::err(
                 "Background append only file rewriting already in progress",
             ));
         }
-        if self.children.is_active() {
-            self.aof.rewrite_scheduled = true;
+        if self.children.is_active() || in_exec {
+            if self.children.is_active() {
+                self.aof.rewrite_scheduled = true;
+            } else {
+                self.deferred.push(Deferred::BgRewriteAof { client: None });
+            }
             return Ok(Outcome::Status("Background append only file rewriting scheduled".into()));
         }
-        self.deferred.push(Deferred::BgRewriteAof);
-        Ok(Outcome::Status("Background append only file rewriting started".into()))
+        let client = self.current;
+        self.deferred.push(Deferred::BgRewriteAof { client });
+        Ok(Outcome::Silent)
     }
 }
 
@@ -214,7 +219,8 @@ impl Server {
 
     /// `appendonly` was changed at run time, or a new data set has arrived while it is on: the file
     /// becomes valid with its first rewrite.
-    pub fn turn_aof(&mut self, on: bool) {
+    /// An error where it cannot begin, though cron goes on trying: the caller may turn it off again.
+    pub fn turn_aof(&mut self, on: bool) -> io::Result<()> {
         if !on {
             if self.host.aof.is_on() {
                 if self.host.children.is_rewriting_aof() {
@@ -226,12 +232,35 @@ impl Server {
                 self.host.aof.stop();
                 self.engine.propagation.set_aof(false);
             }
-            return;
+            return Ok(());
         }
         if self.host.aof.is_on() {
-            return;
+            return Ok(());
         }
-        self.begin_waiting_aof();
+        self.begin_waiting_aof()
+    }
+
+    /// CONFIG SET of `appendonly`, and of what was set together with it.
+    pub fn set_appendonly(&mut self, on: bool, asked: Option<ConfigSetWaits>) {
+        let turned = self.turn_aof(on);
+        let Some(ConfigSetWaits { client, before, changed }) = asked else { return };
+        if turned.is_ok() {
+            return self.answer(client, Ok(()));
+        }
+        warn!(
+            "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. \
+             Check the above logs for more info about the error."
+        );
+        warn!(
+            "Failed applying new configuration. Possibly related to new appendonly setting. \
+             Restoring previous settings."
+        );
+        // Nothing is in flight for a file that has not begun.
+        let _ = self.turn_aof(false);
+        let error = self.host.take_back(*before, &changed);
+        let settings = engine::World::settings(&self.host);
+        self.engine.apply_settings(settings);
+        self.answer(client, Err(error));
     }
 
     /// The data set was replaced: what the AOF has is another one's.
@@ -243,10 +272,11 @@ impl Server {
             self.flush_aof();
             self.host.aof.stop();
         }
-        self.begin_waiting_aof();
+        // A failure is logged, and cron tries again.
+        let _ = self.begin_waiting_aof();
     }
 
-    fn begin_waiting_aof(&mut self) {
+    fn begin_waiting_aof(&mut self) -> io::Result<()> {
         self.host.aof.state = AofState::WaitRewrite;
         self.engine.propagation.set_aof(true);
         if self.host.children.is_rewriting_aof() {
@@ -263,10 +293,9 @@ impl Server {
                  background was scheduled to start when possible."
             );
             // Until then nothing is written: the rewrite will see all of it.
-            return;
+            return Ok(());
         }
-        // A failure is logged, and cron tries again.
-        let _ = self.start_aof_rewrite();
+        self.start_aof_rewrite()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The start of a server, and everything that puts a data set in its place: the first load, the
 //! snapshot of a master, DEBUG RELOAD.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
 use crate::event_loop::{Server, read_clock};
 use crate::host::{Host, HostStats, Identity, LoadingInfo};
 use crate::listener;
+use crate::load_progress::LoadProgress;
 use crate::loader::{self, LoadFailure, Loaded, Loader, Order, What};
 use crate::logging::{self, Speaker};
 use crate::mailbox::Mailbox;
@@ -138,6 +140,7 @@ impl Server {
             deferred: Vec::new(),
             cron_paused: false,
             postponed_end: None,
+            told_idle: BTreeSet::new(),
             doomed: Vec::new(),
             connected_clients: 0,
             client_peaks: ClientPeaks::default(),
@@ -170,6 +173,7 @@ impl Server {
         memory::set_background_thread(server.host.config.general.jemalloc_bg_thread);
         start::log_initialized();
         daemon::log_system_warnings(&server.host.config);
+        server.host.tell_what_has_no_effect_at_start();
         if let Some(notice) = process.role.notice {
             info!("{notice}");
         }
@@ -187,7 +191,8 @@ impl Server {
                 self.host.aof.files.has_data().then(|| self.aof_order(true))
             }
             false => self.rdb_order().map_err(|e| {
-                format!("Fatal error: can't open the RDB file for reading: {}", os_error(&e))
+                let name = self.host.rdb_name();
+                format!("Fatal error: can't open the RDB file {name} for reading: {}", os_error(&e))
             })?,
         };
         let Some(what) = what else { return self.first_load_done(None) };
@@ -320,11 +325,13 @@ impl Server {
         purpose: LoadPurpose,
         asynchronous: bool,
     ) -> io::Result<()> {
+        info!("Loading {}", what.told());
         self.start_loader(what, purpose)?;
         self.host.loading = LoadingInfo {
             active: true,
             asynchronous,
             started_unix_s: self.host.now.unix_us / 1_000_000,
+            progress: LoadProgress::new(self.host.now.mono_us),
             ..LoadingInfo::default()
         };
         self.engine.loading = true;
@@ -370,7 +377,8 @@ impl Server {
                 warn!("{}", failure.why);
                 // What is wrong with an append-only file has been said in full.
                 if !self.host.config.persistence.appendonly {
-                    warn!("Terminating server after rdb file reading failure.");
+                    let name = self.host.rdb_name();
+                    warn!("Terminating server after rdb file {name} reading failure.");
                     warn!("Fatal error loading the DB, check server logs. Exiting.");
                 }
                 self.host.exit_code = Some(1);
@@ -434,7 +442,8 @@ impl Server {
                 Ok(Some(what)) => what,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    warn!("Can't open the RDB file: {}", os_error(&error));
+                    let name = self.host.rdb_name();
+                    warn!("Can't open the RDB file {name}: {}", os_error(&error));
                     return Err(());
                 }
             },

@@ -312,14 +312,11 @@ impl Server {
     pub fn flush_client(&mut self, id: ClientId) {
         let Some(client) = self.engine.client_mut(id) else { return };
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.held.is_some() {
-            return;
-        }
         // Too much to be sent is not begun to be sent.
         if is_over_hard_limit(&self.host.config.network.client_output_buffer_limit, client) {
             return self.enforce_output_limit(id);
         }
-        if conn.held {
+        if conn.held.is_some() {
             return;
         }
         let before = conn.bytes_out;

@@ -1,7 +1,7 @@
 //! What is done `hz` times a second, and what the other sources of the loop lead to: signals and
 //! mail.
 
-use log::warn;
+use log::{info, warn};
 
 use crate::config::ShutdownFlags;
 use crate::event_loop::Server;
@@ -143,5 +143,10 @@ impl Server {
         loader.progress.key_delay_us.store(delay_us, Ordering::Relaxed);
         self.host.loading.loaded_bytes = loader.progress.loaded_bytes.load(Ordering::Relaxed);
         self.host.loading.total_bytes = loader.progress.total_bytes.load(Ordering::Relaxed);
+        let (loading, now_us) = (&mut self.host.loading, self.host.now.mono_us);
+        let (loaded, total) = (loading.loaded_bytes, loading.total_bytes);
+        if let Some(text) = loading.progress.tell(now_us, loaded, total) {
+            info!("{text}");
+        }
     }
 }

@@ -6,6 +6,9 @@ use log::info;
 use crate::event_loop::Server;
 use crate::host::Deferred;
 
+const REWRITE_REFUSED: &str = "ERR Can't execute an AOF background rewriting. Please check the server \
+    logs for more information.";
+
 impl Server {
     /// To be called after every command that may have wished for something.
     pub fn perform_deferred(&mut self) {
@@ -22,13 +25,14 @@ impl Server {
                 let saved = self.save_now().map_err(|_| CommandError::text("ERR".to_owned()));
                 self.answer(client, saved);
             }
-            Deferred::BgSave => {
-                // Its failure is logged and shown by INFO, as the answer has left already.
-                let _ = self.start_bgsave(None);
+            Deferred::BgSave { client } => {
+                let begun = self.start_bgsave(None).map(|()| "Background saving started");
+                self.answer_status(client, begun.map_err(|_| "ERR"));
             }
-            Deferred::BgRewriteAof => {
-                // As above.
-                let _ = self.start_aof_rewrite();
+            Deferred::BgRewriteAof { client } => {
+                let begun = self.start_aof_rewrite();
+                let begun = begun.map(|()| "Background append only file rewriting started");
+                self.answer_status(client, begun.map_err(|_| REWRITE_REFUSED));
             }
             Deferred::RoleChanged => self.perform_repl_actions(),
             Deferred::KeyspaceFlushed => self.save_flushed(),
@@ -44,17 +48,26 @@ impl Server {
                 self.answer(client, result.map_err(CommandError::err));
             }
             Deferred::ClientLimit => self.client_limit_changed(),
-            Deferred::AppendOnly(on) => self.turn_aof(on),
+            Deferred::AppendOnly { on, asked } => self.set_appendonly(on, asked),
         }
     }
 
     /// Answers a command whose outcome was not known when it returned.
     pub fn answer(&mut self, client: Option<ClientId>, result: Result<(), CommandError>) {
+        let status = result.as_ref().map(|()| "OK");
+        self.answer_status(client, status.map_err(CommandError::as_str));
+    }
+
+    /// The same with a status of its own, and the whole text of an error.
+    fn answer_status(&mut self, client: Option<ClientId>, result: Result<&str, &str>) {
         let Some(client) = client else { return };
         let Some(state) = self.engine.client_mut(client) else { return };
-        match &result {
-            Ok(()) => state.out.ok(),
-            Err(error) => state.out.error(error.as_str()),
+        if state.is_muted {
+            return;
+        }
+        match result {
+            Ok(text) => state.out.status(text),
+            Err(text) => state.out.error(text),
         }
         self.answered.push(client);
     }

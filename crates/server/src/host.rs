@@ -6,6 +6,7 @@
 //! the command has returned: by then everything that was propagated has left by its door, so that a
 //! fork and the stream agree on what the data set is.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use engine::world::{EngineMemory, InfoLines, ReplicationInfo, ShutdownFlags};
@@ -20,10 +21,11 @@ use crate::boot::LoadPurpose;
 use crate::children::Children;
 use crate::client_memory::{ClientMemory, ClientPeaks};
 use crate::clock;
-use crate::config::{Config, StartRole};
+use crate::config::{Config, Directive, StartRole};
 use crate::cron::Rates;
 use crate::daemon::{OomScore, PidFile, Supervisor};
 use crate::listener::Listener;
+use crate::load_progress::LoadProgress;
 use crate::loader::{Loaded, Loader};
 use crate::mailbox::Mailer;
 use crate::memory::{self, MemoryMeter};
@@ -38,8 +40,13 @@ pub enum Deferred {
     Save {
         client: Option<ClientId>,
     },
-    BgSave,
-    BgRewriteAof,
+    /// Who waits for the answer, unless it was given inside EXEC.
+    BgSave {
+        client: Option<ClientId>,
+    },
+    BgRewriteAof {
+        client: Option<ClientId>,
+    },
     /// REPLICAOF: sockets, files and clients follow the role.
     RoleChanged,
     BecameReplica(ClientId),
@@ -60,8 +67,20 @@ pub enum Deferred {
     },
     /// `maxmemory-clients`, or `maxmemory` of which it may be a share, was changed.
     ClientLimit,
-    /// `appendonly` was changed at run time.
-    AppendOnly(bool),
+    /// `appendonly` was changed at run time. Where its CONFIG SET waits for what comes of it, all that it
+    /// has set is taken back should the file not begin.
+    AppendOnly {
+        on: bool,
+        asked: Option<ConfigSetWaits>,
+    },
+}
+
+/// A CONFIG SET that is not answered yet.
+#[derive(Debug)]
+pub struct ConfigSetWaits {
+    pub client: Option<ClientId>,
+    pub before: Box<Config>,
+    pub changed: Vec<&'static Directive>,
 }
 
 /// Counters of INFO that belong to sockets and forks.
@@ -111,6 +130,7 @@ pub struct LoadingInfo {
     pub started_unix_s: u64,
     pub total_bytes: u64,
     pub loaded_bytes: u64,
+    pub progress: LoadProgress,
 }
 
 pub struct Host {
@@ -135,6 +155,8 @@ pub struct Host {
     /// A data set that was streamed by the master and waits for its turn.
     pub loaded: Option<Box<Loaded>>,
     pub load_serial: u32,
+    /// Directives of which the log has said that they have no effect.
+    pub told_idle: BTreeSet<&'static str>,
     /// The role that the configuration asked for.
     pub start_role: StartRole,
     pub supervisor: Supervisor,
@@ -215,8 +237,8 @@ impl World for Host {
                 }
                 self.defer(Deferred::Save { client })
             }
-            Action::BgSave { schedule } => self.request_bgsave(schedule),
-            Action::BgRewriteAof => self.request_aof_rewrite(),
+            Action::BgSave { schedule, in_exec } => self.request_bgsave(schedule, in_exec),
+            Action::BgRewriteAof { in_exec } => self.request_aof_rewrite(in_exec),
             Action::ReplicaOf { target, by } => self.request_replicaof(target, by),
             Action::Psync { client, replid, offset, failover_by } => {
                 self.request_psync(client, replid, offset, failover_by)
@@ -226,7 +248,7 @@ impl World for Host {
                 self.request_failover(target, timeout_ms, force)
             }
             Action::FailoverAbort => self.request_failover_abort(),
-            Action::ConfigSet { pairs } => self.config_set(pairs),
+            Action::ConfigSet { pairs, in_exec } => self.config_set(pairs, in_exec),
             Action::ConfigRewrite => self.config_rewrite(),
             Action::ConfigResetStat => {
                 self.stats = HostStats::default();

@@ -55,7 +55,8 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
     }
     let output = Output::open(config).map_err(|error| {
         format!(
-            "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\nCan't open the log file: {}",
+            "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\nCan't open the log file '{}': {}",
+            config.general.logfile,
             os_error(&error)
         )
     })?;

@@ -27,6 +27,7 @@ mod key_delay;
 mod launch;
 mod lazy_free;
 mod listener;
+mod load_progress;
 mod loader;
 mod mailbox;
 mod master_link;

@@ -290,7 +290,8 @@ mod tests {
     /// loop for ever.
     #[test]
     fn a_listener_that_fails_for_good_is_left_alone_for_a_while() {
-        let listeners = open(&settings(&["127.0.0.1"], free_port())).unwrap();
+        let port = Port::reserve();
+        let listeners = open(&settings(&["127.0.0.1"], port.number())).unwrap();
         let Listener::Tcp(listener) = &listeners[0] else { panic!("a TCP listener was asked for") };
         assert!(matches!(listeners[0].accept(), AcceptOutcome::Drained));
         socket2::SockRef::from(listener).shutdown(std::net::Shutdown::Both).unwrap();

@@ -53,6 +53,22 @@ pub enum What {
     },
 }
 
+impl What {
+    /// For the first line that the log has of a load.
+    pub fn told(&self) -> String {
+        match self {
+            What::Rdb { len, .. } | What::Rehearsal { len, .. } => {
+                format!("an RDB file of {:.1} MB", *len as f64 / 1e6)
+            }
+            What::Stream(_) => "a snapshot as it arrives".to_owned(),
+            What::Aof { files, .. } => {
+                let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+                format!("the append-only file: {}", names.join(", "))
+            }
+        }
+    }
+}
+
 /// Everything that the thread must know.
 pub struct Order {
     pub what: What,

@@ -252,12 +252,16 @@ impl SaveHook for ChildHook<'_> {
 }
 
 impl Host {
-    pub fn request_bgsave(&mut self, schedule: bool) -> Result<Outcome, CommandError> {
+    pub fn request_bgsave(
+        &mut self,
+        schedule: bool,
+        in_exec: bool,
+    ) -> Result<Outcome, CommandError> {
         if self.children.is_saving_rdb() {
             return Err(CommandError::err("Background save already in progress"));
         }
         if self.children.is_active() {
-            if schedule {
+            if schedule || in_exec {
                 self.rdb.scheduled = true;
                 return Ok(Outcome::Status("Background saving scheduled".into()));
             }
@@ -266,12 +270,23 @@ impl Host {
                  SCHEDULE in order to schedule a BGSAVE whenever possible.",
             ));
         }
-        self.deferred.push(Deferred::BgSave);
-        Ok(Outcome::Status("Background saving started".into()))
+        if in_exec {
+            self.deferred.push(Deferred::BgSave { client: None });
+            return Ok(Outcome::Status("Background saving scheduled".into()));
+        }
+        let client = self.current;
+        self.deferred.push(Deferred::BgSave { client });
+        Ok(Outcome::Silent)
     }
 
     pub fn rdb_path(&self) -> PathBuf {
         self.config.persistence.dir.join(&self.config.persistence.dbfilename)
+    }
+
+    /// The same for messages: where the file is, whatever the directory is now.
+    pub fn rdb_name(&self) -> String {
+        let path = self.rdb_path();
+        std::path::absolute(&path).unwrap_or(path).display().to_string()
     }
 
     /// Where the process writes a snapshot until it is whole.
@@ -336,7 +351,8 @@ impl Server {
                 Ok(())
             }
             Err(error) => {
-                warn!("Write error saving DB on disk: {}", os_error(&error));
+                let name = self.host.rdb_name();
+                warn!("Write error saving DB on disk ({name}): {}", os_error(&error));
                 Err(error)
             }
         }
@@ -496,6 +512,7 @@ impl Server {
             rdb.saves += 1;
             self.engine.dirty = self.engine.dirty.saturating_sub(job.dirty_at_fork);
         } else {
+            warn!("{} is left as it was", job.target.display());
             self.remove_temp_rdb(&job.temp);
         }
         let rdb = &mut self.host.rdb;

@@ -37,8 +37,8 @@ impl Server {
             repl.core.request_acks();
         }
         self.perform_repl_actions();
-        if self.host.repl.held_by_pause && !self.engine.is_paused() {
-            self.host.repl.held_by_pause = false;
+        if self.host.repl.core.is_stream_held() && !self.engine.is_paused() {
+            self.host.repl.core.hold_stream(false);
             self.run_master_stream();
             self.perform_repl_actions();
         }
@@ -103,7 +103,7 @@ impl Server {
             Action::StreamStart { .. } => self.stream_start(),
             Action::Apply(bytes) => {
                 self.host.repl.parser.feed(&bytes);
-                if !self.host.repl.held_by_pause {
+                if !self.host.repl.core.is_stream_held() {
                     self.run_master_stream();
                 }
             }
@@ -186,7 +186,6 @@ impl Server {
         let db = self.host.repl.stream_db;
         let client = self.master_client();
         self.host.repl.parser = protocol::RequestParser::new();
-        self.host.repl.held_by_pause = false;
         self.host.repl.unreported_bytes = 0;
         if let Some(client) = self.engine.client_mut(client) {
             client.db = db;
@@ -199,7 +198,6 @@ impl Server {
         // comes again.
         self.host.repl.stream_db = self.engine.client(id).map_or(0, |client| client.db);
         self.host.repl.parser = protocol::RequestParser::new();
-        self.host.repl.held_by_pause = false;
         self.host.repl.unreported_bytes = 0;
         self.engine.disconnect(id);
     }
@@ -265,7 +263,7 @@ impl Server {
             }
             parser.consume(ran);
             if ran < count {
-                self.host.repl.held_by_pause = true;
+                self.host.repl.core.hold_stream(true);
                 break None;
             }
         };

@@ -30,8 +30,6 @@ pub struct ReplDriver {
     pub parser: RequestParser,
     /// Bytes of the stream that were run but do not end at a boundary: inside MULTI.
     pub unreported_bytes: u64,
-    /// A pause of clients keeps the rest of what has arrived from being run.
-    pub held_by_pause: bool,
     /// The database in which a stream goes on that was resumed or follows a snapshot.
     pub stream_db: usize,
     pub incoming: Option<IncomingSnapshot>,
@@ -56,7 +54,6 @@ impl ReplDriver {
             master_client: None,
             parser: RequestParser::new(),
             unreported_bytes: 0,
-            held_by_pause: false,
             stream_db: 0,
             incoming: None,
             files: HashMap::new(),

@@ -11,7 +11,7 @@ use crate::config::{
     self, BindAddress, BufferLimits, Caller, Config, Directive, ProtectedAction, SetError, os_error,
 };
 use crate::daemon::{self, OomClass};
-use crate::host::{Deferred, Host};
+use crate::host::{ConfigSetWaits, Deferred, Host};
 use crate::listener::{self, ListenError, ListenSettings, Listener};
 use crate::memory;
 use crate::repl_driver::repl_settings;
@@ -123,7 +123,11 @@ pub fn listen_settings(config: &Config) -> ListenSettings {
 
 impl Host {
     /// CONFIG SET: all pairs or none, checked, stored and put into effect.
-    pub fn config_set(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<Outcome, CommandError> {
+    pub fn config_set(
+        &mut self,
+        pairs: &[(&[u8], &[u8])],
+        in_exec: bool,
+    ) -> Result<Outcome, CommandError> {
         let before = self.config.clone();
         let local = self.current.and_then(|id| self.peer(id)).is_some_and(|facts| facts.local);
         let caller = Caller { local, loading: self.loading.active };
@@ -139,7 +143,50 @@ impl Host {
                 return Err(refusal(SetError::Failed { name, why }));
             }
         }
-        Ok(Outcome::Done)
+        self.tell_what_has_no_effect(changed.iter().copied());
+        let starts_aof = self.config.persistence.appendonly
+            && changed.iter().any(|directive| directive.name == "appendonly");
+        if !starts_aof {
+            return Ok(Outcome::Done);
+        }
+        let asked = ConfigSetWaits { client: self.current, before: Box::new(before), changed };
+        // Inside EXEC the answer is due at once, and a file that cannot begin is tried again.
+        let asked = (!in_exec).then_some(asked);
+        self.deferred.push(Deferred::AppendOnly { on: true, asked });
+        Ok(if in_exec { Outcome::Done } else { Outcome::Silent })
+    }
+
+    /// `appendonly` could not be put into effect: nor is what was set together with it.
+    pub fn take_back(&mut self, before: Config, changed: &[&'static Directive]) -> CommandError {
+        self.config = before;
+        for directive in changed {
+            let _ = self.put_into_effect(directive);
+        }
+        refusal(SetError::Failed {
+            name: "appendonly".to_owned(),
+            why: "Unable to turn on AOF. Check server logs.".to_owned(),
+        })
+    }
+
+    /// Says in the log, once for each directive, that a value does nothing.
+    fn tell_what_has_no_effect(&mut self, rows: impl Iterator<Item = &'static Directive>) {
+        for row in rows {
+            if let Some(notice) = row.idle_notice(&self.config)
+                && self.told_idle.insert(row.name)
+            {
+                warn!("{notice}");
+            }
+        }
+    }
+
+    /// The same at start, for all that files and the command line have set.
+    pub fn tell_what_has_no_effect_at_start(&mut self) {
+        self.tell_what_has_no_effect(config::directives());
+        for name in self.config.obsolete.clone() {
+            if self.told_idle.insert(name) {
+                warn!("WARNING: {name} has no effect: it has lost its meaning");
+            }
+        }
     }
 
     /// Does what a changed value asks of the process; most values are simply read when needed.
@@ -150,8 +197,9 @@ impl Host {
             "bind" => {
                 self.listen_anew().map_err(|_| "Failed to bind to specified addresses.")?;
             }
-            "appendonly" => {
-                self.deferred.push(Deferred::AppendOnly(config.persistence.appendonly));
+            // Turning it on is begun, and answered, by `config_set`.
+            "appendonly" if !config.persistence.appendonly => {
+                self.deferred.push(Deferred::AppendOnly { on: false, asked: None });
             }
             "appendfsync" => self.aof.set_fsync(config.persistence.appendfsync),
             "dir" => {

@@ -175,6 +175,10 @@ impl Server {
         if self.host.aof.is_on() {
             if self.host.children.is_rewriting_aof() {
                 if self.host.aof.state == AofState::WaitRewrite && !flags.force {
+                    warn!(
+                        "Try again when the first rewrite has ended (aof_rewrite_in_progress in \
+                         INFO), or say SHUTDOWN FORCE to leave without the AOF."
+                    );
                     return Err("Writing initial AOF, can't exit.");
                 }
                 warn!("There is a child rewriting the AOF. Killing it!");
@@ -182,8 +186,11 @@ impl Server {
             }
             info!("Calling fsync() on the AOF file.");
             self.flush_aof();
-            if !self.host.aof.drain() && !flags.force {
-                return Err("Fail to fsync the AOF file, can't exit.");
+            if !self.host.aof.drain() {
+                // Whoever asks for the end gets it, as a disk that is full would never let it come. What
+                // was not written was not answered either.
+                let why = self.host.aof.error().unwrap_or_default();
+                warn!("Fail to fsync the AOF file: {why}. Exit anyway.");
             }
         } else if self.host.children.is_active() {
             self.kill_child();
@@ -197,6 +204,10 @@ impl Server {
             if saved.is_err() && self.host.exit_code.is_none() {
                 if !flags.force {
                     self.host.supervisor.status("Error trying to save the DB, can't exit");
+                    warn!(
+                        "Make room for the snapshot and try again, or say SHUTDOWN NOSAVE to leave \
+                         without it, which loses what was not saved before."
+                    );
                     return Err("Error trying to save the DB, can't exit.");
                 }
                 warn!("Error trying to save the DB. Exit anyway.");

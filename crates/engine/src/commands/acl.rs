@@ -205,7 +205,7 @@ fn setuser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return Err(unsupported(rule));
     }
     if let Some(password) = password {
-        ctx.perform(Action::ConfigSet { pairs: &[(b"requirepass", password)] })?;
+        ctx.perform(Action::ConfigSet { pairs: &[(b"requirepass", password)], in_exec: true })?;
         let settings = ctx.world.settings();
         ctx.engine.apply_settings(settings);
     }

@@ -6,7 +6,7 @@ use super::args::is;
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
-use crate::world::{Action, Outcome, ShutdownFlags};
+use crate::world::{Action, ShutdownFlags};
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT);
 
@@ -73,22 +73,13 @@ fn bgsave(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         2 if is(args.at(1), "schedule") => true,
         _ => return Err(CommandError::Syntax),
     };
-    begin(ctx, Action::BgSave { schedule })
-}
-
-/// In a transaction the work begins behind it: what is begun elsewhere is only scheduled here.
-fn begin(ctx: &mut Ctx<'_>, action: Action<'_>) -> Result<(), CommandError> {
-    if !ctx.call.is_nested() {
-        return ctx.perform_and_reply(action);
-    }
-    if let Outcome::Status(text) = ctx.perform(action)? {
-        ctx.client.out.status(&text.replace(" started", " scheduled"));
-    }
-    Ok(())
+    let in_exec = ctx.call.is_nested();
+    ctx.perform_and_reply(Action::BgSave { schedule, in_exec })
 }
 
 fn bgrewriteaof(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    begin(ctx, Action::BgRewriteAof)
+    let in_exec = ctx.call.is_nested();
+    ctx.perform_and_reply(Action::BgRewriteAof { in_exec })
 }
 
 fn lastsave(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {

@@ -14,7 +14,7 @@ use crate::error::CommandError;
 use crate::push::Push;
 use crate::redact;
 use crate::watch::Presence;
-use crate::world::{Action, Garbage, World};
+use crate::world::{Action, Garbage, Outcome, World};
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
 const WRITES: Flags = Flags::WRITE;
@@ -218,10 +218,13 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let pairs: Vec<(&[u8], &[u8])> =
         (2..args.len()).step_by(2).map(|at| (args.at(at), args.at(at + 1))).collect();
-    ctx.perform(Action::ConfigSet { pairs: &pairs })?;
+    let in_exec = ctx.call.is_nested();
+    let outcome = ctx.perform(Action::ConfigSet { pairs: &pairs, in_exec })?;
     let settings = ctx.world.settings();
     ctx.engine.apply_settings(settings);
-    ctx.client.out.ok();
+    if outcome != Outcome::Silent {
+        ctx.client.out.ok();
+    }
     Ok(())
 }
 

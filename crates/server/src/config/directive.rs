@@ -24,7 +24,7 @@ impl Flags {
     pub const DENY_LOADING: Flags = Flags(1 << 5);
     /// Of interest to developers and tests.
     pub const DEBUG: Flags = Flags(1 << 6);
-    /// Accepted, kept and reported, but nothing reads it yet.
+    /// Accepted, kept and reported, but nothing reads it; the row says why in parentheses.
     pub const NO_EFFECT: Flags = Flags(1 << 7);
     /// Each line sets the part that its first word names, and leaves the others.
     pub const KEYED: Flags = Flags(1 << 8);
@@ -56,6 +56,8 @@ pub struct Directive {
     /// The default as it would stand in the file.
     pub default: &'static str,
     pub flags: Flags,
+    /// Why it has no effect, where it has none.
+    pub no_effect: Option<&'static str>,
     /// What it does, in lines.
     pub doc: &'static [&'static str],
     /// A commented example for the reference configuration, where the default says nothing.
@@ -202,6 +204,14 @@ impl Directive {
         vec![String::from_utf8_lossy(&line).into_owned()]
     }
 
+    /// What the log says of a value that changes nothing: one that is not the default of a directive
+    /// without effect. Whoever set it counts on it.
+    pub fn idle_notice(&self, config: &Config) -> Option<String> {
+        let why = self.no_effect?;
+        let asks_for_something = self.value(config) != self.value(&Config::default());
+        asks_for_something.then(|| format!("WARNING: {} has no effect: {why}", self.name))
+    }
+
     pub fn is(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }
@@ -219,7 +229,7 @@ pub(super) fn either(_: bool) -> Result<(), &'static str> {
 
 /// Defines a group of directives: the struct that holds their values, and their rows of the table.
 ///
-/// A row reads `/// doc` then `field: Type = kind(arguments), "name" | "old-name", "default", FLAG, FLAG => "sample";`.
+/// A row reads `/// doc` then `field: Type = kind(arguments), "name" | "old-name", "default", FLAG, NO_EFFECT("why") => "sample";`.
 macro_rules! section {
     (
         $(#[doc = $section_doc:literal])+
@@ -227,7 +237,7 @@ macro_rules! section {
             $(
                 $(#[doc = $doc:literal])+
                 $field:ident : $ty:ty = $kind:ident ( $($arg:tt)* ), $name:literal $(| $alias:literal)*,
-                $default:literal $(, $flag:ident)* $(=> $sample:literal)? ;
+                $default:literal $(, $flag:ident $(($why:literal))?)* $(=> $sample:literal)? ;
             )+
         }
     ) => {
@@ -252,6 +262,8 @@ macro_rules! section {
                 default: $default,
                 flags: $crate::config::directive::Flags::NONE
                     $(.or($crate::config::directive::Flags::$flag))*,
+                // The reason that one of the flags has, if any.
+                no_effect: [$($(Some($why),)?)* None][0],
                 doc: &[$($doc),+],
                 sample: $crate::config::directive::sample!($($sample)?),
             } ),+

@@ -43,7 +43,11 @@ impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FileError::Open { path, why } => {
-                write!(f, "Fatal error, can't open config file '{}': {why}", path.display())
+                write!(f, "Fatal error, can't open config file '{}': {why}", path.display())?;
+                match hint::for_missing_file(path) {
+                    Some(hint) => write!(f, ". Hint: {hint}"),
+                    None => Ok(()),
+                }
             }
             FileError::Line(line) => line.fmt(f),
             FileError::Whole(why) => {
@@ -146,7 +150,7 @@ impl Loader {
                         text: String::from_utf8_lossy(line).into_owned(),
                         why,
                         expected,
-                        hint,
+                        hint: hint.or_else(|| hint::for_line(line)),
                     }))
                 }
             })?;
@@ -177,9 +181,10 @@ impl Loader {
             (b"user", [_, ..]) => self.user(arguments),
             (b"loadmodule", [_, ..]) => Err("Modules are not supported by Tandem".into()),
             (b"sentinel", _) => Err("sentinel directive while not in sentinel mode".into()),
-            // Long without meaning, but still found in old files.
-            (b"list-max-ziplist-entries" | b"list-max-ziplist-value", [_])
-            | (b"lua-replicate-commands", [_]) => Ok(()),
+            (name, [_]) if obsolete(name).is_some() => {
+                self.config.obsolete.extend(obsolete(name));
+                Ok(())
+            }
             _ => Err(Refusal {
                 why: "Bad directive or wrong number of arguments".into(),
                 expected: usage_of_other(name),
@@ -244,14 +249,19 @@ impl Loader {
     }
 }
 
+/// Long without meaning, but still found in old files.
+fn obsolete(name: &[u8]) -> Option<&'static str> {
+    ["list-max-ziplist-entries", "list-max-ziplist-value", "lua-replicate-commands"]
+        .into_iter()
+        .find(|known| known.as_bytes() == name)
+}
+
 fn usage_of_other(name: &[u8]) -> Option<String> {
     let usage = match name {
         b"include" => "include <file or pattern>",
         b"rename-command" => "rename-command <command> <new name or \"\">",
         b"user" => "user default on nopass ~* &* +@all",
-        b"list-max-ziplist-entries" | b"list-max-ziplist-value" | b"lua-replicate-commands" => {
-            "one value, which is ignored"
-        }
+        name if obsolete(name).is_some() => "one value, which is ignored",
         _ => return None,
     };
     Some(usage.into())

@@ -87,6 +87,8 @@ pub struct Config {
     pub config_file: Option<PathBuf>,
     /// `rename-command`: names in the table, and what they are called here; empty is not at all.
     pub renames: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Names of lines that were accepted, though they have long meant nothing.
+    pub obsolete: Vec<&'static str>,
 }
 
 impl Default for Config {
@@ -107,6 +109,7 @@ impl Default for Config {
             has_arguments: false,
             config_file: None,
             renames: Vec::new(),
+            obsolete: Vec::new(),
         };
         for directive in directives() {
             directive.reset(&mut config);

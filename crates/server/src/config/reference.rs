@@ -93,8 +93,8 @@ fn remarks(row: &Directive) -> Vec<String> {
     if row.flags.has(Flags::HIDDEN) {
         facts.push("For developers.".into());
     }
-    if row.flags.has(Flags::NO_EFFECT) {
-        facts.push("Has no effect yet.".into());
+    if let Some(why) = row.no_effect {
+        facts.push(format!("Has no effect: {why}."));
     }
     vec![facts.join(" ")]
 }

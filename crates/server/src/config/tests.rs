@@ -97,6 +97,32 @@ fn a_pattern_lists_old_names_but_no_hidden_ones() {
     assert_eq!(names.len(), 196);
 }
 
+/// `io-threads 4` was accepted and did nothing, and nobody was told.
+#[test]
+fn values_that_change_nothing_are_told_with_the_reason() {
+    let notices = |text: &str| -> Vec<String> {
+        let config = with_text(text).expect(text);
+        directives().filter_map(|row| row.idle_notice(&config)).collect()
+    };
+    assert_eq!(notices("io-threads 1\nport 7000\nreplica-lazy-flush no\n"), [""; 0]);
+    assert_eq!(
+        notices("io-threads 4\nslave-lazy-flush yes\nlist-compress-depth 1\nlua-time-limit 1\n"),
+        [
+            "WARNING: io-threads has no effect: the event loop does all socket work",
+            "WARNING: replica-lazy-flush has no effect: old data are always freed in the background",
+            "WARNING: list-compress-depth has no effect: nodes of lists are never compressed",
+            "WARNING: busy-reply-threshold has no effect: there are no scripts yet",
+        ]
+    );
+    assert_eq!(
+        with_text("lua-replicate-commands yes\n").unwrap().obsolete,
+        ["lua-replicate-commands"]
+    );
+    for row in directives() {
+        assert_eq!(row.no_effect.is_some(), row.flags.has(Flags::NO_EFFECT), "{}", row.name);
+    }
+}
+
 // ---- files ----
 
 #[test]
@@ -217,6 +243,17 @@ fn a_refusal_says_what_was_expected() {
         ("maxmemroy 1", "Hint: did you mean 'maxmemory'?"),
         ("replica\u{2010}read\u{2010}only yes", "type a plain one: replica-read-only"),
         ("slave\u{2013}of h 1", "Hint: it has a typographic hyphen"),
+        // What looks right and is not, on the screen as in a file.
+        (
+            "port\u{3000}7000",
+            "Hint: it has a blank that separates no words, U+3000; type a plain one: port",
+        ),
+        ("port 7000\u{a0}", "Hint: it has a blank that separates no words, U+00A0"),
+        ("\u{feff}port 7000", "Hint: it has a byte order mark"),
+        ("\u{feff}# a comment", "save the file as UTF-8 without one\n"),
+        ("po\u{200b}rt 7000", "Hint: it has an invisible character, U+200B; delete it: port"),
+        ("save \u{201c}900 1\u{201d}", "Hint: it has a typographic quote, U+201C"),
+        ("maxmemory \u{ff11}", "Hint: it has a full-width character, U+FF11"),
     ];
     for (line, text) in cases {
         let error = with_text(line).expect_err(line);
@@ -224,6 +261,14 @@ fn a_refusal_says_what_was_expected() {
         assert!(error.contains("Where: standard input\n"), "{error}");
     }
     assert!(!with_text("quux 1").unwrap_err().contains("Hint"), "nothing is near");
+    let wrong_bytes = with_options(&["--port", "7000\u{2014}"]).unwrap_err();
+    assert!(wrong_bytes.contains("typographic hyphen"), "{wrong_bytes}");
+    // A first word with the wrong dashes is no option to the command line, but a file.
+    let no_file = with_options(&["\u{2014}port", "7000"]).unwrap_err();
+    assert!(no_file.contains("typographic hyphen") && no_file.ends_with(": --port"), "{no_file}");
+    let later = with_options(&["--port", "7000", "\u{2013}-hz", "10"]).unwrap_err();
+    assert!(later.contains("type a plain one: --hz\n"), "{later}");
+    assert!(!with_options(&["/no\u{2013}file"]).unwrap_err().contains("Hint"), "a name may be odd");
 }
 
 #[test]

@@ -18,7 +18,7 @@ section! {
         list_max_listpack_size: i32 = int(I32_MIN, I32_MAX), "list-max-listpack-size" | "list-max-ziplist-size", "-2";
 
         /// How many nodes at either end of a list stay uncompressed; 0 compresses none.
-        list_compress_depth: u32 = int(0, I32_MAX), "list-compress-depth", "0", DEBUG;
+        list_compress_depth: u32 = int(0, I32_MAX), "list-compress-depth", "0", DEBUG, NO_EFFECT("nodes of lists are never compressed");
 
         /// A set of integers is a compact array up to so many elements.
         set_max_intset_entries: u64 = int(0, I64_MAX), "set-max-intset-entries", "512";
@@ -38,13 +38,13 @@ section! {
         zset_max_listpack_value_bytes: u64 = memory(0, I64_MAX), "zset-max-listpack-value" | "zset-max-ziplist-value", "64";
 
         /// A HyperLogLog is stored sparsely up to this size.
-        hll_sparse_max_bytes: u64 = memory(0, I64_MAX), "hll-sparse-max-bytes", "3000", NO_EFFECT;
+        hll_sparse_max_bytes: u64 = memory(0, I64_MAX), "hll-sparse-max-bytes", "3000", NO_EFFECT("there are no HyperLogLog commands yet");
 
         /// The largest node of a stream in bytes; 0 is no limit.
-        stream_node_max_bytes: u64 = memory(0, I64_MAX), "stream-node-max-bytes", "4096", NO_EFFECT;
+        stream_node_max_bytes: u64 = memory(0, I64_MAX), "stream-node-max-bytes", "4096", NO_EFFECT("there are no stream commands yet");
 
         /// The most entries of such a node; 0 is no limit.
-        stream_node_max_entries: u64 = int(0, I64_MAX), "stream-node-max-entries", "100", NO_EFFECT;
+        stream_node_max_entries: u64 = int(0, I64_MAX), "stream-node-max-entries", "100", NO_EFFECT("there are no stream commands yet");
 
         /// Which events of keys are published to subscribers: K keyspace and E keyevent channels,
         /// g generic, $ string, l list, s set, h hash, z sorted set, x expired, e evicted, t stream,
@@ -68,10 +68,10 @@ section! {
             "latency-tracking-info-percentiles", "50 99 99.9", MULTI_ARG;
 
         /// Milliseconds that a script may run before other clients are told BUSY; 0 is no limit.
-        busy_reply_threshold_ms: u64 = int(0, I64_MAX), "busy-reply-threshold" | "lua-time-limit", "5000";
+        busy_reply_threshold_ms: u64 = int(0, I64_MAX), "busy-reply-threshold" | "lua-time-limit", "5000", NO_EFFECT("there are no scripts yet");
 
         /// Check the inner structure of values given to RESTORE or found in a snapshot: no, yes, or
-        /// clients (not for the master and local files). Tandem always checks.
-        sanitize_dump_payload: SanitizeDumpPayload = choice(), "sanitize-dump-payload", "no", DEBUG, NO_EFFECT;
+        /// clients (not for the master and local files).
+        sanitize_dump_payload: SanitizeDumpPayload = choice(), "sanitize-dump-payload", "no", DEBUG, NO_EFFECT("payloads are always checked");
     }
 }

@@ -45,22 +45,22 @@ section! {
         always_show_logo: bool = bool(), "always-show-logo", "no", IMMUTABLE;
 
         /// Let ps and top show more than the bare command, see proc-title-template.
-        set_proc_title: bool = bool(), "set-proc-title", "yes", IMMUTABLE, NO_EFFECT;
+        set_proc_title: bool = bool(), "set-proc-title", "yes", IMMUTABLE, NO_EFFECT("the title stays as the process was started");
 
         /// What ps shows. Known variables: {title} {listen-addr} {server-mode} {port} {tls-port}
         /// {unixsocket} {config-file}.
         proc_title_template: String = text(proc_title), "proc-title-template",
-            "{title} {listen-addr} {server-mode}", NO_EFFECT;
+            "{title} {listen-addr} {server-mode}", NO_EFFECT("the title stays as the process was started");
 
         /// The locale by which strings are compared in SORT and in scripts; empty takes the
         /// environment's.
-        locale_collate: String = text(), "locale-collate", "", NO_EFFECT;
+        locale_collate: String = text(), "locale-collate", "", NO_EFFECT("strings are compared by their bytes");
 
         /// How many times a second the housekeeping runs (expiry, timeouts, statistics): 1 to 500.
         hz: u32 = int(0, I32_MAX), "hz", "10";
 
         /// Raise hz while many clients are connected.
-        dynamic_hz: bool = bool(), "dynamic-hz", "yes", NO_EFFECT;
+        dynamic_hz: bool = bool(), "dynamic-hz", "yes", NO_EFFECT("hz stays as it is set");
 
         /// How many seconds SHUTDOWN waits for replicas to catch up; 0 waits for none.
         shutdown_timeout_s: u32 = int(0, I32_MAX), "shutdown-timeout", "10";
@@ -88,30 +88,30 @@ section! {
         crash_log_enabled: bool = bool(), "crash-log-enabled", "yes";
 
         /// Test the memory after a crash, to tell a broken module from a broken program.
-        crash_memcheck_enabled: bool = bool(), "crash-memcheck-enabled", "yes", NO_EFFECT;
+        crash_memcheck_enabled: bool = bool(), "crash-memcheck-enabled", "yes", NO_EFFECT("there is no memory test");
 
         /// Exit instead of aborting on a panic, so that no core is written.
-        use_exit_on_panic: bool = bool(), "use-exit-on-panic", "no", HIDDEN, NO_EFFECT;
+        use_exit_on_panic: bool = bool(), "use-exit-on-panic", "no", HIDDEN, NO_EFFECT("a panic always aborts");
 
         /// Milliseconds after which a stuck event loop is reported; 0 never does.
-        watchdog_period_ms: u32 = int(0, I32_MAX), "watchdog-period", "0", HIDDEN, NO_EFFECT;
+        watchdog_period_ms: u32 = int(0, I32_MAX), "watchdog-period", "0", HIDDEN, NO_EFFECT("there is no watchdog");
 
         /// Let jemalloc return freed pages from a thread of its own.
         jemalloc_bg_thread: bool = bool(), "jemalloc-bg-thread", "yes";
 
         /// The CPUs that the event loop is pinned to, such as 0-7:2.
-        server_cpulist: String = text(), "server_cpulist", "", IMMUTABLE, NO_EFFECT => "0-7:2";
+        server_cpulist: String = text(), "server_cpulist", "", IMMUTABLE, NO_EFFECT("no thread is pinned") => "0-7:2";
 
         /// The CPUs for helper threads.
-        bio_cpulist: String = text(), "bio_cpulist", "", IMMUTABLE, NO_EFFECT => "1,3";
+        bio_cpulist: String = text(), "bio_cpulist", "", IMMUTABLE, NO_EFFECT("no thread is pinned") => "1,3";
 
         /// The CPUs for the child that rewrites the append-only file.
-        aof_rewrite_cpulist: String = text(), "aof_rewrite_cpulist", "", IMMUTABLE, NO_EFFECT => "8-11";
+        aof_rewrite_cpulist: String = text(), "aof_rewrite_cpulist", "", IMMUTABLE, NO_EFFECT("no child is pinned") => "8-11";
 
         /// The CPUs for the child that saves a snapshot.
-        bgsave_cpulist: String = text(), "bgsave_cpulist", "", IMMUTABLE, NO_EFFECT => "1,10-11";
+        bgsave_cpulist: String = text(), "bgsave_cpulist", "", IMMUTABLE, NO_EFFECT("no child is pinned") => "1,10-11";
 
         /// Checks at start that are to be passed over, such as ARM64-COW-BUG.
-        ignore_warnings: String = text(), "ignore-warnings", "", NO_EFFECT => "ARM64-COW-BUG";
+        ignore_warnings: String = text(), "ignore-warnings", "", NO_EFFECT("no check is of the kind that it names") => "ARM64-COW-BUG";
     }
 }

@@ -49,27 +49,27 @@ section! {
         activerehashing: bool = bool(), "activerehashing", "yes";
 
         /// How many keys are remembered for client-side caching; 0 is no limit.
-        tracking_table_max_keys: u64 = int(0, I64_MAX), "tracking-table-max-keys", "1000000", NO_EFFECT;
+        tracking_table_max_keys: u64 = int(0, I64_MAX), "tracking-table-max-keys", "1000000", NO_EFFECT("there is no client-side caching yet");
 
         /// Defragment memory while running. Not supported: yes is refused.
-        activedefrag: bool = bool(no_defragmentation), "activedefrag", "no", DEBUG, NO_EFFECT;
+        activedefrag: bool = bool(no_defragmentation), "activedefrag", "no", DEBUG, NO_EFFECT("there is no defragmentation");
 
         /// Waste in bytes below which defragmentation does not start.
-        active_defrag_ignore_bytes: u64 = memory(1, I64_MAX), "active-defrag-ignore-bytes", "100mb", NO_EFFECT;
+        active_defrag_ignore_bytes: u64 = memory(1, I64_MAX), "active-defrag-ignore-bytes", "100mb", NO_EFFECT("there is no defragmentation");
 
         /// Percentage of waste at which defragmentation starts.
-        active_defrag_threshold_lower: u32 = int(0, 1000), "active-defrag-threshold-lower", "10", NO_EFFECT;
+        active_defrag_threshold_lower: u32 = int(0, 1000), "active-defrag-threshold-lower", "10", NO_EFFECT("there is no defragmentation");
 
         /// Percentage of waste at which defragmentation does its utmost.
-        active_defrag_threshold_upper: u32 = int(0, 1000), "active-defrag-threshold-upper", "100", NO_EFFECT;
+        active_defrag_threshold_upper: u32 = int(0, 1000), "active-defrag-threshold-upper", "100", NO_EFFECT("there is no defragmentation");
 
         /// The least percentage of CPU that defragmentation takes.
-        active_defrag_cycle_min: u32 = int(1, 99), "active-defrag-cycle-min", "1", NO_EFFECT;
+        active_defrag_cycle_min: u32 = int(1, 99), "active-defrag-cycle-min", "1", NO_EFFECT("there is no defragmentation");
 
         /// The most percentage of CPU that defragmentation takes.
-        active_defrag_cycle_max: u32 = int(1, 99), "active-defrag-cycle-max", "25", NO_EFFECT;
+        active_defrag_cycle_max: u32 = int(1, 99), "active-defrag-cycle-max", "25", NO_EFFECT("there is no defragmentation");
 
         /// Collections with more elements than this are defragmented in steps.
-        active_defrag_max_scan_fields: u64 = int(1, I64_MAX), "active-defrag-max-scan-fields", "1000", NO_EFFECT;
+        active_defrag_max_scan_fields: u64 = int(1, I64_MAX), "active-defrag-max-scan-fields", "1000", NO_EFFECT("there is no defragmentation");
     }
 }

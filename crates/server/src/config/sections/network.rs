@@ -39,7 +39,7 @@ section! {
         tcp_keepalive_s: u32 = int(0, I32_MAX), "tcp-keepalive", "300";
 
         /// Mark our sockets with this number, for packet filters; 0 marks none.
-        socket_mark_id: u32 = int(0, U32_MAX), "socket-mark-id", "0", IMMUTABLE, NO_EFFECT;
+        socket_mark_id: u32 = int(0, U32_MAX), "socket-mark-id", "0", IMMUTABLE, NO_EFFECT("sockets are not marked");
 
         /// How many clients may be connected at once. It is lowered when the limit on open files
         /// (ulimit -n) does not allow it.
@@ -62,9 +62,9 @@ section! {
         maxmemory_clients: i64 = memory_or_percent(-100, I64_MAX), "maxmemory-clients", "0";
 
         /// Threads for socket work. One is the event loop itself.
-        io_threads: u32 = int(1, 128), "io-threads", "1", IMMUTABLE, DEBUG, NO_EFFECT;
+        io_threads: u32 = int(1, 128), "io-threads", "1", IMMUTABLE, DEBUG, NO_EFFECT("the event loop does all socket work");
 
         /// Let those threads read and parse as well as write.
-        io_threads_do_reads: bool = bool(), "io-threads-do-reads", "no", IMMUTABLE, DEBUG, NO_EFFECT;
+        io_threads_do_reads: bool = bool(), "io-threads-do-reads", "no", IMMUTABLE, DEBUG, NO_EFFECT("the event loop does all socket work");
     }
 }

@@ -82,6 +82,6 @@ section! {
 
         /// How many bytes of a file are loaded between looks at the clients.
         loading_process_events_interval_bytes: u64 = int(1024, I32_MAX),
-            "loading-process-events-interval-bytes", "2097152", HIDDEN, NO_EFFECT;
+            "loading-process-events-interval-bytes", "2097152", HIDDEN, NO_EFFECT("a thread of its own loads, and clients are never kept waiting");
     }
 }

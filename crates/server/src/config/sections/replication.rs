@@ -79,10 +79,10 @@ section! {
         replica_ignore_maxmemory: bool = bool(), "replica-ignore-maxmemory" | "slave-ignore-maxmemory", "yes";
 
         /// Go on as a replica when the own disk fails, instead of stopping.
-        replica_ignore_disk_write_errors: bool = bool(), "replica-ignore-disk-write-errors", "no", NO_EFFECT;
+        replica_ignore_disk_write_errors: bool = bool(), "replica-ignore-disk-write-errors", "no", NO_EFFECT("a replica goes on without the command that its disk fails");
 
         /// Flush the old data in the background when a full sync arrives.
-        replica_lazy_flush: bool = bool(), "replica-lazy-flush" | "slave-lazy-flush", "no", NO_EFFECT;
+        replica_lazy_flush: bool = bool(), "replica-lazy-flush" | "slave-lazy-flush", "no", NO_EFFECT("old data are always freed in the background");
 
         /// What a replica does about a command of its master that it does not know, or that fails here.
         /// stop: stop before it, close the link, serve stale data or refuse (replica-serve-stale-data),
