@@ -6,12 +6,12 @@
 
 mod access;
 mod acl_log;
+mod bits;
 mod blocking;
 mod call;
 pub mod client;
 pub mod command;
 mod command_arguments;
-mod command_facts;
 mod commands;
 mod ctx;
 mod dispatch;
@@ -20,6 +20,7 @@ mod error;
 mod evict;
 mod expire;
 mod info;
+pub mod key_spec;
 mod keys;
 mod latency_monitor;
 mod lifecycle;

@@ -11,9 +11,10 @@ use super::args::{int, is, text};
 use super::command_info::{categories, commands_in_category};
 use super::help;
 use super::pubsub::container;
-use crate::command::{self, Acl, CommandSpec, Flags, Handler, Keys, row};
+use crate::command::{self, Acl, CommandSpec, Flags, Handler, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::key_spec::KeySpec;
 use crate::world::Action;
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
@@ -26,7 +27,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     container,
     -2,
     Flags::NONE,
-    Keys::None,
+    KeySpec::NONE,
     Acl::NONE,
     "6.0.0",
     "A container for Access List Control commands.",
@@ -41,7 +42,7 @@ const fn sub(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, flags, Keys::None, Acl::NONE, since, summary)
+    row(name, handler, arity, flags, KeySpec::NONE, Acl::NONE, since, summary)
 }
 
 static SUBCOMMANDS: &[CommandSpec] = &[

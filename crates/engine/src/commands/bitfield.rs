@@ -6,6 +6,7 @@ use super::args::{int, is};
 use super::bitmaps::{bit_offset, with_bytes, with_bytes_mut};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::key_spec::Access;
 use crate::notify::Classes;
 
 /// `u8`, `i16` and so on.
@@ -108,6 +109,12 @@ fn store(bytes: &mut [u8], offset: usize, bits: u32, raw: u64) {
             bytes[place / 8] &= !mask;
         }
     }
+}
+
+/// BITFIELD without SET and INCRBY only reads.
+pub(super) fn access(args: Args<'_>) -> Access {
+    let writes = args.iter().skip(2).any(|arg| is(arg, "set") || is(arg, "incrby"));
+    if writes { Access::READS_UPDATES } else { Access::READS }
 }
 
 fn parse(ctx: &Ctx<'_>, args: Args<'_>) -> Result<Vec<Step>, CommandError> {

@@ -9,9 +9,10 @@ use super::help;
 use super::pubsub::container;
 use crate::Engine;
 use crate::client::{Client, ClientId, Kind, ReplyMode};
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::key_spec::KeySpec;
 use crate::pause::{Pause, PauseBy};
 use crate::world::{Action, World};
 
@@ -23,11 +24,12 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     container,
     -2,
     Flags::NONE,
-    Keys::None,
+    KeySpec::NONE,
     Acl::NONE,
     "2.4.0",
     "A container for client connection commands.",
 )
+.group("connection")
 .with(SUBCOMMANDS)];
 
 /// A row of CLIENT: none has keys, all are of one category.
@@ -39,7 +41,7 @@ const fn sub(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, flags, Keys::None, Acl::CONNECTION, since, summary)
+    row(name, handler, arity, flags, KeySpec::NONE, Acl::CONNECTION, since, summary)
 }
 
 static SUBCOMMANDS: &[CommandSpec] = &[
@@ -62,9 +64,11 @@ static SUBCOMMANDS: &[CommandSpec] = &[
     ),
     help::row_of("5.0.0", Acl::CONNECTION),
     sub("id", id, 2, ANYTIME, "5.0.0", "Returns the unique client ID of the connection."),
-    sub("info", info, 2, ANYTIME, "6.2.0", "Returns information about the connection."),
+    sub("info", info, 2, ANYTIME, "6.2.0", "Returns information about the connection.")
+        .tips(&["nondeterministic_output"]),
     sub("kill", kill, -3, ADMIN, "2.4.0", "Terminates open connections."),
-    sub("list", list, -2, ADMIN, "2.4.0", "Lists open connections."),
+    sub("list", list, -2, ADMIN, "2.4.0", "Lists open connections.")
+        .tips(&["nondeterministic_output"]),
     sub(
         "no-evict",
         no_evict,

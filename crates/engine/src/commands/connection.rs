@@ -6,10 +6,11 @@ use super::args::{is, text};
 use super::client_line::describe;
 use crate::acl_log::AclLogEntry;
 use crate::client::{Kind, ReplyMode};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use crate::command::{Acl, CommandSpec, Flags, row};
 use crate::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
+use crate::key_spec::KeySpec;
 
 /// What clients gate features on: the version of Redis whose behaviour this is.
 pub const REDIS_VERSION: &str = "7.2.4";
@@ -23,17 +24,18 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         ping,
         -1,
         Flags::FAST,
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "1.0.0",
         "Returns the server's liveliness response.",
-    ),
+    )
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     row(
         "echo",
         echo,
         2,
         Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "1.0.0",
         "Returns the given string.",
@@ -43,7 +45,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         auth,
         -2,
         ANYTIME.or(Flags::NO_AUTH),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "1.0.0",
         "Authenticates the connection.",
@@ -53,7 +55,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         hello,
         -1,
         ANYTIME.or(Flags::NO_AUTH),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "6.0.0",
         "Handshakes with the Redis server.",
@@ -63,7 +65,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         select,
         2,
         Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "1.0.0",
         "Changes the selected database.",
@@ -73,7 +75,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         quit,
         -1,
         ANYTIME.or(Flags::NO_AUTH).or(Flags::NO_MULTI),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "1.0.0",
         "Closes the connection.",
@@ -83,7 +85,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         reset,
         1,
         ANYTIME.or(Flags::NO_AUTH).or(Flags::NO_MULTI),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "6.2.0",
         "Resets the connection.",

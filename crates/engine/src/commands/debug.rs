@@ -5,9 +5,10 @@ use store::digest::{self, Hash20, Scheme, Spelling};
 use store::{DbSlot, ValueRef, glob};
 
 use super::args::{int, is, text};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use crate::command::{Acl, CommandSpec, Flags, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::key_spec::KeySpec;
 use crate::world::Action;
 
 pub(crate) static ROWS: &[CommandSpec] = &[row(
@@ -15,7 +16,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     debug,
     -2,
     Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::PROTECTED),
-    Keys::None,
+    KeySpec::NONE,
     Acl::NONE,
     "1.0.0",
     "A container for debugging commands.",

@@ -5,16 +5,17 @@ use store::ValueRef;
 
 use super::args::{int, is};
 use super::strings::string_bytes;
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use crate::command::{Acl, CommandSpec, Flags, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::key_spec::{Access, KeySpec};
 
 pub(crate) static ROWS: &[CommandSpec] = &[row(
     "lcs",
     lcs,
     -3,
     Flags::READONLY,
-    Keys::TWO,
+    &[KeySpec::range(1, 2, 1, Access::READS)],
     Acl::STRING,
     "7.0.0",
     "Finds the longest common substring.",

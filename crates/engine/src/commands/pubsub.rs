@@ -5,9 +5,10 @@ use protocol::{Args, ReplyBuf, Resp};
 use super::help;
 use crate::Engine;
 use crate::client::{Client, ClientId, ReplyMode};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use crate::command::{Acl, CommandSpec, Flags, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::key_spec::{Access, KeySpec};
 use store::glob;
 
 const SUBSCRIBER: Flags = Flags::PUBSUB.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
@@ -21,7 +22,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         publish,
         3,
         PUBLISHER,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Posts a message to a channel.",
@@ -31,7 +32,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         spublish,
         3,
         PUBLISHER,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::NOT_KEY)],
         Acl::NONE,
         "7.0.0",
         "Post a message to a shard channel",
@@ -41,7 +42,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         subscribe,
         -2,
         SUBSCRIBER,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Listens for messages published to channels.",
@@ -51,7 +52,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         unsubscribe,
         -1,
         SUBSCRIBER,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Stops listening to messages posted to channels.",
@@ -61,7 +62,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         psubscribe,
         -2,
         SUBSCRIBER,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Listens for messages published to channels that match one or more patterns.",
@@ -71,7 +72,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         punsubscribe,
         -1,
         SUBSCRIBER,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Stops listening to messages published to channels that match one or more patterns.",
@@ -81,7 +82,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         ssubscribe,
         -2,
         SUBSCRIBER,
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::NOT_KEY)],
         Acl::NONE,
         "7.0.0",
         "Listens for messages published to shard channels.",
@@ -91,7 +92,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         sunsubscribe,
         -1,
         SUBSCRIBER,
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::NOT_KEY)],
         Acl::NONE,
         "7.0.0",
         "Stops listening to messages posted to shard channels.",
@@ -101,11 +102,12 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         container,
         -2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "A container for Pub/Sub commands.",
     )
+    .group("pubsub")
     .with(SUBCOMMANDS),
 ];
 
@@ -116,7 +118,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         channels,
         -2,
         INSPECTOR,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "Returns the active channels.",
@@ -126,7 +128,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         numsub,
         -2,
         INSPECTOR,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "Returns a count of subscribers to channels.",
@@ -136,7 +138,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         numpat,
         2,
         INSPECTOR,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "Returns a count of unique pattern subscriptions.",
@@ -146,7 +148,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         shardchannels,
         -2,
         INSPECTOR,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "7.0.0",
         "Returns the active shard channels.",
@@ -156,7 +158,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         shardnumsub,
         -2,
         INSPECTOR,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "7.0.0",
         "Returns the count of subscribers of shard channels.",

@@ -8,9 +8,10 @@ use super::help;
 use super::pubsub::container;
 use crate::Engine;
 use crate::client::{Client, ClientId, Kind};
-use crate::command::{Acl, CommandSpec, Flags, Found, Keys, row};
+use crate::command::{Acl, CommandSpec, Flags, Found, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::key_spec::KeySpec;
 use crate::redact;
 use crate::watch::Presence;
 use crate::world::{Action, Garbage, World};
@@ -25,17 +26,18 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         info,
         -1,
         Flags::LOADING.or(Flags::STALE),
-        Keys::None,
+        KeySpec::NONE,
         Acl::DANGEROUS,
         "1.0.0",
         "Returns information and statistics about the server.",
-    ),
+    )
+    .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
     row(
         "config",
         container,
         -2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "A container for server configuration commands.",
@@ -46,57 +48,65 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         time,
         1,
         Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.6.0",
         "Returns the server time.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     row(
         "dbsize",
         dbsize,
         1,
         Flags::READONLY.or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE,
         "1.0.0",
         "Returns the number of keys in the database.",
-    ),
+    )
+    .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+    .group("server"),
     row(
         "flushall",
         flushall,
         -1,
         WRITES,
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "1.0.0",
         "Removes all keys from all databases.",
-    ),
+    )
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+    .group("server"),
     row(
         "flushdb",
         flushdb,
         -1,
         WRITES,
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "1.0.0",
         "Remove all keys from the current database.",
-    ),
+    )
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+    .group("server"),
     row(
         "swapdb",
         swapdb,
         3,
         WRITES.or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "4.0.0",
         "Swaps two Redis databases.",
-    ),
+    )
+    .group("server"),
     row(
         "monitor",
         monitor,
         1,
         ADMIN,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "1.0.0",
         "Listens for all requests received by the server in real-time.",
@@ -106,7 +116,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         container,
         -2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.2.12",
         "A container for slow log commands.",
@@ -121,7 +131,7 @@ static CONFIG: &[CommandSpec] = &[
         config_get,
         -3,
         ADMIN,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Returns the effective values of configuration parameters.",
@@ -131,17 +141,18 @@ static CONFIG: &[CommandSpec] = &[
         config_set,
         -4,
         ADMIN,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Sets configuration parameters in-flight.",
-    ),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     row(
         "rewrite",
         config_rewrite,
         2,
         ADMIN,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "Persists the effective configuration to file.",
@@ -151,7 +162,7 @@ static CONFIG: &[CommandSpec] = &[
         config_resetstat,
         2,
         ADMIN,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Resets the server's statistics.",
@@ -165,31 +176,34 @@ static SLOWLOG_ROWS: &[CommandSpec] = &[
         slowlog_get,
         -2,
         SLOWLOG,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.2.12",
         "Returns the slow log's entries.",
-    ),
+    )
+    .tips(&["request_policy:all_nodes", "nondeterministic_output"]),
     row(
         "len",
         slowlog_len,
         2,
         SLOWLOG,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.2.12",
         "Returns the number of entries in the slow log.",
-    ),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]),
     row(
         "reset",
         slowlog_reset,
         2,
         SLOWLOG,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.2.12",
         "Clears all entries from the slow log.",
-    ),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
 ];
 
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

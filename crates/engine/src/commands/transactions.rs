@@ -4,9 +4,10 @@ use protocol::Args;
 
 use crate::call::Inside;
 use crate::client::Multi;
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
+use crate::command::{Acl, CommandSpec, Flags, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::key_spec::{Access, KeySpec};
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY);
 
@@ -16,7 +17,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         multi,
         1,
         ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "1.2.0",
         "Starts a transaction.",
@@ -30,7 +31,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
             .or(Flags::STALE)
             .or(Flags::SKIP_SLOWLOG)
             .or(Flags::NO_MULTI),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "1.2.0",
         "Executes all commands in a transaction.",
@@ -40,7 +41,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         discard,
         1,
         ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "2.0.0",
         "Discards a transaction.",
@@ -50,7 +51,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         watch,
         -2,
         ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::RO)],
         Acl::TRANSACTION,
         "2.2.0",
         "Monitors changes to keys to determine the execution of a transaction.",
@@ -60,7 +61,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         unwatch,
         1,
         ANYTIME.or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "2.2.0",
         "Forgets about watched keys of a transaction.",
