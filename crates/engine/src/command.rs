@@ -12,6 +12,7 @@ use crate::bits::bits;
 use crate::ctx::Ctx;
 use crate::error::{CommandError, shown};
 use crate::key_spec::{KeySpec, Keys};
+use crate::redact::Redact;
 use crate::table::COMMANDS;
 
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
@@ -39,10 +40,20 @@ bits! {
         NO_ASYNC_LOADING = 17 => "no_async_loading",
         /// Runs at once even between MULTI and EXEC (EXEC itself, DISCARD, WATCH, RESET...).
         NO_MULTI = 18 => "",
-        /// Guarded by `enable-debug-command` or `enable-module-command`.
-        PROTECTED = 19 => "",
+        /// Guarded by `enable-debug-command`.
+        DEBUG_GUARDED = 19 => "",
         /// Refused between MULTI and EXEC.
         NO_MULTI_QUEUE = 20 => "no_multi",
+        /// Runs what was queued: judged by that, and what refuses it ends the transaction.
+        RUNS_QUEUE = 21 => "",
+        /// Health checks send it: a master that cannot save says so here as well.
+        TELLS_HEALTH = 22 => "",
+        /// What a subscribed connection may still say in RESP2.
+        IN_PUBSUB = 23 => "",
+        /// No pause holds it back: it is how one is ended.
+        NEVER_PAUSED = 24 => "",
+        /// Guarded by `enable-module-command`.
+        MODULE_GUARDED = 25 => "",
     }
 }
 
@@ -88,6 +99,8 @@ pub struct CommandSpec {
     pub tips: &'static [&'static str],
     /// The group of the documentation, where it does not follow from the categories.
     own_group: Option<&'static str>,
+    /// Hides what nobody may see of the arguments.
+    pub(crate) redact: Option<Redact>,
     pub since: &'static str,
     pub summary: &'static str,
     pub subcommands: &'static [CommandSpec],
@@ -117,6 +130,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// The row that stands in the table itself: the container's, or the command's own.
+    pub fn top(&self) -> &'static CommandSpec {
+        self.container.unwrap_or(self.spec)
+    }
+
     /// `get`, or `config|get`.
     pub fn full_name(&self) -> String {
         match self.container {
@@ -345,6 +363,7 @@ pub(crate) const fn row(
         acl,
         tips: &[],
         own_group: None,
+        redact: None,
         since,
         summary,
         subcommands: &[],
@@ -367,6 +386,14 @@ impl CommandSpec {
 
     pub(crate) const fn group(self, group: &'static str) -> CommandSpec {
         CommandSpec { own_group: Some(group), ..self }
+    }
+
+    pub(crate) const fn flagged(self, flags: Flags) -> CommandSpec {
+        CommandSpec { flags: self.flags.or(flags), ..self }
+    }
+
+    pub(crate) const fn redacted_by(self, redact: Redact) -> CommandSpec {
+        CommandSpec { redact: Some(redact), ..self }
     }
 
     /// The flags of the row with what its keys imply.

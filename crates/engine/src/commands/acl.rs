@@ -15,6 +15,7 @@ use crate::command::{self, Acl, CommandSpec, Flags, Handler, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
 use crate::key_spec::KeySpec;
+use crate::redact;
 use crate::world::Action;
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
@@ -61,7 +62,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         ADMIN,
         "6.0.0",
         "Deletes ACL users, and terminates their connections.",
-    ),
+    )
+    .redacted_by(redact::user),
     sub(
         "dryrun",
         dryrun,
@@ -78,7 +80,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "6.0.0",
         "Generates a pseudorandom, secure password that can be used to identify ACL users.",
     ),
-    sub("getuser", getuser, 3, ADMIN, "6.0.0", "Lists the ACL rules of a user."),
+    sub("getuser", getuser, 3, ADMIN, "6.0.0", "Lists the ACL rules of a user.")
+        .redacted_by(redact::user),
     help::row_of("6.0.0", Acl::NONE),
     sub("list", list, 2, ADMIN, "6.0.0", "Dumps the effective rules in ACL file format."),
     sub("load", no_file, 2, ADMIN, "6.0.0", "Reloads the rules from the configured ACL file."),
@@ -91,7 +94,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "6.0.0",
         "Saves the effective ACL rules in the configured ACL file.",
     ),
-    sub("setuser", setuser, -3, ADMIN, "6.0.0", "Creates and modifies an ACL user and its rules."),
+    sub("setuser", setuser, -3, ADMIN, "6.0.0", "Creates and modifies an ACL user and its rules.")
+        .redacted_by(redact::user),
     sub("users", users, 2, ADMIN, "6.0.0", "Lists all ACL users."),
     sub(
         "whoami",

@@ -29,6 +29,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     "2.4.0",
     "A container for client connection commands.",
 )
+.flagged(Flags::NEVER_PAUSED)
 .group("connection")
 .with(SUBCOMMANDS)];
 

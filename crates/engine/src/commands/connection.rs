@@ -11,6 +11,7 @@ use crate::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
 use crate::key_spec::KeySpec;
+use crate::redact;
 
 /// What clients gate features on: the version of Redis whose behaviour this is.
 pub const REDIS_VERSION: &str = "7.2.4";
@@ -29,6 +30,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "1.0.0",
         "Returns the server's liveliness response.",
     )
+    .flagged(Flags::TELLS_HEALTH.or(Flags::IN_PUBSUB))
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     row(
         "echo",
@@ -49,7 +51,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::CONNECTION,
         "1.0.0",
         "Authenticates the connection.",
-    ),
+    )
+    .redacted_by(redact::auth),
     row(
         "hello",
         hello,
@@ -59,7 +62,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::CONNECTION,
         "6.0.0",
         "Handshakes with the Redis server.",
-    ),
+    )
+    .redacted_by(redact::hello),
     row(
         "select",
         select,
@@ -79,7 +83,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::CONNECTION,
         "1.0.0",
         "Closes the connection.",
-    ),
+    )
+    .flagged(Flags::IN_PUBSUB),
     row(
         "reset",
         reset,
@@ -89,7 +94,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::CONNECTION,
         "6.2.0",
         "Resets the connection.",
-    ),
+    )
+    .flagged(Flags::IN_PUBSUB),
 ];
 
 fn ping(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

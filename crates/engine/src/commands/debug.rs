@@ -15,7 +15,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     "debug",
     debug,
     -2,
-    Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::PROTECTED),
+    Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::DEBUG_GUARDED),
     KeySpec::NONE,
     Acl::NONE,
     "1.0.0",

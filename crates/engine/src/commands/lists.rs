@@ -539,32 +539,41 @@ fn end_of(word: &[u8]) -> Result<End, CommandError> {
 
 fn lmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (from, to) = (end_of(args.at(3))?, end_of(args.at(4))?);
-    move_or_block(ctx, args, from, to, None)
+    move_or_block(ctx, args, from, to, None)?;
+    Ok(())
 }
 
 fn rpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    move_or_block(ctx, args, End::Tail, End::Head, None)
+    move_or_block(ctx, args, End::Tail, End::Head, None)?;
+    Ok(())
 }
 
 fn blmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (from, to) = (end_of(args.at(3))?, end_of(args.at(4))?);
     let timeout_us = timeout_seconds(args.at(5))?;
-    move_or_block(ctx, args, from, to, Some(timeout_us))
+    if move_or_block(ctx, args, from, to, Some(timeout_us))? {
+        let word = |end| if end == End::Head { b"LEFT".as_slice() } else { b"RIGHT" };
+        ctx.propagate(&[b"LMOVE", args.at(1), args.at(2), word(from), word(to)]);
+    }
+    Ok(())
 }
 
 fn brpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let timeout_us = timeout_seconds(args.at(3))?;
-    move_or_block(ctx, args, End::Tail, End::Head, Some(timeout_us))
+    if move_or_block(ctx, args, End::Tail, End::Head, Some(timeout_us))? {
+        ctx.propagate(&[b"RPOPLPUSH", args.at(1), args.at(2)]);
+    }
+    Ok(())
 }
 
-/// Moves an element; without one it blocks, when that was asked for and is allowed.
+/// Moves an element; without one it blocks, when that was asked for and is allowed. Whether it has moved one.
 fn move_or_block(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
     from: End,
     to: End,
     timeout_us: Option<u64>,
-) -> Result<(), CommandError> {
+) -> Result<bool, CommandError> {
     let (db, source, dest) = (ctx.view, args.at(1), args.at(2));
     if ctx.engine.peek_list(db, source)?.is_none() {
         match timeout_us {
@@ -573,11 +582,11 @@ fn move_or_block(
             }
             _ => ctx.client.out.null(),
         }
-        return Ok(());
+        return Ok(false);
     }
     // The destination is looked at before the source is touched: an error moves nothing.
     ctx.engine.peek_list(db, dest)?;
-    let Some((list, limits)) = ctx.engine.write_list(db, source)? else { return Ok(()) };
+    let Some((list, limits)) = ctx.engine.write_list(db, source)? else { return Ok(false) };
     let element = list.pop(from, limits, |item| item.to_vec()).unwrap_or_default();
     let empty = list.is_empty();
     let (list, limits) = ctx.engine.create_list(db, dest, |_| List::new())?;
@@ -593,15 +602,7 @@ fn move_or_block(
         }
     }
     ctx.client.out.bulk(&element);
-    if timeout_us.is_some() {
-        let word = |end| if end == End::Head { b"LEFT".as_slice() } else { b"RIGHT" };
-        if ctx.found.spec.name == "blmove" {
-            ctx.propagate(&[b"LMOVE", source, dest, word(from), word(to)]);
-        } else {
-            ctx.propagate(&[b"RPOPLPUSH", source, dest]);
-        }
-    }
-    Ok(())
+    Ok(true)
 }
 
 fn blpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

@@ -11,7 +11,8 @@ use crate::error::CommandError;
 use crate::key_spec::{Access, KeySpec};
 use store::glob;
 
-const SUBSCRIBER: Flags = Flags::PUBSUB.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
+const SUBSCRIBER: Flags =
+    Flags::PUBSUB.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::IN_PUBSUB);
 const PUBLISHER: Flags =
     Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::MAY_REPLICATE);
 const INSPECTOR: Flags = Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE);

@@ -146,6 +146,7 @@ static CONFIG: &[CommandSpec] = &[
         "2.0.0",
         "Sets configuration parameters in-flight.",
     )
+    .redacted_by(redact::directives)
     .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     row(
         "rewrite",
@@ -386,7 +387,7 @@ impl Engine {
             false => client.peer.addr.clone(),
         };
         text.extend_from_slice(format!("[{} {addr}]", client.db).as_bytes());
-        for arg in redact::shown(world, found, args) {
+        for arg in redact::shown(world, found.spec.redact, args) {
             text.push(b' ');
             text.extend_from_slice(&protocol::quote(arg));
         }

@@ -35,7 +35,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::TRANSACTION,
         "1.2.0",
         "Executes all commands in a transaction.",
-    ),
+    )
+    .flagged(Flags::RUNS_QUEUE),
     row(
         "discard",
         discard,
