@@ -2,7 +2,7 @@
 //! and propagation together, under a network that does its worst. A failure prints its seed and the
 //! line that replays it.
 
-use engine::world::{InfoLines, ReplicationInfo};
+use engine::world::{Configuration, Machine, Persistence, Replication};
 use engine::{
     Action, ClientId, CommandError, Engine, Kind, Now, Outcome, Peer, Role, Settings, World,
 };
@@ -31,57 +31,27 @@ impl World for SimWorld {
     fn perform(&mut self, _: Action<'_>, _: &mut Keyspace) -> Result<Outcome, CommandError> {
         Ok(Outcome::Done)
     }
+}
 
-    fn replicate(&mut self, bytes: &[u8]) {
-        self.stream.extend_from_slice(bytes);
-    }
-
-    fn settings(&self) -> Settings {
-        Settings::default()
-    }
-
-    fn config_get(&self, _: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
-        Vec::new()
-    }
-
-    fn replication(&self) -> ReplicationInfo {
-        ReplicationInfo::default()
-    }
-
-    fn info(&self, _: &str) -> InfoLines {
-        Vec::new()
-    }
-
-    fn stream_offset(&self) -> u64 {
-        0
-    }
-
-    fn fsynced_offset(&self) -> Option<u64> {
-        None
-    }
-
-    fn acked_replicas(&self, _: u64) -> (u32, u32) {
-        (0, 0)
-    }
-
-    fn request_acks(&mut self) {}
-
-    fn used_memory_bytes(&self) -> u64 {
-        0
-    }
-
+impl Machine for SimWorld {
     fn mono_us(&self) -> u64 {
         self.now.mono_us
     }
 
-    fn write_refusal(&self) -> Option<CommandError> {
-        None
-    }
-
-    fn last_save_unix_s(&self) -> i64 {
+    fn used_memory_bytes(&self) -> u64 {
         0
     }
 }
+
+impl Replication for SimWorld {
+    fn replicate(&mut self, bytes: &[u8]) {
+        self.stream.extend_from_slice(bytes);
+    }
+}
+
+impl Persistence for SimWorld {}
+
+impl Configuration for SimWorld {}
 
 /// A node's data set: an engine, a client that writes, and one that applies a master's stream.
 struct EngineStore {

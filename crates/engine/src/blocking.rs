@@ -13,7 +13,7 @@ use crate::client::ClientId;
 use crate::command::Found;
 use crate::world::World;
 
-type DbKey = (usize, Box<[u8]>);
+pub(crate) type DbKey = (usize, Box<[u8]>);
 
 /// What a blocked client waits for.
 #[derive(Debug)]
@@ -200,6 +200,15 @@ impl BlockedClients {
         let db_key = self.ready.pop_front()?;
         let queue = self.by_key.get(&db_key).map(|q| q.iter().copied().collect());
         Some((db_key, queue.unwrap_or_default()))
+    }
+
+    /// The keys written by the command that runs, so that another one can end before it.
+    pub(crate) fn set_ready_aside(&mut self) -> VecDeque<DbKey> {
+        std::mem::take(&mut self.ready)
+    }
+
+    pub(crate) fn take_back_ready(&mut self, ready: VecDeque<DbKey>) {
+        self.ready = ready;
     }
 
     pub fn has_ready(&self) -> bool {

@@ -175,6 +175,9 @@ impl Engine {
             )));
         }
         self.check_data_is_there(client, found)?;
+        if self.busy && !flags.has(Flags::ALLOW_BUSY) {
+            return Err(CommandError::BusyScript);
+        }
         if client.kind == Kind::Replica && (is_write || flags.has(Flags::MAY_REPLICATE)) {
             return Err(CommandError::err("Replica can't interact with the keyspace"));
         }

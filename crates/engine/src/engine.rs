@@ -50,6 +50,8 @@ pub struct Engine {
     /// there. With `async_loading` the old data set still serves.
     pub loading: bool,
     pub async_loading: bool,
+    /// A command that takes long lets sockets be served meanwhile.
+    pub(crate) busy: bool,
     pub propagation: Propagation,
     /// Changes since the last successful save: what `save` points count.
     pub dirty: u64,
@@ -98,6 +100,7 @@ impl Engine {
             role: Role::Master,
             loading: false,
             async_loading: false,
+            busy: false,
             propagation: Propagation::default(),
             dirty: 0,
             active_expire: true,

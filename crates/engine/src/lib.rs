@@ -8,6 +8,7 @@ mod access;
 mod acl_log;
 mod bits;
 mod blocking;
+mod busy;
 mod call;
 pub mod client;
 pub mod command;

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use engine::world::{InfoLines, ReplicationInfo};
+use engine::world::{Configuration, Machine, Persistence, Replication, ReplicationInfo};
 use engine::{Action, ClientId, CommandError, Engine, Kind, Now, Outcome, Peer, Settings, World};
 use protocol::Args;
 use store::Keyspace;
@@ -34,43 +34,9 @@ impl World for Recorder {
         self.actions.push(format!("{action:?}"));
         Ok(Outcome::Done)
     }
+}
 
-    fn replicate(&mut self, bytes: &[u8]) {
-        self.stream.extend_from_slice(bytes);
-    }
-
-    fn settings(&self) -> Settings {
-        self.settings.clone()
-    }
-
-    fn config_get(&self, _: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
-        vec![("maxmemory".to_string(), b"0".to_vec())]
-    }
-
-    fn replication(&self) -> ReplicationInfo {
-        self.replication.clone()
-    }
-
-    fn info(&self, _: &str) -> InfoLines {
-        Vec::new()
-    }
-
-    fn stream_offset(&self) -> u64 {
-        self.stream.len() as u64
-    }
-
-    fn fsynced_offset(&self) -> Option<u64> {
-        self.fsynced
-    }
-
-    fn acked_replicas(&self, _: u64) -> (u32, u32) {
-        (self.acked, self.acked_on_disk)
-    }
-
-    fn request_acks(&mut self) {
-        self.actions.push("request_acks".to_string());
-    }
-
+impl Machine for Recorder {
     fn used_memory_bytes(&self) -> u64 {
         let left = self.times_full.get();
         self.times_full.set(left.saturating_sub(1));
@@ -81,13 +47,43 @@ impl World for Recorder {
         self.looked_us.set(self.looked_us.get() + self.step_us.get());
         self.now.mono_us + self.looked_us.get()
     }
+}
 
-    fn write_refusal(&self) -> Option<CommandError> {
-        None
+impl Replication for Recorder {
+    fn replicate(&mut self, bytes: &[u8]) {
+        self.stream.extend_from_slice(bytes);
     }
 
-    fn last_save_unix_s(&self) -> i64 {
-        0
+    fn replication(&self) -> ReplicationInfo {
+        self.replication.clone()
+    }
+
+    fn stream_offset(&self) -> u64 {
+        self.stream.len() as u64
+    }
+
+    fn acked_replicas(&self, _: u64) -> (u32, u32) {
+        (self.acked, self.acked_on_disk)
+    }
+
+    fn request_acks(&mut self) {
+        self.actions.push("request_acks".to_string());
+    }
+}
+
+impl Persistence for Recorder {
+    fn fsynced_offset(&self) -> Option<u64> {
+        self.fsynced
+    }
+}
+
+impl Configuration for Recorder {
+    fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
+    fn config_get(&self, _: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        vec![("maxmemory".to_string(), b"0".to_vec())]
     }
 }
 
