@@ -4,45 +4,28 @@
 //! Owns what a command means. Knows no socket, file, thread or clock: time comes in with every
 //! call ([`Now`]), the world is asked through [`World`], effects go out as values.
 
-mod access;
-mod acl_log;
-mod bits;
-mod blocking;
-mod busy;
-mod call;
-pub mod client;
+mod clients;
 pub mod command;
-mod command_arguments;
 mod commands;
-mod ctx;
-mod dispatch;
+mod data;
+mod door;
 mod engine;
 mod error;
-mod evict;
-mod expire;
-mod info;
-pub mod key_spec;
-mod keys;
-mod latency_monitor;
+mod events;
+mod ids;
 mod lifecycle;
-pub mod notify;
-pub mod pause;
-pub mod propagate;
-mod pubsub;
-mod redact;
-mod replica_expiry;
+mod report;
 pub mod settings;
-mod slowlog;
-mod stats;
-mod table;
-mod typed;
-mod watch;
 pub mod world;
 
-pub use call::{Call, Caller, Inside, View};
-pub use client::{Client, ClientId, Kind, Peer};
-pub use commands::connection::REDIS_VERSION;
+pub use clients::client::{self, Client, Kind, Peer};
+pub use data::view::View;
+pub use door::call::{Call, Caller, Inside};
+pub use door::{pause, propagate};
 pub use engine::{Engine, PREFETCH_BATCH, Role};
 pub use error::CommandError;
+pub use events::notify;
+pub use ids::ClientId;
+pub use report::REDIS_VERSION;
 pub use settings::Settings;
 pub use world::{Action, Now, Outcome, World};

@@ -9,8 +9,8 @@
 use protocol::Args;
 use store::Keyspace;
 
-use crate::client::ClientId;
 use crate::error::CommandError;
+use crate::ids::ClientId;
 use crate::settings::Settings;
 
 /// The time of one pass of the loop: wall clock for expiries, monotonic for durations.

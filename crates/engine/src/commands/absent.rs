@@ -3,13 +3,13 @@
 
 use protocol::Args;
 
-use super::connection::REDIS_VERSION;
 use super::help;
 use super::pubsub::container;
+use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::KeySpec;
+use crate::report::REDIS_VERSION;
 
 const CONNECTION: Flags = Flags::LOADING.or(Flags::STALE).or(Flags::FAST);
 

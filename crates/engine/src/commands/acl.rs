@@ -11,11 +11,11 @@ use super::args::{int, is, text};
 use super::command_info::{categories, commands_in_category};
 use super::help;
 use super::pubsub::container;
+use crate::command::key_spec::KeySpec;
+use crate::command::redact;
 use crate::command::{self, Acl, CommandSpec, Flags, Handler, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::KeySpec;
-use crate::redact;
 use crate::world::Action;
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);

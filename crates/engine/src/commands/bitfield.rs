@@ -4,10 +4,10 @@ use protocol::Args;
 
 use super::args::{int, is};
 use super::bitmaps::{bit_offset, with_bytes, with_bytes_mut};
-use crate::ctx::Ctx;
+use crate::command::key_spec::Access;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::Access;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 /// `u8`, `i16` and so on.
 #[derive(Clone, Copy)]

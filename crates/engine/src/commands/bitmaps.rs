@@ -8,11 +8,11 @@ use store::{DbSlot, NewValue, SetExpire, Value};
 use super::args::{int, is};
 use super::bitfield::{self, bitfield, bitfield_ro};
 use super::strings::string_bytes;
+use crate::command::key_spec::{Access, KeySpec, Keys};
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec, Keys};
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
 const READ: Flags = Flags::READONLY;

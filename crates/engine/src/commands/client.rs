@@ -3,17 +3,18 @@
 use protocol::{Args, parse_i64};
 
 use super::args::{int, is, text, timeout_ms};
-use super::client_line::{Class, describe};
 use super::connection::valid_name;
 use super::help;
 use super::pubsub::container;
 use crate::Engine;
-use crate::client::{Client, ClientId, Kind, ReplyMode};
+use crate::clients::client::{Client, Kind, ReplyMode};
+use crate::clients::line::{Class, describe};
+use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
+use crate::door::pause::{Pause, PauseBy};
 use crate::error::CommandError;
-use crate::key_spec::KeySpec;
-use crate::pause::{Pause, PauseBy};
+use crate::ids::ClientId;
 use crate::world::{Action, World};
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);

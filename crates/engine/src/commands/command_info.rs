@@ -6,12 +6,12 @@ use store::glob;
 
 use super::args::is;
 use super::help;
+use crate::command::arguments::{self, Argument};
+use crate::command::key_spec::{self, Access, Find, KeySpec};
+use crate::command::table::COMMANDS;
 use crate::command::{self, Acl, CommandSpec, Flags, Handler, row};
-use crate::command_arguments::{self, Argument};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{self, Access, Find, KeySpec};
-use crate::table::COMMANDS;
 
 const INTROSPECTION: Flags = Flags::LOADING.or(Flags::STALE);
 
@@ -238,7 +238,7 @@ fn reply_docs(out: &mut ReplyBuf, named: Named) {
     let spec = named.spec;
     let group = named.container.unwrap_or(spec).doc_group();
     out.bulk(named.full_name().as_bytes());
-    let arguments = command_arguments::of(&named.full_name());
+    let arguments = arguments::of(&named.full_name());
     let more = [!arguments.is_empty(), !spec.subcommands.is_empty()];
     out.map(3 + more.into_iter().filter(|there| *there).count());
     for (field, value) in [("summary", spec.summary), ("since", spec.since), ("group", group)] {
@@ -259,7 +259,7 @@ fn reply_docs(out: &mut ReplyBuf, named: Named) {
 fn reply_arguments(out: &mut ReplyBuf, arguments: &[Argument<'_>]) {
     out.array(arguments.len());
     for argument in arguments {
-        let within = command_arguments::parse(argument.within);
+        let within = arguments::parse(argument.within);
         let flags = argument.flags();
         let texts = [
             ("name", Some(argument.name)),

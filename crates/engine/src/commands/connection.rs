@@ -3,18 +3,16 @@
 use protocol::{Args, Resp, parse_i64};
 
 use super::args::{is, text};
-use super::client_line::describe;
-use crate::acl_log::AclLogEntry;
-use crate::client::{Kind, ReplyMode};
+use crate::clients::acl_log::AclLogEntry;
+use crate::clients::client::{Kind, ReplyMode};
+use crate::clients::line::describe;
+use crate::command::key_spec::KeySpec;
+use crate::command::redact;
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::key_spec::KeySpec;
-use crate::redact;
-
-/// What clients gate features on: the version of Redis whose behaviour this is.
-pub const REDIS_VERSION: &str = "7.2.4";
+use crate::report::REDIS_VERSION;
 
 const ANYTIME: Flags =
     Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::ALLOW_BUSY);

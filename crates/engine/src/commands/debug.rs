@@ -5,10 +5,10 @@ use store::digest::{self, Hash20, Scheme, Spelling};
 use store::{DbSlot, ValueRef, glob};
 
 use super::args::{int, is, text};
+use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::KeySpec;
 use crate::world::Action;
 
 pub(crate) static ROWS: &[CommandSpec] = &[row(

@@ -3,12 +3,12 @@
 use protocol::Args;
 
 use super::args::{int, is};
+use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::key_spec::KeySpec;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.or(Flags::FAST);

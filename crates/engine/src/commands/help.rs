@@ -4,10 +4,10 @@
 
 use protocol::Args;
 
+use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::KeySpec;
 
 /// The row of a container's HELP.
 pub(crate) const fn row_of(since: &'static str, acl: Acl) -> CommandSpec {

@@ -10,13 +10,13 @@ use super::args::{int_between, is};
 use super::pubsub::container;
 use super::scans::scan;
 use crate::Engine;
-use crate::access;
-use crate::call::View;
+use crate::command::key_spec::{Access, KeySpec};
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::data::access;
+use crate::data::view::View;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec};
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 use crate::world::Action;
 
 const READ: Flags = Flags::READONLY;

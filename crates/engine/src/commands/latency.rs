@@ -7,12 +7,12 @@ use protocol::{Args, ReplyBuf};
 use super::args::text;
 use super::help;
 use super::pubsub::container;
+use crate::command::key_spec::KeySpec;
 use crate::command::{self, Acl, CommandSpec, Flags, Handler, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::KeySpec;
-use crate::latency_monitor::Event;
-use crate::stats::Histogram;
+use crate::report::latency_monitor::Event;
+use crate::report::stats::Histogram;
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
 /// Rows of LATENCY GRAPH, and its width.

@@ -5,10 +5,10 @@ use store::ValueRef;
 
 use super::args::{int, is};
 use super::strings::string_bytes;
+use crate::command::key_spec::{Access, KeySpec};
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec};
 
 pub(crate) static ROWS: &[CommandSpec] = &[row(
     "lcs",

@@ -5,13 +5,13 @@ use store::Type;
 use store::list::{End, List};
 
 use super::args::{int, int_between, is, positive, timeout_seconds};
-use crate::blocking::OnTimeout;
+use crate::command::key_spec::{Access, KeySpec, Keys};
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
-use crate::ctx::Ctx;
+use crate::data::typed::reply_item;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec, Keys};
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::blocking::OnTimeout;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE;

@@ -5,10 +5,10 @@ use protocol::Args;
 use super::args::{int, is};
 use super::help;
 use super::pubsub::container;
+use crate::command::key_spec::{Access, KeySpec};
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec};
 use crate::world::{Action, InfoLines};
 
 /// Elements of a collection that MEMORY USAGE looks at unless told otherwise.

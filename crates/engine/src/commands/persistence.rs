@@ -3,10 +3,10 @@
 use protocol::Args;
 
 use super::args::is;
+use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::KeySpec;
 use crate::world::{Action, Outcome, ShutdownFlags};
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT);

@@ -4,11 +4,12 @@ use protocol::{Args, ReplyBuf, Resp};
 
 use super::help;
 use crate::Engine;
-use crate::client::{Client, ClientId, ReplyMode};
+use crate::clients::client::{Client, ReplyMode};
+use crate::command::key_spec::{Access, KeySpec};
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec};
+use crate::ids::ClientId;
 use store::glob;
 
 const SUBSCRIBER: Flags =

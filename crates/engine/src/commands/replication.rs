@@ -4,14 +4,14 @@
 use protocol::Args;
 
 use super::args::{int, is, positive, text, timeout_ms};
-use super::client_line::describe;
-use crate::blocking::{AckWait, OnTimeout, Waiting};
-use crate::client::Kind;
+use crate::clients::client::Kind;
+use crate::clients::line::describe;
+use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::key_spec::KeySpec;
+use crate::events::blocking::{AckWait, OnTimeout, Waiting};
 use crate::world::{Action, MasterAddress, Outcome};
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT);

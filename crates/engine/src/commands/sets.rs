@@ -7,13 +7,13 @@ use store::value::{Item, Value};
 use super::args::{is, positive, random_count, repeat};
 use super::scans::scan_collection;
 use crate::Engine;
-use crate::call::View;
+use crate::command::key_spec::{Access, KeySpec, Keys};
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
-use crate::ctx::Ctx;
+use crate::data::typed::reply_item;
+use crate::data::view::View;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec, Keys};
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);

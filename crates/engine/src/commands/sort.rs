@@ -7,11 +7,11 @@ use protocol::{Args, parse_f64};
 use store::{End, List, Value, ValueRef};
 
 use super::args::{int, is};
+use crate::command::key_spec::{Access, Find, KeySpec};
 use crate::command::{Acl, CommandSpec, Flags, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, Find, KeySpec};
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const PATTERNS: KeySpec = KeySpec::found(Find::Unknown, Access::READS).noted(
     "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the content of the key we sort",

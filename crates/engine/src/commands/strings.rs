@@ -5,11 +5,11 @@ use protocol::{Args, ReplyBuf};
 use store::{DbSlot, Entry, NewValue, SetExpire, Type, ValueRef};
 
 use super::args::{add_float, int, is};
+use crate::command::key_spec::{Access, KeySpec};
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec};
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);

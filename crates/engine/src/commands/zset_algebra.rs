@@ -10,11 +10,11 @@ use store::zset::ZSet;
 use super::args::is;
 use super::sets::intersection_limit;
 use super::zsets::{numkeys, reply_member, reply_members_head, zset};
+use crate::command::key_spec::{Access, KeySpec};
 use crate::command::{CommandSpec, Flags};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec};
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY.or(Flags::MOVABLE_KEYS);
 const STORE: Flags = Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS);

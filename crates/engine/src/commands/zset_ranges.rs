@@ -8,11 +8,11 @@ use store::zset::{LexBound, ScoreRange, ZSet};
 
 use super::args::{c_float, int, is};
 use super::zsets::{reply_member, reply_members_head, zset};
+use crate::command::key_spec::{Access, KeySpec};
 use crate::command::{CommandSpec, Flags};
-use crate::ctx::Ctx;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec};
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);

@@ -11,12 +11,12 @@ use super::lists::{block_or_null, counted_keys, mpop_count};
 use super::scans::scan_collection;
 use super::zset_ranges::visit;
 use crate::Engine;
+use crate::command::key_spec::{Access, KeySpec, Keys};
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
-use crate::ctx::Ctx;
+use crate::data::typed::reply_item;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::key_spec::{Access, KeySpec, Keys};
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);

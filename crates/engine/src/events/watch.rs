@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::client::ClientId;
+use crate::ids::ClientId;
 
 type WatchedKey = (usize, Box<[u8]>);
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use store::glob;
 
-use crate::client::ClientId;
+use crate::ids::ClientId;
 
 #[derive(Debug, Default)]
 pub struct PubSub {

@@ -5,7 +5,7 @@
 use protocol::Args;
 
 use crate::Engine;
-use crate::client::ClientId;
+use crate::ids::ClientId;
 use crate::world::{BusyDoor, Now, World};
 
 impl Engine {
@@ -35,7 +35,7 @@ mod tests {
     use store::Keyspace;
 
     use super::*;
-    use crate::client::{Kind, Peer};
+    use crate::clients::client::{Kind, Peer};
     use crate::settings::Settings;
     use crate::world::{Action, Configuration, Machine, Outcome, Persistence, Replication};
     use crate::{CommandError, Role};

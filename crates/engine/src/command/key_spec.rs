@@ -4,7 +4,7 @@
 
 use protocol::Args;
 
-use crate::bits::bits;
+use crate::command::bits::bits;
 
 bits! {
     /// What happens to a key, in the words of Redis's key specs.

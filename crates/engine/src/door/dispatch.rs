@@ -4,15 +4,16 @@
 use protocol::{Args, OwnedArgs};
 
 use crate::Engine;
-use crate::blocking::{Blocked, OnTimeout, Waiting};
-use crate::call::{Call, Travels, Unexpected};
-use crate::client::{Client, ClientId, Kind, ReplyMode};
+use crate::clients::client::{Client, Kind, ReplyMode};
+use crate::clients::line::describe;
+use crate::command::redact;
 use crate::command::{self, Flags, Found};
-use crate::commands::client_line::describe;
-use crate::ctx::Ctx;
+use crate::door::call::{Call, Travels, Unexpected};
+use crate::door::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::redact;
+use crate::events::blocking::{Blocked, OnTimeout, Waiting};
+use crate::ids::ClientId;
 use crate::settings::Guard;
 use crate::world::{Action, Now, World};
 

@@ -8,8 +8,8 @@ use protocol::Args;
 
 use crate::Engine;
 use crate::command::Found;
+use crate::command::key_spec;
 use crate::engine::Role;
-use crate::key_spec;
 use crate::world::World;
 
 /// Keys looked at in one run of the cron.

@@ -3,17 +3,23 @@
 //! The rows themselves stand in `table.rs`; every text that speaks of a command (COMMAND, COMMAND
 //! DOCS, HELP, arity errors) derives from its row.
 
+pub(crate) mod arguments;
+pub(crate) mod bits;
+pub mod key_spec;
+pub(crate) mod redact;
+pub(crate) mod table;
+
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};
 
 use protocol::Args;
 
-use crate::bits::bits;
-use crate::ctx::Ctx;
+use crate::command::bits::bits;
+use crate::command::key_spec::{KeySpec, Keys};
+use crate::command::redact::Redact;
+use crate::command::table::COMMANDS;
+use crate::door::ctx::Ctx;
 use crate::error::{CommandError, shown};
-use crate::key_spec::{KeySpec, Keys};
-use crate::redact::Redact;
-use crate::table::COMMANDS;
 
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
 

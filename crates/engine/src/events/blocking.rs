@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use protocol::{OwnedArgs, ReplyBuf};
 use store::Type;
 
-use crate::client::ClientId;
 use crate::command::Found;
+use crate::ids::ClientId;
 use crate::world::World;
 
 pub(crate) type DbKey = (usize, Box<[u8]>);
