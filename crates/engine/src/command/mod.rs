@@ -24,7 +24,8 @@ use crate::error::{CommandError, shown};
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
 
 bits! {
-    /// What the door must know of a command before it runs it.
+    /// What the door must know of a command before it runs it. Those with a word are told by COMMAND, in
+    /// Redis's order.
     Flags: u32 {
         WRITE = 0 => "write",
         READONLY = 1 => "readonly",
@@ -40,9 +41,7 @@ bits! {
         ASKING = 11 => "asking",
         FAST = 12 => "fast",
         NO_AUTH = 13 => "no_auth",
-        MAY_REPLICATE = 14 => "may_replicate",
-        MOVABLE_KEYS = 15 => "movablekeys",
-        ALLOW_BUSY = 16 => "allow_busy",
+        MAY_REPLICATE = 14 => "",
         NO_ASYNC_LOADING = 17 => "no_async_loading",
         /// Runs at once even between MULTI and EXEC (EXEC itself, DISCARD, WATCH, RESET...).
         NO_MULTI = 18 => "",
@@ -50,6 +49,8 @@ bits! {
         DEBUG_GUARDED = 19 => "",
         /// Refused between MULTI and EXEC.
         NO_MULTI_QUEUE = 20 => "no_multi",
+        MOVABLE_KEYS = 15 => "movablekeys",
+        ALLOW_BUSY = 16 => "allow_busy",
         /// Runs what was queued: judged by that, and what refuses it ends the transaction.
         RUNS_QUEUE = 21 => "",
         /// Health checks send it: a master that cannot save says so here as well.

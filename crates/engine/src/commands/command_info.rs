@@ -57,28 +57,6 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         .tips(&["nondeterministic_output_order"]),
 ];
 
-/// The words of COMMAND's flags, in Redis's order.
-const FLAG_WORDS: [(Flags, &str); 18] = [
-    (Flags::WRITE, "write"),
-    (Flags::READONLY, "readonly"),
-    (Flags::DENYOOM, "denyoom"),
-    (Flags::ADMIN, "admin"),
-    (Flags::PUBSUB, "pubsub"),
-    (Flags::NOSCRIPT, "noscript"),
-    (Flags::BLOCKING, "blocking"),
-    (Flags::LOADING, "loading"),
-    (Flags::STALE, "stale"),
-    (Flags::SKIP_MONITOR, "skip_monitor"),
-    (Flags::SKIP_SLOWLOG, "skip_slowlog"),
-    (Flags::ASKING, "asking"),
-    (Flags::FAST, "fast"),
-    (Flags::NO_AUTH, "no_auth"),
-    (Flags::NO_ASYNC_LOADING, "no_async_loading"),
-    (Flags::NO_MULTI_QUEUE, "no_multi"),
-    (Flags::MOVABLE_KEYS, "movablekeys"),
-    (Flags::ALLOW_BUSY, "allow_busy"),
-];
-
 /// A row with the name under which clients know it.
 #[derive(Clone, Copy)]
 struct Named {
@@ -155,9 +133,8 @@ fn reply_info(out: &mut ReplyBuf, named: Named) {
     out.bulk(name.as_bytes());
     out.int(spec.arity.into());
     let flags = spec.all_flags();
-    let words: Vec<_> = FLAG_WORDS.iter().filter(|(flag, _)| flags.has(*flag)).collect();
-    out.set(words.len());
-    words.iter().for_each(|(_, word)| out.status(word));
+    out.set(flags.names().count());
+    flags.names().for_each(|word| out.status(word));
     out.int(first);
     out.int(last);
     out.int(step);
