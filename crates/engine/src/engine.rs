@@ -11,22 +11,23 @@ use slab::Slab;
 use smallvec::SmallVec;
 use store::{HashSeed, Key, Keyspace};
 
-use crate::acl_log::AclLog;
-use crate::blocking::BlockedClients;
-use crate::client::{Client, ClientId, Kind, Peer};
-use crate::evict::EvictionState;
-use crate::expire::ExpireState;
-use crate::latency_monitor::LatencyMonitor;
-use crate::pause::Pauses;
-use crate::propagate::Propagation;
-use crate::pubsub::PubSub;
-use crate::push::PendingPushes;
-use crate::replica_expiry::LocalExpires;
+use crate::clients::acl_log::AclLog;
+use crate::clients::client::{Client, Kind, Peer};
+use crate::data::evict::EvictionState;
+use crate::data::expire::ExpireState;
+use crate::data::replica_expiry::LocalExpires;
+use crate::door::pause::Pauses;
+use crate::door::propagate::Propagation;
+use crate::door::stream_fault::StreamFault;
+use crate::events::blocking::BlockedClients;
+use crate::events::pubsub::PubSub;
+use crate::events::push::PendingPushes;
+use crate::events::watch::Watches;
+use crate::ids::ClientId;
+use crate::report::latency_monitor::LatencyMonitor;
+use crate::report::slowlog::Slowlog;
+use crate::report::stats::Stats;
 use crate::settings::Settings;
-use crate::slowlog::Slowlog;
-use crate::stats::Stats;
-use crate::stream_fault::StreamFault;
-use crate::watch::Watches;
 use crate::world::{Garbage, Now, World};
 
 /// Commands whose keys are asked for at once: about as many misses as a core keeps in flight.
@@ -54,6 +55,8 @@ pub struct Engine {
     /// there. With `async_loading` the old data set still serves.
     pub loading: bool,
     pub async_loading: bool,
+    /// A command that takes long lets sockets be served meanwhile.
+    pub(crate) busy: bool,
     pub propagation: Propagation,
     /// Changes since the last successful save: what `save` points count.
     pub dirty: u64,
@@ -104,6 +107,7 @@ impl Engine {
             role: Role::Master,
             loading: false,
             async_loading: false,
+            busy: false,
             propagation: Propagation::default(),
             dirty: 0,
             active_expire: true,

@@ -4,7 +4,7 @@
 
 use store::Limits;
 
-use crate::client::{Client, Kind};
+use crate::clients::client::{Client, Kind};
 
 /// What to evict when `maxmemory` is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,8 +101,8 @@ pub struct Settings {
     pub stop_writes_on_bgsave_error: bool,
     pub enable_debug_command: Guard,
     pub enable_module_command: Guard,
-    /// The classes of `notify-keyspace-events`, parsed by [`crate::notify::Classes`].
-    pub notify_keyspace_events: crate::notify::Classes,
+    /// The classes of `notify-keyspace-events`, parsed by [`crate::events::notify::Classes`].
+    pub notify_keyspace_events: crate::events::notify::Classes,
     /// Microseconds; negative turns the slow log off.
     pub slowlog_log_slower_than_us: i64,
     pub slowlog_max_len: usize,
@@ -147,7 +147,7 @@ impl Default for Settings {
             stop_writes_on_bgsave_error: true,
             enable_debug_command: Guard::No,
             enable_module_command: Guard::No,
-            notify_keyspace_events: crate::notify::Classes::default(),
+            notify_keyspace_events: crate::events::notify::Classes::default(),
             slowlog_log_slower_than_us: 10_000,
             slowlog_max_len: 128,
             latency_monitor_threshold_ms: 0,

@@ -1,7 +1,9 @@
 //! The world as the engine sees it: replication and the gate answered here, everything else by [`Os`].
 
-use engine::blocking::AckWait;
-use engine::world::{EngineMemory, InfoLines, ReplicationInfo};
+use engine::world::{
+    AckWait, Configuration, EngineMemory, InfoLines, Machine, Persistence, Replication,
+    ReplicationInfo,
+};
 use engine::{Action, ClientId, CommandError, Now, Outcome, Settings, World};
 use repl::{FailoverRequest, FailoverState, Level, MasterAddr, Repl, ReplconfReply, SyncRequest};
 use store::Keyspace;
@@ -136,16 +138,61 @@ impl<O: Os> World for Border<'_, O> {
         }
     }
 
-    fn replicate(&mut self, bytes: &[u8]) {
-        self.repl.handle_write(bytes);
-    }
-
     fn speaks_for(&mut self, client: ClientId) {
         self.state.current = Some(client);
     }
 
+    fn info(&self, section: &str) -> InfoLines {
+        self.os.info(section, self.facts())
+    }
+
+    fn memory_info(&self, memory: EngineMemory) -> InfoLines {
+        self.os.memory_info(memory, self.facts())
+    }
+}
+
+impl<O: Os> Machine for Border<'_, O> {
+    fn mono_us(&self) -> u64 {
+        self.os.mono_us()
+    }
+
+    fn used_memory_bytes(&self) -> u64 {
+        let (used, in_log_buffers) = self.os.memory_bytes();
+        if used <= self.os.maxmemory_bytes() {
+            return used;
+        }
+        // What evicting a key would make longer is not counted, or it would never end.
+        used.saturating_sub(in_log_buffers + self.repl.bytes_for_replicas())
+    }
+
+    fn secret_hex(&self, digits: usize) -> Option<String> {
+        self.os.secret_hex(digits)
+    }
+}
+
+impl<O: Os> Replication for Border<'_, O> {
+    fn replicate(&mut self, bytes: &[u8]) {
+        self.repl.handle_write(bytes);
+    }
+
     fn note_unfollowed_write(&mut self) {
         self.repl.handle_unfollowed_write();
+    }
+
+    fn replication(&self) -> ReplicationInfo {
+        view::replication(self.repl, self.os.replica_traits(), self.now_ms())
+    }
+
+    fn good_replicas(&self) -> u32 {
+        self.repl.count_good(self.now_ms()) as u32
+    }
+
+    fn stream_offset(&self) -> u64 {
+        self.repl.offset()
+    }
+
+    fn acked_replicas(&self, offset: u64) -> (u32, u32) {
+        (self.repl.count_acked(offset) as u32, self.repl.count_fsynced(offset) as u32)
     }
 
     fn note_write(&mut self, client: ClientId, log_end: u64, output_end: u64) {
@@ -168,65 +215,14 @@ impl<O: Os> World for Border<'_, O> {
         self.state.gate.forget_wait(client);
     }
 
-    fn settings(&self) -> Settings {
-        self.os.settings()
-    }
-
-    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
-        self.os.config_get(patterns)
-    }
-
-    fn replication(&self) -> ReplicationInfo {
-        view::replication(self.repl, self.os.replica_traits(), self.now_ms())
-    }
-
-    fn good_replicas(&self) -> u32 {
-        self.repl.count_good(self.now_ms()) as u32
-    }
-
-    fn info(&self, section: &str) -> InfoLines {
-        self.os.info(section, self.facts())
-    }
-
-    fn memory_info(&self, memory: EngineMemory) -> InfoLines {
-        self.os.memory_info(memory, self.facts())
-    }
-
-    fn stream_offset(&self) -> u64 {
-        self.repl.offset()
-    }
-
-    fn fsynced_offset(&self) -> Option<u64> {
-        self.os.fsynced_offset()
-    }
-
-    fn acked_replicas(&self, offset: u64) -> (u32, u32) {
-        (self.repl.count_acked(offset) as u32, self.repl.count_fsynced(offset) as u32)
-    }
-
     fn replica_pending_bytes(&self, client: ClientId) -> u64 {
         self.repl.pending_bytes(conn_id(client))
     }
+}
 
-    fn secret_hex(&self, digits: usize) -> Option<String> {
-        self.os.secret_hex(digits)
-    }
-
-    fn used_memory_bytes(&self) -> u64 {
-        let (used, in_log_buffers) = self.os.memory_bytes();
-        if used <= self.os.maxmemory_bytes() {
-            return used;
-        }
-        // What evicting a key would make longer is not counted, or it would never end.
-        used.saturating_sub(in_log_buffers + self.repl.bytes_for_replicas())
-    }
-
-    fn mono_us(&self) -> u64 {
-        self.os.mono_us()
-    }
-
-    fn is_secret_directive(&self, name: &[u8]) -> bool {
-        self.os.is_secret_directive(name)
+impl<O: Os> Persistence for Border<'_, O> {
+    fn fsynced_offset(&self) -> Option<u64> {
+        self.os.fsynced_offset()
     }
 
     fn write_refusal(&self) -> Option<CommandError> {
@@ -235,5 +231,19 @@ impl<O: Os> World for Border<'_, O> {
 
     fn last_save_unix_s(&self) -> i64 {
         self.os.last_save_unix_s()
+    }
+}
+
+impl<O: Os> Configuration for Border<'_, O> {
+    fn settings(&self) -> Settings {
+        self.os.settings()
+    }
+
+    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        self.os.config_get(patterns)
+    }
+
+    fn is_secret_directive(&self, name: &[u8]) -> bool {
+        self.os.is_secret_directive(name)
     }
 }

@@ -8,8 +8,8 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use engine::world::{EngineMemory, InfoLines, ShutdownFlags};
-use engine::{Action, Client, ClientId, CommandError, Now, Outcome, Settings};
+use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
+use engine::{Action, Client, ClientId, CommandError, Now, Outcome};
 use repl::{Level, LinkId, LoadTarget, MasterAddr, Repl, SnapshotId, SnapshotMode};
 use store::Keyspace;
 
@@ -71,7 +71,7 @@ pub struct Facts<'a> {
 }
 
 /// See the module's description.
-pub trait Os: Sized {
+pub trait Os: Configuration + Persistence + Sized {
     // ---- what commands ask of the process ----
 
     /// Work of a command that is none of the node's. What needs the node itself is noted, said by
@@ -84,14 +84,6 @@ pub trait Os: Sized {
 
     fn mono_us(&self) -> u64;
 
-    fn settings(&self) -> Settings;
-
-    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)>;
-
-    fn is_secret_directive(&self, _name: &[u8]) -> bool {
-        false
-    }
-
     fn info(&self, section: &str, facts: Facts<'_>) -> InfoLines;
 
     fn memory_info(&self, memory: EngineMemory, facts: Facts<'_>) -> InfoLines;
@@ -102,10 +94,6 @@ pub trait Os: Sized {
     fn maxmemory_bytes(&self) -> u64;
 
     fn secret_hex(&self, digits: usize) -> Option<String>;
-
-    fn write_refusal(&self) -> Option<CommandError>;
-
-    fn last_save_unix_s(&self) -> i64;
 
     fn replica_traits(&self) -> ReplicaTraits;
 
@@ -202,9 +190,6 @@ pub trait Os: Sized {
 
     /// `None` while it is off.
     fn log_progress(&mut self) -> Option<LogProgress>;
-
-    /// Offset of the stream up to which the file is on the disk, as `log_progress` has it.
-    fn fsynced_offset(&self) -> Option<u64>;
 
     // ---- the end ----
 

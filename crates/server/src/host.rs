@@ -9,7 +9,14 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+<<<<<<< HEAD
 use engine::world::{EngineMemory, InfoLines, ReplicationInfo, ShutdownFlags};
+=======
+use engine::world::{
+    Configuration, EngineMemory, InfoLines, Machine, MasterAddress, Persistence, Replication,
+    ReplicationInfo, ShutdownFlags,
+};
+>>>>>>> h-engine
 use engine::{Action, ClientId, CommandError, Now, Outcome, Settings, World};
 use log::info;
 use mio::Registry;
@@ -302,14 +309,11 @@ impl World for Host {
         }
     }
 
-    fn replicate(&mut self, bytes: &[u8]) {
-        self.repl.core.handle_write(bytes);
-    }
-
     fn speaks_for(&mut self, client: ClientId) {
         self.current = Some(client);
     }
 
+<<<<<<< HEAD
     fn note_unfollowed_write(&mut self) {
         self.repl.core.handle_unfollowed_write();
     }
@@ -326,6 +330,8 @@ impl World for Host {
         self.repl.info(&self.config, self.now_ms())
     }
 
+=======
+>>>>>>> h-engine
     fn info(&self, section: &str) -> InfoLines {
         info::section(self, section)
     }
@@ -333,28 +339,9 @@ impl World for Host {
     fn memory_info(&self, engine: EngineMemory) -> InfoLines {
         info::memory_section(self, engine)
     }
+}
 
-    fn stream_offset(&self) -> u64 {
-        self.repl.core.offset()
-    }
-
-    fn fsynced_offset(&self) -> Option<u64> {
-        self.aof.fsynced_stream_offset()
-    }
-
-    fn acked_replicas(&self, offset: u64) -> (u32, u32) {
-        let core = &self.repl.core;
-        (core.count_acked(offset) as u32, core.count_fsynced(offset) as u32)
-    }
-
-    fn request_acks(&mut self) {
-        self.repl.acks_wanted = true;
-    }
-
-    fn replica_pending_bytes(&self, client: ClientId) -> u64 {
-        self.repl.core.pending_bytes(conn_id(client))
-    }
-
+impl Machine for Host {
     fn secret_hex(&self, digits: usize) -> Option<String> {
         let mut hex = String::new();
         while hex.len() < digits {
@@ -376,9 +363,49 @@ impl World for Host {
     fn mono_us(&self) -> u64 {
         clock::mono_us()
     }
+}
 
-    fn is_secret_directive(&self, name: &[u8]) -> bool {
-        crate::config::is_secret(name)
+impl Replication for Host {
+    fn replicate(&mut self, bytes: &[u8]) {
+        self.repl.core.handle_write(bytes);
+    }
+
+    fn note_unfollowed_write(&mut self) {
+        self.repl.core.handle_unfollowed_write();
+    }
+
+    fn replication(&self) -> ReplicationInfo {
+        let mut info = self.repl.info(&self.config, self.now_ms());
+        // A transaction that has said REPLICAOF sees what it will be, though that is done behind it.
+        for work in &self.deferred {
+            if let Deferred::ReplicaOf { target, .. } = work {
+                info.master = target.as_ref().map(|master| self.repl.future_master(master));
+            }
+        }
+        info
+    }
+
+    fn stream_offset(&self) -> u64 {
+        self.repl.core.offset()
+    }
+
+    fn acked_replicas(&self, offset: u64) -> (u32, u32) {
+        let core = &self.repl.core;
+        (core.count_acked(offset) as u32, core.count_fsynced(offset) as u32)
+    }
+
+    fn request_acks(&mut self) {
+        self.repl.acks_wanted = true;
+    }
+
+    fn replica_pending_bytes(&self, client: ClientId) -> u64 {
+        self.repl.core.pending_bytes(conn_id(client))
+    }
+}
+
+impl Persistence for Host {
+    fn fsynced_offset(&self) -> Option<u64> {
+        self.aof.fsynced_stream_offset()
     }
 
     fn write_refusal(&self) -> Option<CommandError> {
@@ -387,6 +414,20 @@ impl World for Host {
 
     fn last_save_unix_s(&self) -> i64 {
         self.rdb.last_save_unix_s
+    }
+}
+
+impl Configuration for Host {
+    fn settings(&self) -> Settings {
+        settings::engine_settings(&self.config, self.hash_seed)
+    }
+
+    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        self.config.matching(patterns)
+    }
+
+    fn is_secret_directive(&self, name: &[u8]) -> bool {
+        crate::config::is_secret(name)
     }
 }
 

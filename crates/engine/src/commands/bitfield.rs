@@ -4,9 +4,10 @@ use protocol::Args;
 
 use super::args::{int, is};
 use super::bitmaps::{bit_offset, with_bytes, with_bytes_mut};
-use crate::ctx::Ctx;
+use crate::command::key_spec::Access;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 /// `u8`, `i16` and so on.
 #[derive(Clone, Copy)]
@@ -108,6 +109,12 @@ fn store(bytes: &mut [u8], offset: usize, bits: u32, raw: u64) {
             bytes[place / 8] &= !mask;
         }
     }
+}
+
+/// BITFIELD without SET and INCRBY only reads.
+pub(super) fn access(args: Args<'_>) -> Access {
+    let writes = args.iter().skip(2).any(|arg| is(arg, "set") || is(arg, "incrby"));
+    if writes { Access::READS_UPDATES } else { Access::READS }
 }
 
 fn parse(ctx: &Ctx<'_>, args: Args<'_>) -> Result<Vec<Step>, CommandError> {

@@ -6,12 +6,13 @@ use store::str::Str;
 use store::{DbSlot, NewValue, SetExpire, Value};
 
 use super::args::{int, is};
-use super::bitfield::{bitfield, bitfield_ro};
+use super::bitfield::{self, bitfield, bitfield_ro};
 use super::strings::string_bytes;
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec, Keys};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
 const READ: Flags = Flags::READONLY;
@@ -22,7 +23,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         setbit,
         4,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS_UPDATES)],
         "2.2.0",
         "Sets or clears the bit at offset of the string value. Creates the key if it doesn't exist.",
     ),
@@ -31,7 +32,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         getbit,
         3,
         READ.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.2.0",
         "Returns a bit value by offset.",
     ),
@@ -40,7 +41,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bitcount,
         -2,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.6.0",
         "Counts the number of set bits (population counting) in a string.",
     ),
@@ -49,7 +50,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bitpos,
         -3,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.8.7",
         "Finds the first set (1) or clear (0) bit in a string.",
     ),
@@ -58,7 +59,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bitop,
         -4,
         WRITE,
-        Keys::Range(2, -1, 1),
+        &[KeySpec::at(2, Access::OVERWRITES), KeySpec::range(3, -1, 1, Access::READS)],
         "2.6.0",
         "Performs bitwise operations on multiple strings, and stores the result.",
     ),
@@ -67,7 +68,9 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bitfield,
         -2,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS_UPDATES)
+            .noted("This command allows both access and modification of the key")
+            .judged_by(bitfield::access)],
         "3.2.0",
         "Performs arbitrary bitfield integer operations on strings.",
     ),
@@ -76,7 +79,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bitfield_ro,
         -2,
         READ.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "6.0.0",
         "Performs arbitrary read-only bitfield integer operations on strings.",
     ),

@@ -5,8 +5,9 @@ use store::digest::{self, Hash20, Scheme, Spelling};
 use store::{DbSlot, ValueRef, glob};
 
 use super::args::{int, is, text};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::KeySpec;
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::world::Action;
 
@@ -14,8 +15,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     "debug",
     debug,
     -2,
-    Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::PROTECTED),
-    Keys::None,
+    Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::DEBUG_GUARDED),
+    KeySpec::NONE,
     Acl::NONE,
     "1.0.0",
     "A container for debugging commands.",

@@ -3,11 +3,12 @@
 use protocol::Args;
 
 use super::args::{int, is};
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::KeySpec;
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::door::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.or(Flags::FAST);
@@ -38,8 +39,10 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "2.6.0",
         "Sets the expiration time of a key to a Unix milliseconds timestamp.",
     ),
-    key("ttl", ttl, 2, READ, "1.0.0", "Returns the expiration time in seconds of a key."),
-    key("pttl", pttl, 2, READ, "2.6.0", "Returns the expiration time in milliseconds of a key."),
+    key("ttl", ttl, 2, READ, "1.0.0", "Returns the expiration time in seconds of a key.")
+        .tips(&["nondeterministic_output"]),
+    key("pttl", pttl, 2, READ, "2.6.0", "Returns the expiration time in milliseconds of a key.")
+        .tips(&["nondeterministic_output"]),
     key(
         "expiretime",
         expiretime,
@@ -67,7 +70,16 @@ const fn key(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, flags, Keys::ONE, Acl::KEYSPACE, since, summary)
+    row(
+        name,
+        handler,
+        arity,
+        flags,
+        KeySpec::one(flags.has(Flags::WRITE)),
+        Acl::KEYSPACE,
+        since,
+        summary,
+    )
 }
 
 fn expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

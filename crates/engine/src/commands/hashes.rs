@@ -8,11 +8,12 @@ use store::value::{Item, ItemBuf};
 use super::args::{add_float, int, random_query, repeat};
 use super::scans::scan_collection;
 use crate::Engine;
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::data::typed::reply_item;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -28,7 +29,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.0.0",
         "Sets the value of a field in a hash only when the field doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::ADDS)]),
     hash("hget", hget, 3, FAST_READ, "2.0.0", "Returns the value of a field in a hash."),
     hash("hmget", hmget, -3, FAST_READ, "2.0.0", "Returns the values of all fields in a hash."),
     hash(
@@ -38,13 +39,13 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Flags::WRITE.or(Flags::FAST),
         "2.0.0",
         "Deletes one or more fields and their values from a hash. Deletes the hash if no fields remain.",
-    ),
-    hash("hlen", hlen, 2, FAST_READ, "2.0.0", "Returns the number of fields in a hash."),
-    hash("hstrlen", hstrlen, 3, FAST_READ, "3.2.0", "Returns the length of the value of a field."),
-    hash("hkeys", hkeys, 2, READ, "2.0.0", "Returns all fields in a hash."),
-    hash("hvals", hvals, 2, READ, "2.0.0", "Returns all values in a hash."),
-    hash("hgetall", hgetall, 2, READ, "2.0.0", "Returns all fields and values in a hash."),
-    hash("hexists", hexists, 3, FAST_READ, "2.0.0", "Determines whether a field exists in a hash."),
+    ).keys(&[KeySpec::at(1, Access::TAKES_FROM)]),
+    hash("hlen", hlen, 2, FAST_READ, "2.0.0", "Returns the number of fields in a hash.").keys(&[KeySpec::at(1, Access::RO)]),
+    hash("hstrlen", hstrlen, 3, FAST_READ, "3.2.0", "Returns the length of the value of a field.").keys(&[KeySpec::at(1, Access::RO)]),
+    hash("hkeys", hkeys, 2, READ, "2.0.0", "Returns all fields in a hash.").tips(&["nondeterministic_output_order"]),
+    hash("hvals", hvals, 2, READ, "2.0.0", "Returns all values in a hash.").tips(&["nondeterministic_output_order"]),
+    hash("hgetall", hgetall, 2, READ, "2.0.0", "Returns all fields and values in a hash.").tips(&["nondeterministic_output_order"]),
+    hash("hexists", hexists, 3, FAST_READ, "2.0.0", "Determines whether a field exists in a hash.").keys(&[KeySpec::at(1, Access::RO)]),
     hash(
         "hincrby",
         hincrby,
@@ -52,7 +53,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.0.0",
         "Increments the integer value of a field in a hash by a number. Uses 0 as initial value if the field doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     hash(
         "hincrbyfloat",
         hincrbyfloat,
@@ -60,8 +61,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.6.0",
         "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't exist.",
-    ),
-    hash("hscan", hscan, -3, READ, "2.8.0", "Iterates over fields and values of a hash."),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
+    hash("hscan", hscan, -3, READ, "2.8.0", "Iterates over fields and values of a hash.").tips(&["nondeterministic_output"]),
     hash(
         "hrandfield",
         hrandfield,
@@ -69,7 +70,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         READ,
         "6.2.0",
         "Returns one or more random fields from a hash.",
-    ),
+    ).tips(&["nondeterministic_output"]),
 ];
 
 const fn hash(
@@ -80,7 +81,16 @@ const fn hash(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, flags, Keys::ONE, Acl::HASH, since, summary)
+    row(
+        name,
+        handler,
+        arity,
+        flags,
+        KeySpec::one(flags.has(Flags::WRITE)),
+        Acl::HASH,
+        since,
+        summary,
+    )
 }
 
 fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

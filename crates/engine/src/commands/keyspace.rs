@@ -10,55 +10,56 @@ use super::args::{int_between, is};
 use super::pubsub::container;
 use super::scans::scan;
 use crate::Engine;
-use crate::access;
-use crate::call::View;
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::data::access;
+use crate::data::view::View;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 use crate::world::Action;
 
 const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE;
 
 pub(crate) static ROWS: &[CommandSpec] = &[
-    row("del", del, -2, WRITE, Keys::ALL, Acl::KEYSPACE, "1.0.0", "Deletes one or more keys."),
+    row("del", del, -2, WRITE, &[KeySpec::range(1, -1, 1, Access::REMOVES)], Acl::KEYSPACE, "1.0.0", "Deletes one or more keys.").tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     row(
         "unlink",
         unlink,
         -2,
         WRITE.or(Flags::FAST),
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::REMOVES)],
         Acl::KEYSPACE,
         "4.0.0",
         "Asynchronously deletes one or more keys.",
-    ),
+    ).tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     row(
         "exists",
         exists,
         -2,
         READ.or(Flags::FAST),
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::RO)],
         Acl::KEYSPACE,
         "1.0.0",
         "Determines whether one or more keys exist.",
-    ),
+    ).tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     row(
         "touch",
         touch,
         -2,
         READ.or(Flags::FAST),
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::RO)],
         Acl::KEYSPACE,
         "3.2.1",
         "Returns the number of existing keys out of those specified after updating the time they were last accessed.",
-    ),
+    ).tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     row(
         "type",
         type_,
         2,
         READ.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::RO)],
         Acl::KEYSPACE,
         "1.0.0",
         "Determines the type of value stored at a key.",
@@ -68,37 +69,37 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         keys,
         2,
         READ,
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "1.0.0",
         "Returns all key names that match a pattern.",
-    ),
+    ).tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
     row(
         "scan",
         scan,
         -2,
         READ,
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE,
         "2.8.0",
         "Iterates over the key names in the database.",
-    ),
+    ).tips(&["nondeterministic_output", "request_policy:special"]),
     row(
         "randomkey",
         randomkey,
         1,
         READ,
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE,
         "1.0.0",
         "Returns a random key name from the database.",
-    ),
+    ).tips(&["request_policy:all_shards", "nondeterministic_output"]),
     row(
         "rename",
         rename,
         3,
         WRITE,
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::OVERWRITES)],
         Acl::KEYSPACE,
         "1.0.0",
         "Renames a key and overwrites the destination.",
@@ -108,7 +109,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         renamenx,
         3,
         WRITE.or(Flags::FAST),
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::CREATES)],
         Acl::KEYSPACE,
         "1.0.0",
         "Renames a key only when the target key name doesn't exist.",
@@ -118,7 +119,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         move_,
         3,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS_UPDATES)],
         Acl::KEYSPACE,
         "1.0.0",
         "Moves a key to another database.",
@@ -128,7 +129,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         copy,
         -3,
         WRITE.or(Flags::DENYOOM),
-        Keys::TWO,
+        &[KeySpec::at(1, Access::READS), KeySpec::at(2, Access::OVERWRITES)],
         Acl::KEYSPACE,
         "6.2.0",
         "Copies the value of a key to a new key.",
@@ -138,17 +139,17 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         dump,
         2,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         Acl::KEYSPACE,
         "2.6.0",
         "Returns a serialized representation of the value stored at a key.",
-    ),
+    ).tips(&["nondeterministic_output"]),
     row(
         "restore",
         restore,
         -4,
         WRITE.or(Flags::DENYOOM),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::OVERWRITES)],
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "2.6.0",
         "Creates a key from the serialized representation of a value.",
@@ -158,21 +159,21 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         restore,
         -4,
         WRITE.or(Flags::DENYOOM).or(Flags::ASKING),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::OVERWRITES)],
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "3.0.0",
         "An internal command for migrating keys in a cluster.",
-    ),
+    ).group("generic"),
     row(
         "object",
         container,
         -2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.2.3",
         "A container for object introspection commands.",
-    )
+    ).group("generic")
     .with(OBJECT),
 ];
 
@@ -183,41 +184,45 @@ static OBJECT: &[CommandSpec] = &[
         object_encoding,
         3,
         READ,
-        Keys::Range(2, 2, 1),
+        &[KeySpec::at(2, Access::RO)],
         Acl::KEYSPACE,
         "2.2.3",
         "Returns the internal encoding of a Redis object.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     row(
         "refcount",
         object_refcount,
         3,
         READ,
-        Keys::Range(2, 2, 1),
+        &[KeySpec::at(2, Access::RO)],
         Acl::KEYSPACE,
         "2.2.3",
         "Returns the reference count of a value of a key.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     row(
         "idletime",
         object_idletime,
         3,
         READ,
-        Keys::Range(2, 2, 1),
+        &[KeySpec::at(2, Access::RO)],
         Acl::KEYSPACE,
         "2.2.3",
         "Returns the time since the last access to a Redis object.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     row(
         "freq",
         object_freq,
         3,
         READ,
-        Keys::Range(2, 2, 1),
+        &[KeySpec::at(2, Access::RO)],
         Acl::KEYSPACE,
         "4.0.0",
         "Returns the logarithmic access frequency counter of a Redis object.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
 ];
 
 fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

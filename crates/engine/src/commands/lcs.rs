@@ -5,8 +5,9 @@ use store::ValueRef;
 
 use super::args::{int, is};
 use super::strings::{string_bytes, string_len};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 
 pub(crate) static ROWS: &[CommandSpec] = &[row(
@@ -14,7 +15,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     lcs,
     -3,
     Flags::READONLY,
-    Keys::TWO,
+    &[KeySpec::range(1, 2, 1, Access::READS)],
     Acl::STRING,
     "7.0.0",
     "Finds the longest common substring.",

@@ -5,12 +5,13 @@ use store::Type;
 use store::list::{End, List};
 
 use super::args::{int, int_between, is, positive, timeout_seconds};
-use crate::blocking::OnTimeout;
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec, Keys};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::data::typed::reply_item;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::blocking::OnTimeout;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE;
@@ -23,7 +24,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lpush,
         -3,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "1.0.0",
         "Prepends one or more elements to a list. Creates the key if it doesn't exist.",
     ),
@@ -32,7 +33,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         rpush,
         -3,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "1.0.0",
         "Appends one or more elements to a list. Creates the key if it doesn't exist.",
     ),
@@ -41,7 +42,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lpushx,
         -3,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "2.2.0",
         "Prepends one or more elements to a list only when the list exists.",
     ),
@@ -50,7 +51,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         rpushx,
         -3,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "2.2.0",
         "Appends an element to a list only when the list exists.",
     ),
@@ -59,7 +60,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lpop,
         -2,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::POPS)],
         "1.0.0",
         "Returns the first elements in a list after removing it. Deletes the list if the last element was popped.",
     ),
@@ -68,7 +69,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         rpop,
         -2,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::POPS)],
         "1.0.0",
         "Returns and removes the last elements of a list. Deletes the list if the last element was popped.",
     ),
@@ -77,7 +78,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         llen,
         2,
         READ.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::RO)],
         "1.0.0",
         "Returns the length of a list.",
     ),
@@ -86,17 +87,25 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lindex,
         3,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "1.0.0",
         "Returns an element from a list by its index.",
     ),
-    list("lrange", lrange, 4, READ, Keys::ONE, "1.0.0", "Returns a range of elements from a list."),
+    list(
+        "lrange",
+        lrange,
+        4,
+        READ,
+        &[KeySpec::at(1, Access::READS)],
+        "1.0.0",
+        "Returns a range of elements from a list.",
+    ),
     list(
         "linsert",
         linsert,
         5,
         GROW,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "2.2.0",
         "Inserts an element before or after another element in a list.",
     ),
@@ -105,7 +114,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lset,
         4,
         GROW,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::UPDATES)],
         "1.0.0",
         "Sets the value of an element in a list by its index.",
     ),
@@ -114,7 +123,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lrem,
         4,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "1.0.0",
         "Removes elements from a list. Deletes the list if the last element was removed.",
     ),
@@ -123,7 +132,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         ltrim,
         4,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "1.0.0",
         "Removes elements from both ends a list. Deletes the list if all elements were trimmed.",
     ),
@@ -132,7 +141,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lpos,
         -3,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "6.0.6",
         "Returns the index of matching elements in a list.",
     ),
@@ -141,7 +150,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lmove,
         5,
         GROW,
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "6.2.0",
         "Returns an element after popping it from one list and pushing it to another. Deletes the list if the last element was moved.",
     ),
@@ -150,7 +159,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         rpoplpush,
         3,
         GROW,
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "1.2.0",
         "Returns the last element of a list after removing and pushing it to another list. Deletes the list if the last element was popped.",
     ),
@@ -159,7 +168,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         blpop,
         -3,
         BLOCK,
-        Keys::Range(1, -2, 1),
+        &[KeySpec::range(1, -2, 1, Access::POPS)],
         "2.0.0",
         "Removes and returns the first element in a list. Blocks until an element is available otherwise. Deletes the list if the last element was popped.",
     ),
@@ -168,7 +177,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         brpop,
         -3,
         BLOCK,
-        Keys::Range(1, -2, 1),
+        &[KeySpec::range(1, -2, 1, Access::POPS)],
         "2.0.0",
         "Removes and returns the last element in a list. Blocks until an element is available otherwise. Deletes the list if the last element was popped.",
     ),
@@ -177,7 +186,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         blmove,
         6,
         BLOCK.or(Flags::DENYOOM),
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "6.2.0",
         "Pops an element from a list, pushes it to another list and returns it. Blocks until an element is available otherwise. Deletes the list if the last element was moved.",
     ),
@@ -186,7 +195,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         brpoplpush,
         4,
         BLOCK.or(Flags::DENYOOM),
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "2.2.0",
         "Pops an element from a list, pushes it to another list and returns it. Block until an element is available otherwise. Deletes the list if the last element was popped.",
     ),
@@ -194,8 +203,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "lmpop",
         lmpop,
         -4,
-        WRITE.or(Flags::MOVABLE_KEYS),
-        Keys::Counted { count_at: 1 },
+        WRITE,
+        &[KeySpec::counted(1, Access::POPS)],
         "7.0.0",
         "Returns multiple elements from a list after removing them. Deletes the list if the last element was popped.",
     ),
@@ -203,8 +212,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "blmpop",
         blmpop,
         -5,
-        BLOCK.or(Flags::MOVABLE_KEYS),
-        Keys::Counted { count_at: 2 },
+        BLOCK,
+        &[KeySpec::counted(2, Access::POPS)],
         "7.0.0",
         "Pops the first element from one of multiple lists. Blocks until an element is available otherwise. Deletes the list if the last element was popped.",
     ),
@@ -530,32 +539,41 @@ fn end_of(word: &[u8]) -> Result<End, CommandError> {
 
 fn lmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (from, to) = (end_of(args.at(3))?, end_of(args.at(4))?);
-    move_or_block(ctx, args, from, to, None)
+    move_or_block(ctx, args, from, to, None)?;
+    Ok(())
 }
 
 fn rpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    move_or_block(ctx, args, End::Tail, End::Head, None)
+    move_or_block(ctx, args, End::Tail, End::Head, None)?;
+    Ok(())
 }
 
 fn blmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (from, to) = (end_of(args.at(3))?, end_of(args.at(4))?);
     let timeout_us = timeout_seconds(args.at(5))?;
-    move_or_block(ctx, args, from, to, Some(timeout_us))
+    if move_or_block(ctx, args, from, to, Some(timeout_us))? {
+        let word = |end| if end == End::Head { b"LEFT".as_slice() } else { b"RIGHT" };
+        ctx.propagate(&[b"LMOVE", args.at(1), args.at(2), word(from), word(to)]);
+    }
+    Ok(())
 }
 
 fn brpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let timeout_us = timeout_seconds(args.at(3))?;
-    move_or_block(ctx, args, End::Tail, End::Head, Some(timeout_us))
+    if move_or_block(ctx, args, End::Tail, End::Head, Some(timeout_us))? {
+        ctx.propagate(&[b"RPOPLPUSH", args.at(1), args.at(2)]);
+    }
+    Ok(())
 }
 
-/// Moves an element; without one it blocks, when that was asked for and is allowed.
+/// Moves an element; without one it blocks, when that was asked for and is allowed. Whether it has moved one.
 fn move_or_block(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
     from: End,
     to: End,
     timeout_us: Option<u64>,
-) -> Result<(), CommandError> {
+) -> Result<bool, CommandError> {
     let (db, source, dest) = (ctx.view, args.at(1), args.at(2));
     if ctx.engine.peek_list(db, source)?.is_none() {
         match timeout_us {
@@ -564,11 +582,11 @@ fn move_or_block(
             }
             _ => ctx.client.out.null(),
         }
-        return Ok(());
+        return Ok(false);
     }
     // The destination is looked at before the source is touched: an error moves nothing.
     ctx.engine.peek_list(db, dest)?;
-    let Some((list, limits)) = ctx.engine.write_list(db, source)? else { return Ok(()) };
+    let Some((list, limits)) = ctx.engine.write_list(db, source)? else { return Ok(false) };
     let element = list.pop(from, limits, |item| item.to_vec()).unwrap_or_default();
     let empty = list.is_empty();
     let (list, limits) = ctx.engine.create_list(db, dest, |_| List::new())?;
@@ -584,15 +602,7 @@ fn move_or_block(
         }
     }
     ctx.client.out.bulk(&element);
-    if timeout_us.is_some() {
-        let word = |end| if end == End::Head { b"LEFT".as_slice() } else { b"RIGHT" };
-        if ctx.found.spec.name == "blmove" {
-            ctx.propagate(&[b"LMOVE", source, dest, word(from), word(to)]);
-        } else {
-            ctx.propagate(&[b"RPOPLPUSH", source, dest]);
-        }
-    }
-    Ok(())
+    Ok(true)
 }
 
 fn blpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

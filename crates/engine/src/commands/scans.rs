@@ -7,8 +7,8 @@ use store::value::{Item, ItemBuf};
 
 use super::args::is;
 use super::keyspace::deletions_stand_alone;
-use crate::call::View;
-use crate::ctx::Ctx;
+use crate::data::view::View;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 
 /// A sparse table must not hold the server up: so many times as many buckets as elements asked for.

@@ -7,12 +7,13 @@ use store::value::{Item, Value};
 use super::args::{is, positive, random_count, repeat};
 use super::scans::scan_collection;
 use crate::Engine;
-use crate::call::View;
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec, Keys};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::data::typed::reply_item;
+use crate::data::view::View;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -25,7 +26,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         sadd,
         -3,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "1.0.0",
         "Adds one or more members to a set. Creates the key if it doesn't exist.",
     ),
@@ -34,7 +35,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         srem,
         -3,
         FAST_WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "1.0.0",
         "Removes one or more members from a set. Deletes the set if the last member was removed.",
     ),
@@ -43,7 +44,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         sismember,
         3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::RO)],
         "1.0.0",
         "Determines whether a member belongs to a set.",
     ),
@@ -52,7 +53,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         smismember,
         -3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "6.2.0",
         "Determines whether multiple members belong to a set.",
     ),
@@ -61,17 +62,17 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         scard,
         2,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::RO)],
         "1.0.0",
         "Returns the number of members in a set.",
     ),
-    set("smembers", smembers, 2, READ, Keys::ONE, "1.0.0", "Returns all members of a set."),
+    set("smembers", smembers, 2, READ, &[KeySpec::at(1, Access::READS)], "1.0.0", "Returns all members of a set.").tips(&["nondeterministic_output_order"]),
     set(
         "smove",
         smove,
         4,
         FAST_WRITE,
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "1.0.0",
         "Moves a member from one set to another.",
     ),
@@ -80,26 +81,26 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         spop,
         -2,
         FAST_WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::POPS)],
         "1.0.0",
         "Returns one or more random members from a set after removing them. Deletes the set if the last member was popped.",
-    ),
+    ).tips(&["nondeterministic_output"]),
     set(
         "srandmember",
         srandmember,
         -2,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "1.0.0",
         "Get one or multiple random members from a set",
-    ),
-    set("sinter", sinter, -2, READ, Keys::ALL, "1.0.0", "Returns the intersect of multiple sets."),
+    ).tips(&["nondeterministic_output"]),
+    set("sinter", sinter, -2, READ, &[KeySpec::range(1, -1, 1, Access::READS)], "1.0.0", "Returns the intersect of multiple sets.").tips(&["nondeterministic_output_order"]),
     set(
         "sinterstore",
         sinterstore,
         -3,
         GROW,
-        Keys::ALL,
+        &[KeySpec::at(1, Access::UPDATES), KeySpec::range(2, -1, 1, Access::READS)],
         "1.0.0",
         "Stores the intersect of multiple sets in a key.",
     ),
@@ -107,32 +108,32 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "sintercard",
         sintercard,
         -3,
-        READ.or(Flags::MOVABLE_KEYS),
-        Keys::Counted { count_at: 1 },
+        READ,
+        &[KeySpec::counted(1, Access::READS)],
         "7.0.0",
         "Returns the number of members of the intersect of multiple sets.",
     ),
-    set("sunion", sunion, -2, READ, Keys::ALL, "1.0.0", "Returns the union of multiple sets."),
+    set("sunion", sunion, -2, READ, &[KeySpec::range(1, -1, 1, Access::READS)], "1.0.0", "Returns the union of multiple sets.").tips(&["nondeterministic_output_order"]),
     set(
         "sunionstore",
         sunionstore,
         -3,
         GROW,
-        Keys::ALL,
+        &[KeySpec::at(1, Access::OVERWRITES), KeySpec::range(2, -1, 1, Access::READS)],
         "1.0.0",
         "Stores the union of multiple sets in a key.",
     ),
-    set("sdiff", sdiff, -2, READ, Keys::ALL, "1.0.0", "Returns the difference of multiple sets."),
+    set("sdiff", sdiff, -2, READ, &[KeySpec::range(1, -1, 1, Access::READS)], "1.0.0", "Returns the difference of multiple sets.").tips(&["nondeterministic_output_order"]),
     set(
         "sdiffstore",
         sdiffstore,
         -3,
         GROW,
-        Keys::ALL,
+        &[KeySpec::at(1, Access::OVERWRITES), KeySpec::range(2, -1, 1, Access::READS)],
         "1.0.0",
         "Stores the difference of multiple sets in a key.",
     ),
-    set("sscan", sscan, -3, READ, Keys::ONE, "2.8.0", "Iterates over members of a set."),
+    set("sscan", sscan, -3, READ, &[KeySpec::at(1, Access::READS)], "2.8.0", "Iterates over members of a set.").tips(&["nondeterministic_output"]),
 ];
 
 const fn set(

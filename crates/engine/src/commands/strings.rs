@@ -5,10 +5,11 @@ use protocol::{Args, ReplyBuf};
 use store::{DbSlot, Entry, NewValue, SetExpire, Type, ValueRef};
 
 use super::args::{add_float, int, is};
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
@@ -22,7 +23,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "1.0.0",
         "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES).noted("RW and ACCESS due to the optional `GET` argument").judged_by(set_access)]),
     string(
         "setnx",
         setnx,
@@ -30,7 +31,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Set the string value of a key only when the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::CREATES)]),
     string(
         "setex",
         setex,
@@ -38,7 +39,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.0.0",
         "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::OVERWRITES)]),
     string(
         "psetex",
         psetex,
@@ -46,7 +47,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.6.0",
         "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::OVERWRITES)]),
     string(
         "getset",
         getset,
@@ -54,7 +55,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Returns the previous string value of a key after setting it to a new value.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "getdel",
         getdel,
@@ -62,7 +63,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Flags::WRITE.or(Flags::FAST),
         "6.2.0",
         "Returns the string value of a key after deleting the key.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::POPS)]),
     string(
         "getex",
         getex,
@@ -70,8 +71,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Flags::WRITE.or(Flags::FAST),
         "6.2.0",
         "Returns the string value of a key after setting its expiration time.",
-    ),
-    string("strlen", strlen, 2, READ, "2.2.0", "Returns the length of a string value."),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES).noted("RW and UPDATE because it changes the TTL")]),
+    string("strlen", strlen, 2, READ, "2.2.0", "Returns the length of a string value.").keys(&[KeySpec::at(1, Access::RO)]),
     string(
         "append",
         append,
@@ -79,7 +80,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "2.0.0",
         "Appends a string to the value of a key. Creates the key if it doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::ADDS)]),
     string(
         "getrange",
         getrange,
@@ -111,7 +112,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "decr",
         decr,
@@ -119,7 +120,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "incrby",
         incrby,
@@ -127,7 +128,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "decrby",
         decrby,
@@ -135,7 +136,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "incrbyfloat",
         incrbyfloat,
@@ -143,37 +144,37 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "2.6.0",
         "Increment the floating point value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     row(
         "mget",
         mget,
         -2,
         READ,
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::READS)],
         Acl::STRING,
         "1.0.0",
         "Atomically returns the string values of one or more keys.",
-    ),
+    ).tips(&["request_policy:multi_shard"]),
     row(
         "mset",
         mset,
         -3,
         WRITE,
-        Keys::Range(1, -1, 2),
+        &[KeySpec::range(1, -1, 2, Access::OVERWRITES)],
         Acl::STRING,
         "1.0.1",
         "Atomically creates or modifies the string values of one or more keys.",
-    ),
+    ).tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]),
     row(
         "msetnx",
         msetnx,
         -3,
         WRITE,
-        Keys::Range(1, -1, 2),
+        &[KeySpec::range(1, -1, 2, Access::CREATES)],
         Acl::STRING,
         "1.0.1",
         "Atomically modifies the string values of one or more keys only when all keys don't exist.",
-    ),
+    ).tips(&["request_policy:multi_shard", "response_policy:agg_min"]),
 ];
 
 const fn string(
@@ -184,7 +185,16 @@ const fn string(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, flags, Keys::ONE, Acl::STRING, since, summary)
+    row(
+        name,
+        handler,
+        arity,
+        flags,
+        KeySpec::one(flags.has(Flags::WRITE)),
+        Acl::STRING,
+        since,
+        summary,
+    )
 }
 
 fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -294,6 +304,12 @@ impl<'a> SetOptions<'a> {
         let name = ctx.found.spec.name;
         self.expire.map(|(unit, value)| expire_option(unit, value, now_ms, name)).transpose()
     }
+}
+
+/// SET only reads where it has GET.
+fn set_access(args: Args<'_>) -> Access {
+    let reads = args.iter().skip(2).any(|arg| is(arg, "get"));
+    if reads { Access::READS_UPDATES } else { Access::OVERWRITES }
 }
 
 fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

@@ -2,10 +2,11 @@
 
 use protocol::Args;
 
-use crate::call::Inside;
-use crate::client::Multi;
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::clients::client::Multi;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::call::Inside;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY);
@@ -16,7 +17,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         multi,
         1,
         ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI).or(Flags::IN_STREAM),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "1.2.0",
         "Starts a transaction.",
@@ -31,17 +32,18 @@ pub(crate) static ROWS: &[CommandSpec] = &[
             .or(Flags::SKIP_SLOWLOG)
             .or(Flags::NO_MULTI)
             .or(Flags::IN_STREAM),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "1.2.0",
         "Executes all commands in a transaction.",
-    ),
+    )
+    .flagged(Flags::RUNS_QUEUE),
     row(
         "discard",
         discard,
         1,
         ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "2.0.0",
         "Discards a transaction.",
@@ -51,7 +53,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         watch,
         -2,
         ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::RO)],
         Acl::TRANSACTION,
         "2.2.0",
         "Monitors changes to keys to determine the execution of a transaction.",
@@ -61,7 +63,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         unwatch,
         1,
         ANYTIME.or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "2.2.0",
         "Forgets about watched keys of a transaction.",

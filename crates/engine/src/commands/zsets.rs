@@ -11,11 +11,12 @@ use super::lists::{block_or_null, counted_keys, mpop_count};
 use super::scans::scan_collection;
 use super::zset_ranges::visit;
 use crate::Engine;
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec, Keys};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::data::typed::reply_item;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -29,7 +30,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zadd,
         -4,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::UPDATES)],
         "1.2.0",
         "Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.",
     ),
@@ -38,7 +39,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zincrby,
         4,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS_UPDATES)],
         "1.2.0",
         "Increments the score of a member in a sorted set.",
     ),
@@ -47,7 +48,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrem,
         -3,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "1.2.0",
         "Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.",
     ),
@@ -56,7 +57,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zscore,
         3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "1.2.0",
         "Returns the score of a member in a sorted set.",
     ),
@@ -65,7 +66,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zmscore,
         -3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "6.2.0",
         "Returns the score of one or more members in a sorted set.",
     ),
@@ -74,7 +75,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zcard,
         2,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::RO)],
         "1.2.0",
         "Returns the number of members in a sorted set.",
     ),
@@ -83,7 +84,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrank,
         -3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.0.0",
         "Returns the index of a member in a sorted set ordered by ascending scores.",
     ),
@@ -92,7 +93,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrevrank,
         -3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.0.0",
         "Returns the index of a member in a sorted set ordered by descending scores.",
     ),
@@ -101,7 +102,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zpopmin,
         -2,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::POPS)],
         "5.0.0",
         "Returns the lowest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
     ),
@@ -110,7 +111,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zpopmax,
         -2,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::POPS)],
         "5.0.0",
         "Returns the highest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
     ),
@@ -119,7 +120,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bzpopmin,
         -3,
         BLOCK.or(Flags::FAST),
-        Keys::Range(1, -2, 1),
+        &[KeySpec::range(1, -2, 1, Access::POPS)],
         "5.0.0",
         "Removes and returns the member with the lowest score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped.",
     ),
@@ -128,7 +129,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bzpopmax,
         -3,
         BLOCK.or(Flags::FAST),
-        Keys::Range(1, -2, 1),
+        &[KeySpec::range(1, -2, 1, Access::POPS)],
         "5.0.0",
         "Removes and returns the member with the highest score from one or more sorted sets. Blocks until a member available otherwise.  Deletes the sorted set if the last element was popped.",
     ),
@@ -136,8 +137,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "zmpop",
         zmpop,
         -4,
-        WRITE.or(Flags::MOVABLE_KEYS),
-        Keys::Counted { count_at: 1 },
+        WRITE,
+        &[KeySpec::counted(1, Access::POPS)],
         "7.0.0",
         "Returns the highest- or lowest-scoring members from one or more sorted sets after removing them. Deletes the sorted set if the last member was popped.",
     ),
@@ -145,8 +146,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "bzmpop",
         bzmpop,
         -5,
-        BLOCK.or(Flags::MOVABLE_KEYS),
-        Keys::Counted { count_at: 2 },
+        BLOCK,
+        &[KeySpec::counted(2, Access::POPS)],
         "7.0.0",
         "Removes and returns a member by score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped.",
     ),
@@ -155,19 +156,21 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrandmember,
         -2,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "6.2.0",
         "Returns one or more random members from a sorted set.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     zset(
         "zscan",
         zscan,
         -3,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.8.0",
         "Iterates over members and scores of a sorted set.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
 ];
 
 pub(crate) const fn zset(

@@ -5,7 +5,7 @@ use super::net::{End, Net, Weather};
 use super::clients::Clients;
 use super::disk::Crash;
 use super::node::SimNode;
-use super::os::{Machine, Persistence};
+use super::os::{Machine, Keeps};
 use engine::{ClientId, Now, Settings};
 use fastrand::Rng;
 use repl::{MasterAddr, ReplSettings};
@@ -190,7 +190,7 @@ pub struct Cluster {
 pub struct Setup {
     pub engine: Settings,
     pub repl: ReplSettings,
-    pub persistence: Persistence,
+    pub persistence: Keeps,
 }
 
 impl Cluster {

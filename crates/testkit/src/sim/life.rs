@@ -6,7 +6,7 @@ use super::cluster::{Later, World};
 use super::data;
 use super::disk::{Crash, File, Log};
 use super::node::SimNode;
-use super::os::{Child, Job, Machine, Persistence, SimOs};
+use super::os::{Child, Job, Machine, Keeps, SimOs};
 use engine::{Engine, Settings};
 use node::{Node, Point};
 use repl::{Entropy, LoadTarget, MasterAddr, Repl, ReplSettings, SnapshotEvent, SnapshotMode};
@@ -55,15 +55,15 @@ impl SimNode {
 fn load_own(node: &mut Node, os: &mut SimOs<'_>, how: Crash) -> Option<repl::HistoryPoint> {
     let seed = node.engine.keyspace.seed();
     match os.me.persistence {
-        Persistence::Nothing => None,
-        Persistence::Rdb => {
+        Keeps::Nothing => None,
+        Keeps::Rdb => {
             let dump = os.me.disk.dump.clone()?;
             let (keyspace, report) = data::load(&dump, seed).expect("our own dump is sound");
             node.engine.keyspace = keyspace;
             node.set_stream_db(report.repl_stream_db.unwrap_or(0).max(0) as usize);
             data::history(&report)
         }
-        Persistence::Aof(fsync) => {
+        Keeps::Aof(fsync) => {
             let (base, mut incrs) = match os.me.disk.aof.take() {
                 Some(files) => files,
                 None => (data::snapshot(node), vec![File::default()]),
@@ -145,7 +145,7 @@ fn swap_in(node: &mut Node, os: &mut SimOs<'_>, load: u64) {
     node.engine.loading = false;
     node.engine.async_loading = false;
     node.set_stream_db(db);
-    if incoming.target == LoadTarget::File && os.me.persistence == Persistence::Rdb {
+    if incoming.target == LoadTarget::File && os.me.persistence == Keeps::Rdb {
         os.me.disk.dump = Some(incoming.bytes);
     }
     Clients::forget_kept(&mut os.world.clients, os.me.id);

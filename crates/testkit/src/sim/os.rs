@@ -6,7 +6,7 @@ use super::data;
 use super::disk::{Crash, Disk, File, Fsync, Log};
 use super::net::End;
 use bytes::Bytes;
-use engine::world::{EngineMemory, InfoLines, ShutdownFlags};
+use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
 use engine::{Action, Client, ClientId, CommandError, Outcome, Settings};
 use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Wrote};
 use protocol::RequestParser;
@@ -19,7 +19,7 @@ use store::Keyspace;
 
 /// What a node keeps over a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Persistence {
+pub enum Keeps {
     Nothing,
     Rdb,
     Aof(Fsync),
@@ -70,7 +70,7 @@ pub struct Machine {
     /// Counts starts: what was scheduled for an earlier life is ignored.
     pub life: u64,
     pub settings: Settings,
-    pub persistence: Persistence,
+    pub persistence: Keeps,
     pub disk: Disk,
     pub conns: BTreeMap<ClientId, Conn>,
     pub link: Option<Link>,
@@ -90,7 +90,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(id: usize, settings: Settings, persistence: Persistence) -> Machine {
+    pub fn new(id: usize, settings: Settings, persistence: Keeps) -> Machine {
         Machine {
             id,
             life: 0,
@@ -134,7 +134,7 @@ impl Machine {
 
     fn fsync(&self) -> Option<Fsync> {
         match self.persistence {
-            Persistence::Aof(fsync) => Some(fsync),
+            Keeps::Aof(fsync) => Some(fsync),
             _ => None,
         }
     }
@@ -281,6 +281,23 @@ impl Machine {
     }
 }
 
+impl Configuration for SimOs<'_> {
+    fn settings(&self) -> Settings {
+        self.me.settings.clone()
+    }
+}
+
+impl Persistence for SimOs<'_> {
+    fn fsynced_offset(&self) -> Option<u64> {
+        self.me.log.as_ref().map(|log| log.progress().fsynced.offset)
+    }
+
+    fn write_refusal(&self) -> Option<CommandError> {
+        let error = self.me.log.as_ref()?.error?;
+        Some(CommandError::text(format!("MISCONF Errors writing to the AOF file: {error}")))
+    }
+}
+
 impl Os for SimOs<'_> {
     fn perform(&mut self, action: Action<'_>, scene: Scene<'_>) -> Result<Outcome, CommandError> {
         match action {
@@ -325,14 +342,6 @@ impl Os for SimOs<'_> {
         self.world.now().mono_us
     }
 
-    fn settings(&self) -> Settings {
-        self.me.settings.clone()
-    }
-
-    fn config_get(&self, _: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
-        Vec::new()
-    }
-
     fn info(&self, _: &str, _: Facts<'_>) -> InfoLines {
         Vec::new()
     }
@@ -356,15 +365,6 @@ impl Os for SimOs<'_> {
 
     fn secret_hex(&self, _: usize) -> Option<String> {
         None
-    }
-
-    fn write_refusal(&self) -> Option<CommandError> {
-        let error = self.me.log.as_ref()?.error?;
-        Some(CommandError::text(format!("MISCONF Errors writing to the AOF file: {error}")))
-    }
-
-    fn last_save_unix_s(&self) -> i64 {
-        0
     }
 
     fn replica_traits(&self) -> ReplicaTraits {
@@ -561,10 +561,6 @@ impl Os for SimOs<'_> {
         self.me.log.as_ref().map(Log::progress)
     }
 
-    fn fsynced_offset(&self) -> Option<u64> {
-        self.me.log.as_ref().map(|log| log.progress().fsynced.offset)
-    }
-
     fn end(&mut self, node: &mut Node, flags: ShutdownFlags, _: u64) -> Result<(), CommandError> {
         node.append(self);
         self.write_log();
@@ -577,7 +573,7 @@ impl Os for SimOs<'_> {
         {
             log.sync(incrs.last_mut().expect("an increment is always there"), false);
         }
-        if self.me.persistence == Persistence::Rdb {
+        if self.me.persistence == Keeps::Rdb {
             self.me.disk.dump = Some(data::snapshot(node));
         }
         self.me.has_ended = true;

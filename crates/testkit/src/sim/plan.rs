@@ -5,7 +5,7 @@ use super::cluster::{Cluster, Faults, Seen, Setup};
 use super::net::{End, Weather};
 use super::disk::{Crash, Fsync};
 use super::node::SimNode;
-use super::os::{Job, Persistence};
+use super::os::{Job, Keeps};
 use fastrand::Rng;
 use engine::Settings;
 use engine::settings::MaxmemoryPolicy;
@@ -72,7 +72,7 @@ fn random_setup(rng: &mut Rng, node: usize, password: &Option<Vec<u8>>) -> Setup
             ..Settings::default()
         },
         repl,
-        persistence: [Persistence::Nothing, Persistence::Rdb, Persistence::Aof(fsync)]
+        persistence: [Keeps::Nothing, Keeps::Rdb, Keeps::Aof(fsync)]
             [rng.usize(..3)],
     }
 }
@@ -225,7 +225,7 @@ impl Plan {
                 // A BGSAVE or an AOF rewrite of the operator's keeps replicas waiting.
                 let node = rng.usize(..self.masters.len());
                 let job = match cluster.nodes[node].machine.persistence {
-                    Persistence::Aof(_) => Job::Rewrite,
+                    Keeps::Aof(_) => Job::Rewrite,
                     _ => Job::Save,
                 };
                 if cluster.is_up(node) {

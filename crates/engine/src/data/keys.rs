@@ -4,10 +4,10 @@
 use store::{DbSlot, Entry, EntryMut, Key, NewValue, SetExpire};
 
 use crate::Engine;
-use crate::access;
-use crate::call::View;
+use crate::data::access;
+use crate::data::view::View;
 use crate::engine::Role;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 impl Engine {
     /// Hashes a key, for several look-ups in one command.

@@ -1,7 +1,7 @@
-//! Owns the arguments of commands for COMMAND DOCS: reads `command_arguments.txt`, whose head says
+//! Owns the arguments of commands for COMMAND DOCS: reads `arguments.txt`, whose head says
 //! what a line means. From them redis-cli makes its hints.
 
-const TABLE: &str = include_str!("command_arguments.txt");
+const TABLE: &str = include_str!("arguments.txt");
 
 /// One argument of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

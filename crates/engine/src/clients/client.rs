@@ -7,16 +7,9 @@ use std::collections::BTreeSet;
 
 use protocol::{OwnedArgs, ReplyBuf};
 
-use crate::blocking::Blocked;
 use crate::command::Found;
-
-/// Names a client for as long as it is connected, and never another one: `slot` is where it
-/// stands, `id` is the number that CLIENT ID answers and is used only once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientId {
-    pub id: u64,
-    pub slot: u32,
-}
+use crate::events::blocking::Blocked;
+use crate::ids::ClientId;
 
 /// What kind of peer it is; output-buffer limits, INFO and CLIENT LIST go by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

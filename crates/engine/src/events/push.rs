@@ -5,7 +5,7 @@ use bytes::Bytes;
 use protocol::{ReplyBuf, Resp};
 
 use crate::Engine;
-use crate::client::ClientId;
+use crate::ids::ClientId;
 
 /// A message of this length is shared by those who get it instead of copied to each.
 const SHARED_LEN: usize = 32 * 1024;

@@ -22,14 +22,20 @@ struct Item {
     end: usize,
 }
 
-/// The commands of the unit that runs, and what has been made of the units before.
+/// The commands of a unit of execution.
 #[derive(Debug, Default)]
-pub struct Propagation {
-    /// Encoded commands of the unit that runs; `items` says where each ends.
+pub(crate) struct Unit {
+    /// Encoded commands; `items` says where each ends.
     pending: Vec<u8>,
     items: Vec<Item>,
-    /// The unit's commands mean the same each on its own (deletions of expired keys).
+    /// They mean the same each on its own (deletions of expired keys).
     no_multi: bool,
+}
+
+/// The unit that runs, and what has been made of the units before.
+#[derive(Debug, Default)]
+pub struct Propagation {
+    unit: Unit,
     aof: Option<Cursor>,
     stream: Option<Cursor>,
     aof_out: Vec<u8>,
@@ -92,16 +98,16 @@ impl Propagation {
         args: impl IntoIterator<Item = &'a [u8], IntoIter: ExactSizeIterator + Clone>,
     ) {
         if self.is_on() {
-            encode_command(&mut self.pending, args);
-            self.items.push(Item { db: Some(db), end: self.pending.len() });
+            encode_command(&mut self.unit.pending, args);
+            self.unit.items.push(Item { db: Some(db), end: self.unit.pending.len() });
         }
     }
 
     /// A command exactly as it was received.
     pub fn raw(&mut self, db: usize, request: &[u8]) {
         if self.is_on() {
-            self.pending.extend_from_slice(request);
-            self.items.push(Item { db: Some(db), end: self.pending.len() });
+            self.unit.pending.extend_from_slice(request);
+            self.unit.items.push(Item { db: Some(db), end: self.unit.pending.len() });
         }
     }
 
@@ -111,31 +117,40 @@ impl Propagation {
         args: impl IntoIterator<Item = &'a [u8], IntoIter: ExactSizeIterator + Clone>,
     ) {
         if self.is_on() {
-            encode_command(&mut self.pending, args);
-            self.items.push(Item { db: None, end: self.pending.len() });
+            encode_command(&mut self.unit.pending, args);
+            self.unit.items.push(Item { db: None, end: self.unit.pending.len() });
         }
     }
 
+    /// The unit that runs, so that another one can end before it.
+    pub(crate) fn set_unit_aside(&mut self) -> Unit {
+        std::mem::take(&mut self.unit)
+    }
+
+    pub(crate) fn take_back_unit(&mut self, unit: Unit) {
+        self.unit = unit;
+    }
+
     pub fn set_no_multi(&mut self) {
-        self.no_multi = true;
+        self.unit.no_multi = true;
     }
 
     /// Ends the unit: its commands go to both streams. True if there were any.
     pub fn end_unit(&mut self) -> bool {
-        if self.items.is_empty() {
-            self.no_multi = false;
+        if self.unit.items.is_empty() {
+            self.unit.no_multi = false;
             return false;
         }
-        let wrap = self.items.len() > 1 && !self.no_multi;
+        let wrap = self.unit.items.len() > 1 && !self.unit.no_multi;
         if let Some(cursor) = &mut self.aof {
-            emit(cursor, &mut self.aof_out, &self.pending, &self.items, wrap);
+            emit(cursor, &mut self.aof_out, &self.unit.pending, &self.unit.items, wrap);
         }
         if let Some(cursor) = &mut self.stream {
-            emit(cursor, &mut self.stream_out, &self.pending, &self.items, wrap);
+            emit(cursor, &mut self.stream_out, &self.unit.pending, &self.unit.items, wrap);
         }
-        self.pending.clear();
-        self.items.clear();
-        self.no_multi = false;
+        self.unit.pending.clear();
+        self.unit.items.clear();
+        self.unit.no_multi = false;
         true
     }
 

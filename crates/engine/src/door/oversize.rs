@@ -4,6 +4,7 @@
 use protocol::Args;
 use store::limits::fits;
 
+use crate::command::key_spec;
 use crate::command::{Acl, CommandSpec};
 use crate::error::CommandError;
 
@@ -20,7 +21,9 @@ fn check_with(
     args: Args<'_>,
     fits: fn(u64) -> bool,
 ) -> Result<(), CommandError> {
-    match args.iter().all(|arg| fits(arg.len() as u64)) {
+    // Nearly always the whole request is shorter than one argument may be.
+    let is_short = args.raw().is_some_and(|raw| fits(raw.len() as u64));
+    match is_short || args.iter().all(|arg| fits(arg.len() as u64)) {
         true => Ok(()),
         false => check_long(spec, args, fits),
     }
@@ -33,10 +36,8 @@ fn check_long(
     args: Args<'_>,
     fits: fn(u64) -> bool,
 ) -> Result<(), CommandError> {
-    let mut keys = Vec::new();
-    spec.keys.positions(args, &mut keys);
     let is_long = |at: usize| args.get(at).is_some_and(|arg| !fits(arg.len() as u64));
-    if keys.into_iter().any(is_long) {
+    if key_spec::positions(spec.keys, args).any(|(at, _)| is_long(at)) {
         return Err(CommandError::err("a key of 4 GiB or more"));
     }
     // In commands of sorted sets and in those whose keys are only found by running them, anything may be one.

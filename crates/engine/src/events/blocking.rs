@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use protocol::{OwnedArgs, ReplyBuf};
 use store::Type;
 
-use crate::client::ClientId;
 use crate::command::Found;
-use crate::key_map::KeyMap;
-use crate::roster::Roster;
-use crate::world::World;
+use crate::events::key_map::KeyMap;
+use crate::events::roster::Roster;
+use crate::ids::ClientId;
+use crate::world::{AckWait, World};
 
-type DbKey = (usize, Box<[u8]>);
+pub(crate) type DbKey = (usize, Box<[u8]>);
 
 /// What a blocked client waits for.
 #[derive(Debug)]
@@ -35,18 +35,6 @@ impl Waiting {
     pub fn is_for_server(&self) -> bool {
         matches!(self, Waiting::Pause | Waiting::Shutdown)
     }
-}
-
-/// What WAIT and WAITAOF wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AckWait {
-    /// Everything that the client has written: in the stream, and in the append-only file.
-    pub offset: u64,
-    pub log_end: u64,
-    pub replicas: u32,
-    /// `None` is WAIT. With WAITAOF replicas count that have it on disk, and so do as many files of
-    /// our own: 0 or 1.
-    pub local: Option<u32>,
 }
 
 impl AckWait {
@@ -230,6 +218,15 @@ impl BlockedClients {
         self.looks += 1;
         let queue = self.by_key.get(*db, key)?;
         queue.waiting.first_after(Some(ticket)).map(|(ticket, client)| (ticket, *client))
+    }
+
+    /// The keys written by the command that runs, so that another one can end before it.
+    pub(crate) fn set_ready_aside(&mut self) -> VecDeque<DbKey> {
+        std::mem::take(&mut self.ready)
+    }
+
+    pub(crate) fn take_back_ready(&mut self, ready: VecDeque<DbKey>) {
+        self.ready = ready;
     }
 
     pub fn has_ready(&self) -> bool {

@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use crate::Engine;
-use crate::client::{Client, Kind};
+use crate::clients::client::{Client, Kind};
+use crate::clients::line::memory_of;
 use crate::command;
-use crate::commands::memory_of;
 use crate::world::{EngineMemory, ReplicationInfo, World};
 
 /// Every section in INFO's order: its word, its heading, and whether INFO alone shows it.

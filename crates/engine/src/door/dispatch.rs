@@ -4,19 +4,20 @@
 use protocol::{Args, OwnedArgs};
 
 use crate::Engine;
-use crate::blocking::{Blocked, OnTimeout, Waiting};
-use crate::call::{Call, Travels, Unexpected};
-use crate::client::{Client, ClientId, Kind, ReplyMode};
+use crate::clients::client::{Client, Kind, ReplyMode};
+use crate::clients::line::describe;
+use crate::command::redact;
 use crate::command::{self, Flags, Found};
-use crate::commands::client_line::describe;
-use crate::ctx::Ctx;
+use crate::door::call::{Call, Travels, Unexpected};
+use crate::door::ctx::Ctx;
+use crate::door::stream_fault::check_belongs_to_stream;
+use crate::door::{oversize, web_request};
 use crate::engine::Role;
 use crate::error::CommandError;
+use crate::events::blocking::{Blocked, OnTimeout, Waiting};
+use crate::ids::ClientId;
 use crate::settings::Guard;
-use crate::stream_fault::check_belongs_to_stream;
-use crate::web_request;
 use crate::world::{Action, Now, World};
-use crate::{oversize, redact};
 
 /// Longest part of an error that is logged.
 const LOGGED_ERROR_MAX: usize = 4096;
@@ -137,21 +138,20 @@ impl Engine {
         if client.is_internal() {
             return Ok(());
         }
-        if flags.has(Flags::PROTECTED) {
+        if flags.has(Flags::DEBUG_GUARDED.or(Flags::MODULE_GUARDED)) {
             self.check_guard(client, found)?;
         }
         if !client.authenticated && !flags.has(Flags::NO_AUTH) {
             return Err(CommandError::NoAuth);
         }
         // EXEC is judged by what it has queued.
-        let queued_write =
-            spec.name == "exec" && client.multi.as_ref().is_some_and(|multi| multi.has_write);
+        let queue = client.multi.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
+        let queued_write = queue.is_some_and(|multi| multi.has_write);
         let is_write = flags.has(Flags::WRITE) || queued_write;
         if self.settings.maxmemory_bytes > 0 && !self.make_room(client.db, world) {
-            let queued_denyoom = spec.name == "exec"
-                && client.multi.as_ref().is_some_and(|multi| {
-                    multi.queue.iter().any(|(found, _)| found.spec.flags.has(Flags::DENYOOM))
-                });
+            let queued_denyoom = queue.is_some_and(|multi| {
+                multi.queue.iter().any(|(found, _)| found.spec.flags.has(Flags::DENYOOM))
+            });
             // Queueing takes memory too, without end.
             let queues = client.multi.is_some() && !flags.has(Flags::NO_MULTI);
             if flags.has(Flags::DENYOOM) || queued_denyoom || queues {
@@ -160,7 +160,7 @@ impl Engine {
         }
         let is_replica = matches!(self.role, Role::Replica { .. });
         // A master that cannot save says so to a PING as well: that is what health checks send.
-        if (is_write || spec.name == "ping")
+        if (is_write || flags.has(Flags::TELLS_HEALTH))
             && !is_replica
             && let Some(refusal) = world.write_refusal()
         {
@@ -178,26 +178,16 @@ impl Engine {
                 return Err(CommandError::ReadOnly);
             }
         }
-        if client.in_pubsub_mode()
-            && !matches!(
-                spec.name,
-                "ping"
-                    | "subscribe"
-                    | "ssubscribe"
-                    | "psubscribe"
-                    | "unsubscribe"
-                    | "sunsubscribe"
-                    | "punsubscribe"
-                    | "quit"
-                    | "reset"
-            )
-        {
+        if client.in_pubsub_mode() && !flags.has(Flags::IN_PUBSUB) {
             let name = found.full_name();
             return Err(CommandError::err(format_args!(
                 "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
             )));
         }
         self.check_data_is_there(client, found)?;
+        if self.busy && !flags.has(Flags::ALLOW_BUSY) {
+            return Err(CommandError::BusyScript);
+        }
         if client.kind == Kind::Replica && (is_write || flags.has(Flags::MAY_REPLICATE)) {
             return Err(CommandError::err("Replica can't interact with the keyspace"));
         }
@@ -212,7 +202,7 @@ impl Engine {
     fn check_data_is_there(&self, client: &Client, found: &Found) -> Result<(), CommandError> {
         let flags = found.spec.flags;
         let queue = match &client.multi {
-            Some(multi) if found.spec.name == "exec" => multi.queue.as_slice(),
+            Some(multi) if flags.has(Flags::RUNS_QUEUE) => multi.queue.as_slice(),
             _ => &[],
         };
         let lacks =
@@ -235,10 +225,9 @@ impl Engine {
     }
 
     fn check_guard(&self, client: &Client, found: &Found) -> Result<(), CommandError> {
-        let top = found.container.unwrap_or(found.spec).name;
-        let (guard, refusal) = match top {
-            "module" => (self.settings.enable_module_command, CommandError::ModuleNotAllowed),
-            _ => (self.settings.enable_debug_command, CommandError::DebugNotAllowed),
+        let (guard, refusal) = match found.spec.flags.has(Flags::MODULE_GUARDED) {
+            true => (self.settings.enable_module_command, CommandError::ModuleNotAllowed),
+            false => (self.settings.enable_debug_command, CommandError::DebugNotAllowed),
         };
         match guard {
             Guard::Yes => Ok(()),
@@ -258,7 +247,7 @@ impl Engine {
         if let Some(found) = found {
             self.stats.commands[found.stat as usize].rejected_calls += 1;
         }
-        if found.is_some_and(|found| found.spec.name == "exec") {
+        if found.is_some_and(|found| found.spec.flags.has(Flags::RUNS_QUEUE)) {
             // Its reason without the code word that every error has.
             let reason = error.as_str();
             let reason = reason.strip_prefix("ERR ").unwrap_or(reason);
@@ -382,7 +371,7 @@ impl Engine {
         let slow = self.settings.slowlog_log_slower_than_us;
         if slow >= 0 && took_us >= slow as u64 && !found.spec.flags.has(Flags::SKIP_SLOWLOG) {
             let max_len = self.settings.slowlog_max_len;
-            let shown = redact::shown(world, found, args);
+            let shown = redact::shown(world, found.spec.redact, args);
             self.slowlog.push(&shown, took_us, self.now.unix_s(), client, max_len);
         }
     }
@@ -519,10 +508,10 @@ impl Engine {
         let flags = found.spec.flags;
         let writes = flags.has(Flags::WRITE)
             || flags.has(Flags::MAY_REPLICATE)
-            || found.spec.name == "exec"
+            || flags.has(Flags::RUNS_QUEUE)
                 && client.multi.as_ref().is_some_and(|multi| multi.has_write);
         let queues = client.multi.is_some() && !flags.has(Flags::NO_MULTI);
-        let exempt = found.container.is_some_and(|top| top.name == "client");
+        let exempt = found.top().flags.has(Flags::NEVER_PAUSED);
         !exempt && !queues && (!pause.writes_only || writes)
     }
 

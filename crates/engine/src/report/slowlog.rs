@@ -28,7 +28,7 @@ impl Slowlog {
         args: &[&[u8]],
         duration_us: u64,
         unix_s: i64,
-        client: &crate::client::Client,
+        client: &crate::clients::client::Client,
         max_len: usize,
     ) {
         let entry = SlowEntry {

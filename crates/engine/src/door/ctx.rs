@@ -4,12 +4,13 @@ use protocol::Args;
 use store::{Db, Type, Value};
 
 use crate::Engine;
-use crate::blocking::{Blocked, OnTimeout, Waiting};
-use crate::call::{Call, Inside, Travels, Unexpected, View};
-use crate::client::Client;
+use crate::clients::client::Client;
 use crate::command::Found;
+use crate::data::view::View;
+use crate::door::call::{Call, Inside, Travels, Unexpected};
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::blocking::{Blocked, OnTimeout, Waiting};
+use crate::events::notify::Classes;
 use crate::world::{Action, Outcome, World};
 
 /// A handler's view. The fields are separate so that a borrowed value (`engine`) can be written to

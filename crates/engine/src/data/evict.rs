@@ -7,9 +7,9 @@ use fastrand::Rng;
 use store::{Db, Entry};
 
 use crate::Engine;
-use crate::call::View;
+use crate::data::view::View;
 use crate::engine::Role;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 use crate::settings::{MaxmemoryPolicy, Settings};
 use crate::world::World;
 

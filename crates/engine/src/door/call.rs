@@ -1,7 +1,8 @@
 //! Owns what a command knows of its own call: by whom it was called, inside what, and how it therefore
 //! sees the data. Every call has one of its own, a nested one too: nothing of it outlives the call.
 
-use crate::client::{Client, Kind};
+use crate::clients::client::{Client, Kind};
+use crate::data::view::View;
 use crate::error::CommandError;
 
 /// On whose word a command runs.
@@ -68,33 +69,7 @@ impl Call {
     }
 
     pub(crate) fn view(self, db: usize) -> View {
-        View { db: db as u32, sees_expired: self.is_applied(), touches: !self.no_touch }
-    }
-}
-
-/// A database as one command sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct View {
-    db: u32,
-    /// A key whose time is up is there still.
-    pub(crate) sees_expired: bool,
-    /// To read a key is to use it.
-    pub(crate) touches: bool,
-}
-
-impl View {
-    /// A database as the server itself sees it, when no command asks.
-    pub(crate) fn of_server(db: usize) -> View {
-        View { db: db as u32, sees_expired: false, touches: false }
-    }
-
-    pub fn index(self) -> usize {
-        self.db as usize
-    }
-
-    /// Another database in the same way.
-    pub(crate) fn in_db(self, db: usize) -> View {
-        View { db: db as u32, ..self }
+        View::new(db, self.is_applied(), !self.no_touch)
     }
 }
 
@@ -116,7 +91,8 @@ pub(crate) enum Travels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{ClientId, Peer};
+    use crate::clients::client::Peer;
+    use crate::ids::ClientId;
 
     fn client(kind: Kind) -> Client {
         let mut client = Client::new(ClientId { id: 1, slot: 0 }, Peer::default(), 0, true);

@@ -4,7 +4,8 @@
 use protocol::{Args, Resp};
 
 use crate::Engine;
-use crate::client::{Client, ClientId, Kind, Subscriptions};
+use crate::clients::client::{Client, Kind, Subscriptions};
+use crate::ids::ClientId;
 use crate::world::World;
 
 /// Output up to here counts as the reply buffer (`obl`), what is beyond as the reply list (`oll`,

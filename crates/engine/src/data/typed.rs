@@ -9,10 +9,10 @@ use store::zset::ZSet;
 use store::{DbSlot, Limits, Value, ValueMut, ValueRef};
 
 use crate::Engine;
-use crate::access;
-use crate::call::View;
+use crate::data::access;
+use crate::data::view::View;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 macro_rules! typed {
     ($type:ident, $read:ident, $peek:ident, $write:ident, $create:ident) => {

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::client::ClientId;
-use crate::key_map::KeyMap;
-use crate::roster::Roster;
+use crate::events::key_map::KeyMap;
+use crate::events::roster::Roster;
+use crate::ids::ClientId;
 
 type WatchedKey = (usize, Box<[u8]>);
 

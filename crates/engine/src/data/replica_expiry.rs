@@ -8,6 +8,7 @@ use protocol::Args;
 
 use crate::Engine;
 use crate::command::Found;
+use crate::command::key_spec;
 use crate::engine::Role;
 use crate::world::World;
 
@@ -35,9 +36,8 @@ impl LocalExpires {
 impl Engine {
     /// A local client's command has changed something here: its keys that expire are remembered.
     pub(crate) fn remember_local_expires(&mut self, db: usize, found: &Found, args: Args<'_>) {
-        let mut positions = Vec::new();
-        found.spec.keys.positions(args, &mut positions);
-        for key in positions.into_iter().filter_map(|at| args.get(at)) {
+        for (at, _) in key_spec::positions(found.spec.keys, args) {
+            let key = args.at(at);
             let entry = self.keyspace.db(db).get(key);
             if entry.is_some_and(|entry| entry.expire_ms().is_some()) {
                 self.local_expires.keys.insert((db, key.into()));

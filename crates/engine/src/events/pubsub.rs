@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use store::glob;
 
-use crate::client::ClientId;
-use crate::roster::Roster;
+use crate::events::roster::Roster;
+use crate::ids::ClientId;
 
 pub type Channels = HashMap<Box<[u8]>, Roster<ClientId>>;
 

@@ -8,9 +8,9 @@
 use store::{Key, OwnedEntry, Value};
 
 use crate::Engine;
-use crate::call::View;
+use crate::data::view::View;
 use crate::engine::Role;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 use crate::world::{Action, Garbage, Now, World};
 
 /// Keys looked at between two looks at the clock.

@@ -4,7 +4,7 @@
 use protocol::Args;
 
 use crate::Engine;
-use crate::call::Call;
+use crate::door::call::Call;
 use crate::command::{self, Flags, Found};
 use crate::error::{CommandError, shown};
 

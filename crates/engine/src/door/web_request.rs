@@ -4,7 +4,7 @@
 use protocol::Args;
 
 use crate::Engine;
-use crate::client::Client;
+use crate::clients::client::Client;
 use crate::world::{Action, World};
 
 /// Who is attacked without end does not get a log without end.

@@ -3,46 +3,29 @@
 //! The rows themselves stand in `table.rs`; every text that speaks of a command (COMMAND, COMMAND
 //! DOCS, HELP, arity errors) derives from its row.
 
+pub(crate) mod arguments;
+pub(crate) mod bits;
+pub mod key_spec;
+pub(crate) mod redact;
+pub(crate) mod table;
+
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};
 
 use protocol::Args;
 
-use crate::ctx::Ctx;
+use crate::command::bits::bits;
+use crate::command::key_spec::{KeySpec, Keys};
+use crate::command::redact::Redact;
+use crate::command::table::COMMANDS;
+use crate::door::ctx::Ctx;
 use crate::error::{CommandError, shown};
-use crate::table::COMMANDS;
 
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
 
-macro_rules! bits {
-    ($(#[$doc:meta])* $name:ident: $repr:ty { $($(#[$flag_doc:meta])* $flag:ident = $bit:expr => $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct $name(pub $repr);
-
-        impl $name {
-            pub const NONE: $name = $name(0);
-            $($(#[$flag_doc])* pub const $flag: $name = $name(1 << $bit);)*
-            const TEXTS: &'static [($name, &'static str)] = &[$(($name::$flag, $text),)*];
-
-            pub const fn or(self, other: $name) -> $name {
-                $name(self.0 | other.0)
-            }
-
-            pub const fn has(self, other: $name) -> bool {
-                self.0 & other.0 != 0
-            }
-
-            /// The names of the bits that are set, in the order of the table.
-            pub fn names(self) -> impl Iterator<Item = &'static str> {
-                Self::TEXTS.iter().filter(move |(bit, text)| self.has(*bit) && !text.is_empty()).map(|(_, text)| *text)
-            }
-        }
-    };
-}
-
 bits! {
-    /// What the door must know of a command before it runs it.
+    /// What the door must know of a command before it runs it. Those with a word are told by COMMAND, in
+    /// Redis's order.
     Flags: u32 {
         WRITE = 0 => "write",
         READONLY = 1 => "readonly",
@@ -58,18 +41,28 @@ bits! {
         ASKING = 11 => "asking",
         FAST = 12 => "fast",
         NO_AUTH = 13 => "no_auth",
-        MAY_REPLICATE = 14 => "may_replicate",
-        MOVABLE_KEYS = 15 => "movablekeys",
-        ALLOW_BUSY = 16 => "allow_busy",
+        MAY_REPLICATE = 14 => "",
         NO_ASYNC_LOADING = 17 => "no_async_loading",
         /// Runs at once even between MULTI and EXEC (EXEC itself, DISCARD, WATCH, RESET...).
         NO_MULTI = 18 => "",
-        /// Guarded by `enable-debug-command` or `enable-module-command`.
-        PROTECTED = 19 => "",
+        /// Guarded by `enable-debug-command`.
+        DEBUG_GUARDED = 19 => "",
         /// Refused between MULTI and EXEC.
         NO_MULTI_QUEUE = 20 => "no_multi",
+        MOVABLE_KEYS = 15 => "movablekeys",
+        ALLOW_BUSY = 16 => "allow_busy",
+        /// Runs what was queued: judged by that, and what refuses it ends the transaction.
+        RUNS_QUEUE = 21 => "",
+        /// Health checks send it: a master that cannot save says so here as well.
+        TELLS_HEALTH = 22 => "",
+        /// What a subscribed connection may still say in RESP2.
+        IN_PUBSUB = 23 => "",
+        /// No pause holds it back: it is how one is ended.
+        NEVER_PAUSED = 24 => "",
+        /// Guarded by `enable-module-command`.
+        MODULE_GUARDED = 25 => "",
         /// Changes no data, and belongs in a master's stream all the same.
-        IN_STREAM = 21 => "",
+        IN_STREAM = 26 => "",
     }
 }
 
@@ -100,66 +93,6 @@ bits! {
     }
 }
 
-/// Where the keys stand among the arguments.
-#[derive(Clone, Copy, Debug)]
-pub enum Keys {
-    None,
-    /// First, last (negative counts from the end), step.
-    Range(i16, i16, i16),
-    /// A count at this argument, then as many keys (`ZUNION 2 a b`).
-    Counted {
-        count_at: u8,
-    },
-    /// A destination at `dest`, a count at `count_at`, then as many keys (`ZUNIONSTORE`).
-    DestCounted {
-        dest: u8,
-        count_at: u8,
-    },
-    /// Known only to the command's own parser (SORT, MIGRATE, ...): `f` yields their positions.
-    Custom(fn(Args<'_>, &mut Vec<usize>)),
-}
-
-impl Keys {
-    pub const ONE: Keys = Keys::Range(1, 1, 1);
-    pub const TWO: Keys = Keys::Range(1, 2, 1);
-    pub const ALL: Keys = Keys::Range(1, -1, 1);
-
-    /// First, last and step as COMMAND answers them.
-    pub fn legacy_range(self) -> (i64, i64, i64) {
-        match self {
-            Keys::None | Keys::Counted { .. } | Keys::Custom(_) => (0, 0, 0),
-            Keys::Range(first, last, step) => (first.into(), last.into(), step.into()),
-            Keys::DestCounted { dest, .. } => (dest.into(), dest.into(), 1),
-        }
-    }
-
-    /// Appends the positions of the keys among `args` (position 0 is the command's name).
-    pub fn positions(self, args: Args<'_>, out: &mut Vec<usize>) {
-        match self {
-            Keys::None => {}
-            Keys::Range(first, last, step) => {
-                let last = if last < 0 { args.len() as i64 + last as i64 } else { last.into() };
-                let last = last.min(args.len() as i64 - 1);
-                out.extend((first as i64..=last).step_by(step as usize).map(|i| i as usize));
-            }
-            Keys::Counted { count_at } => counted(args, count_at.into(), out),
-            Keys::DestCounted { dest, count_at } => {
-                if args.len() > dest as usize {
-                    out.push(dest.into());
-                }
-                counted(args, count_at.into(), out);
-            }
-            Keys::Custom(find) => find(args, out),
-        }
-    }
-}
-
-fn counted(args: Args<'_>, count_at: usize, out: &mut Vec<usize>) {
-    let count = args.get(count_at).and_then(protocol::parse_i64).unwrap_or(0);
-    let last = args.len().saturating_sub(count_at + 1).min(count.max(0) as usize);
-    out.extend(count_at + 1..count_at + 1 + last);
-}
-
 /// One row of the command table, or of a container command's table of subcommands.
 #[derive(Debug)]
 pub struct CommandSpec {
@@ -171,6 +104,12 @@ pub struct CommandSpec {
     pub flags: Flags,
     pub keys: Keys,
     pub acl: Acl,
+    /// Hints for clients and proxies, as `request_policy:all_shards`.
+    pub tips: &'static [&'static str],
+    /// The group of the documentation, where it does not follow from the categories.
+    own_group: Option<&'static str>,
+    /// Hides what nobody may see of the arguments.
+    pub(crate) redact: Option<Redact>,
     pub since: &'static str,
     pub summary: &'static str,
     pub subcommands: &'static [CommandSpec],
@@ -200,6 +139,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// The row that stands in the table itself: the container's, or the command's own.
+    pub fn top(&self) -> &'static CommandSpec {
+        self.container.unwrap_or(self.spec)
+    }
+
     /// `get`, or `config|get`.
     pub fn full_name(&self) -> String {
         match self.container {
@@ -419,13 +363,75 @@ pub(crate) const fn row(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    CommandSpec { name, handler, arity, flags, keys, acl, since, summary, subcommands: &[] }
+    CommandSpec {
+        name,
+        handler,
+        arity,
+        flags,
+        keys,
+        acl,
+        tips: &[],
+        own_group: None,
+        redact: None,
+        since,
+        summary,
+        subcommands: &[],
+    }
 }
 
 impl CommandSpec {
     /// The same row as a container of subcommands.
     pub(crate) const fn with(self, subcommands: &'static [CommandSpec]) -> CommandSpec {
         CommandSpec { subcommands, ..self }
+    }
+
+    pub(crate) const fn keys(self, keys: Keys) -> CommandSpec {
+        CommandSpec { keys, ..self }
+    }
+
+    pub(crate) const fn tips(self, tips: &'static [&'static str]) -> CommandSpec {
+        CommandSpec { tips, ..self }
+    }
+
+    pub(crate) const fn group(self, group: &'static str) -> CommandSpec {
+        CommandSpec { own_group: Some(group), ..self }
+    }
+
+    pub(crate) const fn flagged(self, flags: Flags) -> CommandSpec {
+        CommandSpec { flags: self.flags.or(flags), ..self }
+    }
+
+    pub(crate) const fn redacted_by(self, redact: Redact) -> CommandSpec {
+        CommandSpec { redact: Some(redact), ..self }
+    }
+
+    /// The flags of the row with what its keys imply.
+    pub fn all_flags(&self) -> Flags {
+        let is_movable = !self.keys.iter().all(KeySpec::is_range);
+        self.flags.or(if is_movable { Flags::MOVABLE_KEYS } else { Flags::NONE })
+    }
+
+    /// The group under which the documentation has the command; a subcommand is in its container's.
+    pub fn doc_group(&self) -> &'static str {
+        const BY_CATEGORY: [(Acl, &str); 14] = [
+            (Acl::SCRIPTING, "scripting"),
+            (Acl::TRANSACTION, "transactions"),
+            (Acl::PUBSUB, "pubsub"),
+            (Acl::BITMAP, "bitmap"),
+            (Acl::HYPERLOGLOG, "hyperloglog"),
+            (Acl::GEO, "geo"),
+            (Acl::STREAM, "stream"),
+            (Acl::STRING, "string"),
+            (Acl::HASH, "hash"),
+            (Acl::LIST, "list"),
+            (Acl::SORTEDSET, "sorted-set"),
+            (Acl::SET, "set"),
+            (Acl::CONNECTION, "connection"),
+            (Acl::KEYSPACE, "generic"),
+        ];
+        let acl = self.categories();
+        let by_category = BY_CATEGORY.iter().find(|(category, _)| acl.has(*category));
+        self.own_group.or(by_category.map(|(_, group)| *group)).unwrap_or("server")
     }
 
     /// The categories of the row with those that its flags imply.
