@@ -240,9 +240,8 @@ pub struct EngineMemory {
 /// What WAIT and WAITAOF wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckWait {
-    /// Everything that the client has written: in the stream, and in the append-only file.
+    /// Everything that the client has written.
     pub offset: u64,
-    pub log_end: u64,
     pub replicas: u32,
     /// `None` is WAIT. With WAITAOF replicas count that have it on disk, and so do as many files of
     /// our own: 0 or 1.

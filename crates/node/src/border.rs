@@ -201,12 +201,12 @@ impl<O: Os> Replication for Border<'_, O> {
     }
 
     fn wait_for(&mut self, client: ClientId, wait: AckWait) {
-        let point = Point { log: wait.log_end, offset: wait.offset };
+        let point = Point { log: 0, offset: wait.offset };
         let replicas = (wait.replicas > 0).then_some(match wait.local {
             None => Watermark::Acked(wait.replicas),
             Some(_) => Watermark::AckedFsynced(wait.replicas),
         });
-        let here = wait.local.is_some_and(|local| local > 0).then_some(Watermark::Fsynced);
+        let here = wait.local.is_some_and(|local| local > 0).then_some(Watermark::Saved);
         self.state.gate.wait(client, point, Need::both(here, replicas));
         self.state.acks_wanted = true;
     }

@@ -2,8 +2,8 @@
 //!
 //! Everything that waits stands in one place: the replies to writes (`appendfsync always` waits for the
 //! disk, `everysec` and `no` for the kernel), WAIT and WAITAOF. Each waits for one or two
-//! [`Watermark`]s to pass a [`Point`]. What the kernel and the disk have only goes up; replicas come and
-//! go, so that theirs is told anew whenever it is asked for. Must not know clients' buffers,
+//! [`Watermark`]s to pass a [`Point`]. What the kernel and the disk have of the file's bytes only goes up;
+//! the others are told anew whenever they are asked for. Must not know clients' buffers,
 //! files or replicas: it is told how far they are, and says who may go on.
 //!
 //! Invariants, held by the tests below:
@@ -24,13 +24,16 @@ pub struct Point {
     pub offset: u64,
 }
 
-/// How safe a point can be. The first two go by [`Point::log`], the others by [`Point::offset`].
+/// How safe a point can be. The first two go by [`Point::log`], the others by [`Point::offset`], and come
+/// and go: a file that begins anew has nothing, and so has a replica that has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Watermark {
     /// The kernel has it: the end of the process costs nothing.
     Written,
     /// It is on the disk: the end of the host costs nothing.
     Fsynced,
+    /// It is on the disk in a whole file, one that has a base.
+    Saved,
     /// So many replicas have acknowledged it.
     Acked(u32),
     /// So many replicas have it on their disks.
@@ -38,14 +41,19 @@ pub enum Watermark {
 }
 
 impl Watermark {
-    pub fn is_of_replicas(self) -> bool {
-        matches!(self, Watermark::Acked(_) | Watermark::AckedFsynced(_))
+    /// Whether our own append-only file decides.
+    pub fn is_of_file(self) -> bool {
+        matches!(self, Watermark::Written | Watermark::Fsynced | Watermark::Saved)
+    }
+
+    fn is_momentary(self) -> bool {
+        !matches!(self, Watermark::Written | Watermark::Fsynced)
     }
 
     fn of(self, point: Point) -> u64 {
         match self {
             Watermark::Written | Watermark::Fsynced => point.log,
-            Watermark::Acked(_) | Watermark::AckedFsynced(_) => point.offset,
+            Watermark::Saved | Watermark::Acked(_) | Watermark::AckedFsynced(_) => point.offset,
         }
     }
 }
@@ -126,8 +134,7 @@ pub struct Gate {
     turn: Vec<ClientId>,
     opened: VecDeque<Opened>,
     serial: u64,
-    /// Somebody has begun to wait for replicas since `takes_up_replicas` was asked.
-    asks_replicas: bool,
+    asks: bool,
 }
 
 impl Gate {
@@ -207,13 +214,13 @@ impl Gate {
         }
     }
 
-    /// How far replicas are: `mark` says how far so many of them are. To be told anew when somebody
-    /// begins to wait for them: what nobody asked for was not kept.
-    pub fn raise_acked(&mut self, mark: impl Fn(Watermark) -> u64) {
+    /// How far the momentary watermarks are: `mark` says it of each that somebody waits for. To be told
+    /// anew when somebody begins to wait: what nobody asked for was not kept.
+    pub fn tell(&mut self, mark: impl Fn(Watermark) -> u64) {
         loop {
             let moved = self.serial;
             let asked: Vec<Watermark> = self.queues.keys().copied().collect();
-            for watermark in asked.into_iter().filter(|w| w.is_of_replicas()) {
+            for watermark in asked.into_iter().filter(|w| w.is_momentary()) {
                 self.pass(watermark, mark(watermark));
             }
             // Who needs two kinds has just moved from one queue to the other.
@@ -257,9 +264,10 @@ impl Gate {
         }
     }
 
-    /// Whether anybody has begun to wait for replicas since this was last asked: then `raise_acked` is due.
-    pub fn takes_up_replicas(&mut self) -> bool {
-        std::mem::take(&mut self.asks_replicas)
+    /// Whether anybody has begun to wait for something momentary since this was last asked: then `tell` is
+    /// due.
+    pub fn asks(&mut self) -> bool {
+        std::mem::take(&mut self.asks)
     }
 
     /// Whether anybody waits for this to rise.
@@ -271,8 +279,8 @@ impl Gate {
         let mark = match watermark {
             Watermark::Written => self.written,
             Watermark::Fsynced => self.fsynced,
-            // Who waits for replicas is told by `raise_acked`.
-            Watermark::Acked(_) | Watermark::AckedFsynced(_) => return false,
+            // Who waits for these is told by `tell`.
+            Watermark::Saved | Watermark::Acked(_) | Watermark::AckedFsynced(_) => return false,
         };
         mark >= point.log
     }
@@ -282,7 +290,7 @@ impl Gate {
         let lacks = held.need.0.into_iter().flatten().find(|w| !self.has_passed(*w, held.point));
         let Some(watermark) = lacks else { return self.open(held) };
         self.serial += 1;
-        self.asks_replicas |= watermark.is_of_replicas();
+        self.asks |= watermark.is_momentary();
         let place = (watermark.of(held.point), self.serial);
         if held.what == What::Wait {
             self.slot_mut(held.client).wait = Some((watermark, place));
@@ -415,14 +423,14 @@ mod tests {
                 assert_eq!(opened(&mut gate), []);
                 match disk {
                     true => gate.raise_fsynced(10),
-                    false => gate.raise_acked(|w| u64::from(w == Watermark::AckedFsynced(2)) * 10),
+                    false => gate.tell(|w| u64::from(w == Watermark::AckedFsynced(2)) * 10),
                 }
                 if disk == disk_first && !disk_first {
                     // Nobody asks for replicas while the disk is waited for.
                     assert!(!gate.is_awaited(Watermark::AckedFsynced(2)));
                 }
             }
-            gate.raise_acked(|_| 10);
+            gate.tell(|_| 10);
             assert_eq!(opened(&mut gate), [Opened::Wait(client(1))]);
         }
     }
@@ -450,8 +458,8 @@ mod tests {
         gate.end_turn();
         gate.wait(client(2), at(10), Need::one(Watermark::Fsynced));
         gate.wait(client(3), at(10), Need::one(Watermark::Acked(1)));
-        let is_disk = |w| matches!(w, Watermark::Written | Watermark::Fsynced);
-        assert_eq!(gate.give_up(is_disk), [client(2)]);
+        
+        assert_eq!(gate.give_up(Watermark::is_of_file), [client(2)]);
         assert_eq!(opened(&mut gate), [Opened::Replies(client(1))]);
         assert!(gate.is_awaited(Watermark::Acked(1)));
     }
@@ -471,6 +479,7 @@ mod tests {
         prop_oneof![
             Just(Watermark::Written),
             Just(Watermark::Fsynced),
+            Just(Watermark::Saved),
             (1..3u32).prop_map(Watermark::Acked),
             (1..3u32).prop_map(Watermark::AckedFsynced),
         ]
@@ -562,7 +571,7 @@ mod tests {
                         match watermark {
                             Watermark::Written => gate.raise_written(marks[&watermark]),
                             Watermark::Fsynced => gate.raise_fsynced(marks[&watermark]),
-                            _ => gate.raise_acked(|w| marks.get(&w).copied().unwrap_or(0)),
+                            _ => gate.tell(|w| marks.get(&w).copied().unwrap_or(0)),
                         }
                     }
                     Step::Wait { client: n, need } => {
@@ -583,7 +592,7 @@ mod tests {
                         gate.end_turn();
                         turn.clear();
                         let marks = model.marks.clone();
-                        gate.raise_acked(|w| marks.get(&w).copied().unwrap_or(0));
+                        gate.tell(|w| marks.get(&w).copied().unwrap_or(0));
                         let i = n as usize;
                         let id = ClientId { id: ids[i], slot: n as u32 };
                         let waiting = (written[i] - sent[i]) as usize;
@@ -593,7 +602,7 @@ mod tests {
                     }
                 }
                 // As the node does before it asks: how far replicas are is told whenever somebody waits.
-                gate.raise_acked(|w| model.marks.get(&w).copied().unwrap_or(0));
+                gate.tell(|w| model.marks.get(&w).copied().unwrap_or(0));
                 while let Some(opened) = gate.poll_opened() {
                     if let Opened::Wait(id) = opened {
                         let (point, need) = model.waits.remove(&id.id).expect("it waits");

@@ -65,7 +65,8 @@ struct State {
     acks_wanted: bool,
     /// How far they are has changed, or somebody new asks.
     acks_changed: bool,
-    log_is_on: bool,
+    /// What was last heard of the append-only file; `None` while it is off.
+    saved: Option<u64>,
     shutdown: Option<Shutdown>,
 }
 
@@ -187,7 +188,7 @@ impl Node {
         let mut any = self.fulfil(os);
         any |= self.ask_for_acks();
         any |= self.go_on_with_stream(os);
-        any |= self.hear_replicas(os);
+        any |= self.hear_acks(os);
         any | self.let_go_on(os)
     }
 
@@ -197,16 +198,18 @@ impl Node {
             || self.engine.has_unblocked()
     }
 
-    /// Replicas have acknowledged more, or somebody has begun to wait for them.
-    fn hear_replicas<O: Os>(&mut self, os: &mut O) -> bool {
-        let asked = self.state.gate.takes_up_replicas();
+    /// Replicas have acknowledged more, the file has got further, or somebody has begun to wait for them.
+    fn hear_acks<O: Os>(&mut self, os: &mut O) -> bool {
+        let asked = self.state.gate.asks();
         if !std::mem::take(&mut self.state.acks_changed) && !asked {
             return false;
         }
         let repl = &self.repl;
-        self.state.gate.raise_acked(|watermark| match watermark {
+        let saved = os.fsynced_offset().unwrap_or(0);
+        self.state.gate.tell(|watermark| match watermark {
             Watermark::Acked(k) => repl.acked_by(k as usize),
             Watermark::AckedFsynced(k) => repl.fsynced_by(k as usize),
+            Watermark::Saved => saved,
             Watermark::Written | Watermark::Fsynced => 0,
         });
         self.open(os);

@@ -40,8 +40,8 @@ pub enum Sent {
 pub struct LogProgress {
     /// Bytes of the door's output that the kernel has.
     pub written: u64,
-    /// What is on the disk. While there is no whole file yet, the beginning.
-    pub fsynced: Point,
+    /// How many of them are on the disk, whether the file is whole or waits for its base.
+    pub fsynced: u64,
 }
 
 /// What INFO and ROLE say of this server's configuration as a replica.

@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use engine::{ClientId, CommandError, Kind};
 use repl::Outgoing;
 
-use crate::{Node, Opened, Os, Sent, Wrote, client_of, conn_id};
+use crate::{Node, Opened, Os, Sent, Watermark, Wrote, client_of, conn_id};
 
 /// Bytes of the stream a replica and turn: one that takes in a snapshot is not to starve the clients.
 const BUDGET_BYTES: u64 = 1 << 20;
@@ -27,19 +27,19 @@ impl Node {
     /// How far the file is: for those who wait for it here, and for our master.
     fn hear_log<O: Os>(&mut self, os: &mut O) {
         let progress = os.log_progress();
+        let saved = os.fsynced_offset();
         let now_ms = self.now_ms();
-        self.repl.set_fsynced_offset(now_ms, progress.map(|progress| progress.fsynced.offset));
-        let was_on = std::mem::replace(&mut self.state.log_is_on, progress.is_some());
+        self.repl.set_fsynced_offset(now_ms, saved);
+        let before = std::mem::replace(&mut self.state.saved, saved);
+        self.state.acks_changed |= before != saved;
         let gate = &mut self.state.gate;
         match progress {
             Some(progress) => {
                 gate.raise_written(progress.written);
-                gate.raise_fsynced(progress.fsynced.log);
-                // Who needs replicas as well may lack only these now.
-                self.state.acks_changed |= gate.takes_up_replicas();
+                gate.raise_fsynced(progress.fsynced);
             }
-            None if was_on => {
-                for id in gate.give_up(|watermark| !watermark.is_of_replicas()) {
+            None if before.is_some() => {
+                for id in gate.give_up(Watermark::is_of_file) {
                     self.with_world(os, |engine, world| {
                         engine.end_ack_wait(world, id, Some(CommandError::WaitaofWithoutAof));
                     });

@@ -19,8 +19,6 @@ pub(crate) struct MasterStream {
     parser: RequestParser,
     /// Bytes that were run but do not end at a boundary: inside MULTI.
     unreported_bytes: u64,
-    /// A pause of clients keeps the rest of what has arrived from being run.
-    held_by_pause: bool,
     /// The database in which a stream goes on that was resumed or follows a snapshot.
     db: usize,
 }
@@ -48,11 +46,9 @@ impl Node {
         self.act(os);
     }
 
-    /// Whether there is room for more of the master's bytes: not while a pause holds what has arrived.
+    /// Whether there is room for more of the master's bytes.
     pub fn wants_master_bytes<O: Os>(&self, os: &O) -> bool {
-        self.repl.wants_master_bytes()
-            && !self.state.stream.held_by_pause
-            && os.has_room_for_snapshot()
+        self.repl.wants_master_bytes() && os.has_room_for_snapshot()
     }
 
     /// The database in which the stream stands: our own, or the master's.
@@ -107,17 +103,17 @@ impl Node {
 
     pub(crate) fn apply<O: Os>(&mut self, os: &mut O, bytes: &[u8]) {
         self.state.stream.parser.feed(bytes);
-        if !self.state.stream.held_by_pause {
+        if !self.repl.is_stream_held() {
             self.run_stream(os);
         }
     }
 
     /// What a pause has held back, once it is over.
     pub(crate) fn go_on_with_stream<O: Os>(&mut self, os: &mut O) -> bool {
-        if !self.state.stream.held_by_pause || self.engine.is_paused() {
+        if !self.repl.is_stream_held() || self.engine.is_paused() {
             return false;
         }
-        self.state.stream.held_by_pause = false;
+        self.repl.hold_stream(false);
         self.run_stream(os);
         true
     }
@@ -162,7 +158,7 @@ impl Node {
             }
             parser.consume(ran);
             if ran < count {
-                self.state.stream.held_by_pause = true;
+                self.repl.hold_stream(true);
                 break None;
             }
         };
@@ -182,7 +178,6 @@ fn fault_of(found: engine::StreamFault) -> StreamFault {
 impl MasterStream {
     fn begin_anew(&mut self) {
         self.parser = RequestParser::new();
-        self.held_by_pause = false;
         self.unreported_bytes = 0;
     }
 }

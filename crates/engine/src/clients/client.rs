@@ -112,7 +112,7 @@ pub struct Client {
     pub pending_output: bool,
     /// The stream's offset after this client's last write: what WAIT waits for.
     pub write_offset: u64,
-    /// The same in the append-only file's bytes: what WAITAOF waits for.
+    /// The same in the append-only file's bytes.
     pub write_log_end: u64,
     /// The connection's input buffer when the server last looked: what it holds, and its room.
     pub input: InputBuffer,

@@ -252,7 +252,7 @@ fn wait(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let replicas = int(args.at(1))?.clamp(0, u32::MAX.into()) as u32;
     let timeout_us = timeout_ms(args.at(2))?;
-    let wait = wait_of(ctx, replicas, None);
+    let wait = AckWait { offset: ctx.client.write_offset, replicas, local: None };
     if wait.is_over(ctx.world) || !ctx.may_block() {
         wait.reply(&mut ctx.client.out, ctx.world);
         return Ok(());
@@ -260,12 +260,6 @@ fn wait(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.block(Waiting::Acks(wait), timeout_us, OnTimeout::AckCount);
     ctx.world.wait_for(ctx.client.id, wait);
     Ok(())
-}
-
-/// For everything that the client has written so far.
-fn wait_of(ctx: &Ctx<'_>, replicas: u32, local: Option<u32>) -> AckWait {
-    let client = &ctx.client;
-    AckWait { offset: client.write_offset, log_end: client.write_log_end, replicas, local }
 }
 
 fn waitaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -283,7 +277,7 @@ fn waitaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if local > 0 && ctx.world.fsynced_offset().is_none() {
         return Err(CommandError::WaitaofWithoutAof);
     }
-    let wait = wait_of(ctx, replicas, Some(local as u32));
+    let wait = AckWait { offset: ctx.client.write_offset, replicas, local: Some(local as u32) };
     if wait.is_over(ctx.world) || !ctx.may_block() {
         wait.reply(&mut ctx.client.out, ctx.world);
         return Ok(());

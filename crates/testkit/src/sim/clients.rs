@@ -95,7 +95,7 @@ impl Clients {
             let Some(log) = log.filter(|_| end <= sent) else { continue };
             let (progress, what) = (log.progress(), &request.asked);
             let safe = match log.fsync {
-                Fsync::Always => progress.fsynced.log,
+                Fsync::Always => progress.fsynced,
                 _ => progress.written,
             };
             assert!(safe >= log_end, "node {node}: the reply to {what:?} overtakes its write");

@@ -88,11 +88,12 @@ impl Log {
     }
 
     pub fn progress(&self) -> LogProgress {
-        let fsynced = match self.is_waiting {
-            true => Point { log: self.fsynced.log, offset: 0 },
-            false => self.fsynced,
-        };
-        LogProgress { written: self.written.log, fsynced }
+        LogProgress { written: self.written.log, fsynced: self.fsynced.log }
+    }
+
+    /// Offset of the stream up to which a whole file is on the disk.
+    pub fn saved_offset(&self) -> u64 {
+        if self.is_waiting { 0 } else { self.fsynced.offset }
     }
 
     pub fn push(&mut self, bytes: Vec<u8>, point: Point) {

@@ -289,7 +289,7 @@ impl Configuration for SimOs<'_> {
 
 impl Persistence for SimOs<'_> {
     fn fsynced_offset(&self) -> Option<u64> {
-        self.me.log.as_ref().map(|log| log.progress().fsynced.offset)
+        self.me.log.as_ref().map(Log::saved_offset)
     }
 
     fn write_refusal(&self) -> Option<CommandError> {
