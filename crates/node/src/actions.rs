@@ -34,7 +34,7 @@ impl Node {
             Action::Apply(bytes) => self.apply(os, &bytes),
             Action::StreamEnd => self.stream_end(),
             Action::CloseReplica { conn } => os.close(self, client_of(conn)),
-            Action::StartSnapshot { id, mode, .. } => os.start_snapshot(self, id, mode),
+            Action::StartSnapshot { id, mode, filter } => os.start_snapshot(self, id, mode, filter),
             Action::PauseWrites => self.engine.pause_writes(PauseBy::Failover, u64::MAX),
             Action::ResumeWrites => {
                 // Those who waited are judged by the role that came of it.

@@ -90,7 +90,9 @@ pub enum Opened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     /// Replies up to this position of the client's output.
-    Replies { end: u64 },
+    Replies {
+        end: u64,
+    },
     Wait,
 }
 
@@ -233,7 +235,8 @@ impl Gate {
     /// There is no such thing as a watermark for this any more (the file was turned off, the history
     /// is another one): nothing waits for it. Gives those whose WAIT did, and lets replies out.
     pub fn give_up(&mut self, is_vain: impl Fn(Watermark) -> bool) -> Vec<ClientId> {
-        let (vain, rest) = std::mem::take(&mut self.queues).into_iter().partition(|(w, _)| is_vain(*w));
+        let (vain, rest) =
+            std::mem::take(&mut self.queues).into_iter().partition(|(w, _)| is_vain(*w));
         self.queues = rest;
         let vain: BTreeMap<Watermark, BTreeMap<Place, Held>> = vain;
         let mut waits = Vec::new();
@@ -257,7 +260,9 @@ impl Gate {
     /// How many bytes of a client's output may leave: `sent` of it have left ever, `waiting` are there.
     pub fn may_send(&self, client: ClientId, sent: u64, waiting: usize) -> usize {
         match self.slots.get(client.slot as usize) {
-            Some(slot) if slot.id == client.id && (slot.turn.is_some() || !slot.parts.is_empty()) => {
+            Some(slot)
+                if slot.id == client.id && (slot.turn.is_some() || !slot.parts.is_empty()) =>
+            {
                 waiting.min(slot.open_to.saturating_sub(sent) as usize)
             }
             _ => waiting,
@@ -311,7 +316,8 @@ impl Gate {
                     part.1 = true;
                 }
                 let before = slot.open_to;
-                while let Some((end, _)) = slot.parts.pop_front_if(|part| part.1) {
+                while let Some((end, true)) = slot.parts.front().copied() {
+                    slot.parts.pop_front();
                     slot.open_to = end;
                 }
                 if slot.open_to != before {
@@ -458,7 +464,7 @@ mod tests {
         gate.end_turn();
         gate.wait(client(2), at(10), Need::one(Watermark::Fsynced));
         gate.wait(client(3), at(10), Need::one(Watermark::Acked(1)));
-        
+
         assert_eq!(gate.give_up(Watermark::is_of_file), [client(2)]);
         assert_eq!(opened(&mut gate), [Opened::Replies(client(1))]);
         assert!(gate.is_awaited(Watermark::Acked(1)));

@@ -72,13 +72,7 @@ struct State {
 
 impl Node {
     pub fn new(engine: Engine, repl: Repl) -> Node {
-        Node {
-            engine,
-            repl,
-            now: Now::default(),
-            state: State::default(),
-            touched: Vec::new(),
-        }
+        Node { engine, repl, now: Now::default(), state: State::default(), touched: Vec::new() }
     }
 
     /// The data set is loaded: takes up the role, and with `history` the place in it.
@@ -193,9 +187,7 @@ impl Node {
     }
 
     fn has_follow_ups<O: Os>(&self, os: &O) -> bool {
-        self.has_wishes(os)
-            || self.state.acks_changed
-            || self.engine.has_unblocked()
+        self.has_wishes(os) || self.state.acks_changed || self.engine.has_unblocked()
     }
 
     /// Replicas have acknowledged more, the file has got further, or somebody has begun to wait for them.

@@ -10,7 +10,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
 use engine::{Action, Client, ClientId, CommandError, Now, Outcome};
-use repl::{Level, LinkId, LoadTarget, MasterAddr, Repl, SnapshotId, SnapshotMode};
+use repl::{Filter, Level, LinkId, LoadTarget, MasterAddr, Repl, SnapshotId, SnapshotMode};
 use store::Keyspace;
 
 use crate::gate::{Need, Point};
@@ -119,10 +119,10 @@ pub trait Os: Configuration + Persistence + Sized {
     /// The client goes on with what it has sent: it was blocked, and is no longer.
     fn resume(&mut self, client: ClientId);
 
-    /// Sends the first `n` bytes of `client.out`: takes all of them, and keeps what the socket does not.
+    /// Takes the first `n` bytes of `client.out` and sends them; what it cannot take stays where it is.
     fn send(&mut self, client: &mut Client, n: usize) -> Sent;
 
-    /// Whether nothing that was taken over by `send` is left: a replica's stream goes behind it.
+    /// Whether nothing that `send` has taken is left: a replica's stream goes behind it.
     fn is_drained(&self, client: ClientId) -> bool;
 
     /// One write of the stream, or of a streamed snapshot, to a replica.
@@ -173,7 +173,13 @@ pub trait Os: Configuration + Persistence + Sized {
 
     // ---- snapshots out ----
 
-    fn start_snapshot(&mut self, node: &mut Node, id: SnapshotId, mode: SnapshotMode);
+    fn start_snapshot(
+        &mut self,
+        node: &mut Node,
+        id: SnapshotId,
+        mode: SnapshotMode,
+        filter: Filter,
+    );
 
     fn cancel_snapshot(&mut self, node: &mut Node, id: SnapshotId);
 
@@ -194,5 +200,10 @@ pub trait Os: Configuration + Persistence + Sized {
     // ---- the end ----
 
     /// What is asked for is to be done now. An error keeps the server running, and says why.
-    fn end(&mut self, node: &mut Node, flags: ShutdownFlags, target: u64) -> Result<(), CommandError>;
+    fn end(
+        &mut self,
+        node: &mut Node,
+        flags: ShutdownFlags,
+        target: u64,
+    ) -> Result<(), CommandError>;
 }

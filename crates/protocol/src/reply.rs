@@ -384,6 +384,22 @@ impl ReplyBuf {
         count
     }
 
+    /// The same, no further than the first `limit` bytes.
+    pub fn io_slices_of<'a>(&'a self, limit: usize, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut left = limit;
+        let mut count = 0;
+        for (slot, bytes) in slices.iter_mut().zip(self.pieces()) {
+            if left == 0 {
+                break;
+            }
+            let part = bytes.len().min(left);
+            *slot = IoSlice::new(&bytes[..part]);
+            left -= part;
+            count += 1;
+        }
+        count
+    }
+
     /// The first `n` bytes were sent.
     pub fn advance(&mut self, mut n: usize) {
         assert!(n <= self.len_bytes());

@@ -112,8 +112,7 @@ fn len_of(ctx: &mut Ctx<'_>, key: &[u8]) -> Option<usize> {
 
 /// The string of a key, empty for none, without a second hit in the statistics.
 fn text_of(ctx: &mut Ctx<'_>, key: &[u8]) -> Vec<u8> {
-    let value =
-        ctx.engine.peek(ctx.view, key).map_or(ValueRef::Str(b""), |entry| entry.value());
+    let value = ctx.engine.peek(ctx.view, key).map_or(ValueRef::Str(b""), |entry| entry.value());
     string_bytes(value, &mut itoa::Buffer::new()).map(<[u8]>::to_vec).unwrap_or_default()
 }
 

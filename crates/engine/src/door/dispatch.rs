@@ -262,11 +262,7 @@ impl Engine {
     }
 
     /// Answers an error.
-    pub(crate) fn error_reply(
-        &mut self,
-        client: &mut Client,
-        error: CommandError,
-    ) -> Unexpected {
+    pub(crate) fn error_reply(&mut self, client: &mut Client, error: CommandError) -> Unexpected {
         self.stats.record_error(error.code());
         client.out.error(error.as_str());
         if client.kind != Kind::Normal {

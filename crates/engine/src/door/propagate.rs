@@ -52,7 +52,6 @@ impl Propagation {
         self.aof.is_some() || self.stream.is_some()
     }
 
-
     pub fn set_aof(&mut self, on: bool) {
         self.aof = on.then(Cursor::default);
         self.aof_taken += self.aof_out.len() as u64;

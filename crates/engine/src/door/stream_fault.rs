@@ -4,8 +4,8 @@
 use protocol::Args;
 
 use crate::Engine;
-use crate::door::call::Call;
 use crate::command::{self, Flags, Found};
+use crate::door::call::Call;
 use crate::error::{CommandError, shown};
 
 /// The first failure of a unit of the stream.

@@ -11,8 +11,8 @@ use super::os::SimOs;
 use engine::{Client, ClientId, Engine, Kind, Peer};
 use fastrand::Rng;
 use node::Node;
-use protocol::{ReplyParser, Value};
 use protocol::Args;
+use protocol::{ReplyParser, Value};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The database of keys that only grow, so that an acknowledged write can be told from a lost one.
@@ -23,8 +23,14 @@ const KEYS: u64 = 60;
 #[derive(Clone, Debug)]
 enum Asked {
     /// SET of a keeper's key to this version.
-    Keep { key: u64, version: u64 },
-    Wait { offset: u64, local: bool },
+    Keep {
+        key: u64,
+        version: u64,
+    },
+    Wait {
+        offset: u64,
+        local: bool,
+    },
     Other,
 }
 
@@ -114,15 +120,19 @@ impl Clients {
                     kept.0 = kept.0.max(version);
                 }
                 (Asked::Wait { offset, local: false }, Value::Int(count)) => {
-                    let others = self.reached.iter().filter(|(of, at)| **of != node && **at >= offset);
+                    let others =
+                        self.reached.iter().filter(|(of, at)| **of != node && **at >= offset);
                     // A replica whose old connection is not known to be dead counts twice, as in Redis.
-                    assert!(count == 0 || others.count() > 0, "node {node}: WAIT counts who has nothing");
+                    assert!(
+                        count == 0 || others.count() > 0,
+                        "node {node}: WAIT counts who has nothing"
+                    );
                 }
-                (Asked::Wait { local: true, .. }, Value::Array(counts)) => {
-                    if counts.first() == Some(&Value::Int(1)) {
-                        for kept in self.kept.entry(node).or_default().values_mut() {
-                            kept.1 = kept.0;
-                        }
+                (Asked::Wait { local: true, .. }, Value::Array(counts))
+                    if counts.first() == Some(&Value::Int(1)) =>
+                {
+                    for kept in self.kept.entry(node).or_default().values_mut() {
+                        kept.1 = kept.0;
                     }
                 }
                 _ => {}
@@ -141,14 +151,22 @@ impl Clients {
             };
             let name = format!("keep:{key}");
             let entry = engine.keyspace.db(db).get(name.as_bytes());
-            let found = entry.map_or(0, |entry| version_of(entry));
-            assert!(found >= promised, "node {node}: {name} was {promised} before {how:?}, is {found}");
+            let found = entry.map_or(0, version_of);
+            assert!(
+                found >= promised,
+                "node {node}: {name} was {promised} before {how:?}, is {found}"
+            );
             // What was lost as agreed is not asked for again.
             *kept = (found, found);
         }
     }
 
-    fn id_of(&mut self, node: usize, part: Part, gone: &mut BTreeSet<ClientId>) -> Option<ClientId> {
+    fn id_of(
+        &mut self,
+        node: usize,
+        part: Part,
+        gone: &mut BTreeSet<ClientId>,
+    ) -> Option<ClientId> {
         let id = *self.parts.get(&(node, part))?;
         if gone.remove(&id) {
             self.clients.remove(&(node, id));
@@ -303,4 +321,3 @@ fn random_command(rng: &mut Rng) -> String {
         _ => format!("COPY zset:{n} zset:{} REPLACE", rng.u64(..KEYS)),
     }
 }
-

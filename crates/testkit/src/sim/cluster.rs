@@ -1,11 +1,11 @@
 //! Many nodes, one clock: runs events in order of time and keeps the oracle of all histories. Must not
 //! decide faults (plan) nor know replication's states.
 
-use super::net::{End, Net, Weather};
 use super::clients::Clients;
 use super::disk::Crash;
+use super::net::{End, Net, Weather};
 use super::node::SimNode;
-use super::os::{Machine, Keeps};
+use super::os::{Keeps, Machine};
 use engine::{ClientId, Now, Settings};
 use fastrand::Rng;
 use repl::{MasterAddr, ReplSettings};
@@ -15,11 +15,19 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 /// What a node has scheduled for itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Later {
-    Verified { load: u64 },
-    Loaded { load: u64 },
-    ChildStep { number: u64 },
+    Verified {
+        load: u64,
+    },
+    Loaded {
+        load: u64,
+    },
+    ChildStep {
+        number: u64,
+    },
     /// A replica that has had its share of a turn.
-    Writable { client: ClientId },
+    Writable {
+        client: ClientId,
+    },
     WriteLog,
     Cron,
 }
@@ -148,7 +156,10 @@ impl World {
     /// Far from zero, so that nothing takes an early time for "never".
     pub fn now(&self) -> Now {
         let now_ms = self.now_ms;
-        Now { unix_us: (1_700_000_000_000 + now_ms) * 1000, mono_us: (MONO_START_MS + now_ms) * 1000 }
+        Now {
+            unix_us: (1_700_000_000_000 + now_ms) * 1000,
+            mono_us: (MONO_START_MS + now_ms) * 1000,
+        }
     }
 
     /// Remembers a line, for the report of a failure.

@@ -6,7 +6,7 @@ use super::cluster::{Later, World};
 use super::data;
 use super::disk::{Crash, File, Log};
 use super::node::SimNode;
-use super::os::{Child, Job, Machine, Keeps, SimOs};
+use super::os::{Child, Job, Keeps, Machine, SimOs};
 use engine::{Engine, Settings};
 use node::{Node, Point};
 use repl::{Entropy, LoadTarget, MasterAddr, Repl, ReplSettings, SnapshotEvent, SnapshotMode};

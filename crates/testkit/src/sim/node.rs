@@ -21,7 +21,14 @@ pub struct SimNode {
 
 impl SimNode {
     pub fn new(machine: Machine, node: Node, repl_settings: ReplSettings) -> SimNode {
-        SimNode { id: machine.id, is_up: true, node, machine, repl_settings, seen: Default::default() }
+        SimNode {
+            id: machine.id,
+            is_up: true,
+            node,
+            machine,
+            repl_settings,
+            seen: Default::default(),
+        }
     }
 
     /// Something happens; then everything that follows from it, and the oracles that hold at every moment.

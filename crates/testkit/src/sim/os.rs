@@ -10,7 +10,7 @@ use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, Shutdow
 use engine::{Action, Client, ClientId, CommandError, Outcome, Settings};
 use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Wrote};
 use protocol::RequestParser;
-use repl::{Level, LinkId, LoadTarget, MasterAddr, OtherChild};
+use repl::{Filter, Level, LinkId, LoadTarget, MasterAddr, OtherChild};
 use repl::{SnapshotEvent, SnapshotId, SnapshotMode};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -192,7 +192,8 @@ impl SimOs<'_> {
         node.engine.propagation.reselect_aof();
         // What is queued still belongs to the increment that ends here.
         self.write_log();
-        if self.me.log.as_ref().is_some_and(Log::has_queued) || self.fails(self.world.faults.fork_fails)
+        if self.me.log.as_ref().is_some_and(Log::has_queued)
+            || self.fails(self.world.faults.fork_fails)
         {
             self.me.wants_rewrite = true;
             return;
@@ -519,7 +520,7 @@ impl Os for SimOs<'_> {
         true
     }
 
-    fn start_snapshot(&mut self, node: &mut Node, id: SnapshotId, mode: SnapshotMode) {
+    fn start_snapshot(&mut self, node: &mut Node, id: SnapshotId, mode: SnapshotMode, _: Filter) {
         let event = if self.me.child.is_some() || self.fails(self.world.faults.fork_fails) {
             SnapshotEvent::Failed { id, why: "Cannot allocate memory".to_string() }
         } else {
@@ -564,7 +565,8 @@ impl Os for SimOs<'_> {
     fn end(&mut self, node: &mut Node, flags: ShutdownFlags, _: u64) -> Result<(), CommandError> {
         node.append(self);
         self.write_log();
-        let is_behind = self.me.log.as_ref().is_some_and(|log| log.has_queued() || log.error.is_some());
+        let is_behind =
+            self.me.log.as_ref().is_some_and(|log| log.has_queued() || log.error.is_some());
         if is_behind && !flags.force {
             return Err(CommandError::err("Errors trying to SHUTDOWN. Check logs."));
         }

@@ -2,13 +2,13 @@
 //! to come right. Must not look into nodes beyond what an operator sees.
 
 use super::cluster::{Cluster, Faults, Seen, Setup};
-use super::net::{End, Weather};
 use super::disk::{Crash, Fsync};
+use super::net::{End, Weather};
 use super::node::SimNode;
 use super::os::{Job, Keeps};
-use fastrand::Rng;
 use engine::Settings;
 use engine::settings::MaxmemoryPolicy;
+use fastrand::Rng;
 use repl::{DisklessLoad, LinkPhase, ReplSettings};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -72,8 +72,7 @@ fn random_setup(rng: &mut Rng, node: usize, password: &Option<Vec<u8>>) -> Setup
             ..Settings::default()
         },
         repl,
-        persistence: [Keeps::Nothing, Keeps::Rdb, Keeps::Aof(fsync)]
-            [rng.usize(..3)],
+        persistence: [Keeps::Nothing, Keeps::Rdb, Keeps::Aof(fsync)][rng.usize(..3)],
     }
 }
 
@@ -257,16 +256,20 @@ impl Plan {
 
     /// FAILOVER on some master, to whom it may concern.
     fn failover(&mut self, cluster: &mut Cluster, rng: &mut Rng) {
-        let masters: Vec<usize> =
-            cluster.nodes.iter().filter(|n| n.is_up && n.node.repl.is_master()).map(|n| n.id).collect();
+        let masters: Vec<usize> = cluster
+            .nodes
+            .iter()
+            .filter(|n| n.is_up && n.node.repl.is_master())
+            .map(|n| n.id)
+            .collect();
         let Some(node) = (!masters.is_empty()).then(|| masters[rng.usize(..masters.len())]) else {
             return;
         };
         let heir = rng.usize(..self.masters.len());
         let target = rng.bool().then(|| format!(" TO {heir} 6379"));
         let force = if target.is_some() && rng.bool() { " FORCE" } else { "" };
-        let timeout = (rng.bool() || !force.is_empty())
-            .then(|| format!(" TIMEOUT {}", rng.u64(1..5000)));
+        let timeout =
+            (rng.bool() || !force.is_empty()).then(|| format!(" TIMEOUT {}", rng.u64(1..5000)));
         let (target, timeout) = (target.unwrap_or_default(), timeout.unwrap_or_default());
         cluster.command(node, &format!("FAILOVER{target}{force}{timeout}"));
     }
