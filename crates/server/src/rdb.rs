@@ -366,7 +366,7 @@ impl Host {
         let target = self.rdb_path();
         let steady = self.config.persistence.rdb_save_incremental_fsync;
         let keyspace = &node.engine.keyspace;
-        let host = self;
+        let host = &*self;
         let forked = child::spawn(&[], |reporter| {
             let temp = host.temp_rdb_path(std::process::id());
             let mut hook = ChildHook::new(&header, reporter);
