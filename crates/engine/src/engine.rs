@@ -147,7 +147,7 @@ impl Engine {
         let authenticated = self.settings.requirepass.is_empty() || kind != Kind::Normal;
         let mut client = Client::new(id, peer, now.mono_us, authenticated);
         client.kind = kind;
-        client.out.set_limit(self.settings.output_limits.of(&client));
+        client.out.set_limit(client.output_limit(&self.settings.output_limits));
         entry.insert(Some(Box::new(client)));
         self.stats.peak_clients = self.stats.peak_clients.max(self.clients.len() as u64);
         id
@@ -249,7 +249,7 @@ impl Engine {
     }
 
     pub(crate) fn put_client(&mut self, mut client: Box<Client>) {
-        client.out.set_limit(self.settings.output_limits.of(&client));
+        client.out.set_limit(client.output_limit(&self.settings.output_limits));
         client.out.unmute();
         self.pending_pushes.deliver(client.id, &mut client.out);
         let has_news = !client.out.is_empty() || client.out.is_overflowed();

@@ -4,8 +4,6 @@
 
 use store::Limits;
 
-use crate::clients::client::{Client, Kind};
-
 /// What to evict when `maxmemory` is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaxmemoryPolicy {
@@ -41,22 +39,13 @@ pub struct OutputLimits {
 }
 
 impl OutputLimits {
-    pub(crate) fn of(&self, client: &Client) -> usize {
-        match client.kind {
-            // Nobody reads what is answered to them.
-            Kind::Master | Kind::Loader => usize::MAX,
-            Kind::Replica => in_bytes(self.replica_bytes),
-            Kind::Normal if client.subscriptions.is_empty() => in_bytes(self.normal_bytes),
-            Kind::Normal => self.of_subscribers(),
-        }
-    }
-
     pub(crate) fn of_subscribers(&self) -> usize {
         in_bytes(self.pubsub_bytes)
     }
 }
 
-fn in_bytes(limit: u64) -> usize {
+/// A limit as a count of bytes: none is more than there can be.
+pub(crate) fn in_bytes(limit: u64) -> usize {
     match limit {
         0 => usize::MAX,
         limit => usize::try_from(limit).unwrap_or(usize::MAX),

@@ -10,6 +10,7 @@ use protocol::{OwnedArgs, ReplyBuf};
 use crate::command::Found;
 use crate::events::blocking::Blocked;
 use crate::ids::ClientId;
+use crate::settings::{OutputLimits, in_bytes};
 
 /// What kind of peer it is; output-buffer limits, INFO and CLIENT LIST go by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,6 +124,17 @@ pub struct Client {
 }
 
 impl Client {
+    /// The most that may wait to be sent to it.
+    pub(crate) fn output_limit(&self, limits: &OutputLimits) -> usize {
+        match self.kind {
+            // Nobody reads what is answered to them.
+            Kind::Master | Kind::Loader => usize::MAX,
+            Kind::Replica => in_bytes(limits.replica_bytes),
+            Kind::Normal if self.subscriptions.is_empty() => in_bytes(limits.normal_bytes),
+            Kind::Normal => limits.of_subscribers(),
+        }
+    }
+
     pub fn new(id: ClientId, peer: Peer, mono_us: u64, authenticated: bool) -> Client {
         Client {
             id,

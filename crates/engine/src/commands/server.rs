@@ -260,7 +260,7 @@ impl Engine {
         self.settings.limits.hash_seed = hash_seed;
         let limits = self.settings.output_limits;
         for client in self.clients.iter_mut().filter_map(|(_, client)| client.as_deref_mut()) {
-            client.out.set_limit(limits.of(client));
+            client.out.set_limit(client.output_limit(&limits));
         }
     }
 }

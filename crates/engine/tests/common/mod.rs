@@ -106,6 +106,11 @@ impl Database {
     pub fn acks_changed(&mut self) {
         for (client, wait) in self.world.waits.clone() {
             let (acked, on_disk) = (self.world.acked, self.world.acked_on_disk);
+            if wait.local.is_some_and(|local| local > 0) && self.world.fsynced.is_none() {
+                let why = Some(CommandError::WaitaofWithoutAof);
+                self.engine.end_ack_wait(&mut self.world, client, why);
+                continue;
+            }
             let here = u32::from(self.world.fsynced.is_some_and(|at| at >= wait.offset));
             let replicas = if wait.local.is_some() { on_disk } else { acked };
             if replicas >= wait.replicas && here >= wait.local.unwrap_or(0) {

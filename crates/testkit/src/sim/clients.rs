@@ -156,8 +156,9 @@ impl Clients {
                 found >= promised,
                 "node {node}: {name} was {promised} before {how:?}, is {found}"
             );
-            // What was lost as agreed is not asked for again.
-            *kept = (found, found);
+            // What was lost as agreed is not asked for again; what a kill has left need not be on the disk.
+            let on_disk = if how == Crash::PowerCut { found } else { (*on_disk).min(found) };
+            *kept = (found, on_disk);
         }
     }
 

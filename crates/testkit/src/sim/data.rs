@@ -69,7 +69,7 @@ pub fn replay(node: &mut Node, os: &mut impl node::Os, file: &mut File) {
             node.execute(os, id, Args::new(&words));
         }
     }
-    file.bytes.truncate(whole);
+    file.cut(whole);
     node.disconnected(id);
 }
 

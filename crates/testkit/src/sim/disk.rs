@@ -29,6 +29,14 @@ pub struct File {
     synced: usize,
 }
 
+impl File {
+    /// Takes a tail off, as a loader does that finds half a command.
+    pub fn cut(&mut self, len: usize) {
+        self.bytes.truncate(len);
+        self.synced = self.synced.min(len);
+    }
+}
+
 /// What is on the disk. A snapshot and a manifest get there whole or not at all (rename), a file that is
 /// appended to does not.
 #[derive(Debug, Default)]
@@ -45,7 +53,7 @@ impl Disk {
         let Some((_, incrs)) = self.aof.as_mut().filter(|_| how == Crash::PowerCut) else { return };
         for file in incrs {
             let kept = rng.usize(file.synced..=file.bytes.len());
-            file.bytes.truncate(kept);
+            file.cut(kept);
             file.synced = kept;
         }
     }

@@ -238,6 +238,7 @@ impl SimOs<'_> {
         let mut incr = incr;
         log.rewritten(&mut incr);
         self.me.disk.aof = Some((data, vec![incr]));
+        self.world.trace(self.me.id, "-- AOF rewritten");
     }
 
     /// What the writer's thread does, now and then.

@@ -168,25 +168,7 @@ impl Plan {
             cluster.world.net.stall(until_ms, syncing[rng.usize(..syncing.len())]);
         }
         match rng.u32(..100) {
-            0..=5 => {
-                let ends = cluster.world.net.open_ends();
-                if !ends.is_empty() {
-                    let end = ends[rng.usize(..ends.len())];
-                    cluster.world.trace(99, &format!("-- cut {end:?}"));
-                    cluster.world.net.cut(now_ms, end, rng.u32(..3) == 0);
-                }
-            }
-            6..=8 => {
-                let ends = cluster.world.net.open_ends();
-                if !ends.is_empty() {
-                    let until_ms = now_ms + rng.u64(100..15_000);
-                    cluster.world.net.stall(until_ms, ends[rng.usize(..ends.len())]);
-                }
-            }
-            9..=10 => {
-                let (a, b) = (rng.usize(..self.masters.len()), rng.usize(..self.masters.len()));
-                cluster.world.net.partition(now_ms + rng.u64(100..20_000), a, b);
-            }
+            choice @ 0..=10 => disturb_network(cluster, rng, choice),
             11..=13 => self.restart_one(cluster, rng),
             14..=15 => {
                 self.root = rng.usize(..self.masters.len());
@@ -293,6 +275,14 @@ impl Plan {
         self.tell_roles(cluster, rng);
     }
 
+    fn start_all(&self, cluster: &mut Cluster) {
+        for node in 0..self.masters.len() {
+            if !cluster.is_up(node) {
+                cluster.start(node, self.masters[node]);
+            }
+        }
+    }
+
     fn tell_roles(&self, cluster: &mut Cluster, rng: &mut Rng) {
         let mut order: Vec<usize> = (0..self.masters.len()).collect();
         if rng.bool() {
@@ -339,10 +329,8 @@ impl Plan {
             for words in ["CLIENT UNPAUSE", "SHUTDOWN ABORT", "FAILOVER ABORT"] {
                 cluster.command(node, words);
             }
-            if !cluster.nodes[node].is_up {
-                cluster.start(node, self.masters[node]);
-            }
         }
+        self.start_all(cluster);
         // A request to take over may be on its way while its sender is told to abort. Whoever arranges
         // roles for good does so when it has arrived.
         cluster.run_for(IN_FLIGHT_MAX_MS);
@@ -350,9 +338,11 @@ impl Plan {
             self.root = rng.usize(..self.masters.len());
         }
         self.promote_and_arrange(cluster, rng);
-        // Who was loading has refused; an operator says it again.
+        // Who was loading has refused, and a SHUTDOWN that a pause held up has taken effect: an operator
+        // says it again.
         for _ in 0..3 {
             cluster.run_for(5_000);
+            self.start_all(cluster);
             self.tell_roles(cluster, rng);
         }
         for _ in 0..20 {
@@ -360,5 +350,27 @@ impl Plan {
             let root = self.root;
             cluster.ask(root, rng.usize(..20));
         }
+    }
+}
+
+fn disturb_network(cluster: &mut Cluster, rng: &mut Rng, choice: u32) {
+    let now_ms = cluster.world.now_ms;
+    let ends = cluster.world.net.open_ends();
+    match choice {
+        0..=5 if !ends.is_empty() => {
+            let end = ends[rng.usize(..ends.len())];
+            cluster.world.trace(99, &format!("-- cut {end:?}"));
+            cluster.world.net.cut(now_ms, end, rng.u32(..3) == 0);
+        }
+        6..=8 if !ends.is_empty() => {
+            let until_ms = now_ms + rng.u64(100..15_000);
+            cluster.world.net.stall(until_ms, ends[rng.usize(..ends.len())]);
+        }
+        9..=10 => {
+            let count = cluster.nodes.len();
+            let (a, b) = (rng.usize(..count), rng.usize(..count));
+            cluster.world.net.partition(now_ms + rng.u64(100..20_000), a, b);
+        }
+        _ => {}
     }
 }
