@@ -5,6 +5,7 @@
 //! - `disk`: what the kernel has and what the disk has, and the thread that writes.
 //! - `os`: `node::Os` over both; `life`: a process's start and what it does late.
 //! - `data`: snapshots, append-only files, and what has to be equal.
+//! - `input`: what arrives at a server.
 //! - `clients`: what they ask and were promised.
 //! - `node`: one server: the shipped node, handed its events.
 //! - `cluster`: many nodes, time, and the oracle of all histories.
@@ -14,6 +15,7 @@ pub mod clients;
 pub mod cluster;
 mod data;
 pub mod disk;
+mod input;
 mod life;
 pub mod net;
 pub mod node;

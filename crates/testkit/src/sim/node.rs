@@ -2,13 +2,12 @@
 //! nothing. Must not know of faults, other nodes or the plan.
 
 use super::cluster::{Later, World};
+use super::input::{accept, closed, link_at, read, read_link, run_requests};
 use super::net::{End, NetEvent};
-use super::os::{Conn, Machine, SimOs};
+use super::os::{Machine, SimOs};
 use super::{clients, data, life};
-use engine::{ClientId, Kind, Peer};
 use node::Node;
-use protocol::Limits;
-use repl::{LinkId, ReplSettings};
+use repl::ReplSettings;
 
 pub struct SimNode {
     pub id: usize,
@@ -111,66 +110,5 @@ impl SimNode {
 
     pub fn command(&mut self, world: &mut World, words: &str) {
         self.turn(world, |node, os| clients::command(node, os, words));
-    }
-}
-
-fn link_at(os: &SimOs<'_>, end: End) -> Option<LinkId> {
-    os.me.link.as_ref().filter(|link| link.end == end).map(|link| link.id)
-}
-
-fn accept(node: &mut Node, os: &mut SimOs<'_>, end: End) {
-    let id = node.connect(Kind::Normal, Peer::default());
-    os.me.conns.insert(id, Conn { end: Some(end), ..Conn::default() });
-}
-
-fn read(node: &mut Node, os: &mut SimOs<'_>, end: End) {
-    if link_at(os, end).is_some() {
-        return read_link(node, os);
-    }
-    while let Some(id) = os.me.conn_at(end) {
-        let bytes = os.world.net.read(end);
-        let Some(conn) = os.me.conns.get_mut(&id).filter(|_| !bytes.is_empty()) else { return };
-        conn.parser.feed(&bytes);
-        node.handle_client_alive(id);
-        run_requests(node, os, id);
-    }
-}
-
-fn run_requests(node: &mut Node, os: &mut SimOs<'_>, id: ClientId) {
-    let Some(conn) = os.me.conns.get_mut(&id) else { return };
-    // Lent out while its commands run, which may close the connection.
-    let mut parser = std::mem::take(&mut conn.parser);
-    let is_blocked = |node: &Node| node.engine.client(id).is_none_or(|client| client.is_blocked());
-    while !is_blocked(node) && parser.parse(&Limits::default(), 1).expect("peers make sense") > 0 {
-        node.execute(os, id, parser.request(0).args());
-        parser.consume(1);
-    }
-    if let Some(conn) = os.me.conns.get_mut(&id) {
-        conn.parser = parser;
-    }
-}
-
-fn read_link(node: &mut Node, os: &mut SimOs<'_>) {
-    while let Some(link) = os.me.link.as_ref().filter(|_| node.wants_master_bytes(os)) {
-        let (id, end, is_over) = (link.id, link.end, link.is_over);
-        let bytes = os.world.net.read(end);
-        if !bytes.is_empty() {
-            node.handle_master_bytes(os, id, &bytes);
-        } else if is_over {
-            os.me.link = None;
-            return node.handle_link_closed(os, id, "connection lost");
-        } else {
-            return;
-        }
-    }
-}
-
-fn closed(node: &mut Node, os: &mut SimOs<'_>, end: End) {
-    if let Some(link) = os.me.link.as_mut().filter(|link| link.end == end) {
-        link.is_over = true;
-        read_link(node, os);
-    } else if let Some(id) = os.me.conn_at(end) {
-        os.me.conns.remove(&id);
-        node.disconnected(id);
     }
 }
