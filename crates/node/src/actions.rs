@@ -32,6 +32,9 @@ impl Node {
             Action::LoadAbort => os.load_abort(self),
             Action::StreamStart { .. } => self.stream_start(),
             Action::Apply(bytes) => self.apply(os, &bytes),
+            Action::LinkWasLost { link, why } => {
+                self.repl.handle_link_closed(self.now_ms(), link, &why);
+            }
             Action::StreamEnd => self.stream_end(),
             Action::CloseReplica { conn } => os.close(self, client_of(conn)),
             Action::StartSnapshot { id, mode, filter } => os.start_snapshot(self, id, mode, filter),

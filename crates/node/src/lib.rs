@@ -16,7 +16,8 @@
 //!
 //! # Invariants
 //!
-//! 1. No command runs before what replication has asked for is done: the role that judges it is the role.
+//! 1. No command runs, and the replication core hears nothing of its links, before what it has asked for is
+//!    done: the role that judges a command is the role, and what was handed over is applied and counted.
 //! 2. What a command wished for happens before the next command runs.
 //! 3. Every byte of a reply passes the [`Gate`], and leaves by one function.
 //! 4. Replies leave after their writes were handed to the append-only file, the stream after the replies.
@@ -136,6 +137,7 @@ impl Node {
 
     /// Does everything that has become possible, until nothing is left. To be called before sleeping.
     pub fn settle<O: Os>(&mut self, os: &mut O) {
+        self.fulfil(os);
         self.pass_deadlines(os);
         self.fulfil(os);
         self.follow_role(os);

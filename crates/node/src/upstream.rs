@@ -24,23 +24,30 @@ pub(crate) struct MasterStream {
 }
 
 impl Node {
+    // What the core has asked for before comes before what it is told now: bytes that it has handed over are
+    // applied, and counted, before it hears that the link is gone.
+
     pub fn handle_connected<O: Os>(&mut self, os: &mut O, link: LinkId) {
+        self.act(os);
         self.repl.handle_connected(self.now_ms(), link);
         self.act(os);
     }
 
     pub fn handle_connect_failed<O: Os>(&mut self, os: &mut O, link: LinkId, why: &str) {
+        self.act(os);
         self.repl.handle_connect_failed(self.now_ms(), link, why);
         self.act(os);
     }
 
     pub fn handle_link_closed<O: Os>(&mut self, os: &mut O, link: LinkId, why: &str) {
+        self.act(os);
         self.repl.handle_link_closed(self.now_ms(), link, why);
         self.act(os);
     }
 
     /// Bytes of the master's, as they come; only while [`Self::wants_master_bytes`].
     pub fn handle_master_bytes<O: Os>(&mut self, os: &mut O, link: LinkId, bytes: &[u8]) {
+        self.act(os);
         self.state.stream.link = Some(link);
         self.repl.handle_bytes(self.now_ms(), link, bytes);
         self.act(os);

@@ -16,7 +16,7 @@ use protocol::{ReplyParser, Value};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The database of keys that only grow, so that an acknowledged write can be told from a lost one.
-const KEEPERS_DB: &str = "5";
+const KEEPERS_DB: usize = 5;
 const KEEPERS: u64 = 8;
 const KEYS: u64 = 60;
 
@@ -45,6 +45,8 @@ struct Request {
 struct SimClient {
     requests: VecDeque<Request>,
     parser: ReplyParser,
+    /// Keepers' versions that were acknowledged to it: WAITAOF speaks of a connection's own writes.
+    acknowledged: BTreeMap<u64, u64>,
 }
 
 /// The roles that the simulation's clients of one node have.
@@ -118,6 +120,7 @@ impl Clients {
                 (Asked::Keep { key, version }, Value::Status(_)) => {
                     let kept = self.kept.entry(node).or_default().entry(key).or_default();
                     kept.0 = kept.0.max(version);
+                    sim.acknowledged.insert(key, version);
                 }
                 (Asked::Wait { offset, local: false }, Value::Int(count)) => {
                     let others =
@@ -131,8 +134,9 @@ impl Clients {
                 (Asked::Wait { local: true, .. }, Value::Array(counts))
                     if counts.first() == Some(&Value::Int(1)) =>
                 {
-                    for kept in self.kept.entry(node).or_default().values_mut() {
-                        kept.1 = kept.0;
+                    for (key, version) in &sim.acknowledged {
+                        let kept = self.kept.entry(node).or_default().entry(*key).or_default();
+                        kept.1 = kept.1.max(*version);
                     }
                 }
                 _ => {}
@@ -142,7 +146,6 @@ impl Clients {
 
     /// The node is up again with what its append-only file had, whose setting was this.
     pub fn check_kept(&mut self, node: usize, engine: &Engine, fsync: Fsync, how: Crash) {
-        let db = KEEPERS_DB.parse().expect("a number");
         for (key, kept) in self.kept.get_mut(&node).into_iter().flatten() {
             let (acknowledged, on_disk) = &*kept;
             let promised = match (how, fsync) {
@@ -150,11 +153,11 @@ impl Clients {
                 (Crash::PowerCut, _) => *on_disk,
             };
             let name = format!("keep:{key}");
-            let entry = engine.keyspace.db(db).get(name.as_bytes());
+            let entry = engine.keyspace.db(KEEPERS_DB).get(name.as_bytes());
             let found = entry.map_or(0, version_of);
             assert!(
                 found >= promised,
-                "node {node}: {name} was {promised} before {how:?}, is {found}"
+                "node {node} with {fsync:?}: {name} was {promised} before {how:?}, is {found}"
             );
             // What was lost as agreed is not asked for again; what a kill has left need not be on the disk.
             let on_disk = if how == Crash::PowerCut { found } else { (*on_disk).min(found) };
@@ -225,6 +228,11 @@ fn write_something(node: &mut Node, os: &mut SimOs<'_>) {
 }
 
 fn keep_something(node: &mut Node, os: &mut SimOs<'_>) {
+    let Some(id) = client_of(node, os, Part::Keeper) else { return };
+    if node.engine.client(id).is_some_and(|client| client.db != KEEPERS_DB) {
+        // Also after a pause that the first one did not get through.
+        return run(node, os, Part::Keeper, &format!("SELECT {KEEPERS_DB}"), Asked::Other);
+    }
     let choice = os.world.rng.u32(..10);
     if choice < 7 {
         os.world.clients.last_version += 1;
@@ -232,7 +240,6 @@ fn keep_something(node: &mut Node, os: &mut SimOs<'_>) {
         let words = format!("SET keep:{key} {version}");
         return run(node, os, Part::Keeper, &words, Asked::Keep { key, version });
     }
-    let Some(id) = client_of(node, os, Part::Keeper) else { return };
     let offset = node.engine.client(id).map_or(0, |client| client.write_offset);
     let (replicas, ms) = (os.world.rng.u32(..3), os.world.rng.u32(1..3000));
     let local = choice == 9;
@@ -261,9 +268,6 @@ fn client_of(node: &mut Node, os: &mut SimOs<'_>, part: Part) -> Option<ClientId
     if !me.settings.requirepass.is_empty() {
         let password = String::from_utf8_lossy(&me.settings.requirepass).into_owned();
         run(node, os, part, &format!("AUTH {password}"), Asked::Other);
-    }
-    if part == Part::Keeper {
-        run(node, os, part, &format!("SELECT {KEEPERS_DB}"), Asked::Other);
     }
     Some(id)
 }

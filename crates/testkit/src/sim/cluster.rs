@@ -329,9 +329,12 @@ impl Cluster {
             out.push('\n');
         }
         for node in &self.nodes {
-            let digest: String = node.digest().chars().take(2000).collect();
             out.push_str(&format!("node {} up={} {:?}\n", node.id, node.is_up, node.node.repl));
-            out.push_str(&format!("    {digest}\n"));
+            let (own, first) = (node.listing(), self.nodes[0].listing());
+            for line in own.symmetric_difference(&first).take(20) {
+                let side = if own.contains(line) { "+" } else { "-" };
+                out.push_str(&format!("    {side} {line}\n"));
+            }
         }
         out
     }

@@ -7,6 +7,7 @@ use persist::rdb::{self, LoadOptions, LoadReport, SaveOptions};
 use persist::source::Source;
 use protocol::{Args, Limits, RequestParser};
 use repl::{HistoryPoint, ReplId};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use store::digest::{self, Spelling};
 use store::{HashSeed, Keyspace};
@@ -88,6 +89,23 @@ pub fn digest(engine: &Engine) -> String {
         expiries.sort_unstable();
         for (key, at_ms) in expiries {
             let _ = write!(out, " {index}/{}@{at_ms}", String::from_utf8_lossy(&key));
+        }
+    }
+    out
+}
+
+/// Every key with what has to be equal of it: for the report of a failure.
+pub fn listing(engine: &Engine) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    for (index, db) in engine.keyspace.iter().enumerate() {
+        for entry in db.iter() {
+            let hash = digest::of_value(entry.value(), false, Spelling::Shortest);
+            let hash: String = hash[..4].iter().fold(String::new(), |mut out, byte| {
+                let _ = write!(out, "{byte:02x}");
+                out
+            });
+            let (key, at_ms) = (String::from_utf8_lossy(entry.key()), entry.expire_ms());
+            out.insert(format!("{index}/{key} {:?} {hash} {at_ms:?}", entry.value_type()));
         }
     }
     out

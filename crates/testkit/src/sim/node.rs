@@ -8,6 +8,7 @@ use super::os::{Machine, SimOs};
 use super::{clients, data, life};
 use node::Node;
 use repl::ReplSettings;
+use std::collections::BTreeSet;
 
 pub struct SimNode {
     pub id: usize,
@@ -98,6 +99,10 @@ impl SimNode {
 
     pub fn digest(&self) -> String {
         data::digest(&self.node.engine)
+    }
+
+    pub fn listing(&self) -> BTreeSet<String> {
+        data::listing(&self.node.engine)
     }
 
     pub fn link_end(&self) -> Option<End> {
