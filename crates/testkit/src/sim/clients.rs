@@ -84,6 +84,9 @@ impl Clients {
     /// The node takes over another's data set, or starts without its own: it owes nobody anything.
     pub fn forget_kept(&mut self, node: usize) {
         self.kept.remove(&node);
+        for (_, client) in self.clients.iter_mut().filter(|((of, _), _)| *of == node) {
+            client.acknowledged.clear();
+        }
     }
 
     /// The process is gone, and its connections with it.

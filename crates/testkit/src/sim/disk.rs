@@ -122,7 +122,7 @@ impl Log {
 
     /// The kernel takes what is queued, or refuses the rest of it.
     pub fn write(&mut self, file: &mut File, refuses: bool) {
-        if refuses {
+        if refuses && self.has_queued() {
             self.error = Some("No space left on device");
             return;
         }
