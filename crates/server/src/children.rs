@@ -11,7 +11,7 @@ use log::{info, warn};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 use persist::aof::manifest::BaseFormat;
-use repl::{OtherChild, SnapshotId};
+use repl::{OtherChild, SnapshotId, SnapshotProgress};
 
 use crate::child::{Child, Exit, Report};
 use crate::event_loop::Server;
@@ -132,6 +132,11 @@ impl Server {
     pub fn read_child_reports(&mut self, serial: u32) {
         if let Some(running) = self.host.children.of_event(serial) {
             running.child.read_reports();
+            let Report { keys, size_bytes: bytes, .. } = running.child.last;
+            if let (Some(id), 1..) = (running.job.snapshot(), keys) {
+                let progress = SnapshotProgress { keys, keys_total: running.keys_total, bytes };
+                self.host.repl.snapshot_progress(self.host.now, id, progress);
+            }
         }
         self.reap_children();
     }

@@ -8,12 +8,14 @@ use std::collections::HashMap;
 use std::fs::File;
 
 use bytes::Bytes;
-use engine::world::{MasterAddress, MasterLinkInfo, ReplicaInfo, ReplicationInfo};
+use engine::world::{
+    MasterAddress, MasterLinkInfo, ReplicaInfo, ReplicationInfo, SyncEstimateInfo,
+};
 use engine::{ClientId, CommandError, Now, Outcome};
 use protocol::RequestParser;
 use repl::{
     ConnId, FailoverRequest, FailoverState, MasterAddr, Repl, ReplSettings, ReplconfReply,
-    ReplicationView, SnapshotEvent, SnapshotId, SyncRequest,
+    ReplicationView, SnapshotEvent, SnapshotId, SnapshotProgress, SyncRequest,
 };
 
 use crate::config::{Config, Program, ReplicaOf};
@@ -73,6 +75,10 @@ impl ReplDriver {
         self.core.handle_snapshot(now.mono_us / 1000, SnapshotEvent::Chunk { id, bytes });
     }
 
+    pub fn snapshot_progress(&mut self, now: Now, id: SnapshotId, progress: SnapshotProgress) {
+        self.core.handle_snapshot(now.mono_us / 1000, SnapshotEvent::Progress { id, progress });
+    }
+
     /// INFO replication and ROLE, in the engine's words.
     pub fn info(&self, config: &Config, now_ms: u64) -> ReplicationInfo {
         let view = self.core.view(now_ms);
@@ -87,8 +93,10 @@ impl ReplDriver {
                     state: replica.state,
                     offset: replica.offset,
                     lag_s: replica.lag_secs,
+                    sync: replica.transfer.map(|transfer| transfer.as_pairs()),
                 })
                 .collect(),
+            snapshot: view.snapshot.map(|snapshot| snapshot.as_pairs()),
             good_replicas: view.good_replicas.unwrap_or(0) as u32,
             failover_state: view.failover.as_str(),
             replid: view.ids.replid.to_string(),
@@ -106,10 +114,6 @@ impl ReplDriver {
 fn master_info(view: &ReplicationView, config: &Config) -> Option<MasterLinkInfo> {
     let up = view.upstream.as_ref()?;
     let transfer = up.transfer.as_ref();
-    let seconds_left = transfer.and_then(|transfer| {
-        let left = transfer.total_bytes?.saturating_sub(transfer.read_bytes);
-        (transfer.bytes_per_sec > 0.0).then(|| (left as f64 / transfer.bytes_per_sec) as u64)
-    });
     Some(MasterLinkInfo {
         host: up.addr.host.clone(),
         port: up.addr.port,
@@ -119,11 +123,17 @@ fn master_info(view: &ReplicationView, config: &Config) -> Option<MasterLinkInfo
         sync_in_progress: transfer.is_some(),
         read_offset: up.read_offset,
         offset: view.offset,
-        sync_total_bytes: transfer.and_then(|t| t.total_bytes).unwrap_or(0),
+        sync_total_bytes: transfer.and_then(|t| t.total_bytes()).unwrap_or(0),
+        sync_estimate: transfer.and_then(|t| t.estimate()).map(|estimate| SyncEstimateInfo {
+            total_bytes: estimate.total_bytes,
+            keys_written: estimate.progress.keys,
+            keys_total: estimate.progress.keys_total,
+        }),
+        sync_perc_hundredths: transfer.map_or(0, |t| (t.percent() * 100.0).round() as u32),
         sync_read_bytes: transfer.map_or(0, |t| t.read_bytes),
         sync_last_io_seconds_ago: transfer.map_or(-1, |t| t.last_io_secs as i64),
         sync_bytes_per_second: transfer.map_or(0, |t| t.bytes_per_sec as u64),
-        sync_seconds_left: seconds_left,
+        sync_seconds_left: transfer.and_then(|t| t.secs_left()),
         down_since_seconds: up.down_since_secs.map_or(-1, |s| s as i64),
         stopped_before: up.fault.as_ref().map(|f| (f.command.clone(), f.why.clone())),
         retry_in_seconds: up.retry_in_secs,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use protocol::{Limits, RequestParser};
 use repl::{
     Action, ConnId, FailoverRequest, LinkId, LoadTarget, MasterAddr, Outgoing, Repl, ReplSettings,
-    ReplconfReply, SnapshotEvent, SnapshotId, SnapshotMode, SyncRequest,
+    ReplconfReply, SnapshotEvent, SnapshotId, SnapshotMode, SnapshotProgress, SyncRequest,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
@@ -389,6 +389,9 @@ impl<S: Store> Node<S> {
                 let n = world.rng.usize(1..=1000).min(child.data.len() - child.written);
                 let bytes = Bytes::copy_from_slice(&child.data[child.written..][..n]);
                 child.written += n;
+                let (keys, keys_total) = (child.written as u64, child.data.len() as u64);
+                let progress = SnapshotProgress { keys, keys_total, bytes: keys };
+                self.repl.handle_snapshot(world.now_ms, SnapshotEvent::Progress { id, progress });
                 self.repl.handle_snapshot(world.now_ms, SnapshotEvent::Chunk { id, bytes });
             }
             return world.later(self.id, self.life, 50, Later::ChildStep { id });
