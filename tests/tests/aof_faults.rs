@@ -157,7 +157,7 @@ fn after_a_failed_fsync_nothing_counts_until_a_rewrite_has_replaced_the_file(kin
     client.good("SET lost? v");
     wait_until(LONG, "the failure is known", || info("aof_fsync_failed") == "1");
     server.wait_log("Fail to fsync the AOF file (/");
-    server.wait_log("/appendonlydir/appendonly.aof.1.incr.aof): I/O error");
+    server.wait_log("/appendonlydir/appendonly.aof.1.incr.aof): Input/output error");
     faults.set(&["fork EAGAIN"]);
     // Syncs once more, which goes well, before it would change places.
     server.good("CONFIG SET appendfsync always");
