@@ -65,6 +65,8 @@ pub enum Action<'a> {
         /// Who asks: the client's line of CLIENT LIST, for the log.
         by: &'a str,
     },
+    /// A transaction has written behind a REPLICAOF of its own: that write is in nobody's stream.
+    StrayWrite,
     /// PSYNC or SYNC turned `client` into a replica's connection. `replid` is `None` for SYNC.
     Psync {
         client: ClientId,

@@ -18,7 +18,7 @@ use crate::aof::Aof;
 use crate::aof_files::Begun;
 use crate::children::Children;
 use crate::client_memory::{ClientMemory, ClientPeaks};
-use crate::config::{Config, RoleDecision, StartRole, os_error};
+use crate::config::{Config, PropagationErrorBehavior, RoleDecision, StartRole, os_error};
 use crate::conn::Conns;
 use crate::cron::Rates;
 use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
@@ -315,6 +315,8 @@ impl Server {
             hash_seed: self.host.hash_seed,
             rng_seed: entropy::word(),
             key_delay_us: self.host.config.persistence.key_load_delay_us,
+            errors_end_it: self.host.config.replication.propagation_error_behavior
+                == PropagationErrorBehavior::Panic,
         }
     }
 
@@ -364,13 +366,7 @@ impl Server {
         if self.host.loader.as_ref().is_none_or(|loader| loader.serial != serial) {
             return;
         }
-        let notes = match &result {
-            Ok(loaded) => &loaded.notes,
-            Err(failure) => &failure.notes,
-        };
-        for (level, text) in notes {
-            log!(*level, "{text}");
-        }
+        log_notes(&result);
         match (self.host.load_purpose, result) {
             (LoadPurpose::Start, Ok(loaded)) => self.first_load_ended(*loaded),
             (LoadPurpose::Start, Err(failure)) => {
@@ -450,11 +446,13 @@ impl Server {
         };
         let mut order = self.order(what);
         order.options.drop_expired = self.host.repl.core.is_master();
-        match loader::load_here(order) {
+        let result = loader::load_here(order).map(Box::new);
+        log_notes(&result);
+        match result {
             Ok(mut loaded) => {
                 log_load(&loaded);
                 let expired = std::mem::take(&mut loaded.report.expired);
-                self.swap_in(loaded);
+                self.swap_in(*loaded);
                 self.engine.propagate_dropped(&expired, &mut self.host);
                 Ok(())
             }
@@ -468,7 +466,8 @@ impl Server {
     /// Puts a loaded data set in the place of the old one.
     pub fn swap_in(&mut self, loaded: Loaded) {
         self.stop_loading();
-        let Loaded { keyspace, report, .. } = loaded;
+        let Loaded { keyspace, report, unexpected_errors, .. } = loaded;
+        self.engine.stats.unexpected_error_replies += unexpected_errors;
         let rdb = &mut self.host.rdb;
         rdb.last_load_keys_loaded = report.keys_loaded;
         rdb.last_load_keys_expired = report.keys_expired;
@@ -483,6 +482,16 @@ impl Server {
         }
         self.engine.dataset_replaced();
         crate::lazy_free::free(Box::new(old));
+    }
+}
+
+fn log_notes(result: &Result<Box<Loaded>, LoadFailure>) {
+    let notes = match result {
+        Ok(loaded) => &loaded.notes,
+        Err(failure) => &failure.notes,
+    };
+    for (level, text) in notes {
+        log!(*level, "{text}");
     }
 }
 

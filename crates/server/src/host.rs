@@ -240,6 +240,10 @@ impl World for Host {
             Action::BgSave { schedule, in_exec } => self.request_bgsave(schedule, in_exec),
             Action::BgRewriteAof { in_exec } => self.request_aof_rewrite(in_exec),
             Action::ReplicaOf { target, by } => self.request_replicaof(target, by),
+            Action::StrayWrite => {
+                self.repl.core.handle_stray_write();
+                Ok(Outcome::Done)
+            }
             Action::Psync { client, replid, offset, failover_by } => {
                 self.request_psync(client, replid, offset, failover_by)
             }

@@ -6,6 +6,7 @@ use crate::client::Multi;
 use crate::command::{Acl, CommandSpec, Flags, Keys, row};
 use crate::ctx::Ctx;
 use crate::error::CommandError;
+use crate::world::Action;
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY);
 
@@ -95,12 +96,14 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.engine.in_exec = true;
     ctx.client.out.array(multi.queue.len());
     for (found, args) in &multi.queue {
-        // REPLICAOF may stand before it in the queue: its write would be ours alone.
-        if found.spec.is_write() && !ctx.client.is_internal() && ctx.engine.is_read_only_replica() {
-            ctx.engine.error_reply(ctx.client, &CommandError::ReadOnly);
-            continue;
-        }
+        let dirty = ctx.engine.dirty;
         ctx.engine.call(ctx.client, ctx.world, *found, args.as_args());
+        let changed = found.spec.is_write() && ctx.engine.dirty != dirty;
+        // REPLICAOF stands before it in the queue, or it would have been refused there.
+        if changed && !ctx.client.is_internal() && ctx.engine.is_read_only_replica() {
+            // The transaction goes on, whoever hears of it.
+            let _ = ctx.perform(Action::StrayWrite);
+        }
     }
     ctx.engine.in_exec = false;
     Ok(())
