@@ -109,6 +109,8 @@ fn a_write_that_the_disk_refuses_is_answered_when_the_disk_has_taken_it(kind: Ki
         server.info("persistence").text("aof_last_write_status") == "err"
     });
     assert!(server.run("SET other v").error().starts_with("MISCONF Errors writing to the AOF"));
+    server.wait_log("Error writing to the AOF file (/");
+    server.wait_log("/appendonlydir/appendonly.aof.1.incr.aof): No space left on device");
     let mut reader = server.client();
     assert_eq!(reader.good("GET refused").text(), "v", "only the writer waits");
     faults.clear();
@@ -154,6 +156,8 @@ fn after_a_failed_fsync_nothing_counts_until_a_rewrite_has_replaced_the_file(kin
     faults.set(&["fsync EIO appendonlydir", "fork EAGAIN"]);
     client.good("SET lost? v");
     wait_until(LONG, "the failure is known", || info("aof_fsync_failed") == "1");
+    server.wait_log("Fail to fsync the AOF file (/");
+    server.wait_log("/appendonlydir/appendonly.aof.1.incr.aof): Input/output error");
     faults.set(&["fork EAGAIN"]);
     // Syncs once more, which goes well, before it would change places.
     server.good("CONFIG SET appendfsync always");
@@ -305,7 +309,8 @@ fn a_shutdown_that_cannot_save_says_what_to_do(kind: Kind) {
     assert_eq!(server.run("SHUTDOWN").error(), "ERR Errors trying to SHUTDOWN. Check logs.");
     server.wait_log("Error trying to save the DB, can't exit.");
     if kind.is_tandem() {
-        server.wait_log("Write error saving DB on disk: Read-only file system");
+        server.wait_log("Write error saving DB on disk (/");
+        server.wait_log("/dump.rdb): Read-only file system");
         server.wait_log("say SHUTDOWN NOSAVE to leave without it");
     }
     let _ = server.client().try_args(&["SHUTDOWN", "NOSAVE"]);

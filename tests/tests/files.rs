@@ -277,6 +277,38 @@ fn scores_of_many_digits_cross_in_a_dump(w: Kind, r: Kind) {
     assert_eq!(scores(&writer).len(), 6);
 }
 
+/// The error was answered to nobody and the key was missing: no log, no count. It is for the operator to say
+/// that a start shall end by it.
+fn a_command_of_an_aof_that_fails_is_gone_past_without_a_word(kind: Kind) {
+    let manifest = format!("{AOF_DIR}/appendonly.aof.manifest");
+    let incr = format!("{AOF_DIR}/appendonly.aof.1.incr.aof");
+    let commands =
+        b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n*3\r\n$5\r\nLPUSH\r\n$1\r\na\r\n$1\r\n1\r\n";
+    let files = [
+        (manifest, b"file appendonly.aof.1.incr.aof seq 1 type i\n".to_vec()),
+        (incr, [&commands[..], b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n"].concat()),
+    ];
+    let fails = "== CRITICAL == This server is sending an error to its AOF-loading-client: \
+                 '-WRONGTYPE Operation against a key holding the wrong kind of value' after \
+                 processing the command 'lpush'";
+    let builder = |behavior: &str| {
+        Server::of(kind)
+            .set("appendonly yes")
+            .set(&format!("propagation-error-behavior {behavior}"))
+    };
+    for behavior in ["ignore", "panic-on-replicas"] {
+        let server = started_with(builder(behavior), &files);
+        assert!(server.log().contains(fails), "{}", server.log());
+        assert_eq!(server.info("stats").number::<u64>("unexpected_error_replies"), 1);
+        assert_eq!(server.good("DBSIZE").int(), 2);
+    }
+    let mut server = builder("panic").prepare();
+    files.iter().for_each(|(name, bytes)| server.write_file(name, bytes));
+    server.spawn();
+    assert!(!server.wait_exit().success());
+    assert!(server.log().contains(fails), "{}", server.log());
+}
+
 pairings! {
     scores_of_many_digits_cross_in_a_dump,
     a_dump_of_one_loads_in_the_other,
@@ -294,6 +326,7 @@ each_server! {
     a_damaged_aof_is_refused,
     a_truncated_or_damaged_dump_is_refused,
     a_reload_changes_nothing,
+    a_command_of_an_aof_that_fails_is_gone_past_without_a_word,
 }
 
 /// A start with a large data set was silent until all of it was there.

@@ -39,6 +39,15 @@ fn read(path: &Path) -> String {
     testkit::process::read_lossy(path)
 }
 
+/// Under `make test` a make that a test runs took itself for a part of that one, and said last which folder
+/// it leaves.
+fn without_outer_make(mut command: Command) -> Command {
+    for name in ["MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"] {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Starts both, reads `info replication` of both on the terminal, writes, and presses Ctrl-C.
 fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
     let bins = bin_dir(kind);
@@ -105,7 +114,7 @@ impl Terminal {
         let screen = data.path().join("screen");
         let rule = format!("run:\n\t{} {}\n", script("run.sh").display(), bins.path().display());
         write_script(&data.path().join("Makefile"), &rule);
-        let mut command = Command::new("script");
+        let mut command = without_outer_make(Command::new("script"));
         command
             .args(["-qec", "make run", "/dev/null"])
             .current_dir(data.path())
@@ -244,7 +253,7 @@ fn make_install_builds_as_root_and_installs_debug_info() {
         std::fs::copy(&program, path(&format!("target/release/{name}"))).expect("a copy");
     }
     let install = || {
-        let mut command = Command::new("make");
+        let mut command = without_outer_make(Command::new("make"));
         command
             .args(["install", "PREFIX=/usr"])
             .arg(format!("DESTDIR={}", path("dest").display()))

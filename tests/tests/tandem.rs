@@ -50,12 +50,19 @@ fn info_has_every_field_of_redis_in_its_order() {
         "acl_access_denied_cmd",
         "acl_access_denied_key",
         "acl_access_denied_channel",
+        "aof_fsync_failed",
     ];
     let (ours, theirs) = (Server::of(Kind::Tandem).start(), Server::of(Kind::Redis).start());
     for server in [&ours, &theirs] {
         server.good("SET k v");
         assert!(server.run("GET").is_error());
     }
+    let compare = |section| {
+        let (mine, wanted) = (ours.info(section), theirs.info(section));
+        let mut names = mine.names();
+        names.retain(|name| !NEWER.contains(name));
+        assert_eq!(names, wanted.names(), "INFO {section}");
+    };
     for section in [
         "server",
         "clients",
@@ -69,16 +76,22 @@ fn info_has_every_field_of_redis_in_its_order() {
         "cluster",
         "keyspace",
     ] {
-        let (mine, wanted) = (ours.info(section), theirs.info(section));
-        let mut names = mine.names();
-        names.retain(|name| !NEWER.contains(name));
-        assert_eq!(names, wanted.names(), "INFO {section}");
+        compare(section);
     }
     let text = |server: &Server| {
         let all = server.good("INFO").text();
         all.lines().filter(|l| l.starts_with('#')).map(str::to_string).collect::<Vec<_>>()
     };
     assert_eq!(text(&ours), text(&theirs), "the sections of a plain INFO");
+    for server in [&ours, &theirs] {
+        server.good("CONFIG SET appendonly yes");
+        wait_until(LONG, "the append-only file is there", || {
+            let info = server.info("persistence");
+            info.number::<u8>("aof_rewrite_in_progress") == 0
+                && info.number::<u8>("aof_rewrite_scheduled") == 0
+        });
+    }
+    compare("persistence");
 }
 
 /// A replica that starts without a master would be an empty master, which nobody who typed

@@ -67,6 +67,8 @@ pub enum Action<'a> {
         /// Who asks: the client's line of CLIENT LIST, for the log.
         by: &'a str,
     },
+    /// A transaction has written behind a REPLICAOF of its own: that write is in nobody's stream.
+    StrayWrite,
     /// PSYNC or SYNC turned `client` into a replica's connection. `replid` is `None` for SYNC.
     Psync {
         client: ClientId,
@@ -175,6 +177,16 @@ pub struct ReplicaInfo {
     pub state: &'static str,
     pub offset: u64,
     pub lag_s: u64,
+    /// While a snapshot is being sent to it: its figures, as INFO lists them.
+    pub sync: Option<String>,
+}
+
+/// What a master tells of a snapshot whose size it does not know yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncEstimateInfo {
+    pub total_bytes: u64,
+    pub keys_written: u64,
+    pub keys_total: u64,
 }
 
 /// The link to the master, as a replica sees it.
@@ -193,6 +205,9 @@ pub struct MasterLinkInfo {
     /// While a sync runs. `total_bytes` is 0 when the size is not known beforehand.
     pub sync_total_bytes: u64,
     pub sync_read_bytes: u64,
+    /// Hundredths of a percent, of the size or of its estimate.
+    pub sync_perc_hundredths: u32,
+    pub sync_estimate: Option<SyncEstimateInfo>,
     pub sync_last_io_seconds_ago: i64,
     pub sync_bytes_per_second: u64,
     pub sync_seconds_left: Option<u64>,
@@ -212,6 +227,8 @@ pub struct MasterLinkInfo {
 pub struct ReplicationInfo {
     pub master: Option<MasterLinkInfo>,
     pub replicas: Vec<ReplicaInfo>,
+    /// While a snapshot is being made for replicas: its figures, as INFO lists them.
+    pub snapshot: Option<String>,
     pub good_replicas: u32,
     pub failover_state: &'static str,
     pub replid: String,

@@ -114,6 +114,10 @@ impl<O: Os> World for Border<'_, O> {
                 let master = target.map(|to| MasterAddr { host: to.host, port: to.port });
                 self.replicaof(master, by)
             }
+            Action::StrayWrite => {
+                self.repl.handle_stray_write();
+                Ok(Outcome::Done)
+            }
             Action::Psync { client, replid, offset, failover_by } => {
                 self.psync(client, replid, offset, failover_by)
             }

@@ -64,6 +64,19 @@ fn a_save_reports_its_progress_and_can_be_stopped() {
     assert!(stopped.is_err());
 }
 
+// A few large values were all written before anything was told of them.
+#[test]
+fn a_save_of_few_large_values_reports_its_progress_too() {
+    let mut keyspace = common::keyspace();
+    for i in 0..10 {
+        keyspace.db_mut(0).set(format!("key:{i}").as_bytes(), &[b'v'; 2_000_000], None);
+    }
+    let mut recorder = Recorder::default();
+    rdb::save(&keyspace, &mut io::sink(), &SaveOptions::default(), &mut recorder).unwrap();
+    let keys: Vec<u64> = recorder.progress.iter().map(|(keys, _)| *keys).collect();
+    assert_eq!(keys, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10]);
+}
+
 #[test]
 fn large_blocks_are_offered_for_release_and_small_ones_are_not() {
     let limits = Limits::default();

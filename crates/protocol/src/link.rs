@@ -1,5 +1,6 @@
-//! The words of a replication link that are no commands: a master's answers to PSYNC and the line
-//! that announces a snapshot. Every line has a bounded length.
+//! The words of a replication link that are no commands: a master's answers to PSYNC, the line that
+//! announces a snapshot, and reports of its progress, which only servers of ours give and take. Every
+//! line has a bounded length.
 
 use std::fmt;
 
@@ -34,6 +35,67 @@ pub enum SnapshotHeader {
     Length(u64),
     /// `$EOF:<mark>`: up to these 40 bytes.
     EofMark([u8; EOF_MARK_LEN]),
+}
+
+/// The capability (`REPLCONF capa`) of a replica that takes reports of progress.
+pub const PROGRESS_CAPA: &[u8] = b"tandem-progress";
+/// Length of a report amidst a snapshot.
+pub const PROGRESS_LEN: usize = EOF_MARK_LEN + 3 * 8;
+/// What stands in the place of the mark's last digit, and is none.
+const PROGRESS_SIGN: u8 = b'+';
+
+/// How far the making of a snapshot is. A master tells it before the snapshot in a line, `+PROGRESS <keys>
+/// <of all keys> <bytes>`, the first of which says that more may follow; and amidst a snapshot of unknown length,
+/// at any byte, as the end mark with a sign instead of its last digit and the three figures in 8 bytes each, lowest
+/// first. Data cannot look like that by accident or by intent, for the same reason that they cannot look like the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotProgress {
+    pub keys: u64,
+    pub keys_total: u64,
+    /// What these `keys` have taken.
+    pub bytes: u64,
+}
+
+impl SnapshotProgress {
+    /// The line, with its end.
+    pub fn line(&self) -> String {
+        format!("+PROGRESS {} {} {}\r\n", self.keys, self.keys_total, self.bytes)
+    }
+
+    /// Reads the line, without its end.
+    pub fn parse_line(line: &[u8]) -> Option<Self> {
+        let mut words = line.strip_prefix(b"+PROGRESS ")?.split(|&byte| byte == b' ');
+        let mut figure = || u64::try_from(parse_i64(words.next()?)?).ok();
+        let progress = Self { keys: figure()?, keys_total: figure()?, bytes: figure()? };
+        words.next().is_none().then_some(progress)
+    }
+
+    /// How a report begins amidst a snapshot that ends with `mark`.
+    pub fn sign(mark: &[u8; EOF_MARK_LEN]) -> [u8; EOF_MARK_LEN] {
+        let mut sign = *mark;
+        sign[EOF_MARK_LEN - 1] = PROGRESS_SIGN;
+        sign
+    }
+
+    /// The report amidst a snapshot.
+    pub fn amidst(&self, mark: &[u8; EOF_MARK_LEN]) -> [u8; PROGRESS_LEN] {
+        let mut report = [0; PROGRESS_LEN];
+        report[..EOF_MARK_LEN].copy_from_slice(&Self::sign(mark));
+        let figures = [self.keys, self.keys_total, self.bytes];
+        for (at, figure) in report[EOF_MARK_LEN..].chunks_exact_mut(8).zip(figures) {
+            at.copy_from_slice(&figure.to_le_bytes());
+        }
+        report
+    }
+
+    /// Reads the figures behind the sign; None while they are not all there.
+    pub fn parse_figures(bytes: &[u8]) -> Option<Self> {
+        let figure = |i: usize| {
+            let eight = bytes.get(8 * i..8 * i + 8)?;
+            Some(u64::from_le_bytes(eight.try_into().ok()?))
+        };
+        Some(Self { keys: figure(0)?, keys_total: figure(1)?, bytes: figure(2)? })
+    }
 }
 
 /// A line that breaks the rules of a replication link.
@@ -169,6 +231,24 @@ mod tests {
         assert_eq!(parse_psync_reply(later), Ok(PsyncReply::NotNow(later)));
         assert_eq!(parse_psync_reply(b"-ERR x"), Ok(PsyncReply::Unsupported(b"-ERR x")));
         assert_eq!(parse_psync_reply(b"+PONG"), Ok(PsyncReply::Unexpected(b"+PONG")));
+    }
+
+    #[test]
+    fn progress_is_told_before_and_amidst_a_snapshot() {
+        let progress = SnapshotProgress { keys: 7, keys_total: 300, bytes: u64::MAX >> 1 };
+        let told = progress.line();
+        assert_eq!(told, "+PROGRESS 7 300 9223372036854775807\r\n");
+        let parse = SnapshotProgress::parse_line;
+        assert_eq!(parse(told.trim_end().as_bytes()), Some(progress));
+        for bad in [&b"+PROGRESS"[..], b"+PROGRESS 1 2", b"+PROGRESS 1 2 3 4", b"+PROGRESS 1 -2 3"]
+        {
+            assert_eq!(parse(bad), None);
+        }
+        let amidst = progress.amidst(ID);
+        assert_eq!(amidst[..39], ID[..39]);
+        assert_eq!(amidst[39], b'+');
+        assert_eq!(SnapshotProgress::parse_figures(&amidst[40..]), Some(progress));
+        assert_eq!(SnapshotProgress::parse_figures(&amidst[40..63]), None);
     }
 
     #[test]

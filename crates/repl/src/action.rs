@@ -1,7 +1,7 @@
 //! Owns the vocabulary between the replication core and its driver: identifiers, the actions that the
 //! core asks for, the events it is told. Must not decide anything and must not hold state.
 
-use crate::ReplId;
+use crate::{ReplId, SnapshotProgress};
 use bytes::Bytes;
 
 /// A client connection of this server, named by the server: the connection that a replica asks on.
@@ -130,6 +130,8 @@ pub enum SnapshotEvent {
     /// Bytes of the RDB from the child's pipe (`Socket` only). Read on only while
     /// `Repl::snapshot_wants_data` says so.
     Chunk { id: SnapshotId, bytes: Bytes },
+    /// The child has told how far it is.
+    Progress { id: SnapshotId, progress: SnapshotProgress },
     /// The child ended well. `Disk`: the file is in place and has this length.
     Ready { id: SnapshotId, size_bytes: u64 },
     /// It could not be started, or ended badly, or its file cannot be opened.

@@ -1,10 +1,11 @@
 //! Owns the words with the master before a sync: PING, AUTH, REPLCONF, PSYNC, and what its answers mean. Must
 //! not know how a snapshot or the stream goes on.
 
+use crate::progress::Progress;
 use crate::replica::{LinkState, Reconnect};
 use crate::wire::{command, printable};
 use crate::{Action, HistoryPoint, Level, Repl, ReplId};
-use protocol::link::{LinkError, PsyncReply, parse_psync_reply};
+use protocol::link::{LinkError, PROGRESS_CAPA, PsyncReply, parse_psync_reply};
 
 impl Repl {
     pub(crate) fn handle_line(&mut self, now_ms: u64, line: &[u8]) {
@@ -79,7 +80,10 @@ impl Repl {
         if let Some(ip) = &settings.announce_ip {
             out.extend(command(&[b"REPLCONF", b"ip-address", ip.as_bytes()]));
         }
-        out.extend(command(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]));
+        // A master that does not know a capability takes no notice of it.
+        let words: [&[u8]; 7] =
+            [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2", b"capa", PROGRESS_CAPA];
+        out.extend(command(&words));
         let announces_ip = settings.announce_ip.is_some();
         self.send(&out);
         if let Some(up) = &mut self.upstream {
@@ -124,7 +128,7 @@ impl Repl {
                 self.log(Level::Notice, format!("Full resync from master: {replid}:{offset}"));
                 let offset = offset.unsigned_abs();
                 self.hear_heir(now_ms, true);
-                return self.expect_snapshot(Some(HistoryPoint { replid, offset }));
+                return self.expect_snapshot(now_ms, Some(HistoryPoint { replid, offset }));
             }
             Ok(PsyncReply::Continue { replid }) if self.resumable => {
                 self.continue_stream(now_ms, replid.and_then(|id| ReplId::parse(&id)));
@@ -146,7 +150,7 @@ impl Repl {
             Err(LinkError::BadFullResync(_)) => {
                 self.log(Level::Warning, "Master replied with wrong +FULLRESYNC syntax.");
                 self.hear_heir(now_ms, true);
-                return self.expect_snapshot(None);
+                return self.expect_snapshot(now_ms, None);
             }
             Ok(PsyncReply::Unsupported(_)) => {
                 let why = printable(line);
@@ -164,11 +168,13 @@ impl Repl {
         }
         self.log(Level::Notice, "Retrying with SYNC...");
         self.send(b"SYNC\r\n");
-        self.expect_snapshot(None);
+        self.expect_snapshot(now_ms, None);
     }
 
-    fn expect_snapshot(&mut self, offer: Option<HistoryPoint>) {
+    fn expect_snapshot(&mut self, now_ms: u64, offer: Option<HistoryPoint>) {
         if let Some(up) = &mut self.upstream {
+            up.progress = Progress::new(now_ms);
+            up.told = None;
             up.state = LinkState::Preamble { offer };
         }
     }

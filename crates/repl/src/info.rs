@@ -2,9 +2,12 @@
 //! Must not change anything.
 
 use crate::master::{Replica, ReplicaState};
+use crate::progress::{Progress, Size, share};
 use crate::replica::{Arrived, LinkState};
-use crate::timers::Progress;
-use crate::{Backlog, ConnId, FailoverState, HistoryPoint, Ids, MasterAddr, Repl, StreamFault};
+use crate::{
+    Backlog, ConnId, FailoverState, HistoryPoint, Ids, MasterAddr, Repl, SnapshotMode,
+    SnapshotProgress, StreamFault,
+};
 use std::fmt::Write;
 
 /// INFO stats: how syncs were answered.
@@ -41,8 +44,7 @@ impl LinkPhase {
 /// A running transfer of a snapshot, from the master or to a replica.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TransferView {
-    /// None while a snapshot of unknown length is streamed.
-    pub total_bytes: Option<u64>,
+    size: Size,
     pub read_bytes: u64,
     pub bytes_per_sec: f64,
     /// Since the last byte.
@@ -50,33 +52,75 @@ pub struct TransferView {
 }
 
 impl TransferView {
-    fn new(progress: &Progress, now_ms: u64, read_bytes: u64, total_bytes: Option<u64>) -> Self {
+    fn new(progress: &Progress, now_ms: u64, read_bytes: u64, size: Size) -> Self {
         let bytes_per_sec = progress.rate(now_ms, read_bytes);
-        Self { total_bytes, read_bytes, bytes_per_sec, last_io_secs: 0 }
+        Self { size, read_bytes, bytes_per_sec, last_io_secs: 0 }
     }
 
-    /// 0 while the length is not known.
+    /// None while a snapshot of unknown length is streamed.
+    pub fn total_bytes(&self) -> Option<u64> {
+        self.size.exact_bytes()
+    }
+
+    /// Where nobody knows the length, what can be said of it. None before the master has written anything of
+    /// which one could judge.
+    pub fn estimate(&self) -> Option<SyncEstimate> {
+        let Size::Growing(progress) = self.size else { return None };
+        let total_bytes = self.size.likely_bytes()?;
+        Some(SyncEstimate { progress, total_bytes })
+    }
+
+    /// 0 while there is not even an estimate of the length.
     pub fn percent(&self) -> f64 {
-        match self.total_bytes {
-            Some(total) if total > 0 => self.read_bytes as f64 * 100.0 / total as f64,
-            _ => 0.0,
-        }
+        self.size.percent(self.read_bytes).unwrap_or(0.0)
     }
 
-    /// None while the length is not known.
+    /// None while there is not even an estimate of the length, or no speed.
     pub fn secs_left(&self) -> Option<u64> {
-        let left = self.total_bytes?.saturating_sub(self.read_bytes) as f64;
-        Some((left / self.bytes_per_sec.max(1.0)) as u64)
+        let left = self.size.likely_bytes()?.saturating_sub(self.read_bytes) as f64;
+        (self.bytes_per_sec > 0.0).then(|| (left / self.bytes_per_sec) as u64)
     }
 
-    fn as_pairs(&self) -> String {
+    /// The figures in the form of INFO's lists; an estimate says so.
+    pub fn as_pairs(&self) -> String {
         let (done, rate) = (self.read_bytes, self.bytes_per_sec);
-        let total = self.total_bytes.unwrap_or(0);
+        let total = self.size.likely_bytes().unwrap_or(0);
+        let estimated = u8::from(self.total_bytes().is_none());
         let left = self.secs_left().map_or(-1, |s| s as i64);
         let percent = self.percent();
         format!(
-            "sent_bytes={done},total_bytes={total},perc={percent:.2},bytes_per_sec={rate:.0},\
-             eta_seconds={left}"
+            "sent_bytes={done},total_bytes={total},estimated={estimated},perc={percent:.2},\
+             bytes_per_second={rate:.0},seconds_left={left}"
+        )
+    }
+}
+
+/// How a size that nobody knows yet is estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncEstimate {
+    pub progress: SnapshotProgress,
+    pub total_bytes: u64,
+}
+
+/// A snapshot that is being made for replicas.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SnapshotView {
+    pub mode: SnapshotMode,
+    pub progress: SnapshotProgress,
+    pub bytes_per_sec: f64,
+    pub secs_left: Option<u64>,
+}
+
+impl SnapshotView {
+    /// The figures in the form of INFO's lists.
+    pub fn as_pairs(&self) -> String {
+        let target = if self.mode == SnapshotMode::Disk { "disk" } else { "sockets" };
+        let SnapshotProgress { keys, keys_total, bytes } = self.progress;
+        let (percent, rate) = (share(keys, keys_total), self.bytes_per_sec);
+        let left = self.secs_left.map_or(-1, |s| s as i64);
+        format!(
+            "target={target},keys_written={keys},keys_total={keys_total},perc={percent:.2},\
+             bytes_written={bytes},bytes_per_second={rate:.0},seconds_left={left}"
         )
     }
 }
@@ -130,6 +174,8 @@ pub struct BacklogView {
 pub struct ReplicationView {
     pub upstream: Option<UpstreamView>,
     pub replicas: Vec<ReplicaView>,
+    /// What is being made for them; None before its child has told anything.
+    pub snapshot: Option<SnapshotView>,
     pub ids: Ids,
     pub offset: u64,
     pub failover: FailoverState,
@@ -196,6 +242,7 @@ impl Repl {
                 .iter()
                 .filter_map(|r| self.replica_view(now_ms, r))
                 .collect(),
+            snapshot: self.snapshot_view(now_ms),
             ids: self.ids,
             offset: self.stream.offset(),
             failover: self.failover_state(),
@@ -215,15 +262,17 @@ impl Repl {
             LinkState::Streaming { .. } if up.is_stopped() => (LinkPhase::Handshake, None),
             LinkState::Streaming { .. } => (LinkPhase::Connected, None),
             LinkState::Transfer { transfer, .. } => {
-                let (read, size) = (transfer.read_bytes(), transfer.size_bytes());
+                let read = transfer.read_bytes();
+                let size = transfer.size_bytes().map_or(Size::streamed(up.told), Size::Exact);
                 (LinkPhase::Sync, Some(TransferView::new(&up.progress, now_ms, read, size)))
             }
             LinkState::Preamble { .. } => {
-                (LinkPhase::Sync, Some(TransferView::new(&up.progress, now_ms, 0, None)))
+                let size = Size::streamed(up.told);
+                (LinkPhase::Sync, Some(TransferView::new(&up.progress, now_ms, 0, size)))
             }
             LinkState::Verify(Arrived { size_bytes: size, .. })
             | LinkState::Commit(Arrived { size_bytes: size, .. }) => {
-                let view = TransferView::new(&up.progress, now_ms, *size, Some(*size));
+                let view = TransferView::new(&up.progress, now_ms, *size, Size::Exact(*size));
                 (LinkPhase::Sync, Some(view))
             }
             _ => (LinkPhase::Handshake, None),
@@ -246,16 +295,19 @@ impl Repl {
     fn replica_view(&self, now_ms: u64, replica: &Replica) -> Option<ReplicaView> {
         let (state, transfer) = match replica.state {
             ReplicaState::WaitStart | ReplicaState::WaitEnd { .. } => ("wait_bgsave", None),
-            ReplicaState::Streaming { position, .. } => ("wait_bgsave", Some((position, None))),
+            ReplicaState::Streaming { position, .. } => {
+                let told = self.snapshot.as_ref().and_then(|snapshot| snapshot.progress);
+                ("wait_bgsave", Some((position, Size::streamed(told))))
+            }
             ReplicaState::SendFile { size_bytes, sent_bytes, .. } => {
-                ("send_bulk", Some((sent_bytes, Some(size_bytes))))
+                ("send_bulk", Some((sent_bytes, Size::Exact(size_bytes))))
             }
             ReplicaState::Gated | ReplicaState::Online => ("online", None),
             ReplicaState::Refused => return None,
         };
-        let transfer = transfer.map(|(sent, total)| TransferView {
+        let transfer = transfer.map(|(sent, size)| TransferView {
             last_io_secs: now_ms.saturating_sub(replica.last_sent_ms) / 1000,
-            ..TransferView::new(&replica.progress, now_ms, sent, total)
+            ..TransferView::new(&replica.progress, now_ms, sent, size)
         });
         let ip = replica.ip().to_string();
         Some(ReplicaView {
@@ -268,6 +320,18 @@ impl Repl {
             pending_bytes: self.pending_bytes(replica.conn),
             is_pre_psync: replica.is_pre_psync,
             transfer,
+        })
+    }
+
+    fn snapshot_view(&self, now_ms: u64) -> Option<SnapshotView> {
+        let snapshot = self.snapshot.as_ref()?;
+        let progress = snapshot.progress.filter(|_| snapshot.is_running())?;
+        let SnapshotProgress { keys, keys_total, bytes } = progress;
+        Some(SnapshotView {
+            mode: snapshot.mode,
+            progress,
+            bytes_per_sec: snapshot.teller.rate(now_ms, bytes),
+            secs_left: snapshot.teller.secs_left(now_ms, keys, keys_total),
         })
     }
 
@@ -317,6 +381,9 @@ impl ReplicationView {
                 field(&format!("sync_to_slave{i}"), &transfer.as_pairs());
             }
         }
+        if let Some(snapshot) = &self.snapshot {
+            field("snapshot_for_slaves", &snapshot.as_pairs());
+        }
         field("master_failover_state", &self.failover.as_str());
         field("master_replid", &self.ids.replid);
         field("master_replid2", &self.ids.replid2);
@@ -344,7 +411,7 @@ impl ReplicationView {
         field("slave_read_repl_offset", &up.read_offset);
         field("slave_repl_offset", &self.offset);
         if let Some(t) = &up.transfer {
-            let total = t.total_bytes.unwrap_or(0);
+            let total = t.total_bytes().unwrap_or(0);
             field("master_sync_total_bytes", &total);
             field("master_sync_read_bytes", &t.read_bytes);
             field("master_sync_left_bytes", &(total as i64 - t.read_bytes as i64));

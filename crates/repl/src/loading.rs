@@ -3,13 +3,13 @@
 //!
 //! Invariant: until `attach_to_new_master`, a failure costs nothing; from there on, the old history is gone.
 
+use crate::progress::Progress;
 use crate::replica::{Arrived, LinkState, Reconnect, Upstream};
-use crate::timers::Progress;
 use crate::transfer::Transfer;
 use crate::wire::printable;
 use crate::{Action, DisklessLoad, HistoryPoint, Level, LoadTarget, Repl};
 use bytes::Bytes;
-use protocol::link::parse_snapshot_header;
+use protocol::link::{SnapshotProgress, parse_snapshot_header};
 
 impl Repl {
     /// The received snapshot is sound. Answers `LoadEnd`; the next action is `LoadCommit`.
@@ -94,6 +94,11 @@ impl Repl {
         if line.is_empty() {
             return; // Still making the snapshot.
         }
+        if let (Some(progress), Some(up)) = (SnapshotProgress::parse_line(line), &mut self.upstream)
+        {
+            up.told = Some(progress);
+            return;
+        }
         if let Some(why) = line.strip_prefix(b"-") {
             let text = format!("MASTER aborted replication with an error: {}", printable(why));
             self.log(Level::Warning, text);
@@ -110,7 +115,8 @@ impl Repl {
         };
         let target = self.load_target(offer);
         let to = if target == LoadTarget::File { "to disk" } else { "to parser" };
-        let transfer = Transfer::new(&header);
+        let has_reports = self.upstream.as_ref().is_some_and(|up| up.told.is_some());
+        let transfer = Transfer::new(&header, has_reports);
         let size_bytes = transfer.size_bytes();
         let text = match size_bytes {
             Some(size) => {
@@ -145,11 +151,15 @@ impl Repl {
     }
 
     pub(crate) fn take_payload(&mut self, _now_ms: u64, bytes: &[u8]) -> usize {
-        let Some(Upstream { state: LinkState::Transfer { transfer, .. }, .. }) = &mut self.upstream
+        let Some(Upstream { state: LinkState::Transfer { transfer, .. }, told, .. }) =
+            &mut self.upstream
         else {
             return bytes.len();
         };
         let step = transfer.push(bytes);
+        if step.progress.is_some() {
+            *told = step.progress;
+        }
         for part in [&step.released[..], step.payload] {
             if !part.is_empty() {
                 self.actions.push_back(Action::LoadChunk(Bytes::copy_from_slice(part)));

@@ -3,6 +3,7 @@
 //! when (outgoing.rs).
 
 use crate::backlog::Reader;
+use crate::progress::Progress;
 use crate::replconf::Introduction;
 use crate::wire::printable;
 use crate::{Action, ConnId, Level, Repl, SnapshotId};
@@ -49,7 +50,7 @@ pub(crate) struct Replica {
     pub(crate) since_ms: u64,
     /// When bytes of a streamed snapshot last went out.
     pub(crate) last_sent_ms: u64,
-    pub(crate) progress: crate::timers::Progress,
+    pub(crate) progress: Progress,
 }
 
 impl Replica {
@@ -407,7 +408,7 @@ fn new_replica(now_ms: u64, conn: ConnId, peer_ip: &str, intro: Introduction) ->
         ack_ms: now_ms,
         since_ms: now_ms,
         last_sent_ms: now_ms,
-        progress: crate::timers::Progress::new(now_ms),
+        progress: Progress::new(now_ms),
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::master::ReplicaState;
 use crate::wire::printable;
 use crate::{ConnId, Filter, Repl};
+use protocol::link::PROGRESS_CAPA;
 use protocol::parse_i64;
 
 /// Longest `REPLCONF ip-address` that Redis accepts.
@@ -16,6 +17,8 @@ pub(crate) struct Introduction {
     pub(crate) ip_address: Option<String>,
     pub(crate) knows_eof: bool,
     pub(crate) knows_psync2: bool,
+    /// It takes reports of a snapshot's progress.
+    pub(crate) knows_progress: bool,
     pub(crate) rdb_only: bool,
     pub(crate) filter: Filter,
 }
@@ -116,6 +119,7 @@ impl Introduction {
             // Capabilities that we do not know are no error: that is what makes them extensible.
             b"capa" if value.eq_ignore_ascii_case(b"eof") => self.knows_eof = true,
             b"capa" if value.eq_ignore_ascii_case(b"psync2") => self.knows_psync2 = true,
+            b"capa" if value.eq_ignore_ascii_case(PROGRESS_CAPA) => self.knows_progress = true,
             b"capa" => {}
             b"rdb-only" => {
                 self.rdb_only = match parse_i64(value) {

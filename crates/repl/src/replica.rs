@@ -8,12 +8,12 @@
 //!   old data was dropped.
 //! - Received bytes are in the backlog's chain before they are applied, and count only once applied.
 
+use crate::progress::{Progress, Size};
 use crate::retry::Pauses;
 use crate::standstill::{Resyncs, Standstill};
-use crate::timers::Progress;
 use crate::transfer::Transfer;
 use crate::wire::{Line, LineBuffer, command};
-use crate::{Action, HistoryPoint, Level, LinkId, LoadTarget, MasterAddr, Repl};
+use crate::{Action, HistoryPoint, Level, LinkId, LoadTarget, MasterAddr, Repl, SnapshotProgress};
 use bytes::Bytes;
 
 /// Reconnecting at once is for links that had lived, or were up; one that keeps dying is retried after pauses.
@@ -98,6 +98,8 @@ pub(crate) struct Upstream {
     /// Why the link closed while the snapshot was being loaded: it matters only afterwards.
     pub(crate) lost: Option<String>,
     pub(crate) progress: Progress,
+    /// What a master of ours has told last of the snapshot that it makes, or is about to.
+    pub(crate) told: Option<SnapshotProgress>,
 }
 
 impl Upstream {
@@ -119,6 +121,7 @@ impl Upstream {
             held: Vec::new(),
             lost: None,
             progress: Progress::new(now_ms),
+            told: None,
         }
     }
 
@@ -295,9 +298,19 @@ impl Repl {
                 self.lose_link(now_ms, Reconnect::Soon);
             }
             LinkState::Transfer { transfer, .. } => {
-                let (read, size) = (transfer.read_bytes(), transfer.size_bytes());
+                let read = transfer.read_bytes();
+                let size = transfer.size_bytes().map_or(Size::streamed(up.told), Size::Exact);
                 if let Some(told) = up.progress.tell(now_ms, read, size) {
                     let text = format!("MASTER <-> REPLICA sync: received {told}");
+                    self.log(Level::Notice, text);
+                }
+            }
+            LinkState::Preamble { .. } => {
+                let told = up.told.and_then(|told| up.progress.tell_snapshot(now_ms, &told));
+                if let Some(told) = told {
+                    let text = format!(
+                        "MASTER <-> REPLICA sync: the master prepares the snapshot: {told}"
+                    );
                     self.log(Level::Notice, text);
                 }
             }

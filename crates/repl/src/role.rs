@@ -74,6 +74,18 @@ impl Repl {
         ReplicaofOutcome::Enabled
     }
 
+    /// A client has written where only the master's stream may: what we have is not what our place in the
+    /// history says, so that only a full sync leads back to it.
+    pub fn handle_stray_write(&mut self) {
+        if self.upstream.is_none() || self.data_differ {
+            return;
+        }
+        self.data_differ = true;
+        let text = "A transaction has written behind its REPLICAOF: a full resynchronization will replace that.";
+        self.log(Level::Warning, text);
+        self.discard_cached_master();
+    }
+
     /// REPLICAOF NO ONE. False if this is a master already, or fails over.
     pub fn replicaof_no_one(&mut self, now_ms: u64, requested_by: &str) -> bool {
         if self.upstream.is_none() || self.failover.is_some() {

@@ -6,15 +6,20 @@
 
 use crate::backlog::Reader;
 use crate::master::{Replica, ReplicaState};
+use crate::progress::Progress;
 use crate::{
     Action, ConnId, Filter, Level, OtherChild, Repl, ReplId, SnapshotEvent, SnapshotId,
-    SnapshotMode,
+    SnapshotMode, SnapshotProgress,
 };
 use bytes::Bytes;
+use protocol::link::EOF_MARK_LEN;
 use std::collections::VecDeque;
 
 /// How much of a streamed snapshot may wait for the slowest replica before the pipe is left unread.
 const QUEUE_MAX_BYTES: u64 = 1024 * 1024;
+
+/// `$EOF:`, the mark, and the line's end.
+const PREAMBLE_LEN: u64 = 5 + EOF_MARK_LEN as u64 + 2;
 
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -24,6 +29,21 @@ pub(crate) struct Snapshot {
     needs_eof: bool,
     phase: Phase,
     pub(crate) queue: ChunkQueue,
+    /// What the child has told last.
+    pub(crate) progress: Option<SnapshotProgress>,
+    pub(crate) teller: Progress,
+}
+
+impl Snapshot {
+    /// Whether its child still works.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. })
+    }
+
+    /// A line for the log, when it is time for one.
+    pub(crate) fn tell(&mut self, now_ms: u64) -> Option<String> {
+        self.teller.tell_snapshot(now_ms, &self.progress?)
+    }
 }
 
 #[derive(Debug)]
@@ -48,7 +68,8 @@ pub(crate) struct ChunkQueue {
     chunks: VecDeque<Bytes>,
     first_position: u64,
     end_position: u64,
-    mark: Vec<u8>,
+    /// What ends it; None once that is in the queue.
+    mark: Option<ReplId>,
 }
 
 impl ChunkQueue {
@@ -91,6 +112,7 @@ impl Repl {
         let id = match &event {
             SnapshotEvent::Started { id }
             | SnapshotEvent::Chunk { id, .. }
+            | SnapshotEvent::Progress { id, .. }
             | SnapshotEvent::Ready { id, .. }
             | SnapshotEvent::Failed { id, .. } => *id,
         };
@@ -110,6 +132,7 @@ impl Repl {
         match event {
             SnapshotEvent::Started { .. } => self.snapshot_started(now_ms),
             SnapshotEvent::Chunk { bytes, .. } => self.snapshot_chunk(bytes),
+            SnapshotEvent::Progress { progress, .. } => self.snapshot_progress(progress),
             SnapshotEvent::Ready { size_bytes, .. } => self.snapshot_ready(now_ms, size_bytes),
             SnapshotEvent::Failed { .. } => self.snapshot_failed(now_ms),
         }
@@ -282,6 +305,8 @@ impl Repl {
             needs_eof: all_know_eof,
             phase: Phase::Requested,
             queue: ChunkQueue::default(),
+            progress: None,
+            teller: Progress::new(0),
         });
         self.actions.push_back(Action::StartSnapshot { id, mode, filter });
     }
@@ -292,8 +317,9 @@ impl Repl {
         let Some(backlog) = self.stream.backlog_mut() else { return };
         let Some(snapshot) = &mut self.snapshot else { return };
         snapshot.phase = Phase::Running { offset, start: Some(backlog.open_reader_at_end()) };
+        snapshot.teller = Progress::new(now_ms);
         if snapshot.mode == SnapshotMode::Socket {
-            snapshot.queue.mark = mark.as_bytes().to_vec();
+            snapshot.queue.mark = Some(mark);
             let preamble = [b"$EOF:".as_slice(), mark.as_bytes().as_slice(), b"\r\n"].concat();
             snapshot.queue.push(preamble.into());
         }
@@ -321,7 +347,7 @@ impl Repl {
             SnapshotMode::Socket => ReplicaState::Streaming { id: snapshot.id, position: 0 },
         };
         replica.last_sent_ms = now_ms;
-        replica.progress = crate::timers::Progress::new(now_ms);
+        replica.progress = Progress::new(now_ms);
         if let (Phase::Running { start: Some(start), .. }, Some(backlog), false) =
             (&snapshot.phase, self.stream.backlog_mut(), replica.intro.rdb_only)
         {
@@ -330,6 +356,33 @@ impl Repl {
         if !replica.is_pre_psync {
             let line = format!("+FULLRESYNC {} {offset}\r\n", self.ids.replid);
             replica.head.extend_from_slice(line.as_bytes());
+        }
+        if replica.intro.knows_progress {
+            let line = snapshot.progress.unwrap_or_default().line();
+            replica.head.extend_from_slice(line.as_bytes());
+        }
+    }
+
+    /// Passes on what the child has told, to those who understand it. A replica that has not taken the last
+    /// report yet gets none: there will be a newer one.
+    fn snapshot_progress(&mut self, progress: SnapshotProgress) {
+        let Some(snapshot) = &mut self.snapshot else { return };
+        snapshot.progress = Some(progress);
+        let of = snapshot.id;
+        let understands = |r: &&mut Replica| r.intro.knows_progress && r.head.is_empty();
+        for replica in self.downstream.replicas.iter_mut().filter(understands) {
+            match (replica.state, snapshot.queue.mark) {
+                (ReplicaState::WaitEnd { id }, _) if id == of => {
+                    replica.head.extend_from_slice(progress.line().as_bytes());
+                }
+                // Within the preamble there is no place for it, nor within the mark at the end.
+                (ReplicaState::Streaming { id, position }, Some(mark))
+                    if id == of && position >= PREAMBLE_LEN =>
+                {
+                    replica.head.extend_from_slice(&progress.amidst(mark.as_bytes()));
+                }
+                _ => {}
+            }
         }
     }
 
@@ -345,8 +398,9 @@ impl Repl {
         let Some(snapshot) = &mut self.snapshot else { return };
         let id = snapshot.id;
         if snapshot.mode == SnapshotMode::Socket {
-            let mark = std::mem::take(&mut snapshot.queue.mark);
-            snapshot.queue.push(mark.into());
+            if let Some(mark) = snapshot.queue.mark.take() {
+                snapshot.queue.push(Bytes::copy_from_slice(mark.as_bytes()));
+            }
             let up = self.downstream.replicas.iter().filter(|r| r.is_waiting_for_end()).count();
             let text =
                 format!("Diskless rdb transfer, done reading from pipe, {up} replicas still up.");
@@ -363,7 +417,7 @@ impl Repl {
                 replica.head.extend_from_slice(format!("${size_bytes}\r\n").as_bytes());
                 replica.state = ReplicaState::SendFile { id, size_bytes, sent_bytes: 0 };
                 replica.last_sent_ms = now_ms;
-                replica.progress = crate::timers::Progress::new(now_ms);
+                replica.progress = Progress::new(now_ms);
             }
         }
         self.files.push(SnapshotFile { id });

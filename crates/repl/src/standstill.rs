@@ -41,6 +41,16 @@ pub struct StreamFault {
     pub why: String,
 }
 
+impl StreamFault {
+    /// For the log.
+    fn name(&self) -> &str {
+        match self.command.as_str() {
+            "" => "what is no command",
+            name => name,
+        }
+    }
+}
+
 /// Where the stream stands still.
 #[derive(Debug)]
 pub(crate) struct Standstill {
@@ -126,7 +136,7 @@ impl Repl {
     pub(crate) fn leave_standstill(&mut self) {
         let stopped = self.upstream.as_mut().and_then(|up| up.standstill.take());
         if let Some(Standstill { fault, offset, .. }) = stopped {
-            let name = fault.command;
+            let name = fault.name();
             let text = format!(
                 "The replication stream goes on: '{name}' at offset {offset} is behind it."
             );
@@ -141,10 +151,9 @@ fn fit_to_print(text: &str) -> String {
 }
 
 fn told(fault: &StreamFault, offset: u64, pause_secs: u64, by: &str) -> String {
-    let StreamFault { command, why, .. } = fault;
-    let what = if command.is_empty() { "what is no command" } else { command };
+    let (name, why) = (fault.name(), &fault.why);
     format!(
-        "The replication stream stops before '{what}' at offset {offset}: {why}. Nothing of it and of \
+        "The replication stream stops before '{name}' at offset {offset}: {why}. Nothing of it and of \
          what follows is applied or passed on. Trying again in {pause_secs} seconds by {by}."
     )
 }

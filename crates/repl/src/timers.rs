@@ -1,10 +1,10 @@
-//! Owns time: the second-by-second duties of both sides, and how progress is told. Must not know a clock.
+//! Owns time: the second-by-second duties of both sides. Must not know a clock.
 
 use crate::master::ReplicaState;
+use crate::progress::Size;
 use crate::{ConnId, Level, Repl, SnapshotMode, wire};
 
 const TICK_MS: u64 = 1000;
-const PROGRESS_PERIOD_MS: u64 = 5000;
 
 #[derive(Debug)]
 pub(crate) struct Cron {
@@ -124,62 +124,30 @@ impl Repl {
     }
 
     fn log_progress_of_replicas(&mut self, now_ms: u64) {
-        let is_streamed = self.snapshot.as_ref().is_some_and(|s| s.mode == SnapshotMode::Socket);
         let mut lines = Vec::new();
+        let mut streamed = None;
+        if let Some(snapshot) = &mut self.snapshot {
+            if snapshot.mode == SnapshotMode::Socket {
+                streamed = Some(Size::streamed(snapshot.progress));
+            }
+            if let Some(told) = snapshot.tell(now_ms) {
+                lines.push(format!("Snapshot for replicas: {told}"));
+            }
+        }
         for replica in &mut self.downstream.replicas {
-            let (sent, total) = match replica.state {
-                ReplicaState::SendFile { size_bytes, sent_bytes, .. } => {
-                    (sent_bytes, Some(size_bytes))
+            let (sent, size) = match (replica.state, streamed) {
+                (ReplicaState::SendFile { size_bytes, sent_bytes, .. }, _) => {
+                    (sent_bytes, Size::Exact(size_bytes))
                 }
-                ReplicaState::Streaming { position, .. } if is_streamed => (position, None),
+                (ReplicaState::Streaming { position, .. }, Some(size)) => (position, size),
                 _ => continue,
             };
-            if let Some(told) = replica.progress.tell(now_ms, sent, total) {
+            if let Some(told) = replica.progress.tell(now_ms, sent, size) {
                 lines.push(format!("Sync with replica {}: sent {told}", replica.name()));
             }
         }
         for line in lines {
             self.log(Level::Notice, line);
         }
-    }
-}
-
-/// Tells how far a transfer is, every few seconds.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    start_ms: u64,
-    told_ms: u64,
-}
-
-impl Progress {
-    pub(crate) fn new(now_ms: u64) -> Self {
-        Self { start_ms: now_ms, told_ms: now_ms }
-    }
-
-    /// Bytes per second since the start.
-    pub(crate) fn rate(&self, now_ms: u64, done_bytes: u64) -> f64 {
-        let elapsed_ms = now_ms.saturating_sub(self.start_ms).max(1);
-        done_bytes as f64 * 1000.0 / elapsed_ms as f64
-    }
-
-    /// A text when it is time for one.
-    pub(crate) fn tell(&mut self, now_ms: u64, done: u64, total: Option<u64>) -> Option<String> {
-        if now_ms.saturating_sub(self.told_ms) < PROGRESS_PERIOD_MS {
-            return None;
-        }
-        self.told_ms = now_ms;
-        let megabytes = |bytes: u64| bytes as f64 / 1e6;
-        let rate = self.rate(now_ms, done);
-        let Some(total) = total else {
-            return Some(format!("{:.1} MB, {:.1} MB/s", megabytes(done), rate / 1e6));
-        };
-        let percent = done as f64 * 100.0 / total.max(1) as f64;
-        let left = total.saturating_sub(done) as f64 / rate.max(1.0);
-        Some(format!(
-            "{:.1} of {:.1} MB ({percent:.1}%), {:.1} MB/s, {left:.0} seconds left",
-            megabytes(done),
-            megabytes(total),
-            rate / 1e6
-        ))
     }
 }

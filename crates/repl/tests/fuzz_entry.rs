@@ -55,8 +55,17 @@ fn next_step(op: u8, rest: &mut &[u8]) -> Step {
 }
 
 fn word(rest: &mut &[u8]) -> Vec<u8> {
-    const WORDS: [&[u8]; 8] =
-        [b"ack", b"fack", b"capa", b"eof", b"psync2", b"listening-port", b"rdb-only", b"1"];
+    const WORDS: [&[u8]; 9] = [
+        b"ack",
+        b"fack",
+        b"capa",
+        b"eof",
+        b"psync2",
+        b"listening-port",
+        b"rdb-only",
+        b"1",
+        b"tandem-progress",
+    ];
     match take(rest, 1).first() {
         Some(n) if usize::from(*n) < WORDS.len() => WORDS[usize::from(*n)].to_vec(),
         Some(n) => take(rest, usize::from(*n) % 20),

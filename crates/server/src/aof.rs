@@ -378,9 +378,18 @@ impl Aof {
         }
     }
 
+    /// The increment that is written to, for messages.
+    pub fn file_name(&self) -> String {
+        let path = match (self.state, self.files.manifest.last_incr()) {
+            (AofState::WaitRewrite, _) | (_, None) => self.files.temp_incr_path(),
+            (_, Some(incr)) => self.files.path(&incr.name),
+        };
+        std::path::absolute(&path).unwrap_or(path).display().to_string()
+    }
+
     fn write_failed(&mut self, error: &io::Error) {
         if self.error.is_none() {
-            warn!("Error writing to the AOF file: {}", os_error(error));
+            warn!("Error writing to the AOF file ({}): {}", self.file_name(), os_error(error));
         }
         self.error = Some(os_error(error));
     }
@@ -392,7 +401,7 @@ impl Aof {
 
     fn note_fsync_failure(&mut self, error: &io::Error) {
         if self.fsync_error.is_none() {
-            warn!("Fail to fsync the AOF file: {}", os_error(error));
+            warn!("Fail to fsync the AOF file ({}): {}", self.file_name(), os_error(error));
             warn!(
                 "What was written to the AOF file may be lost: writes are refused until a rewrite \
                  has replaced it, which is tried by itself; BGREWRITEAOF begins it at once"

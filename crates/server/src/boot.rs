@@ -19,7 +19,7 @@ use crate::aof::Aof;
 use crate::aof_files::Begun;
 use crate::children::Children;
 use crate::client_memory::{ClientMemory, ClientPeaks};
-use crate::config::{Config, RoleDecision, StartRole, os_error};
+use crate::config::{Config, PropagationErrorBehavior, RoleDecision, StartRole, os_error};
 use crate::conn::Conns;
 use crate::cron::Rates;
 use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
@@ -311,6 +311,8 @@ impl Host {
             hash_seed: self.hash_seed,
             rng_seed: entropy::word(),
             key_delay_us: self.config.persistence.key_load_delay_us,
+            errors_end_it: self.config.replication.propagation_error_behavior
+                == PropagationErrorBehavior::Panic,
         }
     }
 
@@ -371,13 +373,7 @@ impl Host {
         if self.loader.as_ref().is_none_or(|loader| loader.serial != serial) {
             return;
         }
-        let notes = match &result {
-            Ok(loaded) => &loaded.notes,
-            Err(failure) => &failure.notes,
-        };
-        for (level, text) in notes {
-            log!(*level, "{text}");
-        }
+        log_notes(&result);
         match (self.load_purpose, result) {
             (LoadPurpose::Start, Ok(loaded)) => self.first_load_ended(node, *loaded),
             (LoadPurpose::Start, Err(failure)) => {
@@ -458,11 +454,13 @@ impl Host {
         };
         let mut order = self.order(node, what);
         order.options.drop_expired = node.repl.is_master();
-        match loader::load_here(order) {
+        let result = loader::load_here(order).map(Box::new);
+        log_notes(&result);
+        match result {
             Ok(mut loaded) => {
                 log_load(&loaded);
                 let expired = std::mem::take(&mut loaded.report.expired);
-                self.swap_in(node, loaded);
+                self.swap_in(node, *loaded);
                 node.with_world(self, |engine, world| engine.propagate_dropped(&expired, world));
                 Ok(())
             }
@@ -476,7 +474,8 @@ impl Host {
     /// Puts a loaded data set in the place of the old one.
     pub fn swap_in(&mut self, node: &mut Node, loaded: Loaded) {
         self.stop_loading(node);
-        let Loaded { keyspace, report, .. } = loaded;
+        let Loaded { keyspace, report, unexpected_errors, .. } = loaded;
+        node.engine.stats.unexpected_error_replies += unexpected_errors;
         let rdb = &mut self.rdb;
         rdb.last_load_keys_loaded = report.keys_loaded;
         rdb.last_load_keys_expired = report.keys_expired;
@@ -491,6 +490,16 @@ impl Host {
         }
         node.engine.dataset_replaced();
         crate::lazy_free::free(Box::new(old));
+    }
+}
+
+fn log_notes(result: &Result<Box<Loaded>, LoadFailure>) {
+    let notes = match result {
+        Ok(loaded) => &loaded.notes,
+        Err(failure) => &failure.notes,
+    };
+    for (level, text) in notes {
+        log!(*level, "{text}");
     }
 }
 

@@ -12,7 +12,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 use node::Node;
 use persist::aof::manifest::BaseFormat;
-use repl::{OtherChild, SnapshotId};
+use repl::{OtherChild, SnapshotEvent, SnapshotId, SnapshotProgress};
 
 use crate::child::{Child, Exit, Report};
 use crate::host::Host;
@@ -134,6 +134,12 @@ impl Host {
     pub fn read_child_reports(&mut self, node: &mut Node, serial: u32) {
         if let Some(running) = self.children.of_event(serial) {
             running.child.read_reports();
+            let Report { keys, size_bytes: bytes, .. } = running.child.last;
+            if let (Some(id), 1..) = (running.job.snapshot(), keys) {
+                let progress = SnapshotProgress { keys, keys_total: running.keys_total, bytes };
+                let now_ms = node.now_ms();
+                node.repl.handle_snapshot(now_ms, SnapshotEvent::Progress { id, progress });
+            }
         }
         self.reap_children(node);
     }

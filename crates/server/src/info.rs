@@ -248,7 +248,6 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
         "aof_rewrites" => aof.stats.rewrites,
         "aof_rewrites_consecutive_failures" => aof.stats.consecutive_failures,
         "aof_last_write_status" => ok(aof.last_write_ok()),
-        "aof_fsync_failed" => u8::from(aof.is_distrusted()),
         "aof_last_cow_size" => aof.stats.last_cow_bytes,
         "module_fork_in_progress" => 0,
         "module_fork_last_cow_size" => 0,
@@ -261,6 +260,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
             "aof_buffer_length" => aof.buffer_bytes(),
             "aof_pending_bio_fsync" => u8::from(aof.has_pending_fsync()),
             "aof_delayed_fsync" => aof.stats.delayed_fsync,
+            "aof_fsync_failed" => u8::from(aof.is_distrusted()),
         });
     }
     if loading.active {

@@ -77,6 +77,8 @@ pub struct Order {
     pub hash_seed: HashSeed,
     pub rng_seed: u64,
     pub key_delay_us: i32,
+    /// A command of an AOF that fails ends the load (`propagation-error-behavior panic`).
+    pub errors_end_it: bool,
 }
 
 impl Order {
@@ -90,6 +92,8 @@ pub struct Loaded {
     pub keyspace: Keyspace,
     /// What the snapshot said of itself; of an AOF, its base.
     pub report: LoadReport,
+    /// Commands of an AOF that failed, though they did not when they were written.
+    pub unexpected_errors: u64,
     /// Lines for the log.
     pub notes: Vec<(Level, String)>,
     pub took_us: u64,
@@ -172,9 +176,9 @@ fn timed_load(order: Order, progress: &Progress) -> Result<Loaded, LoadFailure> 
     let loaded = contained(|| load(order, progress, &mut notes))
         .unwrap_or_else(|why| Err(format!("The loader gave up, please report this: {why}")));
     match loaded {
-        Ok((keyspace, report)) => {
+        Ok(loaded) => {
             let took_us = read_clock().mono_us - started_us;
-            Ok(Loaded { keyspace, report, notes, took_us })
+            Ok(Loaded { notes, took_us, ..loaded })
         }
         Err(why) => Err(LoadFailure { why, notes }),
     }
@@ -196,18 +200,20 @@ pub struct LoadFailure {
 
 type Notes = Vec<(Level, String)>;
 
-fn load(
-    order: Order,
-    progress: &Progress,
-    notes: &mut Notes,
-) -> Result<(Keyspace, LoadReport), String> {
+impl Loaded {
+    fn new(keyspace: Keyspace, report: LoadReport) -> Loaded {
+        Loaded { keyspace, report, unexpected_errors: 0, notes: Notes::new(), took_us: 0 }
+    }
+}
+
+fn load(order: Order, progress: &Progress, notes: &mut Notes) -> Result<Loaded, String> {
     let mut keyspace = Keyspace::new(order.settings.databases, order.hash_seed);
     match order.what {
         What::Rdb { mut file, len } => {
             progress.total_bytes.store(len, Ordering::Relaxed);
             let mut source = Source::new(&mut file, Some(len));
             let report = load_rdb(&mut source, &mut keyspace, &order.options, progress, 0)?;
-            Ok((keyspace, report))
+            Ok(Loaded::new(keyspace, report))
         }
         What::Rehearsal { mut file, len } => {
             let mut source = Source::new(&mut file, Some(len));
@@ -215,23 +221,28 @@ fn load(
             let databases = order.settings.databases;
             let report = rdb::rehearse(&mut source, databases, &order.options, &mut hook)
                 .map_err(|error| error_text(&error))?;
-            Ok((keyspace, report))
+            Ok(Loaded::new(keyspace, report))
         }
         What::Stream(mut chunks) => {
             let mut source = Source::new(&mut chunks, None);
             let report = load_rdb(&mut source, &mut keyspace, &order.options, progress, 0)?;
-            Ok((keyspace, report))
+            Ok(Loaded::new(keyspace, report))
         }
         What::Aof { files, truncate_tail } => {
             let mut aof = AofLoad::new(keyspace, order.settings, order.rng_seed, order.options);
+            aof.errors_end_it = order.errors_end_it;
             let sizes = files.iter().map(|(_, path)| fs::metadata(path).map_or(0, |m| m.len()));
             progress.total_bytes.store(sizes.sum(), Ordering::Relaxed);
             let count = files.len();
-            for (index, (name, path)) in files.into_iter().enumerate() {
+            let result = files.into_iter().enumerate().try_for_each(|(index, (name, path))| {
                 let truncate = truncate_tail && index + 1 == count;
-                aof.file(&name, &path, truncate, progress, notes)?;
-            }
-            Ok((aof.engine.keyspace, aof.report))
+                aof.file(&name, &path, truncate, progress, notes)
+            });
+            notes.extend(aof.world.told().map(|text| (Level::Warn, text)));
+            result?;
+            let unexpected_errors = aof.engine.stats.unexpected_error_replies;
+            let loaded = Loaded::new(aof.engine.keyspace, aof.report);
+            Ok(Loaded { unexpected_errors, ..loaded })
         }
     }
 }
@@ -259,6 +270,7 @@ struct AofLoad {
     options: LoadOptions,
     report: LoadReport,
     bytes_before: u64,
+    errors_end_it: bool,
 }
 
 impl AofLoad {
@@ -267,7 +279,8 @@ impl AofLoad {
         engine.keyspace = keyspace;
         let client = engine.connect(read_clock(), Kind::Loader, Peer::default());
         let report = LoadReport::default();
-        AofLoad { engine, client, world: NullWorld, options, report, bytes_before: 0 }
+        let world = NullWorld::default();
+        AofLoad { engine, client, world, options, report, bytes_before: 0, errors_end_it: false }
     }
 
     fn file(
@@ -366,6 +379,12 @@ impl AofLoad {
             )));
         }
         self.engine.execute(now, &mut self.world, self.client, args);
+        if self.errors_end_it && self.engine.stats.unexpected_error_replies > 0 {
+            let command = String::from_utf8_lossy(&args[0]).to_ascii_lowercase();
+            return Err(End::Other(format!(
+                "propagation-error-behavior: '{command}' of the append only file {name} has failed"
+            )));
+        }
         Ok(())
     }
 
@@ -416,7 +435,15 @@ mod tests {
         let hash_seed = HashSeed::new(1, 2);
         let settings = Settings::default();
         let options = LoadOptions::default();
-        Order { what, options, settings, hash_seed, rng_seed: 3, key_delay_us: 0 }
+        Order {
+            what,
+            options,
+            settings,
+            hash_seed,
+            rng_seed: 3,
+            key_delay_us: 0,
+            errors_end_it: false,
+        }
     }
 
     fn aof(dir: &std::path::Path, bytes: &[u8], truncate_tail: bool) -> (PathBuf, What) {
@@ -470,6 +497,40 @@ mod tests {
         let (_, what) = aof(dir.path(), b"*1\r\n$4\r\nNOPE\r\n", true);
         let failure = load_here(order(what)).err().unwrap();
         assert!(failure.why.starts_with("Unknown command 'NOPE'"), "{}", failure.why);
+    }
+
+    /// What a replayed command answers was thrown away: a key could be missing without a word.
+    #[test]
+    fn a_command_that_fails_is_counted_and_told_once_for_its_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        let wrong = b"*3\r\n$5\r\nLPUSH\r\n$1\r\na\r\n$1\r\n1\r\n";
+        let bytes =
+            [SET_A, wrong, wrong, b"*2\r\n$4\r\nINCR\r\n$1\r\na\r\n", wrong, SET_B].concat();
+        let (_, what) =
+            aof(dir.path(), &[&bytes[..], b"*2\r\n$3\r\nSET\r\n$1\r\nc\r\n"].concat(), true);
+        let loaded = load_here(order(what)).unwrap_or_else(|failure| panic!("{}", failure.why));
+        assert_eq!((keys(&loaded), loaded.unexpected_errors), (2, 4));
+        let told: Vec<&str> = loaded.notes.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(
+            told,
+            [
+                "== CRITICAL == This server is sending an error to its AOF-loading-client: '-WRONGTYPE \
+                 Operation against a key holding the wrong kind of value' after processing the command \
+                 'lpush' (3 times)",
+                "== CRITICAL == This server is sending an error to its AOF-loading-client: 'wrong \
+                 number of arguments for 'set' command' after processing the command 'set'",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_command_that_fails_ends_the_load_when_it_is_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = [SET_A, b"*3\r\n$5\r\nLPUSH\r\n$1\r\na\r\n$1\r\n1\r\n"].concat();
+        let (_, what) = aof(dir.path(), &bytes, true);
+        let failure = load_here(Order { errors_end_it: true, ..order(what) }).err().unwrap();
+        assert!(failure.why.contains("'lpush' of the append only file"), "{}", failure.why);
+        assert!(failure.notes[0].1.starts_with("== CRITICAL == "), "{:?}", failure.notes);
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Os for Host {
             }
             // The node's own.
             Action::ReplicaOf { .. }
+            | Action::StrayWrite
             | Action::Psync { .. }
             | Action::Replconf { .. }
             | Action::Failover { .. }

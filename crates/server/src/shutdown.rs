@@ -98,7 +98,8 @@ impl Host {
                 // Whoever asks for the end gets it, as a disk that is full would never let it come. What
                 // was not written was not answered either.
                 let why = self.aof.error().unwrap_or_default();
-                warn!("Fail to fsync the AOF file: {why}. Exit anyway.");
+                let name = self.aof.file_name();
+                warn!("Fail to fsync the AOF file ({name}): {why}. Exit anyway.");
             }
         } else if self.children.is_active() {
             self.kill_child(node);

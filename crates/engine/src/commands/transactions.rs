@@ -8,6 +8,7 @@ use crate::command::{Acl, CommandSpec, Flags, row};
 use crate::door::call::Inside;
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
+use crate::world::Action;
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY);
 
@@ -97,12 +98,14 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.propagate_nothing();
     ctx.client.out.array(multi.queue.len());
     for (found, args) in &multi.queue {
-        // REPLICAOF may stand before it in the queue: its write would be ours alone.
-        if found.spec.is_write() && !ctx.client.is_internal() && ctx.engine.is_read_only_replica() {
-            ctx.refuse_within(CommandError::ReadOnly);
-            continue;
-        }
+        let dirty = ctx.engine.dirty;
         ctx.run_within(Inside::Exec, *found, args.as_args());
+        let changed = found.spec.is_write() && ctx.engine.dirty != dirty;
+        // REPLICAOF stands before it in the queue, or it would have been refused there.
+        if changed && !ctx.client.is_internal() && ctx.engine.is_read_only_replica() {
+            // The transaction goes on, whoever hears of it.
+            let _ = ctx.perform(Action::StrayWrite);
+        }
     }
     Ok(())
 }

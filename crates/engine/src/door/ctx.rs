@@ -51,14 +51,6 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    /// Answers an error for a nested command that must not run.
-    pub(crate) fn refuse_within(&mut self, error: CommandError) {
-        let error = self.engine.error_reply(self.client, error);
-        if self.nested_error.is_none() {
-            self.nested_error = error;
-        }
-    }
-
     /// The client's database.
     pub fn db(&self) -> &Db {
         self.engine.keyspace.db(self.client.db)

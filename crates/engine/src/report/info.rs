@@ -297,6 +297,15 @@ fn replication(info: &ReplicationInfo, replicas_are_wanted: bool, text: &mut Str
             replica.ip, replica.port, replica.state, replica.offset, replica.lag_s
         );
     }
+    // Figures of running syncs have lines of their own: clients parse those of Redis strictly.
+    for (at, replica) in info.replicas.iter().enumerate() {
+        if let Some(figures) = &replica.sync {
+            line(text, &format!("sync_to_slave{at}"), figures);
+        }
+    }
+    if let Some(figures) = &info.snapshot {
+        line(text, "snapshot_for_slaves", figures);
+    }
     line(text, "master_failover_state", info.failover_state);
     line(text, "master_replid", &info.replid);
     line(text, "master_replid2", &info.replid2);
@@ -315,11 +324,18 @@ fn sync_progress(master: &crate::world::MasterLinkInfo, text: &mut String) {
     // With a stream of unknown length nothing is known to be left.
     let left = total as i64 - read as i64;
     line(text, "master_sync_left_bytes", if total == 0 { 0 } else { left });
-    let percent = if total == 0 { 0.0 } else { read as f64 * 100.0 / total as f64 };
-    line(text, "master_sync_perc", format_args!("{percent:.2}"));
+    let hundredths = master.sync_perc_hundredths;
+    let percent = format_args!("{}.{:02}", hundredths / 100, hundredths % 100);
+    line(text, "master_sync_perc", percent);
     line(text, "master_sync_last_io_seconds_ago", master.sync_last_io_seconds_ago);
     line(text, "master_sync_bytes_per_second", master.sync_bytes_per_second);
     if let Some(seconds) = master.sync_seconds_left {
         line(text, "master_sync_seconds_left", seconds);
+    }
+    // The percentage and the time left above are of this estimate then.
+    if let Some(estimate) = master.sync_estimate {
+        line(text, "master_sync_estimated_total_bytes", estimate.total_bytes);
+        line(text, "master_sync_keys_written", estimate.keys_written);
+        line(text, "master_sync_keys_total", estimate.keys_total);
     }
 }

@@ -14,8 +14,9 @@ use super::writer::Writer;
 use crate::lookahead::Lookahead;
 use crate::sink::Sink;
 
-/// Keys between two calls of the progress hook.
-const PROGRESS_KEYS: u64 = 1024;
+/// Between two calls of the progress hook are at most so many keys, or so many bytes and a key.
+const PROGRESS_KEYS: u64 = 64;
+const PROGRESS_BYTES: u64 = 1 << 20;
 /// Blocks of a value from this size on are offered for release.
 const RELEASE_MIN_BYTES: usize = 16 * 1024;
 
@@ -107,7 +108,7 @@ pub struct SaveReport {
 
 /// What a forked child does along the way. Must not allocate or lock.
 pub trait SaveHook {
-    /// Called every thousand keys or so, and at the end. An error ends the save.
+    /// Called every few dozen keys, every megabyte or so, and at the end. An error ends the save.
     fn progress(&mut self, _keys: u64, _bytes: u64) -> io::Result<()> {
         Ok(())
     }
@@ -139,6 +140,8 @@ pub fn save(
         options,
         hook,
         keys: 0,
+        told_keys: 0,
+        told_bytes: 0,
     };
     save.header()?;
     for (number, db) in keyspace.iter().enumerate().filter(|(_, db)| !db.is_empty()) {
@@ -160,6 +163,9 @@ struct Save<'a, 'w> {
     options: &'a SaveOptions<'a>,
     hook: &'a mut dyn SaveHook,
     keys: u64,
+    /// What the hook was last told.
+    told_keys: u64,
+    told_bytes: u64,
 }
 
 impl Save<'_, '_> {
@@ -211,8 +217,11 @@ impl Save<'_, '_> {
         offer_release(value, self.hook);
         self.hook.saved_key()?;
         self.keys += 1;
-        if self.keys.is_multiple_of(PROGRESS_KEYS) {
-            self.hook.progress(self.keys, self.writer.offset())?;
+        let bytes = self.writer.offset();
+        if self.keys - self.told_keys >= PROGRESS_KEYS || bytes - self.told_bytes >= PROGRESS_BYTES
+        {
+            (self.told_keys, self.told_bytes) = (self.keys, bytes);
+            self.hook.progress(self.keys, bytes)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use super::*;
 
 /// A session of a master, in pieces that can be shuffled, cut and spoiled.
-pub const PIECES: [&[u8]; 16] = [
+pub const PIECES: [&[u8]; 18] = [
     b"+PONG\r\n",
     b"-NOAUTH x\r\n",
     b"+OK\r\n",
@@ -21,6 +21,8 @@ pub const PIECES: [&[u8]; 16] = [
     b"$EOF:cccccccccccccccccccccccccccccccccccccccc\r\n",
     b"cccccccccccccccccccccccccccccccccccccccc",
     b"*1\r\n$4\r\nPING\r\n",
+    b"+PROGRESS 1 9223372036854775807 9223372036854775807\r\n",
+    b"ccccccccccccccccccccccccccccccccccccccc+\xff\xff\xff\xff\xff\xff\xff\xff12345678abcdefgh",
 ];
 
 #[derive(Clone, Debug)]
@@ -139,6 +141,8 @@ impl Hands {
             }
             Step::SnapshotEnds(is_good) => {
                 let id = self.snapshot;
+                let progress = SnapshotProgress { keys: now_ms, keys_total: 5000, bytes: 3 };
+                self.repl.handle_snapshot(now_ms, SnapshotEvent::Progress { id, progress });
                 let event = match is_good {
                     true => SnapshotEvent::Ready { id, size_bytes: 7 },
                     false => SnapshotEvent::Chunk { id, bytes: vec![1, 2, 3].into() },

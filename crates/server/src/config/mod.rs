@@ -150,9 +150,12 @@ fn quoted(word: &[u8]) -> String {
 
 /// An I/O error in the words of the C library, without Rust's "(os error 2)".
 pub(crate) fn os_error(error: &std::io::Error) -> String {
+    let text = error.to_string();
     match error.raw_os_error() {
-        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
-        None => error.to_string(),
+        Some(errno) => {
+            text.strip_suffix(&format!(" (os error {errno})")).unwrap_or(&text).to_owned()
+        }
+        None => text,
     }
 }
 

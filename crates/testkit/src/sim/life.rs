@@ -9,7 +9,10 @@ use super::node::SimNode;
 use super::os::{Child, Job, Keeps, Machine, SimOs};
 use engine::{Engine, Settings};
 use node::{Node, Point};
-use repl::{Entropy, LoadTarget, MasterAddr, Repl, ReplSettings, SnapshotEvent, SnapshotMode};
+use repl::{
+    Entropy, LoadTarget, MasterAddr, Repl, ReplSettings, SnapshotEvent, SnapshotMode,
+    SnapshotProgress,
+};
 
 fn new_node(settings: &Settings, repl: &ReplSettings, world: &mut World) -> Node {
     let mut rng = world.rng.fork();
@@ -172,6 +175,9 @@ fn child_step(node: &mut Node, os: &mut SimOs<'_>, number: u64) {
             let n = os.world.rng.usize(1..=1000).min(child.data.len() - child.written);
             let bytes = bytes::Bytes::copy_from_slice(&child.data[child.written..][..n]);
             child.written += n;
+            let (keys, keys_total) = (child.written as u64, child.data.len() as u64);
+            let progress = SnapshotProgress { keys, keys_total, bytes: keys };
+            node.repl.handle_snapshot(now_ms, SnapshotEvent::Progress { id, progress });
             node.repl.handle_snapshot(now_ms, SnapshotEvent::Chunk { id, bytes });
         }
         return os.later(50, Later::ChildStep { number });
