@@ -13,12 +13,6 @@ use crate::settings::Settings;
 use crate::world::Now;
 
 impl Engine {
-    /// Hashes a key, for several look-ups in one command.
-    #[inline]
-    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
-        self.keyspace.key(bytes)
-    }
-
     /// The key as a reader sees it: gone when its time is up. Counts a hit or a miss.
     #[inline]
     pub fn read(&mut self, db: View, key: &[u8]) -> Option<&Entry> {
