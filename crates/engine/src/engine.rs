@@ -6,13 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use protocol::Args;
 use slab::Slab;
-use smallvec::SmallVec;
-use store::{HashSeed, Key, Keyspace};
+use store::{HashSeed, Keyspace};
 
 use crate::clients::acl_log::AclLog;
 use crate::clients::client::{Client, Kind, Peer};
+use crate::data::ahead::HashedArg;
 use crate::data::evict::EvictionState;
 use crate::data::expire::ExpireState;
 use crate::data::replica_expiry::LocalExpires;
@@ -29,11 +28,6 @@ use crate::report::slowlog::Slowlog;
 use crate::report::stats::Stats;
 use crate::settings::Settings;
 use crate::world::{Garbage, Now, World};
-
-/// Commands whose keys are asked for at once: about as many misses as a core keeps in flight.
-pub const PREFETCH_BATCH: usize = 16;
-/// Below this the tables and entries are in the cache anyhow.
-const PREFETCH_FROM_KEYS: usize = 10_000;
 
 /// Whose writes count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +85,7 @@ pub struct Engine {
     pub spare_pages: bool,
     pub(crate) pauses: Pauses,
     pub(crate) stream_fault: Option<StreamFault>,
+    pub(crate) hashed_arg: HashedArg,
     /// When the last command ended: the next one's start, within a pass of the loop.
     pub(crate) last_command_end_us: u64,
 }
@@ -135,6 +130,7 @@ impl Engine {
             spare_pages: false,
             pauses: Pauses::default(),
             stream_fault: None,
+            hashed_arg: HashedArg::default(),
             last_command_end_us: 0,
             settings,
         }
@@ -259,25 +255,6 @@ impl Engine {
         }
         let slot = client.id.slot as usize;
         self.clients[slot] = Some(client);
-    }
-
-    /// Asks the memory for the keys of commands that are about to run, so that their cache misses
-    /// overlap. Only a hint: the key is taken to be the first argument, which it nearly always is.
-    pub fn prefetch<'a>(&self, id: ClientId, batch: impl Iterator<Item = Args<'a>>) {
-        let Some(client) = self.client(id) else { return };
-        let db = self.keyspace.db(client.db);
-        if db.len() < PREFETCH_FROM_KEYS {
-            return;
-        }
-        let mut keys: SmallVec<[Key<'a>; PREFETCH_BATCH]> = SmallVec::new();
-        for key in batch.take(PREFETCH_BATCH).filter_map(|args| args.get(1)) {
-            let key = self.keyspace.key(key);
-            db.prefetch_bucket(key);
-            keys.push(key);
-        }
-        for key in keys {
-            db.prefetch_entry(key);
-        }
     }
 
     /// The monotonic time at which something is due: a blocked client's deadline, a pause's end,

@@ -19,11 +19,12 @@ pub mod settings;
 pub mod world;
 
 pub use clients::client::{self, Client, Kind, Peer};
+pub use data::ahead::{KeysAhead, PREFETCH_BATCH};
 pub use data::view::View;
 pub use door::call::{Call, Caller, Inside};
 pub use door::stream_fault::StreamFault;
 pub use door::{pause, propagate};
-pub use engine::{Engine, PREFETCH_BATCH, Role};
+pub use engine::{Engine, Role};
 pub use error::CommandError;
 pub use events::notify;
 pub use ids::ClientId;

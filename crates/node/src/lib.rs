@@ -34,6 +34,7 @@ mod view;
 use engine::{ClientId, CommandError, Engine, Kind, Now, Peer};
 use protocol::Args;
 use repl::{ConnId, HistoryPoint, MasterAddr, Repl};
+use store::Key;
 
 use border::Border;
 pub use gate::{Gate, Need, Opened, Point, Watermark};
@@ -108,13 +109,24 @@ impl Node {
 
     /// Runs one command of a client. What it wished for is done when this returns.
     pub fn execute<O: Os>(&mut self, os: &mut O, id: ClientId, args: Args<'_>) {
+        self.execute_hashed(os, id, args, None);
+    }
+
+    /// The same for a command of a batch, with what [`Engine::prefetch`] has found out.
+    pub fn execute_hashed<O: Os>(
+        &mut self,
+        os: &mut O,
+        id: ClientId,
+        args: Args<'_>,
+        key: Option<Key<'_>>,
+    ) {
         if self.repl.has_actions() {
             self.act(os);
         }
         self.state.current = Some(id);
         let now = self.now;
         let (engine, mut border) = self.border(os);
-        engine.execute(now, &mut border, id, args);
+        engine.execute_hashed(now, &mut border, id, args, key);
         self.state.current = None;
         self.fulfil(os);
     }

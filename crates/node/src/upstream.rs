@@ -1,7 +1,7 @@
 //! The stream of our master: cut into commands and run by the same door as everybody's, with its place
 //! reported at each boundary. Must not decide where the stream begins or ends: the core does.
 
-use engine::{ClientId, Kind, Peer};
+use engine::{ClientId, KeysAhead, Kind, PREFETCH_BATCH, Peer};
 use protocol::{Limits, RequestParser};
 use repl::{FaultKind, Level, LinkId, StreamFault};
 
@@ -141,15 +141,21 @@ impl Node {
                     break Some(StreamFault { kind, command: String::new(), why });
                 }
             };
+            let mut ahead = KeysAhead::default();
             let mut ran = 0;
             for i in 0..count {
+                if i % PREFETCH_BATCH == 0 && count - i > 1 {
+                    let batch = (i..count).map(|at| parser.request(at).args());
+                    ahead = self.engine.prefetch(id, batch);
+                }
                 let request = parser.request(i);
+                let key = ahead.next_key();
                 if self.engine.must_hold(id, request.args()) {
                     break;
                 }
                 ran += 1;
                 let (engine, mut border) = self.border(os);
-                engine.execute(now, &mut border, id, request.args());
+                engine.execute_hashed(now, &mut border, id, request.args(), key);
                 if let Some(found) = self.engine.take_stream_fault()
                     && os.stops_at(&found)
                 {

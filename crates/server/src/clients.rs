@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 
 use engine::client::InputBuffer;
-use engine::{Client, ClientId, Kind, PREFETCH_BATCH, Peer};
+use engine::{Client, ClientId, KeysAhead, Kind, PREFETCH_BATCH, Peer};
 use log::{debug, warn};
 use node::{Node, Sent};
 use protocol::{Limits, RequestParser};
@@ -249,14 +249,15 @@ impl Host {
         count: usize,
     ) -> (usize, bool) {
         let output_limits = self.config.network.client_output_buffer_limit;
+        let mut ahead = KeysAhead::default();
         let mut ran = 0;
         while ran < count {
             if ran % PREFETCH_BATCH == 0 && count - ran > 1 {
                 let batch = (ran..count).map(|at| parser.request(at).args());
-                node.engine.prefetch(id, batch);
+                ahead = node.engine.prefetch(id, batch);
             }
             self.dirty = node.engine.dirty;
-            node.execute(self, id, parser.request(ran).args());
+            node.execute_hashed(self, id, parser.request(ran).args(), ahead.next_key());
             ran += 1;
             match node.engine.client(id) {
                 Some(client) if client.is_blocked() || client.close_after_reply => break,

@@ -4,6 +4,7 @@
 //! a file means and who syncs from where is decided in the crates below it.
 
 mod aof;
+mod aof_batch;
 mod aof_files;
 mod aof_rewrite;
 mod aof_sync;

@@ -340,8 +340,7 @@ fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
             return Ok(());
         }
         let name: Box<[u8]> = entry.key().into();
-        let key = engine.key(&name);
-        engine.expire_if_needed(db, key);
+        engine.expire_if_needed(db, &name);
     }
     ctx.client.out.null();
     Ok(())

@@ -159,8 +159,7 @@ pub(super) fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError
     });
     deletions_stand_alone(ctx);
     for name in expired {
-        let key = ctx.engine.key(&name);
-        ctx.engine.expire_if_needed(db, key);
+        ctx.engine.expire_if_needed(db, &name);
     }
     reply_cursor(&mut ctx.client.out, next);
     ctx.client.out.array(names.len());

@@ -5,7 +5,7 @@
 //! but a reader never sees a key whose time is up. A writable replica deletes what its master told it
 //! to expire only when the master says so; keys of its own are `replica_expiry`'s.
 
-use store::{Key, OwnedEntry, Value};
+use store::{OwnedEntry, Value};
 
 use crate::Engine;
 use crate::data::view::View;
@@ -55,26 +55,21 @@ impl ExpireState {
 }
 
 impl Engine {
-    /// Whether the key's time is up, which makes it absent; on a master it is deleted for that.
-    #[inline]
-    pub(crate) fn expire_if_needed(&mut self, db: View, key: Key<'_>) -> bool {
-        if self.keyspace.db(db.index()).expires_len() == 0 {
-            return false;
+    /// Deletes the key if its time is up, unless it was found by a command that may not say so.
+    pub(crate) fn expire_if_needed(&mut self, db: View, key: &[u8]) {
+        let now_ms = self.now.unix_ms();
+        let entry = self.keyspace.db(db.index()).get(key);
+        if !db.sees_expired && entry.is_some_and(|entry| entry.is_expired(now_ms)) {
+            self.expire_found(db, key);
         }
-        self.expire_volatile(db, key)
     }
 
-    fn expire_volatile(&mut self, db: View, key: Key<'_>) -> bool {
-        let now_ms = self.now.unix_ms();
-        let Some(entry) = self.keyspace.db(db.index()).get(key) else { return false };
-        if !entry.is_expired(now_ms) || db.sees_expired {
-            // The master has not said DEL yet: for its own commands the key is still there.
-            return false;
-        }
+    /// A command has come across a key whose time is up: on a master it is deleted for that.
+    #[cold]
+    pub(crate) fn expire_found(&mut self, db: View, key: &[u8]) {
         if self.role == Role::Master && !self.loading && !self.is_paused() {
-            self.delete_expired(db.index(), key.bytes);
+            self.delete_expired(db.index(), key);
         }
-        true
     }
 
     pub(crate) fn delete_expired(&mut self, db: usize, key: &[u8]) {

@@ -1,6 +1,7 @@
 //! Owns how commands reach keys: lazy expiry, hits and misses, access clocks; and the one signal
 //! that every change of a key passes.
 
+use store::lend::{EntryRef, SlotAnd, lend_or_back};
 use store::{DbSlot, Entry, EntryMut, Key, NewValue, SetExpire};
 
 use crate::Engine;
@@ -8,14 +9,10 @@ use crate::data::access;
 use crate::data::view::View;
 use crate::engine::Role;
 use crate::events::notify::Classes;
+use crate::settings::Settings;
+use crate::world::Now;
 
 impl Engine {
-    /// Hashes a key, for several look-ups in one command.
-    #[inline]
-    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
-        self.keyspace.key(bytes)
-    }
-
     /// The key as a reader sees it: gone when its time is up. Counts a hit or a miss.
     #[inline]
     pub fn read(&mut self, db: View, key: &[u8]) -> Option<&Entry> {
@@ -30,60 +27,135 @@ impl Engine {
     #[inline]
     fn find(&mut self, db: View, key: &[u8], touches: bool) -> Option<&Entry> {
         let key = self.key(key);
-        let expired = self.expire_if_needed(db, key);
-        let tells_misses = self.settings.notify_keyspace_events.intersects(Classes::KEYMISS);
-        if tells_misses && (expired || !self.keyspace.db(db.index()).contains(key)) {
-            self.notify(db, key.bytes, Classes::KEYMISS, "keymiss");
+        let mut expired = false;
+        let found = lend_or_back::<EntryRef, _>(self, |engine| {
+            let entry = engine.keyspace.db(db.index()).get(key)?;
+            expired = is_gone(entry, db, engine.now);
+            if expired {
+                return None;
+            }
+            engine.stats.keyspace_hits += 1;
+            if touches {
+                access::touch(entry, engine.now, &engine.settings, &mut engine.rng);
+            }
+            Some(entry)
+        });
+        match found {
+            Ok(entry) => Some(entry),
+            Err(engine) => {
+                engine.miss(db, key.bytes, expired);
+                None
+            }
         }
-        let found = if expired { None } else { self.keyspace.db(db.index()).get(key) };
-        let Some(entry) = found else {
-            self.stats.keyspace_misses += 1;
-            return None;
-        };
-        self.stats.keyspace_hits += 1;
-        if touches {
-            access::touch(entry, self.now, &self.settings, &mut self.rng);
+    }
+
+    fn miss(&mut self, db: View, key: &[u8], expired: bool) {
+        if expired {
+            self.expire_found(db, key);
         }
-        Some(entry)
+        if self.settings.notify_keyspace_events.intersects(Classes::KEYMISS) {
+            self.notify(db, key, Classes::KEYMISS, "keymiss");
+        }
+        self.stats.keyspace_misses += 1;
     }
 
     /// The key as a reader sees it, leaving no trace: no hit, no access. For writers that look
     /// first, and DEBUG.
     pub fn peek(&mut self, db: View, key: &[u8]) -> Option<&Entry> {
         let key = self.key(key);
-        if self.expire_if_needed(db, key) {
-            return None;
+        let mut expired = false;
+        let found = lend_or_back::<EntryRef, _>(self, |engine| {
+            let entry = engine.keyspace.db(db.index()).get(key)?;
+            expired = is_gone(entry, db, engine.now);
+            if expired { None } else { Some(entry) }
+        });
+        match found {
+            Ok(entry) => Some(entry),
+            Err(engine) => {
+                if expired {
+                    engine.expire_found(db, key.bytes);
+                }
+                None
+            }
         }
-        self.keyspace.db(db.index()).get(key)
     }
 
     /// The key as a writer finds it: an expired one is gone.
     #[inline]
     pub fn write(&mut self, db: View, key: &[u8]) -> Option<EntryMut<'_>> {
-        match self.slot(db, key) {
+        match self.place(db, key, false).0 {
             DbSlot::Occupied(entry) => Some(entry),
             DbSlot::Vacant(_) => None,
         }
     }
 
-    /// The place of a key as a writer finds it, filled or not.
+    /// The place of a key as a writer finds it, filled or not: who finds it empty fills it.
     #[inline]
     pub fn slot<'k>(&mut self, db: View, key: &'k [u8]) -> DbSlot<'_, 'k> {
+        self.place(db, key, true).0
+    }
+
+    /// The place of a key, which takes one look-up unless an expired one stands there; `fills` says that
+    /// an empty one will not stay so.
+    #[inline]
+    pub(crate) fn place<'k>(
+        &mut self,
+        db: View,
+        key: &'k [u8],
+        fills: bool,
+    ) -> (DbSlot<'_, 'k>, &Settings) {
         let key = self.key(key);
-        self.make_way(db, key.bytes);
-        match self.keyspace.db_mut(db.index()).slot(key) {
+        let live = lend_or_back::<SlotAnd<'k, Settings>, _>(self, |engine| {
+            let now = engine.now;
+            let (slot, settings) = engine.place_as_it_is(db, key, fills);
+            match &slot {
+                DbSlot::Occupied(entry) if is_gone(entry, db, now) => None,
+                _ => Some((slot, settings)),
+            }
+        });
+        match live {
+            Ok(live) => live,
+            Err(engine) => engine.place_cleared(db, key, fills),
+        }
+    }
+
+    /// The place of a key whose time is up.
+    #[cold]
+    fn place_cleared<'k>(
+        &mut self,
+        db: View,
+        key: Key<'k>,
+        fills: bool,
+    ) -> (DbSlot<'_, 'k>, &Settings) {
+        self.expire_found(db, key.bytes);
+        if self.role != Role::Master {
+            // On a writable replica it is still there but counts as absent: the write makes it anew.
+            self.keyspace.db_mut(db.index()).remove(key);
+        }
+        self.place_as_it_is(db, key, fills)
+    }
+
+    #[inline(always)] // Its result is large, and is taken apart at once.
+    fn place_as_it_is<'k>(
+        &mut self,
+        db: View,
+        key: Key<'k>,
+        fills: bool,
+    ) -> (DbSlot<'_, 'k>, &Settings) {
+        let slot = match self.keyspace.db_mut(db.index()).slot(key) {
             DbSlot::Occupied(entry) => {
                 access::touch(&entry, self.now, &self.settings, &mut self.rng);
                 DbSlot::Occupied(entry)
             }
             DbSlot::Vacant(vacant) => {
-                if self.settings.notify_keyspace_events.intersects(Classes::NEW) {
+                if fills && self.settings.notify_keyspace_events.intersects(Classes::NEW) {
                     self.born = Some((db.index(), key.bytes.into()));
                 }
                 let clock = access::birth_clock(self.now, &self.settings);
                 DbSlot::Vacant(vacant.with_clock(clock))
             }
-        }
+        };
+        (slot, &self.settings)
     }
 
     /// Gives a key a value, whatever it had before.
@@ -105,19 +177,6 @@ impl Engine {
         };
         if let Some(old) = old {
             self.drop_value(old);
-        }
-    }
-
-    /// A key whose time is up is out of a writer's way.
-    #[inline]
-    pub(crate) fn make_way(&mut self, db: View, key: &[u8]) {
-        if self.keyspace.db(db.index()).expires_len() == 0 {
-            return;
-        }
-        let key = self.key(key);
-        if self.expire_if_needed(db, key) && self.role != Role::Master {
-            // On a writable replica it is still there but counts as absent: the write makes it anew.
-            self.keyspace.db_mut(db.index()).remove(key);
         }
     }
 
@@ -183,4 +242,11 @@ impl Engine {
             self.publish(channel.as_bytes(), key);
         }
     }
+}
+
+/// Whether who looks at the entry in this way must take it for absent.
+#[inline]
+fn is_gone(entry: &Entry, db: View, now: Now) -> bool {
+    // For a master's own commands it is there still: the master has not said DEL yet.
+    !db.sees_expired && entry.is_expired(now.unix_ms())
 }

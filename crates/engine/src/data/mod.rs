@@ -1,6 +1,7 @@
 //! How handlers reach keys, and what takes keys away by itself: expiry and eviction.
 
 pub(crate) mod access;
+pub mod ahead;
 pub(crate) mod evict;
 pub(crate) mod expire;
 mod keys;

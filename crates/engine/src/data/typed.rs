@@ -9,10 +9,8 @@ use store::zset::ZSet;
 use store::{DbSlot, Limits, Value, ValueMut, ValueRef};
 
 use crate::Engine;
-use crate::data::access;
 use crate::data::view::View;
 use crate::error::CommandError;
-use crate::events::notify::Classes;
 
 macro_rules! typed {
     ($type:ident, $read:ident, $peek:ident, $write:ident, $create:ident) => {
@@ -50,14 +48,10 @@ macro_rules! typed {
                 db: View,
                 key: &[u8],
             ) -> Result<Option<(&mut $type, &Limits)>, CommandError> {
-                self.make_way(db, key);
-                let limits = &self.settings.limits;
-                let Some(entry) = self.keyspace.db_mut(db.index()).get_mut(key) else {
-                    return Ok(None);
-                };
-                access::touch(&entry, self.now, &self.settings, &mut self.rng);
+                let (slot, settings) = self.place(db, key, false);
+                let DbSlot::Occupied(entry) = slot else { return Ok(None) };
                 match entry.into_value_mut() {
-                    ValueMut::$type(value) => Ok(Some((value, limits))),
+                    ValueMut::$type(value) => Ok(Some((value, &settings.limits))),
                     _ => Err(CommandError::WrongType),
                 }
             }
@@ -69,20 +63,11 @@ macro_rules! typed {
                 key: &[u8],
                 create: impl FnOnce(&Limits) -> $type,
             ) -> Result<(&mut $type, &Limits), CommandError> {
-                self.make_way(db, key);
-                let limits = &self.settings.limits;
-                let entry = match self.keyspace.db_mut(db.index()).slot(key) {
-                    DbSlot::Occupied(entry) => {
-                        access::touch(&entry, self.now, &self.settings, &mut self.rng);
-                        entry
-                    }
-                    DbSlot::Vacant(vacant) => {
-                        if self.settings.notify_keyspace_events.intersects(Classes::NEW) {
-                            self.born = Some((db.index(), key.into()));
-                        }
-                        let clock = access::birth_clock(self.now, &self.settings);
-                        vacant.with_clock(clock).insert(Value::$type(create(limits)), None)
-                    }
+                let (slot, settings) = self.place(db, key, true);
+                let limits = &settings.limits;
+                let entry = match slot {
+                    DbSlot::Occupied(entry) => entry,
+                    DbSlot::Vacant(vacant) => vacant.insert(Value::$type(create(limits)), None),
                 };
                 match entry.into_value_mut() {
                     ValueMut::$type(value) => Ok((value, limits)),
