@@ -105,7 +105,7 @@ pub struct Aof {
 }
 
 impl Aof {
-    pub fn new(config: &Config, mailer: Mailer) -> io::Result<Aof> {
+    pub fn new(config: &Config, mailer: Mailer<WriterNews>) -> io::Result<Aof> {
         let persistence = &config.persistence;
         let fsync = persistence.appendfsync;
         Ok(Aof {
@@ -565,14 +565,14 @@ fn remove_in_background(path: PathBuf) {
 mod tests {
     use std::fs::OpenOptions;
 
-    use mio::Poll;
+    use mio::{Poll, Token};
 
     use super::*;
     use crate::mailbox::Mailbox;
 
-    fn aof(fsync: AppendFsync) -> (Aof, Mailbox, Poll) {
+    fn aof(fsync: AppendFsync) -> (Aof, Mailbox<WriterNews>, Poll) {
         let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
         let mut config = Config::default();
         config.persistence.appendfsync = fsync;
         let mut aof = Aof::new(&config, mailbox.mailer()).unwrap();

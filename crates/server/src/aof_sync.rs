@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::aof_writer::{Shared, State, WriterNews};
-use crate::mailbox::{Mail, Mailer};
+use crate::mailbox::Mailer;
 use crate::memory;
 
 /// An fsync of one file.
@@ -22,7 +22,7 @@ pub struct SyncJob {
 }
 
 /// Until `stop_syncs` is set and nothing is left to do.
-pub fn run_syncs(shared: &Shared, mailer: &Mailer) {
+pub fn run_syncs(shared: &Shared, mailer: &Mailer<WriterNews>) {
     memory::begin_helper_thread();
     let mut state = shared.lock();
     loop {
@@ -38,7 +38,7 @@ pub fn run_syncs(shared: &Shared, mailer: &Mailer) {
             // The next one may be due already.
             shared.work.notify_one();
             for news in news {
-                mailer.send(Mail::AofWriter(news));
+                mailer.send(news);
             }
             // Closing a file that was replaced may take its time.
             drop(job);

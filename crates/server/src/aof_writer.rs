@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use crate::aof_sync::{SyncJob, run_syncs};
 use crate::clock;
-use crate::mailbox::{Mail, Mailer};
+use crate::mailbox::Mailer;
 use crate::memory;
 
 /// More than this is not queued while the disk is merely slow.
@@ -158,7 +158,7 @@ pub struct AofWriter {
 }
 
 impl AofWriter {
-    pub fn start(everysec: bool, mailer: Mailer) -> io::Result<AofWriter> {
+    pub fn start(everysec: bool, mailer: Mailer<WriterNews>) -> io::Result<AofWriter> {
         let shared = Arc::new(Shared::default());
         shared.lock().everysec = everysec;
         let mut writer = AofWriter { shared, writing: None, syncing: None };
@@ -313,7 +313,7 @@ fn is_full(state: &State) -> bool {
 /// The thread's own side.
 struct Thread {
     shared: Arc<Shared>,
-    mailer: Mailer,
+    mailer: Mailer<WriterNews>,
     file: Option<Arc<File>>,
     /// The file's number.
     number: u64,
@@ -322,7 +322,7 @@ struct Thread {
 }
 
 impl Thread {
-    fn new(shared: Arc<Shared>, mailer: Mailer) -> Thread {
+    fn new(shared: Arc<Shared>, mailer: Mailer<WriterNews>) -> Thread {
         let synced_at_us = clock::mono_us();
         Thread { shared, mailer, file: None, number: 0, synced_at_us, failing: false }
     }
@@ -478,7 +478,7 @@ impl Thread {
         drop(state);
         self.shared.done.notify_all();
         if tell {
-            self.mailer.send(Mail::AofWriter(WriterNews::Written));
+            self.mailer.send(WriterNews::Written);
         }
     }
 
@@ -487,7 +487,7 @@ impl Thread {
         if !self.failing {
             self.failing = true;
             self.shared.lock().progress.failing = true;
-            self.mailer.send(Mail::AofWriter(WriterNews::Failed(error)));
+            self.mailer.send(WriterNews::Failed(error));
         }
     }
 
@@ -495,7 +495,7 @@ impl Thread {
         if self.failing {
             self.failing = false;
             self.shared.lock().progress.failing = false;
-            self.mailer.send(Mail::AofWriter(WriterNews::Recovered));
+            self.mailer.send(WriterNews::Recovered);
         }
     }
 }
@@ -529,7 +529,7 @@ fn cut_back(file: &File, done: usize, len_before: u64, error: io::Error) -> (usi
 mod tests {
     use std::fs::OpenOptions;
 
-    use mio::Poll;
+    use mio::{Poll, Token};
 
     use super::*;
     use crate::mailbox::Mailbox;
@@ -543,7 +543,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
         let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
         let writer = AofWriter::start(true, mailbox.mailer()).unwrap();
         writer.switch(appendable(&one));
         writer.append(b"a".to_vec());
@@ -562,7 +562,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("aof");
         let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
         let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
         writer.switch(appendable(&path));
         writer.drain();
@@ -570,7 +570,7 @@ mod tests {
             let position = writer.append(vec![b'x'; 10]).position;
             assert_eq!(position, 10 * n);
             let written = std::iter::repeat_with(|| mailbox.next()).flatten().next();
-            assert!(matches!(written, Some(Mail::AofWriter(WriterNews::Written))));
+            assert!(matches!(written, Some(WriterNews::Written)));
             assert_eq!(writer.progress().written, position);
             assert_eq!(std::fs::metadata(&path).unwrap().len(), position);
         }
@@ -579,7 +579,7 @@ mod tests {
     #[test]
     fn a_disk_that_refuses_is_reported_and_the_bytes_are_kept() {
         let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
         let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("next");
@@ -587,7 +587,7 @@ mod tests {
         writer.append(b"lost?".to_vec());
         assert!(!writer.drain());
         assert_eq!(writer.progress().written, 0);
-        assert!(matches!(mailbox.next(), Some(Mail::AofWriter(WriterNews::Failed(_)))));
+        assert!(matches!(mailbox.next(), Some(WriterNews::Failed(_))));
         // What the old file owes does not go to the next one: a rewrite's base has it.
         let next = writer.switch(appendable(&path));
         writer.append(b"kept".to_vec());
@@ -597,7 +597,7 @@ mod tests {
         assert!(writer.drain());
         assert_eq!(std::fs::read(path).unwrap(), b"kept");
         let news = std::iter::repeat_with(|| mailbox.next()).flatten();
-        let mut news = news.skip_while(|n| !matches!(n, Mail::AofWriter(WriterNews::Recovered)));
+        let mut news = news.skip_while(|n| !matches!(n, WriterNews::Recovered));
         assert!(news.next().is_some());
     }
 
@@ -607,7 +607,7 @@ mod tests {
     fn a_failed_fsync_is_not_made_good_by_the_next_one() {
         let dir = tempfile::tempdir().unwrap();
         let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
         let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
         let first = writer.switch(appendable(&dir.path().join("one")));
         writer.append(b"a".to_vec());
@@ -634,7 +634,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("aof");
         let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
         let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
         writer.switch(appendable(&path));
         writer.append(vec![b'x'; 100_000]);

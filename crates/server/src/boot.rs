@@ -23,11 +23,11 @@ use crate::config::{Config, RoleDecision, StartRole, os_error};
 use crate::conn::Conns;
 use crate::cron::Rates;
 use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
-use crate::event_loop::{Server, read_clock};
+use crate::event_loop::{Mail, Server};
 use crate::host::{Host, HostStats, Identity, LoadingInfo};
 use crate::listener;
 use crate::load_progress::LoadProgress;
-use crate::loader::{self, LoadFailure, Loaded, Loader, Order, What};
+use crate::loader::{self, LoadEnded, Loaded, Loader, Order, What};
 use crate::logging::{self, Speaker};
 use crate::mailbox::Mailbox;
 use crate::memory::{self, MemoryMeter};
@@ -35,7 +35,8 @@ use crate::rdb::Rdb;
 use crate::repl_settings::repl_settings;
 use crate::settings::{engine_settings, limits, listen_settings};
 use crate::signals::SignalSource;
-use crate::{daemon, entropy, start};
+use crate::token::Source;
+use crate::{clock, daemon, entropy, start};
 
 /// What a load is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +89,9 @@ impl Server {
         let text = |e: io::Error| os_error(&e);
         let poll = Poll::new().map_err(text)?;
         // Before the first thread starts, because threads inherit the mask of signals.
-        let signals = SignalSource::install(poll.registry()).map_err(text)?;
-        let mailbox = Mailbox::new(poll.registry()).map_err(text)?;
+        let signals =
+            SignalSource::install(poll.registry(), Source::Signals.token()).map_err(text)?;
+        let mailbox = Mailbox::new(poll.registry(), Source::Mailbox.token()).map_err(text)?;
         let is_replica = matches!(process.role.role, StartRole::Replica { .. });
         logging::set_speaker(if is_replica { Speaker::Replica } else { Speaker::Master });
         let mut listeners = listener::open(&listen_settings(&config)).map_err(|e| e.to_string())?;
@@ -103,7 +105,7 @@ impl Server {
         let mut oom = OomScore::default();
         // What goes wrong is in the log; a server without the adjustment is better than none.
         let _ = oom.apply(&config, OomClass::of_master(!is_replica));
-        let now = read_clock();
+        let now = clock::now();
         let hash_seed = HashSeed::new(entropy::word(), entropy::word());
         let settings = engine_settings(&config, hash_seed);
         let databases = settings.databases;
@@ -117,7 +119,6 @@ impl Server {
         node.begin_turn(now);
         let mut host = Host {
             signals,
-            mailbox,
             conns: Conns::default(),
             ready: Default::default(),
             ready_listeners: Vec::new(),
@@ -128,7 +129,9 @@ impl Server {
             incoming: None,
             snapshot_files: Default::default(),
             registry: poll.registry().try_clone().map_err(text)?,
-            mailer: mailer.clone(),
+            load_ended: mailer.wrapping(Mail::Loaded),
+            has_room: mailer.wrapping(Mail::LoaderHasRoom),
+            resolved: mailer.wrapping(Mail::Resolved),
             listeners,
             identity: Identity {
                 run_id: entropy::forty_hex_digits(),
@@ -140,7 +143,7 @@ impl Server {
             memory: MemoryMeter::new(),
             children: Children::default(),
             rdb: Rdb::new(now),
-            aof: Aof::new(&config, mailer).map_err(text)?,
+            aof: Aof::new(&config, mailer.wrapping(Mail::AofWriter)).map_err(text)?,
             loading: LoadingInfo::default(),
             loader: None,
             load_purpose: LoadPurpose::Start,
@@ -174,7 +177,7 @@ impl Server {
             info!("{notice}");
         }
         host.begin_first_load(&mut node)?;
-        Ok(Server { poll, node, host })
+        Ok(Server { poll, mailbox, node, host })
     }
 }
 
@@ -347,9 +350,24 @@ impl Host {
         self.load_purpose = purpose;
         self.load_serial += 1;
         let order = self.order(node, what);
-        let loader = Loader::start(self.load_serial, order, self.mailer.clone())?;
+        let loader = Loader::start(self.load_serial, order, self.load_ended.clone())?;
         self.loader = Some(loader);
         Ok(())
+    }
+
+    /// The progress of a load, for INFO and the log.
+    pub fn loading_cron(&mut self, node: &mut Node) {
+        let Some(loader) = &self.loader else { return };
+        use std::sync::atomic::Ordering;
+        let delay_us = self.config.persistence.key_load_delay_us;
+        loader.progress.key_delay_us.store(delay_us, Ordering::Relaxed);
+        self.loading.loaded_bytes = loader.progress.loaded_bytes.load(Ordering::Relaxed);
+        self.loading.total_bytes = loader.progress.total_bytes.load(Ordering::Relaxed);
+        let (loading, now_us) = (&mut self.loading, node.now().mono_us);
+        let (loaded, total) = (loading.loaded_bytes, loading.total_bytes);
+        if let Some(text) = loading.progress.tell(now_us, loaded, total) {
+            info!("{text}");
+        }
     }
 
     /// Gives a load up, if one runs.
@@ -362,12 +380,8 @@ impl Host {
     }
 
     /// The loader's thread is done.
-    pub fn loading_ended(
-        &mut self,
-        node: &mut Node,
-        serial: u32,
-        result: Result<Box<Loaded>, LoadFailure>,
-    ) {
+    pub fn loading_ended(&mut self, node: &mut Node, ended: LoadEnded) {
+        let LoadEnded { serial, result } = ended;
         if self.loader.as_ref().is_none_or(|loader| loader.serial != serial) {
             return;
         }
@@ -500,7 +514,7 @@ fn log_load(loaded: &Loaded) {
         info!("Loading RDB produced by version {version}");
     }
     if let Some(ctime_s) = report.ctime_s {
-        info!("RDB age {} seconds", (read_clock().unix_s() - ctime_s).max(0));
+        info!("RDB age {} seconds", (clock::now().unix_s() - ctime_s).max(0));
     }
     if let Some(bytes) = report.used_memory_bytes {
         info!("RDB memory usage when created {:.2} Mb", bytes as f64 / (1024.0 * 1024.0));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use bytes::Bytes;
 
-use crate::mailbox::{Mail, Mailer};
+use crate::mailbox::Mailer;
 
 /// What is buffered between the loop and a loader that reads a snapshot as it arrives.
 #[derive(Default)]
@@ -32,6 +32,10 @@ enum Ended {
     Broken,
 }
 
+/// The loader has taken most of what had arrived: the master can be read on.
+#[derive(Clone, Copy, Debug)]
+pub struct HasRoom;
+
 /// The loop's end: give it chunks, close it when all is there; dropping it means that the transfer
 /// broke off.
 pub struct ChunkFeed {
@@ -42,14 +46,14 @@ pub struct ChunkFeed {
 pub struct ChunkReader {
     chunks: Arc<Chunks>,
     current: Bytes,
-    mailer: Mailer,
+    mailer: Mailer<HasRoom>,
 }
 
 /// The master is not read while more than this waits for the loader.
 const FEED_MAX_BYTES: usize = 8 << 20;
 
 /// A pipe of chunks without copies.
-pub fn chunk_pipe(mailer: Mailer) -> (ChunkFeed, ChunkReader) {
+pub fn chunk_pipe(mailer: Mailer<HasRoom>) -> (ChunkFeed, ChunkReader) {
     let chunks = Arc::new(Chunks::default());
     let reader = ChunkReader { chunks: Arc::clone(&chunks), current: Bytes::new(), mailer };
     (ChunkFeed { chunks }, reader)
@@ -98,7 +102,7 @@ impl Read for ChunkReader {
                     let was_full = state.queued_bytes >= FEED_MAX_BYTES;
                     state.queued_bytes -= next.len();
                     if was_full && state.queued_bytes < FEED_MAX_BYTES {
-                        self.mailer.send(Mail::LoaderHasRoom);
+                        self.mailer.send(HasRoom);
                     }
                     self.current = next;
                     break;
@@ -132,7 +136,7 @@ impl Drop for ChunkReader {
 
 #[cfg(test)]
 mod tests {
-    use mio::Poll;
+    use mio::{Poll, Token};
 
     use super::*;
     use crate::mailbox::Mailbox;
@@ -140,13 +144,13 @@ mod tests {
     #[test]
     fn a_full_feed_asks_for_a_pause_and_says_when_there_is_room() {
         let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
         let (feed, mut reader) = chunk_pipe(mailbox.mailer());
         feed.push(Bytes::from(vec![0; FEED_MAX_BYTES]));
         assert!(!feed.has_room());
         assert_eq!(reader.read(&mut [0; 10]).unwrap(), 10);
         assert!(feed.has_room());
-        assert!(matches!(mailbox.next(), Some(Mail::LoaderHasRoom)));
+        assert!(mailbox.next().is_some());
         drop(reader);
         feed.push(Bytes::from(vec![0; FEED_MAX_BYTES]));
         assert!(feed.has_room(), "a loader that is gone holds nobody up");

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use engine::client::InputBuffer;
 use engine::{Client, ClientId, Kind, PREFETCH_BATCH, Peer};
 use log::{debug, warn};
+use mio::event::Event;
 use node::{Node, Sent};
 use protocol::{Limits, RequestParser};
 
@@ -17,6 +18,7 @@ use crate::conn::{Conn, Flushed, source_of};
 use crate::host::{Host, PeerFacts};
 use crate::listener::{AcceptOutcome, Accepted};
 use crate::stream::{ReadOutcome, Stream};
+use crate::token::ConnId;
 
 /// Connections accepted a turn and listener.
 const ACCEPTS_PER_TURN: usize = 1000;
@@ -54,6 +56,56 @@ You only need to do one of the above things in order for the server to start acc
 from the outside.\r\n";
 
 impl Host {
+    pub fn handle_client(&mut self, node: &mut Node, id: ConnId, event: &Event) {
+        let Some(conn) = self.conns.of_event(id) else { return };
+        conn.peer_gone |= event.is_write_closed() || event.is_error();
+        conn.read_closed |= event.is_read_closed() || conn.peer_gone;
+        let id = conn.id;
+        if event.is_writable() {
+            // The rest of what may leave follows at the end of the turn.
+            node.engine.note_output(id);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.read_client(node, id);
+        }
+    }
+
+    /// Goes on where a turn was cut short. Each gets one more turn, then waits for the next round,
+    /// so that others' events come in between.
+    pub fn serve_ready(&mut self, node: &mut Node) {
+        for index in std::mem::take(&mut self.ready_listeners) {
+            self.accept_clients(node, index);
+        }
+        for _ in 0..self.ready.len() {
+            let Some(id) = self.ready.pop_front() else { return };
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.queued = false;
+                self.continue_client(node, id);
+            }
+        }
+    }
+
+    /// Gives a connection another turn soon, without waiting for an event.
+    pub fn requeue(&mut self, id: ClientId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !conn.queued
+        {
+            conn.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Listeners that failed, once their pause is over.
+    pub fn accept_again(&mut self, node: &mut Node) {
+        let now_us = node.now().mono_us;
+        if self.retry_accept_at_us.is_some_and(|at| at <= now_us) {
+            self.retry_accept_at_us = None;
+            for index in 0..self.listeners.len() as u32 {
+                self.accept_clients(node, index);
+            }
+        }
+    }
+
     pub fn accept_clients(&mut self, node: &mut Node, index: u32) {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(listener) = self.listeners.get(index as usize) else { return };

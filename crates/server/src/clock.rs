@@ -4,6 +4,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use engine::Now;
+
+/// Both clocks at this moment.
+pub fn now() -> Now {
+    Now { unix_us: unix_us(), mono_us: mono_us() }
+}
+
 /// Microseconds since the Unix epoch; 0 if the clock stands before it.
 pub fn unix_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_micros() as u64

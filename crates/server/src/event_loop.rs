@@ -7,19 +7,33 @@
 use std::io;
 use std::time::Duration;
 
-use engine::{ClientId, Now};
+use mio::event::Event;
 use mio::{Events, Poll};
 use node::Node;
 
+use crate::aof_writer::WriterNews;
+use crate::chunk_pipe::HasRoom;
 use crate::clock;
 use crate::host::Host;
+use crate::loader::LoadEnded;
+use crate::mailbox::Mailbox;
+use crate::resolver::Resolved;
 use crate::token::Source;
 
 /// One process: the node, and the world that it runs in.
 pub struct Server {
     pub poll: Poll,
+    pub mailbox: Mailbox<Mail>,
     pub node: Node,
     pub host: Host,
+}
+
+/// What helper threads have to say.
+pub enum Mail {
+    Resolved(Resolved),
+    AofWriter(WriterNews),
+    Loaded(LoadEnded),
+    LoaderHasRoom(HasRoom),
 }
 
 const EVENTS: usize = 1024;
@@ -27,141 +41,81 @@ const EVENTS: usize = 1024;
 impl Server {
     /// Runs until a shutdown is complete; the result is the process's exit code.
     pub fn run(mut self) -> io::Result<i32> {
-        let Server { poll, node, host } = &mut self;
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            let timeout = host.end_turn(node);
-            if let Some(code) = host.exit_code {
+            let timeout = self.end_turn();
+            if let Some(code) = self.host.exit_code {
                 return Ok(code);
             }
-            match poll.poll(&mut events, timeout) {
+            match self.poll.poll(&mut events, timeout) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             }
-            node.begin_turn(read_clock());
-            host.stats.loop_turns += 1;
+            self.node.begin_turn(clock::now());
+            self.host.stats.loop_turns += 1;
             for event in events.iter() {
                 if let Some(source) = Source::of(event.token()) {
-                    host.handle(node, source, event);
+                    self.handle(source, event);
                 }
             }
-            host.handle_due(node);
-            host.serve_ready(node);
+            self.handle_due();
+            self.host.serve_ready(&mut self.node);
         }
     }
-}
 
-impl Host {
-    fn handle(&mut self, node: &mut Node, source: Source, event: &mio::event::Event) {
+    fn handle(&mut self, source: Source, event: &Event) {
+        let Server { node, host, .. } = self;
         match source {
-            Source::Client(id) => {
-                let Some(conn) = self.conns.of_event(id) else { return };
-                conn.peer_gone |= event.is_write_closed() || event.is_error();
-                conn.read_closed |= event.is_read_closed() || conn.peer_gone;
-                let id = conn.id;
-                if event.is_writable() {
-                    // The rest of what may leave follows at the end of the turn.
-                    node.engine.note_output(id);
-                }
-                if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    self.read_client(node, id);
-                }
-            }
-            Source::Listener(index) => self.accept_clients(node, index),
-            Source::Signals => self.handle_signals(node),
-            Source::Mailbox => self.read_mail(node),
-            Source::MasterLink(attempt) => self.handle_master_link(node, attempt, event),
-            Source::ChildReport(serial) => self.read_child_reports(node, serial),
-            Source::SnapshotPipe(serial) => self.read_snapshot_pipe(node, serial),
+            Source::Client(id) => host.handle_client(node, id, event),
+            Source::Listener(index) => host.accept_clients(node, index),
+            Source::Signals => self.handle_signals(),
+            Source::Mailbox => self.read_mail(),
+            Source::MasterLink(attempt) => host.handle_master_link(node, attempt, event),
+            Source::ChildReport(serial) => host.read_child_reports(node, serial),
+            Source::SnapshotPipe(serial) => host.read_snapshot_pipe(node, serial),
         }
     }
 
     /// Work whose time has come.
-    fn handle_due(&mut self, node: &mut Node) {
-        let now_us = node.now().mono_us;
-        if self.retry_accept_at_us.is_some_and(|at| at <= now_us) {
-            self.retry_accept_at_us = None;
-            for index in 0..self.listeners.len() as u32 {
-                self.accept_clients(node, index);
-            }
-        }
-        if now_us >= self.next_cron_us {
-            self.cron(node);
-        }
-    }
-
-    /// Goes on where a turn was cut short. Each gets one more turn, then waits for the next round,
-    /// so that others' events come in between.
-    fn serve_ready(&mut self, node: &mut Node) {
-        for index in std::mem::take(&mut self.ready_listeners) {
-            self.accept_clients(node, index);
-        }
-        for _ in 0..self.ready.len() {
-            let Some(id) = self.ready.pop_front() else { return };
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.queued = false;
-                self.continue_client(node, id);
-            }
+    fn handle_due(&mut self) {
+        let now_us = self.node.now().mono_us;
+        self.host.accept_again(&mut self.node);
+        if now_us >= self.host.next_cron_us {
+            self.cron();
         }
     }
 
     /// What is done between the work of a turn and the wait for the next.
-    fn end_turn(&mut self, node: &mut Node) -> Option<Duration> {
+    fn end_turn(&mut self) -> Option<Duration> {
+        let Server { node, host, .. } = self;
         // Inputs that no event tells of: what was left for want of room or of time.
-        if self.link_has_more() && node.wants_master_bytes(self) {
-            self.read_master_link(node);
+        if host.link_has_more() && node.wants_master_bytes(host) {
+            host.read_master_link(node);
         }
-        self.continue_snapshot_pipe(node);
-        node.settle(self);
-        self.evict_clients(node);
-        self.poll_timeout(node)
+        host.continue_snapshot_pipe(node);
+        node.settle(host);
+        host.evict_clients(node);
+        self.poll_timeout()
     }
 
     /// Zero while somebody's turn was cut short, otherwise until the next deadline.
-    fn poll_timeout(&mut self, node: &Node) -> Option<Duration> {
+    fn poll_timeout(&mut self) -> Option<Duration> {
+        let Server { node, host, .. } = self;
         let end_us = clock::mono_us();
-        self.stats.loop_us += end_us.saturating_sub(node.now().mono_us);
-        if !self.ready.is_empty()
-            || !self.ready_listeners.is_empty()
+        host.stats.loop_us += end_us.saturating_sub(node.now().mono_us);
+        if !host.ready.is_empty()
+            || !host.ready_listeners.is_empty()
             || node.engine.has_pending_output()
-            || self.link_has_more() && node.wants_master_bytes(self)
-            || self.children.pipe_paused && node.repl.snapshot_wants_data()
+            || host.link_has_more() && node.wants_master_bytes(host)
+            || host.children.pipe_paused && node.repl.snapshot_wants_data()
         {
             return Some(Duration::ZERO);
         }
         let deadline_us =
-            [Some(self.next_cron_us), self.retry_accept_at_us, node.next_deadline_us(self)]
+            [Some(host.next_cron_us), host.retry_accept_at_us, node.next_deadline_us(host)]
                 .into_iter()
                 .flatten()
                 .min()?;
         Some(Duration::from_micros(deadline_us.saturating_sub(end_us)))
     }
-
-    pub fn record_aof_latency(&mut self, node: &mut Node) {
-        let (write_us, fsync_us) = (self.aof.write_us, self.aof.fsync_us);
-        let circumstances = if self.aof.is_syncing() {
-            "aof-write-pending-fsync"
-        } else if self.children.is_active() {
-            "aof-write-active-child"
-        } else {
-            "aof-write-alone"
-        };
-        node.engine.record_latency("aof-write", write_us);
-        node.engine.record_latency(circumstances, write_us);
-        node.engine.record_latency("aof-fsync-always", fsync_us);
-    }
-
-    /// Gives a connection another turn soon, without waiting for an event.
-    pub fn requeue(&mut self, id: ClientId) {
-        if let Some(conn) = self.conns.get_mut(id)
-            && !conn.queued
-        {
-            conn.queued = true;
-            self.ready.push_back(id);
-        }
-    }
-}
-
-pub fn read_clock() -> Now {
-    Now { unix_us: clock::unix_us(), mono_us: clock::mono_us() }
 }

@@ -19,6 +19,7 @@ use store::seed::HashSeed;
 use crate::aof::Aof;
 use crate::boot::LoadPurpose;
 use crate::children::Children;
+use crate::chunk_pipe::HasRoom;
 use crate::client_memory::{ClientMemory, ClientPeaks};
 use crate::config::{Config, Directive, StartRole};
 use crate::conn::Conns;
@@ -26,11 +27,12 @@ use crate::cron::Rates;
 use crate::daemon::{OomScore, PidFile, Supervisor};
 use crate::listener::Listener;
 use crate::load_progress::LoadProgress;
-use crate::loader::{Loaded, Loader};
-use crate::mailbox::{Mailbox, Mailer};
+use crate::loader::{LoadEnded, Loaded, Loader};
+use crate::mailbox::Mailer;
 use crate::master_link::MasterLink;
 use crate::memory::MemoryMeter;
 use crate::rdb::Rdb;
+use crate::resolver::Resolved;
 use crate::signals::SignalSource;
 use crate::snapshot_in::IncomingSnapshot;
 
@@ -131,7 +133,6 @@ pub struct LoadingInfo {
 pub struct Host {
     pub config: Config,
     pub signals: SignalSource,
-    pub mailbox: Mailbox,
     pub conns: Conns,
     /// Connections that may have more to read or to run than their last turn allowed.
     pub ready: VecDeque<ClientId>,
@@ -147,7 +148,10 @@ pub struct Host {
     /// Snapshot files that are being sent.
     pub snapshot_files: HashMap<SnapshotId, File>,
     pub registry: Registry,
-    pub mailer: Mailer,
+    /// How the helper threads that are started later speak to the loop.
+    pub load_ended: Mailer<LoadEnded>,
+    pub has_room: Mailer<HasRoom>,
+    pub resolved: Mailer<Resolved>,
     pub listeners: Vec<Listener>,
     pub identity: Identity,
     pub stats: HostStats,

@@ -26,10 +26,10 @@ use store::keyspace::Keyspace;
 use store::seed::HashSeed;
 
 use crate::chunk_pipe::ChunkReader;
+use crate::clock;
 use crate::config::os_error;
-use crate::event_loop::read_clock;
 use crate::key_delay::KeyDelay;
-use crate::mailbox::{Mail, Mailer};
+use crate::mailbox::Mailer;
 use crate::memory;
 use crate::null_world::NullWorld;
 
@@ -136,6 +136,12 @@ impl LoadHook for ThreadHook<'_> {
     }
 }
 
+/// What the thread says at its end.
+pub struct LoadEnded {
+    pub serial: u32,
+    pub result: Result<Box<Loaded>, LoadFailure>,
+}
+
 /// A running load, in the loop.
 pub struct Loader {
     pub serial: u32,
@@ -146,15 +152,15 @@ pub struct Loader {
 const COMMANDS_PER_STEP: u64 = 1024;
 
 impl Loader {
-    /// Begins a load; its result comes as `Mail::Loaded` with this serial.
-    pub fn start(serial: u32, order: Order, mailer: Mailer) -> io::Result<Loader> {
+    /// Begins a load; its result comes as `LoadEnded` with this serial.
+    pub fn start(serial: u32, order: Order, mailer: Mailer<LoadEnded>) -> io::Result<Loader> {
         let progress = Arc::new(order.progress());
         let shared = Arc::clone(&progress);
         thread::Builder::new().name("loader".into()).spawn(move || {
             memory::begin_helper_thread();
             let result = timed_load(order, &shared).map(Box::new);
             memory::settle_thread();
-            mailer.send(Mail::Loaded { serial, result });
+            mailer.send(LoadEnded { serial, result });
         })?;
         Ok(Loader { serial, progress })
     }
@@ -167,13 +173,13 @@ pub fn load_here(order: Order) -> Result<Loaded, LoadFailure> {
 }
 
 fn timed_load(order: Order, progress: &Progress) -> Result<Loaded, LoadFailure> {
-    let started_us = read_clock().mono_us;
+    let started_us = clock::now().mono_us;
     let mut notes = Vec::new();
     let loaded = contained(|| load(order, progress, &mut notes))
         .unwrap_or_else(|why| Err(format!("The loader gave up, please report this: {why}")));
     match loaded {
         Ok((keyspace, report)) => {
-            let took_us = read_clock().mono_us - started_us;
+            let took_us = clock::now().mono_us - started_us;
             Ok(Loaded { keyspace, report, notes, took_us })
         }
         Err(why) => Err(LoadFailure { why, notes }),
@@ -265,7 +271,7 @@ impl AofLoad {
     fn new(keyspace: Keyspace, settings: Settings, seed: u64, options: LoadOptions) -> AofLoad {
         let mut engine = Engine::new(settings, seed);
         engine.keyspace = keyspace;
-        let client = engine.connect(read_clock(), Kind::Loader, Peer::default());
+        let client = engine.connect(clock::now(), Kind::Loader, Peer::default());
         let report = LoadReport::default();
         AofLoad { engine, client, world: NullWorld, options, report, bytes_before: 0 }
     }
@@ -334,7 +340,7 @@ impl AofLoad {
 
     fn commands(&mut self, source: Source<'_>, name: &str, progress: &Progress) -> Result<(), End> {
         let mut reader = AofReader::new(source);
-        let mut now = read_clock();
+        let mut now = clock::now();
         let mut count = 0u64;
         let mut hook = ThreadHook::new(progress, self.bytes_before);
         loop {
@@ -347,7 +353,7 @@ impl AofLoad {
                 }
             }
             if count.is_multiple_of(COMMANDS_PER_STEP) {
-                now = read_clock();
+                now = clock::now();
                 let at = self.bytes_before + reader.offset();
                 progress.loaded_bytes.store(at, Ordering::Relaxed);
                 if progress.cancelled.load(Ordering::Relaxed) {
@@ -379,7 +385,7 @@ impl AofLoad {
     ) -> Result<(), String> {
         // Commands of the unfinished transaction are queued at most, never run.
         self.engine.disconnect(self.client);
-        self.client = self.engine.connect(read_clock(), Kind::Loader, Peer::default());
+        self.client = self.engine.connect(clock::now(), Kind::Loader, Peer::default());
         let mut note = |text| notes.push((Level::Warn, text));
         note(format!("!!! Warning: short read while loading the AOF file {name}!!!"));
         note(format!("!!! Truncating the AOF {name} at offset {valid_up_to} !!!"));
@@ -406,7 +412,7 @@ mod tests {
     use std::io::Write;
 
     use bytes::Bytes;
-    use mio::Poll;
+    use mio::{Poll, Token};
 
     use super::*;
     use crate::chunk_pipe::chunk_pipe;
@@ -475,7 +481,7 @@ mod tests {
     #[test]
     fn a_snapshot_that_breaks_off_is_no_data_set() {
         let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
         let (feed, reader) = chunk_pipe(mailbox.mailer());
         feed.push(Bytes::from_static(b"REDIS0011"));
         drop(feed);
@@ -486,7 +492,7 @@ mod tests {
     #[test]
     fn a_load_in_its_thread_reports_by_mail() {
         let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry()).unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"not a snapshot").unwrap();
         let what = What::Rdb { file, len: 14 };
@@ -499,6 +505,6 @@ mod tests {
             }
         };
         assert_eq!(loader.serial, 7);
-        assert!(matches!(mail, Mail::Loaded { serial: 7, result: Err(_) }));
+        assert!(matches!(mail, LoadEnded { serial: 7, result: Err(_) }));
     }
 }

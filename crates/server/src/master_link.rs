@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::os_error;
 use crate::host::Host;
-use crate::resolver;
+use crate::resolver::{self, Resolved};
 use crate::stream::{ReadOutcome, Stream};
 use crate::token::Source;
 
@@ -102,7 +102,7 @@ impl Host {
     pub fn connect_to_master(&mut self, id: LinkId, host: String, port: u16) {
         self.close_master_link();
         self.link = Some(MasterLink::new(id));
-        resolver::resolve(host, port, attempt_of(id), self.mailer.clone());
+        resolver::resolve(host, port, attempt_of(id), self.resolved.clone());
     }
 
     pub fn close_master_link(&mut self) {
@@ -113,12 +113,8 @@ impl Host {
         }
     }
 
-    pub fn master_resolved(
-        &mut self,
-        node: &mut Node,
-        attempt: u32,
-        result: io::Result<Vec<SocketAddr>>,
-    ) {
+    pub fn master_resolved(&mut self, node: &mut Node, found: Resolved) {
+        let Resolved { attempt, result } = found;
         let Some(link) = self.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
             return;
         };

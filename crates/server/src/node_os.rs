@@ -309,6 +309,22 @@ impl Os for Host {
     }
 }
 
+impl Host {
+    fn record_aof_latency(&self, node: &mut Node) {
+        let (write_us, fsync_us) = (self.aof.write_us, self.aof.fsync_us);
+        let circumstances = if self.aof.is_syncing() {
+            "aof-write-pending-fsync"
+        } else if self.children.is_active() {
+            "aof-write-active-child"
+        } else {
+            "aof-write-alone"
+        };
+        node.engine.record_latency("aof-write", write_us);
+        node.engine.record_latency(circumstances, write_us);
+        node.engine.record_latency("aof-fsync-always", fsync_us);
+    }
+}
+
 impl Persistence for Host {
     fn fsynced_offset(&self) -> Option<u64> {
         self.aof.fsynced_stream_offset()

@@ -340,7 +340,7 @@ impl Host {
             Ok(_) => {
                 info!("DB saved on disk");
                 node.engine.dirty = 0;
-                self.rdb.last_save_unix_s = crate::event_loop::read_clock().unix_s();
+                self.rdb.last_save_unix_s = clock::now().unix_s();
                 self.rdb.last_bgsave_ok = true;
                 self.rdb.saves += 1;
                 self.rdb.made_for_replicas = false;

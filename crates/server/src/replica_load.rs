@@ -38,7 +38,7 @@ impl Host {
     }
 
     fn begin_stream_load(&mut self, node: &mut Node, asynchronous: bool) {
-        let (feed, reader) = chunk_pipe(self.mailer.clone());
+        let (feed, reader) = chunk_pipe(self.has_room.clone());
         self.incoming = Some(IncomingSnapshot::Stream { feed: Some(feed) });
         let started = self.start_loading(
             node,

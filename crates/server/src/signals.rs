@@ -12,11 +12,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mio::unix::SourceFd;
-use mio::{Interest, Registry};
+use mio::{Interest, Registry, Token};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-
-use crate::token::Source;
 
 /// A signal that means something to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +34,8 @@ pub struct SignalSource {
 }
 
 impl SignalSource {
-    pub fn install(registry: &Registry) -> io::Result<SignalSource> {
+    /// `token` is what the loop is told when a signal has come.
+    pub fn install(registry: &Registry, token: Token) -> io::Result<SignalSource> {
         ignore(Signal::SIGHUP)?;
         ignore(Signal::SIGPIPE)?;
         end_by_sent(&CRASH_SIGNALS)?;
@@ -44,7 +43,7 @@ impl SignalSource {
         mask.thread_block()?;
         let fd = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let raw = fd.as_fd().as_raw_fd();
-        registry.register(&mut SourceFd(&raw), Source::Signals.token(), Interest::READABLE)?;
+        registry.register(&mut SourceFd(&raw), token, Interest::READABLE)?;
         Ok(SignalSource { fd })
     }
 
