@@ -24,9 +24,9 @@ use crate::aof_files::AofFiles;
 use crate::aof_sync::sync_data;
 use crate::aof_writer::{AofWriter, Place, WriterNews, write_whole};
 use crate::clock;
-use crate::config::os_error;
 use crate::config::{AppendFsync, Config};
 use crate::mailbox::Mailer;
+use crate::os_error::os_error;
 
 const SOLVED: &str = "AOF write error looks solved, The server can write again.";
 const RETRY_INTERVAL_US: u64 = 1_000_000;

@@ -13,8 +13,8 @@ use persist::aof::manifest::{
     temp_manifest_name,
 };
 
-use crate::config::os_error;
 use crate::disk;
+use crate::os_error::os_error;
 
 /// The increment that goes on behind a new base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

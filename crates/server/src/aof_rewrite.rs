@@ -20,9 +20,9 @@ use crate::aof_files::Begun;
 use crate::child::{self, Exit, Report, Reporter};
 use crate::children::{Job, judge};
 use crate::clock;
-use crate::config::os_error;
 use crate::disk::SteadyWriter;
 use crate::host::{ConfigSetWaits, Deferred, Host};
+use crate::os_error::os_error;
 use crate::rdb::{ChildHook, SnapshotHeader};
 
 /// From this many failures in a row on, automatic rewrites pause: 1 minute, then 2, 4, ...

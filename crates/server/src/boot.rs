@@ -19,7 +19,7 @@ use crate::aof::Aof;
 use crate::aof_files::Begun;
 use crate::children::Children;
 use crate::client_memory::{ClientMemory, ClientPeaks};
-use crate::config::{Config, RoleDecision, StartRole, os_error};
+use crate::config::{Config, RoleDecision, StartRole};
 use crate::conn::Conns;
 use crate::cron::Rates;
 use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
@@ -31,6 +31,7 @@ use crate::loader::{self, LoadEnded, Loaded, Loader, Order, What};
 use crate::logging::{self, Speaker};
 use crate::mailbox::Mailbox;
 use crate::memory::{self, MemoryMeter};
+use crate::os_error::os_error;
 use crate::rdb::Rdb;
 use crate::repl_settings::repl_settings;
 use crate::settings::{engine_settings, limits, listen_settings};
@@ -84,8 +85,11 @@ pub fn run(config: Config, process: Process) -> i32 {
 impl Server {
     fn new(mut config: Config, process: Process) -> Result<Server, String> {
         engine::command::rename(std::mem::take(&mut config.renames));
-        daemon::adjust_open_files(&mut config).map_err(|_| "Too few open files".to_owned())?;
-        daemon::disable_huge_pages(&config);
+        config.network.maxclients = daemon::adjust_open_files(config.network.maxclients)
+            .map_err(|_| "Too few open files".to_owned())?;
+        if config.general.disable_thp {
+            daemon::disable_huge_pages();
+        }
         let text = |e: io::Error| os_error(&e);
         let poll = Poll::new().map_err(text)?;
         // Before the first thread starts, because threads inherit the mask of signals.
@@ -101,10 +105,10 @@ impl Server {
             listener.register(poll.registry(), index as u32).map_err(text)?;
         }
         // Not earlier: a second server that cannot listen must leave the file of the first alone.
-        let pidfile = PidFile::create(&config, process.background);
+        let pidfile = PidFile::create(&config.general.pidfile, process.background);
         let mut oom = OomScore::default();
         // What goes wrong is in the log; a server without the adjustment is better than none.
-        let _ = oom.apply(&config, OomClass::of_master(!is_replica));
+        let _ = oom.apply(config.oom_rule(), OomClass::of_master(!is_replica));
         let now = clock::now();
         let hash_seed = HashSeed::new(entropy::word(), entropy::word());
         let settings = engine_settings(&config, hash_seed);
@@ -171,7 +175,7 @@ impl Server {
         host.client_limit_changed();
         memory::set_background_thread(host.config.general.jemalloc_bg_thread);
         start::log_initialized();
-        daemon::log_system_warnings(&host.config);
+        daemon::log_system_warnings(host.config.network.tcp_backlog);
         host.tell_what_has_no_effect_at_start();
         if let Some(notice) = process.role.notice {
             info!("{notice}");

@@ -15,7 +15,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 use persist::contained::contained;
 
-use crate::config::os_error;
+use crate::os_error::os_error;
 use crate::{clock, signals};
 
 /// What a child says. `done` reports come once, as the last words.

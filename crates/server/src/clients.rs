@@ -12,11 +12,11 @@ use mio::event::Event;
 use node::{Node, Sent};
 use protocol::{Limits, RequestParser};
 
-use crate::config::os_error;
 use crate::config::{BufferLimit, BufferLimits};
 use crate::conn::{Conn, Flushed, source_of};
 use crate::host::{Host, PeerFacts};
 use crate::listener::{AcceptOutcome, Accepted};
+use crate::os_error::os_error;
 use crate::stream::{ReadOutcome, Stream};
 use crate::token::ConnId;
 

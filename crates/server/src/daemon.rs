@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 use sd_notify::NotifyState;
 
-use crate::config::{Config, OomScoreAdj, Supervised, os_error};
+use crate::os_error::os_error;
 
 /// Descriptors that are not clients: listeners, files, links and pipes.
 const RESERVED_FDS: u64 = 32;
@@ -40,9 +40,9 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Writes it if the configuration, or being in the background, asks for one. Failing is worth a line, not an end.
-    pub fn create(config: &Config, background: bool) -> Option<PidFile> {
-        let configured = config.general.pidfile.as_str();
+    /// Writes it if a name is configured, or being in the background asks for one. Failing is worth a line, not
+    /// an end.
+    pub fn create(configured: &str, background: bool) -> Option<PidFile> {
         let path = match (configured, background) {
             ("", false) => return None,
             ("", true) => "/var/run/redis.pid",
@@ -75,47 +75,39 @@ pub enum Supervisor {
 }
 
 impl Supervisor {
-    /// Finds the supervisor that the configuration names or the environment shows, and greets it.
-    pub fn detect(mode: Supervised) -> Supervisor {
-        let found = Supervisor::choose(mode, |name| std::env::var_os(name).is_some());
-        match found {
-            Supervisor::Systemd => log::info!(
+    /// Finds the first of the candidates that the environment shows, and greets it.
+    pub fn detect(candidates: &[Supervisor]) -> Supervisor {
+        let found = Supervisor::choose(candidates, |name| std::env::var_os(name).is_some());
+        match (found, candidates) {
+            (Supervisor::Systemd, _) => log::info!(
                 "Supervised by systemd. Please make sure you set appropriate values for \
                  TimeoutStartSec and TimeoutStopSec in your service unit."
             ),
-            Supervisor::Upstart => {
+            (Supervisor::Upstart, _) => {
                 log::info!("Supervised by upstart, will stop to signal readiness.");
                 // Upstart continues the process once it has seen it stopped.
                 let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP);
             }
-            Supervisor::Nobody => match mode {
-                Supervised::Systemd => {
-                    log::warn!("systemd supervision requested, but NOTIFY_SOCKET not found!");
-                }
-                Supervised::Upstart => {
-                    log::warn!("upstart supervision requested, but UPSTART_JOB not found!");
-                }
-                Supervised::Auto | Supervised::No => {}
-            },
+            // One that was asked for by name should be there.
+            (Supervisor::Nobody, [Supervisor::Systemd]) => {
+                log::warn!("systemd supervision requested, but NOTIFY_SOCKET not found!");
+            }
+            (Supervisor::Nobody, [Supervisor::Upstart]) => {
+                log::warn!("upstart supervision requested, but UPSTART_JOB not found!");
+            }
+            (Supervisor::Nobody, _) => {}
         }
         found.status("Redis is loading...");
         found
     }
 
-    fn choose(mode: Supervised, is_set: impl Fn(&str) -> bool) -> Supervisor {
-        let (upstart, systemd) = match mode {
-            Supervised::No => (false, false),
-            Supervised::Upstart => (true, false),
-            Supervised::Systemd => (false, true),
-            Supervised::Auto => (true, true),
+    fn choose(candidates: &[Supervisor], is_set: impl Fn(&str) -> bool) -> Supervisor {
+        let shows = |candidate: &Supervisor| match candidate {
+            Supervisor::Nobody => false,
+            Supervisor::Upstart => is_set("UPSTART_JOB"),
+            Supervisor::Systemd => is_set("NOTIFY_SOCKET"),
         };
-        if upstart && is_set("UPSTART_JOB") {
-            Supervisor::Upstart
-        } else if systemd && is_set("NOTIFY_SOCKET") {
-            Supervisor::Systemd
-        } else {
-            Supervisor::Nobody
-        }
+        candidates.iter().copied().find(shows).unwrap_or(Supervisor::Nobody)
     }
 
     /// The start is complete.
@@ -164,6 +156,22 @@ fn sync_status(line: &str) -> Option<String> {
     })
 }
 
+/// `oom-score-adj`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OomScoreAdj {
+    #[default]
+    No,
+    Relative,
+    Absolute,
+}
+
+/// The scores that are wished for, by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OomRule {
+    pub mode: OomScoreAdj,
+    pub values: [i32; 3],
+}
+
 /// Which of `oom-score-adj-values` applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OomClass {
@@ -189,8 +197,8 @@ const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
 
 impl OomScore {
     /// Writes the score for a process of this class; the error is what CONFIG SET answers.
-    pub fn apply(&mut self, config: &Config, class: OomClass) -> Result<(), String> {
-        let mode = config.general.oom_score_adj;
+    pub fn apply(&mut self, rule: OomRule, class: OomClass) -> Result<(), String> {
+        let OomRule { mode, values } = rule;
         if mode == OomScoreAdj::No && self.base.is_none() {
             return Ok(());
         }
@@ -203,7 +211,7 @@ impl OomScore {
         };
         // Once it is given back, the score is whoever's again: the next base is read anew.
         self.base = (mode != OomScoreAdj::No).then_some(base);
-        let score = oom_score(mode, config.general.oom_score_adj_values[class as usize], base);
+        let score = oom_score(mode, values[class as usize], base);
         fs::write(OOM_SCORE_ADJ, score.to_string()).map_err(|error| {
             log::warn!("Unable to write oom_score_adj: {}", os_error(&error));
             "Failed to apply new oom_score_adj configuration, check server logs.".into()
@@ -211,10 +219,9 @@ impl OomScore {
     }
 
     /// Writes the score of a child that was just forked, from outside: the child itself cannot log.
-    pub fn apply_to_child(&self, config: &Config, pid: i32) {
-        let (mode, Some(base)) = (config.general.oom_score_adj, self.base) else { return };
-        let score =
-            oom_score(mode, config.general.oom_score_adj_values[OomClass::Child as usize], base);
+    pub fn apply_to_child(&self, rule: OomRule, pid: i32) {
+        let Some(base) = self.base else { return };
+        let score = oom_score(rule.mode, rule.values[OomClass::Child as usize], base);
         if let Err(error) = fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string()) {
             log::warn!("Unable to write oom_score_adj of a child: {}", os_error(&error));
         }
@@ -231,11 +238,8 @@ fn oom_score(mode: OomScoreAdj, value: i32, base: i32) -> i32 {
     score.clamp(-1000, 1000)
 }
 
-/// Opts this process out of transparent huge pages, if the configuration says so.
-pub fn disable_huge_pages(config: &Config) {
-    if !config.general.disable_thp {
-        return;
-    }
+/// Opts this process out of transparent huge pages.
+pub fn disable_huge_pages() {
     // SAFETY: PR_SET_THP_DISABLE takes plain numbers and changes only this process's flag.
     let failed = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } != 0;
     if failed {
@@ -248,16 +252,15 @@ pub fn disable_huge_pages(config: &Config) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFewFiles;
 
-/// Raises the limit on open files to what `maxclients` needs, or lowers `maxclients` to what the limit allows.
-pub fn adjust_open_files(config: &mut Config) -> Result<(), TooFewFiles> {
-    let wanted = u64::from(config.network.maxclients) + RESERVED_FDS;
+/// Raises the limit on open files to what so many clients need. How many the limit allows then.
+pub fn adjust_open_files(maxclients: u32) -> Result<u32, TooFewFiles> {
+    let wanted = u64::from(maxclients) + RESERVED_FDS;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         log::warn!("Unable to obtain the current NOFILE limit, assuming 1024");
-        config.network.maxclients = 1024 - RESERVED_FDS as u32;
-        return Ok(());
+        return Ok(1024 - RESERVED_FDS as u32);
     };
     if soft >= wanted {
-        return Ok(());
+        return Ok(maxclients);
     }
     // A privileged process may raise the hard limit as well; others get as far as that.
     let mut reached = soft;
@@ -275,9 +278,8 @@ pub fn adjust_open_files(config: &mut Config) -> Result<(), TooFewFiles> {
         log::info!(
             "Increased maximum number of open files to {wanted} (it was originally set to {soft})."
         );
-        return Ok(());
+        return Ok(maxclients);
     }
-    let asked = config.network.maxclients;
     if reached <= RESERVED_FDS {
         log::warn!(
             "Your current 'ulimit -n' of {soft} is not enough for the server to start. Please \
@@ -285,24 +287,23 @@ pub fn adjust_open_files(config: &mut Config) -> Result<(), TooFewFiles> {
         );
         return Err(TooFewFiles);
     }
-    config.network.maxclients = (reached - RESERVED_FDS) as u32;
+    let possible = (reached - RESERVED_FDS) as u32;
     log::warn!(
-        "You requested maxclients of {asked} requiring at least {wanted} max file descriptors."
+        "You requested maxclients of {maxclients} requiring at least {wanted} max file descriptors."
     );
     log::warn!(
         "Server can't set maximum open files to {wanted} because of OS error: {}.",
         refusal.map_or("none", |errno| errno.desc())
     );
     log::warn!(
-        "Current maximum open files is {reached}. maxclients has been reduced to {} to compensate \
-         for low ulimit. If you need higher maxclients increase 'ulimit -n'.",
-        config.network.maxclients
+        "Current maximum open files is {reached}. maxclients has been reduced to {possible} to \
+         compensate for low ulimit. If you need higher maxclients increase 'ulimit -n'."
     );
-    Ok(())
+    Ok(possible)
 }
 
-/// Warns of kernel settings under which a server runs into trouble later.
-pub fn log_system_warnings(config: &Config) {
+/// Warns of kernel settings under which a server with such a `tcp-backlog` runs into trouble later.
+pub fn log_system_warnings(backlog: u32) {
     if read_number("/proc/sys/vm/overcommit_memory").is_ok_and(|value| value != 1) {
         log::warn!(
             "WARNING Memory overcommit must be enabled! Without it, a background save or \
@@ -313,7 +314,6 @@ pub fn log_system_warnings(config: &Config) {
              'sysctl vm.overcommit_memory=1' for this to take effect."
         );
     }
-    let backlog = config.network.tcp_backlog;
     if let Ok(max) = read_number("/proc/sys/net/core/somaxconn")
         && i64::from(max) < i64::from(backlog)
     {
@@ -339,16 +339,13 @@ mod tests {
     fn the_pid_file_holds_the_pid_and_goes_with_its_owner() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("redis.pid");
-        let mut config = Config::default();
-        assert!(PidFile::create(&config, false).is_none());
-        config.general.pidfile = path.to_str().expect("text").into();
-        let file = PidFile::create(&config, false).expect("written");
+        assert!(PidFile::create("", false).is_none());
+        let file = PidFile::create(path.to_str().expect("text"), false).expect("written");
         let pid = format!("{}\n", std::process::id());
         assert_eq!(fs::read_to_string(&path).expect("read"), pid);
         drop(file);
         assert!(!path.exists());
-        config.general.pidfile = "/nonexistent/redis.pid".into();
-        assert!(PidFile::create(&config, true).is_none());
+        assert!(PidFile::create("/nonexistent/redis.pid", true).is_none());
     }
 
     #[test]
@@ -356,12 +353,13 @@ mod tests {
         let all = |_: &str| true;
         let none = |_: &str| false;
         let systemd = |name: &str| name == "NOTIFY_SOCKET";
-        assert_eq!(Supervisor::choose(Supervised::No, all), Supervisor::Nobody);
-        assert_eq!(Supervisor::choose(Supervised::Systemd, all), Supervisor::Systemd);
-        assert_eq!(Supervisor::choose(Supervised::Systemd, none), Supervisor::Nobody);
-        assert_eq!(Supervisor::choose(Supervised::Auto, all), Supervisor::Upstart);
-        assert_eq!(Supervisor::choose(Supervised::Auto, systemd), Supervisor::Systemd);
-        assert_eq!(Supervisor::choose(Supervised::Upstart, systemd), Supervisor::Nobody);
+        let auto = [Supervisor::Upstart, Supervisor::Systemd];
+        assert_eq!(Supervisor::choose(&[], all), Supervisor::Nobody);
+        assert_eq!(Supervisor::choose(&auto[1..], all), Supervisor::Systemd);
+        assert_eq!(Supervisor::choose(&auto[1..], none), Supervisor::Nobody);
+        assert_eq!(Supervisor::choose(&auto, all), Supervisor::Upstart);
+        assert_eq!(Supervisor::choose(&auto, systemd), Supervisor::Systemd);
+        assert_eq!(Supervisor::choose(&auto[..1], systemd), Supervisor::Nobody);
     }
 
     #[test]
@@ -376,7 +374,7 @@ mod tests {
             let len = socket.recv(&mut buffer).expect("a message");
             String::from_utf8_lossy(&buffer[..len]).into_owned()
         };
-        let supervisor = Supervisor::detect(Supervised::Systemd);
+        let supervisor = Supervisor::detect(&[Supervisor::Systemd]);
         assert_eq!(heard(), "STATUS=Redis is loading...\n");
         supervisor.ready("Ready to accept connections");
         assert_eq!(heard(), "STATUS=Ready to accept connections\nREADY=1\n");
@@ -414,13 +412,11 @@ mod tests {
     #[test]
     fn maxclients_shrinks_to_the_limit_on_open_files() {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
-        let mut config = Config::default();
-        config.network.maxclients = u32::MAX;
-        assert_eq!(adjust_open_files(&mut config), Ok(()));
+        let possible = adjust_open_files(u32::MAX).expect("there is room for some");
         let (reached, _) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
         assert!(reached >= soft);
         if u64::from(u32::MAX) + RESERVED_FDS > reached {
-            assert_eq!(u64::from(config.network.maxclients), reached - RESERVED_FDS);
+            assert_eq!(u64::from(possible), reached - RESERVED_FDS);
         }
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard.max(reached)).expect("set back");
     }

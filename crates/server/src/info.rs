@@ -5,11 +5,11 @@ use node::Facts;
 
 use crate::aof::AofState;
 use crate::children::Job;
-use crate::config::REDIS_VERSION;
 use crate::host::Host;
 use crate::listener::Listener;
 use crate::memory::{allocator_figures, human, resident_bytes, system_bytes};
-use crate::start::{TANDEM_VERSION, commit};
+use crate::version::REDIS_VERSION;
+use crate::version::{TANDEM_VERSION, commit};
 use crate::{lazy_free, memory};
 
 /// A macro for a table: `name` => value of any printable kind.

@@ -34,6 +34,7 @@ mod master_link;
 mod memory;
 mod node_os;
 mod null_world;
+mod os_error;
 mod rdb;
 mod repl_settings;
 mod replica_load;
@@ -45,10 +46,11 @@ mod signals;
 mod snapshot_in;
 mod stream;
 mod token;
+mod version;
 
 pub mod config;
-pub mod daemon;
+mod daemon;
 pub mod logging;
-pub mod start;
+mod start;
 
 pub use launch::{InstallLogger, launch};

@@ -14,7 +14,7 @@ use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::os_error;
+use crate::os_error::os_error;
 use crate::stream::Stream;
 use crate::token::Source;
 

@@ -27,11 +27,11 @@ use store::seed::HashSeed;
 
 use crate::chunk_pipe::ChunkReader;
 use crate::clock;
-use crate::config::os_error;
 use crate::key_delay::KeyDelay;
 use crate::mailbox::Mailer;
 use crate::memory;
 use crate::null_world::NullWorld;
+use crate::os_error::os_error;
 
 /// What is to be loaded.
 pub enum What {

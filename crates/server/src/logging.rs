@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use log::{Level, LevelFilter, Record};
 
 use crate::clock;
-use crate::config::{Config, LogLevel, SyslogFacility};
 
 /// The letter of a line that tells who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,25 +49,13 @@ pub fn set_speaker(speaker: Speaker) {
 }
 
 /// Puts `loglevel` into effect.
-pub fn set_level(level: LogLevel) {
-    log::set_max_level(filter(level));
+pub fn set_level(level: LevelFilter) {
+    log::set_max_level(level);
 }
 
 /// For a forked child: nothing it calls may log, and what does all the same is dropped before any lock.
 pub fn silence() {
     log::set_max_level(LevelFilter::Off);
-}
-
-/// Redis's levels on those of `log`: debug is Trace, verbose is Debug, notice is Info, and
-/// warning is Warn (Error looks the same).
-pub fn filter(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Debug => LevelFilter::Trace,
-        LogLevel::Verbose => LevelFilter::Debug,
-        LogLevel::Notice => LevelFilter::Info,
-        LogLevel::Warning => LevelFilter::Warn,
-        LogLevel::Nothing => LevelFilter::Off,
-    }
 }
 
 fn mark(level: Level) -> char {
@@ -140,13 +127,13 @@ impl Output {
         Output { sink: Sink::Stdout }
     }
 
-    /// The log file of the configuration, or standard output. A relative name is taken from the
+    /// The log file with this name, or standard output without one. A relative name is taken from the
     /// working directory of this moment on.
-    pub fn open(config: &Config) -> io::Result<Output> {
-        if config.general.logfile.is_empty() {
+    pub fn open(logfile: &str) -> io::Result<Output> {
+        if logfile.is_empty() {
             return Ok(Output::stdout());
         }
-        let path = std::path::absolute(&config.general.logfile)?;
+        let path = std::path::absolute(logfile)?;
         Ok(Output { sink: Sink::File(LogFile::open(&path)?) })
     }
 }
@@ -190,32 +177,14 @@ impl LogFile {
     }
 }
 
-/// Opens syslog if the configuration says so; every line then goes there as well.
-pub fn open_syslog(config: &Config) {
-    let general = &config.general;
-    if !general.syslog_enabled {
-        return;
-    }
+/// Opens syslog; every line then goes there as well. `facility` is one of syslog(3)'s.
+pub fn open_syslog(ident: &str, facility: libc::c_int) {
     // A name with a zero byte cannot be told to syslog; lines are then filed without one.
-    let ident = CString::new(general.syslog_ident.as_str()).unwrap_or_default();
+    let ident = CString::new(ident).unwrap_or_default();
     let ident = SYSLOG_IDENT.get_or_init(|| ident);
     let options = libc::LOG_PID | libc::LOG_NDELAY | libc::LOG_NOWAIT;
     // SAFETY: openlog keeps the pointer, which is to a static that is set once.
-    unsafe { libc::openlog(ident.as_ptr(), options, facility(general.syslog_facility)) };
-}
-
-fn facility(facility: SyslogFacility) -> libc::c_int {
-    match facility {
-        SyslogFacility::User => libc::LOG_USER,
-        SyslogFacility::Local0 => libc::LOG_LOCAL0,
-        SyslogFacility::Local1 => libc::LOG_LOCAL1,
-        SyslogFacility::Local2 => libc::LOG_LOCAL2,
-        SyslogFacility::Local3 => libc::LOG_LOCAL3,
-        SyslogFacility::Local4 => libc::LOG_LOCAL4,
-        SyslogFacility::Local5 => libc::LOG_LOCAL5,
-        SyslogFacility::Local6 => libc::LOG_LOCAL6,
-        SyslogFacility::Local7 => libc::LOG_LOCAL7,
-    }
+    unsafe { libc::openlog(ident.as_ptr(), options, facility) };
 }
 
 fn send_to_syslog(record: &Record) {
@@ -279,9 +248,7 @@ mod tests {
     }
 
     fn file_output(path: &Path) -> Output {
-        let mut config = Config::default();
-        config.general.logfile = path.to_str().expect("a path of text").to_owned();
-        Output::open(&config).expect("a log file")
+        Output::open(path.to_str().expect("a path of text")).expect("a log file")
     }
 
     #[test]
@@ -313,12 +280,5 @@ mod tests {
         std::fs::rename(&logs, &moved).expect("moved");
         output.write_all(b"still here\n").expect("written");
         assert_eq!(std::fs::read_to_string(moved.join("redis.log")).expect("read"), "still here\n");
-    }
-
-    #[test]
-    fn levels_follow_loglevel() {
-        assert_eq!(filter(LogLevel::Notice), LevelFilter::Info);
-        assert_eq!(filter(LogLevel::Nothing), LevelFilter::Off);
-        assert!(filter(LogLevel::Debug) >= Level::Trace);
     }
 }

@@ -11,8 +11,8 @@ use node::Node;
 use repl::LinkId;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::os_error;
 use crate::host::Host;
+use crate::os_error::os_error;
 use crate::resolver::{self, Resolved};
 use crate::stream::{ReadOutcome, Stream};
 use crate::token::Source;

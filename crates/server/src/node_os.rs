@@ -158,7 +158,7 @@ impl Os for Host {
     fn follow_role(&mut self, is_master: bool) {
         logging::set_speaker(if is_master { Speaker::Master } else { Speaker::Replica });
         // What goes wrong is in the log, and no reason to stay in the old role.
-        let _ = self.oom.apply(&self.config, OomClass::of_master(is_master));
+        let _ = self.oom.apply(self.config.oom_rule(), OomClass::of_master(is_master));
     }
 
     fn peer_ip(&self, client: ClientId) -> String {

@@ -20,12 +20,13 @@ use store::keyspace::Keyspace;
 use crate::child::{self, Exit, Report, Reporter};
 use crate::children::{Job, RdbFileJob, judge};
 use crate::clock;
-use crate::config::os_error;
-use crate::config::{Config, REDIS_VERSION};
+use crate::config::Config;
 use crate::disk::{self, SteadyWriter};
 use crate::host::{Deferred, Host};
 use crate::key_delay::KeyDelay;
+use crate::os_error::os_error;
 use crate::signals::{Received, SignalSource};
+use crate::version::REDIS_VERSION;
 
 /// A save that failed is tried again by its save point only after so long.
 const RETRY_AFTER_US: u64 = 5_000_000;
@@ -632,7 +633,7 @@ impl Host {
         node.engine.record_latency("fork", child.fork_us);
         node.engine.keyspace.pause_resize();
         node.engine.spare_pages = true;
-        self.oom.apply_to_child(&self.config, child.pid);
+        self.oom.apply_to_child(self.config.oom_rule(), child.pid);
         Ok(child)
     }
 

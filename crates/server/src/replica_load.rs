@@ -9,9 +9,9 @@ use repl::LoadTarget;
 
 use crate::boot::LoadPurpose;
 use crate::chunk_pipe::chunk_pipe;
-use crate::config::os_error;
 use crate::host::Host;
 use crate::loader::What;
+use crate::os_error::os_error;
 use crate::snapshot_in::{IncomingFile, IncomingSnapshot};
 
 impl Host {

@@ -10,9 +10,9 @@ use node::{Node, Wrote, conn_id};
 use repl::SnapshotId;
 
 use crate::clients::over_limit;
-use crate::config::os_error;
 use crate::conn::Flushed;
 use crate::host::Host;
+use crate::os_error::os_error;
 
 /// Bytes of a file in one call: one that takes in a snapshot is not to starve the clients.
 const BUDGET_BYTES: u64 = 1 << 20;

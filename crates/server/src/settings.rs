@@ -10,12 +10,13 @@ use store::Limits;
 use store::seed::HashSeed;
 
 use crate::config::{
-    self, BindAddress, BufferLimits, Caller, Config, Directive, ProtectedAction, SetError, os_error,
+    self, BindAddress, BufferLimits, Caller, Config, Directive, ProtectedAction, SetError,
 };
 use crate::daemon::{self, OomClass};
 use crate::host::{ConfigSetWaits, Deferred, Host};
 use crate::listener::{self, ListenError, ListenSettings, Listener};
 use crate::memory;
+use crate::os_error::os_error;
 use crate::repl_settings::repl_settings;
 
 /// The engine's share of the configuration.
@@ -222,8 +223,8 @@ impl Host {
             }
             "maxclients" => {
                 let asked = config.network.maxclients;
-                let _ = daemon::adjust_open_files(&mut self.config);
-                let possible = self.config.network.maxclients;
+                let possible = daemon::adjust_open_files(asked).unwrap_or(asked);
+                self.config.network.maxclients = possible;
                 if possible < asked {
                     return Err(format!(
                         "The operating system is not able to handle the specified number of \
@@ -232,7 +233,7 @@ impl Host {
                 }
             }
             "oom-score-adj" | "oom-score-adj-values" => {
-                self.oom.apply(config, OomClass::of_master(repl.is_master()))?;
+                self.oom.apply(config.oom_rule(), OomClass::of_master(repl.is_master()))?;
             }
             "aof-disable-auto-gc" => {
                 self.aof.keeps_history = config.persistence.aof_disable_auto_gc;
@@ -246,7 +247,7 @@ impl Host {
             "jemalloc-bg-thread" => {
                 memory::set_background_thread(config.general.jemalloc_bg_thread)
             }
-            "loglevel" => crate::logging::set_level(config.general.loglevel),
+            "loglevel" => crate::logging::set_level(config.general.loglevel.filter()),
             "maxmemory" => {
                 self.deferred.push(Deferred::ClientLimit);
                 let used = self.memory.used_bytes();

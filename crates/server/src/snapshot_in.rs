@@ -11,8 +11,8 @@ use bytes::Bytes;
 use persist::rdb::SnapshotVerifier;
 
 use crate::chunk_pipe::ChunkFeed;
-use crate::config::os_error;
 use crate::disk;
+use crate::os_error::os_error;
 
 /// The file is pushed out to the disk in such steps, so that its fsync does not take long.
 const SYNC_STEP_BYTES: u64 = 8 << 20;

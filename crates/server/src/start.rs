@@ -1,14 +1,7 @@
 //! Owns what a starting server says of itself: versions, and the first lines of the log in their order.
 
-use crate::config::{Config, REDIS_VERSION};
-
-/// Tandem's own version.
-pub const TANDEM_VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The commit that this was built from, when the build was told, in eight digits.
-pub fn commit() -> &'static str {
-    option_env!("TANDEM_COMMIT").unwrap_or("00000000")
-}
+use crate::config::Config;
+use crate::version::{REDIS_VERSION, TANDEM_VERSION, commit};
 
 /// The first lines: who starts, in which version, and whether a configuration was read.
 pub fn log_starting(config: &Config) {

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::directive::Origin;
 use super::user::{self, Password};
-use super::{Config, REDIS_VERSION, directive, hint, os_error};
+use super::{Config, directive, hint};
+use crate::os_error::os_error;
+use crate::version::REDIS_VERSION;
 
 /// Includes nested deeper than this are taken for a circle.
 const MAX_INCLUDE_DEPTH: usize = 16;

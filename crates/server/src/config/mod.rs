@@ -17,6 +17,8 @@ pub mod values;
 
 use std::path::PathBuf;
 
+use crate::daemon::OomRule;
+
 pub use argv::{Invocation, StartError, parse_argv};
 pub use directive::{Directive, Flags, Kind, Origin};
 pub use file::FileError;
@@ -40,9 +42,6 @@ pub use values::{
     OomScoreAdj, PropagationErrorBehavior, ProtectedAction, SanitizeDumpPayload, Supervised,
     SyslogFacility, TlsAuthClients,
 };
-
-/// The release of Redis that clients are told, and whose behaviour is the contract.
-pub const REDIS_VERSION: &str = "7.2.4";
 
 /// Which binary this is: it decides the role a server starts in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +118,11 @@ impl Default for Config {
 }
 
 impl Config {
+    pub fn oom_rule(&self) -> OomRule {
+        let general = &self.general;
+        OomRule { mode: general.oom_score_adj, values: general.oom_score_adj_values }
+    }
+
     /// Moves values that were accepted but make no sense to the nearest that do, as Redis does.
     fn settle(&mut self) {
         self.general.hz = self.general.hz.clamp(1, 500);
@@ -146,14 +150,6 @@ pub fn is_secret(name: &[u8]) -> bool {
 /// The word as it stands in a file, in double quotes.
 fn quoted(word: &[u8]) -> String {
     String::from_utf8_lossy(&protocol::quote(word)).into_owned()
-}
-
-/// An I/O error in the words of the C library, without Rust's "(os error 2)".
-pub(crate) fn os_error(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]
