@@ -21,9 +21,9 @@ use crate::child::{self, Exit, Report, Reporter};
 use crate::children::{Job, judge};
 use crate::clock;
 use crate::disk::SteadyWriter;
+use crate::disk_room::rdb::{ChildHook, SnapshotHeader};
 use crate::host::{ConfigSetWaits, Deferred, Host};
 use crate::os_error::os_error;
-use crate::rdb::{ChildHook, SnapshotHeader};
 
 /// From this many failures in a row on, automatic rewrites pause: 1 minute, then 2, 4, ...
 const FAILURES_BEFORE_PAUSE: u32 = 3;

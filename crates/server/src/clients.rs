@@ -5,17 +5,16 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
-use engine::client::InputBuffer;
 use engine::{Client, ClientId, Kind, PREFETCH_BATCH, Peer};
 use log::{debug, warn};
 use mio::event::Event;
 use node::{Node, Sent};
 use protocol::{Limits, RequestParser};
 
-use crate::config::{BufferLimit, BufferLimits};
 use crate::conn::{Conn, Flushed, source_of};
 use crate::host::{Host, PeerFacts};
 use crate::listener::{AcceptOutcome, Accepted};
+use crate::net::limits::{input_buffer, is_over_hard_limit, limit_of, over_limit};
 use crate::os_error::os_error;
 use crate::stream::{ReadOutcome, Stream};
 use crate::token::ConnId;
@@ -33,8 +32,6 @@ const ACCEPT_RETRY_US: u64 = 100_000;
 
 /// After so long a connection returns what it needs only while it is in use.
 const IDLE_US: u64 = 2_000_000;
-/// A reply below this is written whatever the limits say, as Redis does with its fixed buffer.
-const UNCOUNTED_OUTPUT_BYTES: usize = 16 * 1024;
 /// More does not pile up for a client that has not authenticated.
 const UNAUTHENTICATED_OUTPUT_BYTES: usize = 1024;
 /// An input buffer that has grown beyond this is given back as soon as it is empty.
@@ -471,47 +468,6 @@ impl Host {
     }
 }
 
-/// Whether more waits for the client than its class may have waiting.
-pub fn is_over_hard_limit(limits: &BufferLimits, client: &Client) -> bool {
-    let waiting = client.out.len_bytes();
-    let exceeds = |limit: &BufferLimit| limit.hard_bytes > 0 && waiting as u64 >= limit.hard_bytes;
-    client.out.is_overflowed()
-        || waiting >= UNCOUNTED_OUTPUT_BYTES && limit_of(limits, client).is_some_and(exceeds)
-}
-
-/// The limit of the client's class; replicas have theirs where their stream is written.
-fn limit_of<'l>(limits: &'l BufferLimits, client: &Client) -> Option<&'l BufferLimit> {
-    match client.kind {
-        Kind::Replica => None,
-        _ if !client.subscriptions.is_empty() => Some(&limits.pubsub),
-        _ => Some(&limits.normal),
-    }
-}
-
-/// What CLIENT LIST shows of a connection's input.
-pub fn input_buffer(parser: &RequestParser) -> InputBuffer {
-    InputBuffer {
-        used_bytes: parser.unparsed_len().min(u32::MAX as usize) as u32,
-        capacity_bytes: parser.capacity().min(u32::MAX as usize) as u32,
-    }
-}
-
-/// Whether `waiting` bytes are too many, minding since when the soft limit has been exceeded.
-pub fn over_limit(waiting: u64, limit: &BufferLimit, since_us: &mut u64, now_us: u64) -> bool {
-    if limit.hard_bytes > 0 && waiting >= limit.hard_bytes {
-        return true;
-    }
-    if limit.soft_bytes == 0 || waiting < limit.soft_bytes {
-        *since_us = 0;
-        return false;
-    }
-    if *since_us == 0 {
-        *since_us = now_us;
-        return false;
-    }
-    now_us - *since_us > limit.soft_seconds * 1_000_000
-}
-
 fn refuse(mut stream: Stream, text: &[u8]) {
     // A fresh socket has room for a line; if not, closing it says enough.
     let _ = stream.write(&[IoSlice::new(text)]);
@@ -523,29 +479,5 @@ fn is_loopback(peer: &SocketAddr) -> bool {
         std::net::IpAddr::V6(ip) => {
             ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_soft_limit_closes_only_after_its_seconds_without_a_break() {
-        let limit = BufferLimit { hard_bytes: 100, soft_bytes: 10, soft_seconds: 2 };
-        let mut since = 0;
-        let s = 1_000_000;
-        assert!(!over_limit(10, &limit, &mut since, s));
-        assert!(!over_limit(10, &limit, &mut since, 3 * s));
-        assert!(!over_limit(9, &limit, &mut since, 4 * s), "a break");
-        assert!(!over_limit(10, &limit, &mut since, 5 * s));
-        assert!(over_limit(10, &limit, &mut since, 8 * s));
-    }
-
-    #[test]
-    fn the_hard_limit_closes_at_once_and_zero_is_none() {
-        let limit = BufferLimit { hard_bytes: 100, soft_bytes: 0, soft_seconds: 0 };
-        assert!(over_limit(100, &limit, &mut 0, 1));
-        assert!(!over_limit(u64::MAX, &BufferLimit::default(), &mut 0, 1));
     }
 }

@@ -5,6 +5,7 @@ use log::info;
 use node::Node;
 
 use crate::host::{Deferred, Host};
+use crate::os::loading::LoadFrom;
 
 const REWRITE_REFUSED: &str = "ERR Can't execute an AOF background rewriting. Please check the server \
     logs for more information.";
@@ -95,7 +96,7 @@ impl Host {
         if !nosave && self.save_now(node).is_err() {
             return Err("Error trying to save the RDB file, check server logs");
         }
-        if self.load_now(node, crate::boot::LoadFrom::Rdb).is_err() {
+        if self.load_now(node, LoadFrom::Rdb).is_err() {
             return Err("Error trying to load the RDB dump, check server logs");
         }
         info!("DB reloaded by DEBUG RELOAD");
@@ -110,7 +111,7 @@ impl Host {
             log::warn!("{why}");
             return Err("Error trying to load the AOF files, check server logs");
         }
-        if self.load_now(node, crate::boot::LoadFrom::Aof).is_err() {
+        if self.load_now(node, LoadFrom::Aof).is_err() {
             return Err("Error trying to load the AOF files, check server logs");
         }
         node.engine.dirty = 0;

@@ -14,6 +14,7 @@ use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::config::{BindAddress, Network};
 use crate::os_error::os_error;
 use crate::stream::Stream;
 use crate::token::Source;
@@ -29,6 +30,20 @@ pub struct ListenSettings {
     pub unixsocket: Option<PathBuf>,
     /// Permission bits of the socket file; `None` leaves what the umask gives.
     pub unixsocketperm: Option<u32>,
+}
+
+impl ListenSettings {
+    pub fn of(network: &Network) -> ListenSettings {
+        let text =
+            |bind: &BindAddress| format!("{}{}", if bind.optional { "-" } else { "" }, bind.host);
+        ListenSettings {
+            bind: network.bind.iter().map(text).collect(),
+            port: network.port,
+            backlog: network.tcp_backlog,
+            unixsocket: (!network.unixsocket.is_empty()).then(|| network.unixsocket.clone().into()),
+            unixsocketperm: (network.unixsocketperm != 0).then_some(network.unixsocketperm),
+        }
+    }
 }
 
 /// Why a server cannot listen, in the words of its log.

@@ -69,6 +69,16 @@ impl What {
     }
 }
 
+/// What a load is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadPurpose {
+    Start,
+    /// Whether a master's snapshot could be loaded, while the old data set serves.
+    ReplicaRehearsal,
+    ReplicaFile,
+    ReplicaStream,
+}
+
 /// Everything that the thread must know.
 pub struct Order {
     pub what: What,

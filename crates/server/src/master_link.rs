@@ -1,101 +1,22 @@
 //! The socket to our master: connecting without blocking, reading in bounded turns, writing the
 //! little that a replica says. What is said, and what it means, is the replication core's.
 
-use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::io;
 
-use bytes::BytesMut;
-use mio::Registry;
-use mio::net::TcpStream;
+use mio::event::Event;
 use node::Node;
 use repl::LinkId;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::host::Host;
+use crate::net::master_link::{MasterLink, attempt_of};
 use crate::os_error::os_error;
 use crate::resolver::{self, Resolved};
-use crate::stream::{ReadOutcome, Stream};
+use crate::stream::ReadOutcome;
 use crate::token::Source;
 
 /// Bytes read from the master a turn: it is our most important peer, but not the only one.
 const READS_PER_TURN: usize = 16;
 const READ_BYTES: usize = 64 << 10;
-
-pub struct MasterLink {
-    pub id: LinkId,
-    stream: Option<Stream>,
-    /// Addresses of the master's name that were not tried yet.
-    addresses: Vec<SocketAddr>,
-    connected: bool,
-    out: Vec<u8>,
-    write_blocked: bool,
-    buffer: BytesMut,
-    /// The last turn ended before the socket was empty.
-    pub more: bool,
-    read_closed: bool,
-}
-
-/// The token's number for an attempt: enough bits to tell it from the last ones.
-fn attempt_of(id: LinkId) -> u32 {
-    id.0 as u32
-}
-
-impl MasterLink {
-    fn new(id: LinkId) -> MasterLink {
-        MasterLink {
-            id,
-            stream: None,
-            addresses: Vec::new(),
-            connected: false,
-            out: Vec::new(),
-            write_blocked: false,
-            buffer: BytesMut::new(),
-            more: false,
-            read_closed: false,
-        }
-    }
-
-    fn source(&self) -> Source {
-        Source::MasterLink(attempt_of(self.id))
-    }
-
-    fn connect_next(&mut self, registry: &Registry, bind: &str) -> io::Result<()> {
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        while !self.addresses.is_empty() {
-            let address = self.addresses.remove(0);
-            match begin_connect(address, bind) {
-                Ok(stream) => {
-                    let mut stream = Stream::Tcp(stream);
-                    stream.register(registry, self.source())?;
-                    stream.watch_writable(registry, self.source(), true)?;
-                    self.stream = Some(stream);
-                    return Ok(());
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    fn flush(&mut self, registry: &Registry) -> io::Result<()> {
-        let source = self.source();
-        let Some(stream) = self.stream.as_mut().filter(|_| self.connected) else { return Ok(()) };
-        while !self.out.is_empty() {
-            match stream.write(&[IoSlice::new(&self.out)])? {
-                Some(n) => drop(self.out.drain(..n)),
-                None => {
-                    self.write_blocked = true;
-                    return stream.watch_writable(registry, source, true);
-                }
-            }
-        }
-        if self.write_blocked {
-            self.write_blocked = false;
-            stream.watch_writable(registry, source, false)?;
-        }
-        Ok(())
-    }
-}
 
 impl Host {
     /// `Action::Connect`: looks the name up first.
@@ -140,7 +61,7 @@ impl Host {
         node.handle_link_closed(self, id, "Connection closed by CLIENT KILL");
     }
 
-    pub fn handle_master_link(&mut self, node: &mut Node, attempt: u32, event: &mio::event::Event) {
+    pub fn handle_master_link(&mut self, node: &mut Node, attempt: u32, event: &Event) {
         let Some(link) = self.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
             return;
         };
@@ -251,19 +172,4 @@ impl Host {
     pub fn link_has_more(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.more)
     }
-}
-
-fn begin_connect(address: SocketAddr, bind: &str) -> io::Result<TcpStream> {
-    let Ok(from) = bind.parse::<IpAddr>() else { return TcpStream::connect(address) };
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM.nonblocking().cloexec(),
-        Some(Protocol::TCP),
-    )?;
-    socket.bind(&SocketAddr::new(from, 0).into())?;
-    match socket.connect(&address.into()) {
-        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
-        result => result?,
-    }
-    Ok(TcpStream::from_std(socket.into()))
 }

@@ -15,7 +15,7 @@ use crate::config::{Program, PropagationErrorBehavior, ReplicaOf};
 use crate::daemon::OomClass;
 use crate::host::{Deferred, Host, HostStats};
 use crate::logging::{self, Speaker};
-use crate::{info, memory, settings};
+use crate::{config, info, memory};
 
 impl Os for Host {
     fn perform(&mut self, action: Action<'_>, scene: Scene<'_>) -> Result<Outcome, CommandError> {
@@ -341,7 +341,7 @@ impl Persistence for Host {
 
 impl Configuration for Host {
     fn settings(&self) -> Settings {
-        settings::engine_settings(&self.config, self.hash_seed)
+        config::engine_settings(&self.config, self.hash_seed)
     }
 
     fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
@@ -349,7 +349,7 @@ impl Configuration for Host {
     }
 
     fn is_secret_directive(&self, name: &[u8]) -> bool {
-        crate::config::is_secret(name)
+        config::is_secret(name)
     }
 }
 

@@ -7,10 +7,9 @@ use log::{info, warn};
 use node::Node;
 use repl::LoadTarget;
 
-use crate::boot::LoadPurpose;
 use crate::chunk_pipe::chunk_pipe;
 use crate::host::Host;
-use crate::loader::What;
+use crate::loader::{LoadPurpose, What};
 use crate::os_error::os_error;
 use crate::snapshot_in::{IncomingFile, IncomingSnapshot};
 

@@ -9,9 +9,9 @@ use log::warn;
 use node::{Node, Wrote, conn_id};
 use repl::SnapshotId;
 
-use crate::clients::over_limit;
 use crate::conn::Flushed;
 use crate::host::Host;
+use crate::net::limits::over_limit;
 use crate::os_error::os_error;
 
 /// Bytes of a file in one call: one that takes in a snapshot is not to starve the clients.

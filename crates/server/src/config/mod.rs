@@ -4,6 +4,7 @@
 
 mod argv;
 mod directive;
+mod engine_settings;
 mod file;
 mod hint;
 mod reference;
@@ -21,6 +22,7 @@ use crate::daemon::OomRule;
 
 pub use argv::{Invocation, StartError, parse_argv};
 pub use directive::{Directive, Flags, Kind, Origin};
+pub use engine_settings::{engine_settings, limits};
 pub use file::FileError;
 pub use reference::reference;
 pub use rewrite::RewriteError;

@@ -1,0 +1,3 @@
+//! What is on the disk.
+
+pub mod rdb;
