@@ -16,19 +16,20 @@ use crate::children::Children;
 use crate::client_memory::{ClientMemory, ClientPeaks};
 use crate::config::{Config, RoleDecision, StartRole, engine_settings};
 use crate::conn::Conns;
-use crate::cron::Rates;
 use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
 use crate::disk_room::rdb::Rdb;
 use crate::event_loop::{Mail, Server};
-use crate::host::{Host, HostStats, Identity, LoadingInfo};
+use crate::host::{Host, Identity};
 use crate::listener::{self, ListenSettings};
 use crate::loader::LoadPurpose;
+use crate::loader::LoadingInfo;
 use crate::logging::{self, Speaker};
 use crate::mailbox::Mailbox;
 use crate::memory::{self, MemoryMeter};
 use crate::os_error::os_error;
 use crate::repl_settings::repl_settings;
 use crate::signals::SignalSource;
+use crate::stats::{HostStats, Rates};
 use crate::token::Source;
 use crate::{clock, daemon, entropy, start};
 
@@ -131,7 +132,7 @@ impl Server {
             loaded: None,
             load_serial: 0,
             exit_code: None,
-            peers: Vec::new(),
+            peers: Default::default(),
             hash_seed,
             deferred: Vec::new(),
             cron_paused: false,

@@ -12,9 +12,10 @@ use node::{Node, Sent};
 use protocol::{Limits, RequestParser};
 
 use crate::conn::{Conn, Flushed, source_of};
-use crate::host::{Host, PeerFacts};
+use crate::host::Host;
 use crate::listener::{AcceptOutcome, Accepted};
 use crate::net::limits::{input_buffer, is_over_hard_limit, limit_of, over_limit};
+use crate::net::peers::PeerFacts;
 use crate::os_error::os_error;
 use crate::stream::{ReadOutcome, Stream};
 use crate::token::ConnId;
@@ -145,7 +146,7 @@ impl Host {
         }
         debug!("Accepted {}", node.engine.client(id).map_or("", |c| &c.peer.addr));
         self.stats.connections_received += 1;
-        self.note_peer(PeerFacts { id, addr: accepted_peer, local });
+        self.peers.note(PeerFacts { id, addr: accepted_peer, local });
         self.conns.insert(conn);
         self.connected_clients = self.conns.len();
     }

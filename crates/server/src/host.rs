@@ -8,7 +8,6 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
-use std::net::SocketAddr;
 
 use engine::world::ShutdownFlags;
 use engine::{ClientId, CommandError, Outcome};
@@ -22,18 +21,18 @@ use crate::chunk_pipe::HasRoom;
 use crate::client_memory::{ClientMemory, ClientPeaks};
 use crate::config::{Config, Directive, StartRole};
 use crate::conn::Conns;
-use crate::cron::Rates;
 use crate::daemon::{OomScore, PidFile, Supervisor};
 use crate::disk_room::rdb::Rdb;
 use crate::listener::Listener;
-use crate::load_progress::LoadProgress;
-use crate::loader::{LoadEnded, LoadPurpose, Loaded, Loader};
+use crate::loader::{LoadEnded, LoadPurpose, Loaded, Loader, LoadingInfo};
 use crate::mailbox::Mailer;
 use crate::memory::MemoryMeter;
 use crate::net::master_link::MasterLink;
+use crate::net::peers::Peers;
 use crate::resolver::Resolved;
 use crate::signals::SignalSource;
 use crate::snapshot_in::IncomingSnapshot;
+use crate::stats::{HostStats, Rates};
 
 /// Work that waits for the command to end.
 #[derive(Debug)]
@@ -79,27 +78,6 @@ pub struct ConfigSetWaits {
     pub changed: Vec<&'static Directive>,
 }
 
-/// Counters of INFO that belong to sockets and forks.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HostStats {
-    pub connections_received: u64,
-    pub rejected_connections: u64,
-    pub net_input_bytes: u64,
-    pub net_output_bytes: u64,
-    pub net_repl_input_bytes: u64,
-    pub net_repl_output_bytes: u64,
-    pub reads: u64,
-    pub writes: u64,
-    pub client_output_buffer_limit_disconnections: u64,
-    pub client_query_buffer_limit_disconnections: u64,
-    pub forks: u64,
-    pub last_fork_us: u64,
-    pub loop_turns: u64,
-    /// Microseconds that the turns took, without the waits between them.
-    pub loop_us: u64,
-    pub evicted_clients: u64,
-}
-
 /// Who this process is.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -107,26 +85,6 @@ pub struct Identity {
     pub run_id: String,
     pub started_unix_s: u64,
     pub pid: u32,
-}
-
-/// Where a client comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerFacts {
-    pub id: ClientId,
-    /// `None` over a Unix socket.
-    pub addr: Option<SocketAddr>,
-    pub local: bool,
-}
-
-/// A data set is being loaded by a helper thread.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LoadingInfo {
-    pub active: bool,
-    pub asynchronous: bool,
-    pub started_unix_s: u64,
-    pub total_bytes: u64,
-    pub loaded_bytes: u64,
-    pub progress: LoadProgress,
 }
 
 pub struct Host {
@@ -175,7 +133,7 @@ pub struct Host {
     pub oom: OomScore,
     pub hash_seed: HashSeed,
     /// Where the clients come from, by slot.
-    pub peers: Vec<PeerFacts>,
+    pub peers: Peers,
     pub deferred: Vec<Deferred>,
     /// DEBUG PAUSE-CRON.
     pub cron_paused: bool,
@@ -192,18 +150,6 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn note_peer(&mut self, facts: PeerFacts) {
-        let slot = facts.id.slot as usize;
-        if self.peers.len() <= slot {
-            self.peers.resize(slot + 1, facts);
-        }
-        self.peers[slot] = facts;
-    }
-
-    pub fn peer(&self, client: ClientId) -> Option<&PeerFacts> {
-        self.peers.get(client.slot as usize).filter(|facts| facts.id == client)
-    }
-
     pub fn defer(&mut self, work: Deferred) -> Result<Outcome, CommandError> {
         self.deferred.push(work);
         Ok(Outcome::Silent)

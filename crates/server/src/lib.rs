@@ -47,6 +47,7 @@ mod settings;
 mod shutdown;
 mod signals;
 mod snapshot_in;
+mod stats;
 mod stream;
 mod token;
 mod version;

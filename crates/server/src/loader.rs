@@ -28,6 +28,7 @@ use store::seed::HashSeed;
 use crate::chunk_pipe::ChunkReader;
 use crate::clock;
 use crate::key_delay::KeyDelay;
+use crate::load_progress::LoadProgress;
 use crate::mailbox::Mailer;
 use crate::memory;
 use crate::null_world::NullWorld;
@@ -150,6 +151,17 @@ impl LoadHook for ThreadHook<'_> {
 pub struct LoadEnded {
     pub serial: u32,
     pub result: Result<Box<Loaded>, LoadFailure>,
+}
+
+/// A data set is being loaded by a helper thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadingInfo {
+    pub active: bool,
+    pub asynchronous: bool,
+    pub started_unix_s: u64,
+    pub total_bytes: u64,
+    pub loaded_bytes: u64,
+    pub progress: LoadProgress,
 }
 
 /// A running load, in the loop.

@@ -13,8 +13,9 @@ use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 use crate::clock;
 use crate::config::{Program, PropagationErrorBehavior, ReplicaOf};
 use crate::daemon::OomClass;
-use crate::host::{Deferred, Host, HostStats};
+use crate::host::{Deferred, Host};
 use crate::logging::{self, Speaker};
+use crate::stats::HostStats;
 use crate::{config, info, memory};
 
 impl Os for Host {
@@ -162,7 +163,7 @@ impl Os for Host {
     }
 
     fn peer_ip(&self, client: ClientId) -> String {
-        let addr = self.peer(client).and_then(|facts| facts.addr);
+        let addr = self.peers.of(client).and_then(|facts| facts.addr);
         addr.map_or_else(String::new, |addr| addr.ip().to_string())
     }
 

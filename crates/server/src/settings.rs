@@ -23,7 +23,7 @@ impl Host {
     ) -> Result<Outcome, CommandError> {
         let now_ms = scene.now.mono_us / 1000;
         let before = self.config.clone();
-        let local = scene.by.and_then(|id| self.peer(id)).is_some_and(|facts| facts.local);
+        let local = scene.by.and_then(|id| self.peers.of(id)).is_some_and(|facts| facts.local);
         let caller = Caller { local, loading: self.loading.active };
         let changed = self.config.set_pairs(pairs, caller).map_err(refusal)?;
         for directive in &changed {

@@ -2,3 +2,4 @@
 
 pub mod limits;
 pub mod master_link;
+pub mod peers;
