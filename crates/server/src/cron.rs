@@ -4,9 +4,9 @@
 use log::warn;
 
 use crate::config::ShutdownFlags;
-use crate::event_loop::{Mail, Server};
-use crate::shutdown::Flags;
-use crate::signals::Received;
+use crate::os::shutdown::Flags;
+use crate::process::signals::Received;
+use crate::server::{Mail, Server};
 
 impl Server {
     pub fn cron(&mut self) {

@@ -8,11 +8,11 @@ use log::LevelFilter;
 
 use crate::boot::{self, Process};
 use crate::config::{Config, FileError, Invocation, Program, StartError, decide_role, parse_argv};
-use crate::daemon::{self, Supervisor};
-use crate::logging::{self, Output};
-use crate::os_error::os_error;
-use crate::start;
-use crate::version::REDIS_VERSION;
+use crate::os::start;
+use crate::process::daemon::{self, Supervisor};
+use crate::process::logging::{self, Output};
+use crate::process::os_error::os_error;
+use crate::process::version::REDIS_VERSION;
 
 /// Installs a logger that writes with [`logging::write_record`]: the binary's choice.
 pub type InstallLogger = fn(Output, LevelFilter);

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use super::file::{self, FileError, Loader};
 use super::{Config, Program};
-use crate::os_error::os_error;
-use crate::version::{REDIS_VERSION, TANDEM_VERSION, commit};
+use crate::process::os_error::os_error;
+use crate::process::version::{REDIS_VERSION, TANDEM_VERSION, commit};
 
 /// What the command line asks for.
 #[derive(Debug)]

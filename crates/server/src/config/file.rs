@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use super::directive::Origin;
 use super::user::{self, Password};
 use super::{Config, directive, hint};
-use crate::os_error::os_error;
-use crate::version::REDIS_VERSION;
+use crate::process::os_error::os_error;
+use crate::process::version::REDIS_VERSION;
 
 /// Includes nested deeper than this are taken for a circle.
 const MAX_INCLUDE_DEPTH: usize = 16;

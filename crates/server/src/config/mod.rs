@@ -8,6 +8,7 @@ mod engine_settings;
 mod file;
 mod hint;
 mod reference;
+mod repl_settings;
 mod rewrite;
 mod role;
 mod sections;
@@ -18,13 +19,14 @@ pub mod values;
 
 use std::path::PathBuf;
 
-use crate::daemon::OomRule;
+use crate::process::daemon::OomRule;
 
 pub use argv::{Invocation, StartError, parse_argv};
 pub use directive::{Directive, Flags, Kind, Origin};
 pub use engine_settings::{engine_settings, limits};
 pub use file::FileError;
 pub use reference::reference;
+pub use repl_settings::repl_settings;
 pub use rewrite::RewriteError;
 pub use role::{RoleDecision, RoleError, StartRole, decide_role};
 pub use sections::GROUPS;

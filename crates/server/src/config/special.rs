@@ -82,7 +82,8 @@ pub(in crate::config) mod dir {
             return Ok(());
         }
         let path = dir.join(text);
-        let found = std::fs::canonicalize(&path).map_err(|e| crate::os_error::os_error(&e))?;
+        let found =
+            std::fs::canonicalize(&path).map_err(|e| crate::process::os_error::os_error(&e))?;
         if !found.is_dir() {
             return Err("Not a directory".into());
         }

@@ -4,8 +4,8 @@
 use log::LevelFilter;
 use protocol::parse_i64;
 
-pub use crate::daemon::OomScoreAdj;
-use crate::daemon::Supervisor;
+pub use crate::process::daemon::OomScoreAdj;
+use crate::process::daemon::Supervisor;
 
 /// How a number is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

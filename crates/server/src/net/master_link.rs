@@ -10,8 +10,8 @@ use mio::net::TcpStream;
 use repl::LinkId;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::stream::Stream;
-use crate::token::Source;
+use crate::net::token::Source;
+use crate::net::transport::Stream;
 
 pub struct MasterLink {
     pub id: LinkId,

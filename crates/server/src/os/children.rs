@@ -2,10 +2,10 @@
 
 use node::Node;
 
-use crate::child::Exit;
-use crate::children::{Job, RdbFileJob, Running};
-use crate::host::Host;
-use crate::rdb::snapshot_failed;
+use crate::disk::child::Exit;
+use crate::disk::children::{Job, RdbFileJob, Running};
+use crate::os::host::Host;
+use crate::os::snapshots_out::snapshot_failed;
 
 impl Host {
     pub fn read_child_reports(&mut self, node: &mut Node, serial: u32) {

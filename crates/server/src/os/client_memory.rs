@@ -4,8 +4,8 @@ use engine::ClientId;
 use log::info;
 use node::Node;
 
-use crate::host::Host;
 use crate::net::limits::{input_buffer, is_over_hard_limit};
+use crate::os::host::Host;
 
 impl Host {
     /// The directive or what it is a share of was changed.

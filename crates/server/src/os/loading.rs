@@ -9,16 +9,18 @@ use node::Node;
 use persist::rdb::{AccessClock, LoadOptions};
 use repl::{HistoryPoint, MasterAddr, ReplId};
 
-use crate::aof::AofState;
-use crate::aof_files::Begun;
 use crate::config::{StartRole, engine_settings, limits};
-use crate::disk::SteadyWriter;
-use crate::host::Host;
-use crate::load_progress::LoadProgress;
-use crate::loader::LoadingInfo;
-use crate::loader::{self, LoadEnded, LoadPurpose, Loaded, Loader, Order, What};
-use crate::os_error::os_error;
-use crate::{clock, entropy, start};
+use crate::disk::aof::AofState;
+use crate::disk::aof::files::Begun;
+use crate::disk::files::SteadyWriter;
+use crate::disk::load_progress::LoadProgress;
+use crate::disk::loader::LoadingInfo;
+use crate::disk::loader::{self, LoadEnded, LoadPurpose, Loaded, Loader, Order, What};
+use crate::os::host::Host;
+use crate::os::start;
+use crate::process::clock;
+use crate::process::entropy;
+use crate::process::os_error::os_error;
 
 /// Which of our own files to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -348,7 +350,7 @@ impl Host {
             node.engine.keyspace.pause_resize();
         }
         node.engine.dataset_replaced();
-        crate::lazy_free::free(Box::new(old));
+        crate::process::lazy_free::free(Box::new(old));
     }
 }
 

@@ -1,3 +1,0 @@
-//! What is on the disk.
-
-pub mod rdb;
