@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::file::{self, FileError, Loader};
-use super::{Config, Program};
+use super::table::{Config, Program};
 use crate::process::os_error::os_error;
 use crate::process::version::{REDIS_VERSION, TANDEM_VERSION, commit};
 

@@ -6,7 +6,9 @@ use engine::settings::{Guard, MaxmemoryPolicy, OutputLimits};
 use store::Limits;
 use store::seed::HashSeed;
 
-use super::{BufferLimits, Config, ProtectedAction};
+use super::special::BufferLimits;
+use super::table::Config;
+use super::values::ProtectedAction;
 
 /// The engine's share of the configuration.
 pub fn engine_settings(config: &Config, hash_seed: HashSeed) -> Settings {
@@ -78,8 +80,8 @@ pub fn limits(config: &Config, hash_seed: HashSeed) -> Limits {
     }
 }
 
-fn policy(policy: super::MaxmemoryPolicy) -> MaxmemoryPolicy {
-    use super::MaxmemoryPolicy as From;
+fn policy(policy: super::values::MaxmemoryPolicy) -> MaxmemoryPolicy {
+    use super::values::MaxmemoryPolicy as From;
     match policy {
         From::VolatileLru => MaxmemoryPolicy::VolatileLru,
         From::VolatileLfu => MaxmemoryPolicy::VolatileLfu,

@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::directive::Origin;
+use super::hint;
+use super::table::{Config, directive};
 use super::user::{self, Password};
-use super::{Config, directive, hint};
 use crate::process::os_error::os_error;
 use crate::process::version::REDIS_VERSION;
 

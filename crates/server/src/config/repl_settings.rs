@@ -2,7 +2,7 @@
 
 use repl::ReplSettings;
 
-use crate::config::Config;
+use crate::config::table::Config;
 
 /// The settings of replication, out of the configuration.
 pub fn repl_settings(config: &Config) -> ReplSettings {
@@ -17,9 +17,9 @@ pub fn repl_settings(config: &Config) -> ReplSettings {
         repl_diskless_sync_delay_secs: replication.repl_diskless_sync_delay_s.into(),
         repl_diskless_sync_max_replicas: replication.repl_diskless_sync_max_replicas.into(),
         repl_diskless_load: match replication.repl_diskless_load {
-            crate::config::DisklessLoad::Disabled => repl::DisklessLoad::Disabled,
-            crate::config::DisklessLoad::OnEmptyDb => repl::DisklessLoad::OnEmptyDb,
-            crate::config::DisklessLoad::Swapdb => repl::DisklessLoad::SwapDb,
+            crate::config::values::DisklessLoad::Disabled => repl::DisklessLoad::Disabled,
+            crate::config::values::DisklessLoad::OnEmptyDb => repl::DisklessLoad::OnEmptyDb,
+            crate::config::values::DisklessLoad::Swapdb => repl::DisklessLoad::SwapDb,
         },
         master_user: (!replication.masteruser.is_empty()).then(|| text(&replication.masteruser)),
         master_auth: (!replication.masterauth.is_empty()).then(|| replication.masterauth.clone()),

@@ -5,10 +5,11 @@ use log::{info, warn};
 use node::{Node, Scene};
 use repl::Repl;
 
-use crate::config::{self, Caller, Config, Directive, SetError, repl_settings};
+use crate::config::{self, Caller, Config, Directive, Effect, SetError, repl_settings};
 use crate::net::listener::{self, ListenError, ListenSettings, Listener};
 use crate::os::host::{ConfigSetWaits, Deferred, Host};
 use crate::process::daemon::{self, OomClass};
+use crate::process::logging;
 use crate::process::memory;
 use crate::process::os_error::os_error;
 
@@ -38,7 +39,7 @@ impl Host {
         }
         self.tell_what_has_no_effect(changed.iter().copied());
         let starts_aof = self.config.persistence.appendonly
-            && changed.iter().any(|directive| directive.name == "appendonly");
+            && changed.iter().any(|directive| directive.effect == Effect::AppendOnly);
         if !starts_aof {
             return Ok(Outcome::Done);
         }
@@ -88,7 +89,7 @@ impl Host {
         }
     }
 
-    /// Does what a changed value asks of the process; most values are simply read when needed.
+    /// Does what a changed value asks of the process.
     fn put_into_effect(
         &mut self,
         directive: &Directive,
@@ -96,66 +97,74 @@ impl Host {
         now_ms: u64,
     ) -> Result<(), String> {
         let config = &self.config;
-        match directive.name {
-            "port" => self.listen_anew()?,
-            "bind" => {
+        match directive.effect {
+            Effect::WhenRead => {}
+            Effect::Port => self.listen_anew()?,
+            Effect::Bind => {
                 self.listen_anew().map_err(|_| "Failed to bind to specified addresses.")?;
             }
-            // Turning it on is begun, and answered, by `config_set`.
-            "appendonly" if !config.persistence.appendonly => {
-                self.deferred.push(Deferred::AppendOnly { on: false, asked: None });
-            }
-            "appendfsync" => self.aof.set_fsync(config.persistence.appendfsync),
-            "dir" => {
-                std::env::set_current_dir(&config.persistence.dir).map_err(|e| os_error(&e))?;
-            }
-            "maxclients" => {
-                let asked = config.network.maxclients;
-                let possible = daemon::adjust_open_files(asked).unwrap_or(asked);
-                self.config.network.maxclients = possible;
-                if possible < asked {
-                    return Err(format!(
-                        "The operating system is not able to handle the specified number of \
-                         clients, try with {possible}"
-                    ));
+            Effect::AppendOnly => {
+                // Turning it on is begun, and answered, by `config_set`.
+                if !config.persistence.appendonly {
+                    self.deferred.push(Deferred::AppendOnly { on: false, asked: None });
                 }
             }
-            "oom-score-adj" | "oom-score-adj-values" => {
-                self.oom.apply(config.oom_rule(), OomClass::of_master(repl.is_master()))?;
-            }
-            "aof-disable-auto-gc" => {
-                self.aof.keeps_history = config.persistence.aof_disable_auto_gc;
-                self.aof.remove_history();
-            }
-            "no-appendfsync-on-rewrite" => {
+            Effect::AppendFsync => self.aof.set_fsync(config.persistence.appendfsync),
+            Effect::FsyncDuringRewrite => {
                 let skips = config.persistence.no_appendfsync_on_rewrite;
                 self.aof.skip_fsync(skips && self.children.is_active());
             }
-            "maxmemory-clients" => self.deferred.push(Deferred::ClientLimit),
-            "jemalloc-bg-thread" => {
-                memory::set_background_thread(config.general.jemalloc_bg_thread)
+            Effect::AofHistory => {
+                self.aof.keeps_history = config.persistence.aof_disable_auto_gc;
+                self.aof.remove_history();
             }
-            "loglevel" => crate::process::logging::set_level(config.general.loglevel.filter()),
-            "maxmemory" => {
+            Effect::WorkingDirectory => {
+                std::env::set_current_dir(&config.persistence.dir).map_err(|e| os_error(&e))?;
+            }
+            Effect::MaxClients => self.make_room_for_clients()?,
+            Effect::OomScore => {
+                self.oom.apply(config.oom_rule(), OomClass::of_master(repl.is_master()))?;
+            }
+            Effect::ClientMemory => self.deferred.push(Deferred::ClientLimit),
+            Effect::MaxMemory => {
                 self.deferred.push(Deferred::ClientLimit);
-                let used = self.memory.used_bytes();
-                let max = config.memory.maxmemory_bytes;
-                if max > 0 && max < used {
-                    warn!(
-                        "WARNING: the new maxmemory value set via CONFIG SET ({max}) is smaller \
-                         than the current memory usage ({used}). This will result in key eviction \
-                         and/or the inability to accept new write commands depending on the \
-                         maxmemory-policy."
-                    );
-                }
+                self.warn_of_low_maxmemory();
             }
-            _ => {}
+            Effect::AllocatorThread => {
+                memory::set_background_thread(config.general.jemalloc_bg_thread);
+            }
+            Effect::LogLevel => logging::set_level(config.general.loglevel.filter()),
         }
         let settings = repl_settings(&self.config);
         if settings != *repl.settings() {
             repl.apply_settings(now_ms, settings);
         }
         Ok(())
+    }
+
+    fn make_room_for_clients(&mut self) -> Result<(), String> {
+        let asked = self.config.network.maxclients;
+        let possible = daemon::adjust_open_files(asked).unwrap_or(asked);
+        self.config.network.maxclients = possible;
+        if possible < asked {
+            return Err(format!(
+                "The operating system is not able to handle the specified number of clients, try \
+                 with {possible}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn warn_of_low_maxmemory(&self) {
+        let used = self.memory.used_bytes();
+        let max = self.config.memory.maxmemory_bytes;
+        if max > 0 && max < used {
+            warn!(
+                "WARNING: the new maxmemory value set via CONFIG SET ({max}) is smaller than the \
+                 current memory usage ({used}). This will result in key eviction and/or the \
+                 inability to accept new write commands depending on the maxmemory-policy."
+            );
+        }
     }
 
     /// Opens the TCP listeners that the configuration names now. The old ones are closed first, as
