@@ -16,7 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{BindAddress, Network};
 use crate::net::token::Source;
-use crate::net::transport::Stream;
+use crate::net::transport::Transport;
 use crate::process::os_error::os_error;
 
 /// What to listen on; a change of any of it means opening anew.
@@ -78,7 +78,7 @@ pub enum Listener {
 
 /// One accepted connection.
 pub struct Accepted {
-    pub stream: Stream,
+    pub transport: Transport,
     /// The peer's address; `None` over a Unix socket.
     pub peer: Option<SocketAddr>,
 }
@@ -96,11 +96,11 @@ pub enum AcceptOutcome {
 impl Listener {
     pub fn accept(&self) -> AcceptOutcome {
         let result = match self {
-            Listener::Tcp(l) => {
-                l.accept().map(|(s, peer)| Accepted { stream: Stream::Tcp(s), peer: Some(peer) })
-            }
+            Listener::Tcp(l) => l
+                .accept()
+                .map(|(s, peer)| Accepted { transport: Transport::Tcp(s), peer: Some(peer) }),
             Listener::Unix(l) => {
-                l.accept().map(|(s, _)| Accepted { stream: Stream::Unix(s), peer: None })
+                l.accept().map(|(s, _)| Accepted { transport: Transport::Unix(s), peer: None })
             }
         };
         match result {

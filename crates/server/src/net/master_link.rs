@@ -1,7 +1,7 @@
 //! The socket to our master: connecting without blocking, one address after the other. What is said, and
 //! what it means, is the replication core's.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::BytesMut;
@@ -10,21 +10,29 @@ use mio::net::TcpStream;
 use repl::LinkId;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::net::link::Link;
 use crate::net::token::Source;
-use crate::net::transport::Stream;
+use crate::net::transport::Transport;
 
 pub struct MasterLink {
     pub id: LinkId,
-    pub stream: Option<Stream>,
+    /// `None` while the name is looked up.
+    pub link: Option<Link>,
     /// Addresses of the master's name that were not tried yet.
-    pub addresses: Vec<SocketAddr>,
+    addresses: Vec<SocketAddr>,
     pub connected: bool,
-    pub out: Vec<u8>,
-    write_blocked: bool,
+    /// What is read goes to the replication core, which parses it.
     pub buffer: BytesMut,
     /// The last turn ended before the socket was empty.
     pub more: bool,
-    pub read_closed: bool,
+}
+
+/// How a connect stands after an event.
+pub enum Connecting {
+    Pending,
+    Done,
+    /// No address is left; what the last one said.
+    Failed(io::Error),
 }
 
 /// The token's number for an attempt: enough bits to tell it from the last ones.
@@ -36,31 +44,35 @@ impl MasterLink {
     pub fn new(id: LinkId) -> MasterLink {
         MasterLink {
             id,
-            stream: None,
+            link: None,
             addresses: Vec::new(),
             connected: false,
-            out: Vec::new(),
-            write_blocked: false,
             buffer: BytesMut::new(),
             more: false,
-            read_closed: false,
         }
     }
 
-    fn source(&self) -> Source {
-        Source::MasterLink(attempt_of(self.id))
+    /// The name was looked up.
+    pub fn connect(
+        &mut self,
+        registry: &Registry,
+        addresses: Vec<SocketAddr>,
+        bind: &str,
+    ) -> io::Result<()> {
+        self.addresses = addresses;
+        self.connect_next(registry, bind)
     }
 
-    pub fn connect_next(&mut self, registry: &Registry, bind: &str) -> io::Result<()> {
+    fn connect_next(&mut self, registry: &Registry, bind: &str) -> io::Result<()> {
+        let source = Source::MasterLink(attempt_of(self.id));
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         while !self.addresses.is_empty() {
             let address = self.addresses.remove(0);
             match begin_connect(address, bind) {
                 Ok(stream) => {
-                    let mut stream = Stream::Tcp(stream);
-                    stream.register(registry, self.source())?;
-                    stream.watch_writable(registry, self.source(), true)?;
-                    self.stream = Some(stream);
+                    let mut link = Link::open(registry, Transport::Tcp(stream), source)?;
+                    link.wait_writable(registry, true)?;
+                    self.link = Some(link);
                     return Ok(());
                 }
                 Err(error) => last = error,
@@ -69,23 +81,47 @@ impl MasterLink {
         Err(last)
     }
 
-    pub fn flush(&mut self, registry: &Registry) -> io::Result<()> {
-        let source = self.source();
-        let Some(stream) = self.stream.as_mut().filter(|_| self.connected) else { return Ok(()) };
-        while !self.out.is_empty() {
-            match stream.write(&[IoSlice::new(&self.out)])? {
-                Some(n) => drop(self.out.drain(..n)),
-                None => {
-                    self.write_blocked = true;
-                    return stream.watch_writable(registry, source, true);
-                }
-            }
+    /// An event has come while a connect was under way.
+    pub fn connect_ended(
+        &mut self,
+        registry: &Registry,
+        bind: &str,
+        keepalive_s: u64,
+    ) -> Connecting {
+        let Some(link) = &mut self.link else { return Connecting::Pending };
+        let transport = link.transport();
+        let failure = transport.take_error().unwrap_or_else(Some);
+        // Writable without an error and without a peer: the connect is still under way.
+        if failure.is_none() && transport.peer_addr().is_none() {
+            return Connecting::Pending;
         }
-        if self.write_blocked {
-            self.write_blocked = false;
-            stream.watch_writable(registry, source, false)?;
+        if let Some(error) = failure {
+            link.close(registry);
+            self.link = None;
+            return match self.connect_next(registry, bind) {
+                Ok(()) => Connecting::Pending,
+                Err(_) => Connecting::Failed(error),
+            };
         }
-        Ok(())
+        // Neither option is needed for the link to work.
+        let _ = transport.set_nodelay(true);
+        let _ = transport.set_keepalive(keepalive_s);
+        self.connected = true;
+        match link.wait_writable(registry, false) {
+            Ok(()) => Connecting::Done,
+            Err(error) => Connecting::Failed(error),
+        }
+    }
+
+    /// The link once it is connected.
+    pub fn open_link(&mut self) -> Option<&mut Link> {
+        self.link.as_mut().filter(|_| self.connected)
+    }
+
+    pub fn close(&mut self, registry: &Registry) {
+        if let Some(link) = &mut self.link {
+            link.close(registry);
+        }
     }
 }
 

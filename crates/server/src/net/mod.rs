@@ -3,6 +3,7 @@
 pub mod client_memory;
 pub mod conn;
 pub mod limits;
+pub mod link;
 pub mod listener;
 pub mod master_link;
 pub mod peers;

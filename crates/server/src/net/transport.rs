@@ -1,10 +1,13 @@
-//! A connected socket, TCP or Unix: the same few calls for both.
+//! What a connection's bytes travel over, TCP or Unix: the same few calls for both.
 //!
-//! Knows nothing of clients, buffers or protocols.
+//! It says by itself whether more can be read and whether the kernel can send a file, so that nobody above asks
+//! which one it is. Knows nothing of clients, buffers or protocols.
 
+use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use mio::net::{TcpStream, UnixStream};
@@ -13,10 +16,15 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::net::token::Source;
 
-pub enum Stream {
+pub enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
+
+/// Bytes of a file in one call: one that takes in a snapshot is not to starve the clients.
+const FILE_BUDGET_BYTES: u64 = 1 << 20;
+/// The same where they have to pass through our memory.
+const COPY_BYTES: u64 = 64 << 10;
 
 /// How a read ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +36,11 @@ pub enum ReadOutcome {
     Closed,
 }
 
-impl Stream {
+impl Transport {
     pub fn register(&mut self, registry: &Registry, source: Source) -> io::Result<()> {
         match self {
-            Stream::Tcp(s) => registry.register(s, source.token(), Interest::READABLE),
-            Stream::Unix(s) => registry.register(s, source.token(), Interest::READABLE),
+            Transport::Tcp(s) => registry.register(s, source.token(), Interest::READABLE),
+            Transport::Unix(s) => registry.register(s, source.token(), Interest::READABLE),
         }
     }
 
@@ -47,16 +55,16 @@ impl Stream {
         let interest =
             if on { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         match self {
-            Stream::Tcp(s) => registry.reregister(s, source.token(), interest),
-            Stream::Unix(s) => registry.reregister(s, source.token(), interest),
+            Transport::Tcp(s) => registry.reregister(s, source.token(), interest),
+            Transport::Unix(s) => registry.reregister(s, source.token(), interest),
         }
     }
 
     pub fn deregister(&mut self, registry: &Registry) {
         // Closing the descriptor would do as well; a failure here leaves nothing behind.
         let _ = match self {
-            Stream::Tcp(s) => registry.deregister(s),
-            Stream::Unix(s) => registry.deregister(s),
+            Transport::Tcp(s) => registry.deregister(s),
+            Transport::Unix(s) => registry.deregister(s),
         };
     }
 
@@ -65,8 +73,8 @@ impl Stream {
         debug_assert!(!buffer.is_empty());
         loop {
             let result = match self {
-                Stream::Tcp(s) => s.read(buffer),
-                Stream::Unix(s) => s.read(buffer),
+                Transport::Tcp(s) => s.read(buffer),
+                Transport::Unix(s) => s.read(buffer),
             };
             return match result {
                 Ok(0) => Ok(ReadOutcome::Closed),
@@ -84,10 +92,10 @@ impl Stream {
         loop {
             // A plain write is the cheaper call, and most replies are one slice.
             let result = match (slices, &mut *self) {
-                ([one], Stream::Tcp(s)) => s.write(one),
-                ([one], Stream::Unix(s)) => s.write(one),
-                (many, Stream::Tcp(s)) => s.write_vectored(many),
-                (many, Stream::Unix(s)) => s.write_vectored(many),
+                ([one], Transport::Tcp(s)) => s.write(one),
+                ([one], Transport::Unix(s)) => s.write(one),
+                (many, Transport::Tcp(s)) => s.write_vectored(many),
+                (many, Transport::Unix(s)) => s.write_vectored(many),
             };
             return match result {
                 Ok(n) => Ok(Some(n)),
@@ -98,17 +106,39 @@ impl Stream {
         }
     }
 
+    /// At most `len` bytes of a file, in one call; `None` when the socket is full, 0 at the file's end.
+    pub fn write_file(&mut self, file: &File, position: u64, len: u64) -> io::Result<Option<u64>> {
+        match self.sendfile_door() {
+            Some(socket) => send_file(socket, file, position, len),
+            None => self.copy_file(file, position, len),
+        }
+    }
+
+    /// Where the kernel can put the bytes of a file by itself; a transport that changes what it sends has none.
+    fn sendfile_door(&self) -> Option<RawFd> {
+        Some(self.raw_fd())
+    }
+
+    fn copy_file(&mut self, file: &File, position: u64, len: u64) -> io::Result<Option<u64>> {
+        let mut block = vec![0; len.min(COPY_BYTES) as usize];
+        let n = file.read_at(&mut block, position)?;
+        if n == 0 {
+            return Ok(Some(0));
+        }
+        Ok(self.write(&[IoSlice::new(&block[..n])])?.map(|n| n as u64))
+    }
+
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         match self {
-            Stream::Tcp(s) => s.set_nodelay(on),
-            Stream::Unix(_) => Ok(()),
+            Transport::Tcp(s) => s.set_nodelay(on),
+            Transport::Unix(_) => Ok(()),
         }
     }
 
     /// Probes start after `idle_s` seconds of silence and come three to that time, so that a dead
     /// peer is noticed after about twice of it. 0 leaves keepalive off.
     pub fn set_keepalive(&self, idle_s: u64) -> io::Result<()> {
-        let Stream::Tcp(s) = self else { return Ok(()) };
+        let Transport::Tcp(s) = self else { return Ok(()) };
         if idle_s == 0 {
             return Ok(());
         }
@@ -121,30 +151,69 @@ impl Stream {
 
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
-            Stream::Tcp(s) => s.peer_addr().ok(),
-            Stream::Unix(_) => None,
+            Transport::Tcp(s) => s.peer_addr().ok(),
+            Transport::Unix(_) => None,
         }
     }
 
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match self {
-            Stream::Tcp(s) => s.local_addr().ok(),
-            Stream::Unix(_) => None,
+            Transport::Tcp(s) => s.local_addr().ok(),
+            Transport::Unix(_) => None,
         }
     }
 
     /// What a non-blocking connect ended with.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         match self {
-            Stream::Tcp(s) => s.take_error(),
-            Stream::Unix(s) => s.take_error(),
+            Transport::Tcp(s) => s.take_error(),
+            Transport::Unix(s) => s.take_error(),
         }
     }
 
     pub fn raw_fd(&self) -> RawFd {
         match self {
-            Stream::Tcp(s) => s.as_raw_fd(),
-            Stream::Unix(s) => s.as_raw_fd(),
+            Transport::Tcp(s) => s.as_raw_fd(),
+            Transport::Unix(s) => s.as_raw_fd(),
         }
+    }
+}
+
+/// One sendfile; `None` when the socket is full.
+fn send_file(socket: RawFd, file: &File, position: u64, len: u64) -> io::Result<Option<u64>> {
+    let count = len.min(FILE_BUDGET_BYTES) as usize;
+    loop {
+        let mut offset = position as i64;
+        // SAFETY: both descriptors are open and ours, and `offset` is a valid place to write to.
+        let n = unsafe { libc::sendfile(socket, file.as_raw_fd(), &mut offset, count) };
+        if n >= 0 {
+            return Ok(Some(n as u64));
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::WouldBlock => return Ok(None),
+            io::ErrorKind::Interrupted => {}
+            _ => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_arrives_alike_by_the_kernel_and_through_memory() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let mut transport = Transport::Unix(one);
+        assert_eq!(transport.write_file(&file, 2, 5).unwrap(), Some(5));
+        assert_eq!(transport.copy_file(&file, 2, 5).unwrap(), Some(5));
+        let mut got = [0; 10];
+        other.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"2345623456");
+        assert_eq!(transport.write_file(&file, 10, 5).unwrap(), Some(0));
+        assert_eq!(transport.copy_file(&file, 10, 5).unwrap(), Some(0));
     }
 }

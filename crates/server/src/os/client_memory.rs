@@ -19,7 +19,7 @@ impl Host {
         let (Some(conn), Some(client)) = (self.conns.get(id), node.engine.client_mut(id)) else {
             return false;
         };
-        client.input = input_buffer(&conn.parser);
+        client.input = input_buffer(&conn.link.parser);
         self.client_memory.changed.push(id);
         self.evict_clients(node);
         self.conns.get(id).is_some()

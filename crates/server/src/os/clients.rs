@@ -11,12 +11,13 @@ use mio::event::Event;
 use node::{Node, Sent};
 use protocol::{Limits, RequestParser};
 
-use crate::net::conn::{Conn, Flushed, source_of};
+use crate::net::conn::{Conn, source_of};
 use crate::net::limits::{input_buffer, is_over_hard_limit, limit_of, over_limit};
+use crate::net::link::{Flushed, Link};
 use crate::net::listener::{AcceptOutcome, Accepted};
 use crate::net::peers::PeerFacts;
 use crate::net::token::ConnId;
-use crate::net::transport::{ReadOutcome, Stream};
+use crate::net::transport::{ReadOutcome, Transport};
 use crate::os::host::Host;
 use crate::process::os_error::os_error;
 
@@ -56,8 +57,7 @@ from the outside.\r\n";
 impl Host {
     pub fn handle_client(&mut self, node: &mut Node, id: ConnId, event: &Event) {
         let Some(conn) = self.conns.of_event(id) else { return };
-        conn.peer_gone |= event.is_write_closed() || event.is_error();
-        conn.read_closed |= event.is_read_closed() || conn.peer_gone;
+        conn.link.hear(event);
         let id = conn.id;
         if event.is_writable() {
             // The rest of what may leave follows at the end of the turn.
@@ -125,29 +125,31 @@ impl Host {
         let network = &self.config.network;
         if self.conns.len() >= network.maxclients as usize {
             self.stats.rejected_connections += 1;
-            return refuse(accepted.stream, MAXCLIENTS_TEXT);
+            return refuse(accepted.transport, MAXCLIENTS_TEXT);
         }
         let local = accepted.peer.is_none_or(|peer| is_loopback(&peer));
         if network.protected_mode && !local && node.engine.settings.requirepass.is_empty() {
             self.stats.rejected_connections += 1;
-            return refuse(accepted.stream, PROTECTED_MODE_TEXT);
+            return refuse(accepted.transport, PROTECTED_MODE_TEXT);
         }
         // A socket that refuses these options still works; Redis goes on as well.
-        let _ = accepted.stream.set_nodelay(true);
-        let _ = accepted.stream.set_keepalive(network.tcp_keepalive_s.into());
+        let _ = accepted.transport.set_nodelay(true);
+        let _ = accepted.transport.set_keepalive(network.tcp_keepalive_s.into());
         let peer = self.peer_of(&accepted, local);
         let id = node.connect(Kind::Normal, peer);
         let accepted_peer = accepted.peer;
-        let mut conn = Conn::new(id, accepted.stream, node.now().mono_us);
-        if let Err(error) = conn.stream.register(&self.registry, source_of(id)) {
-            warn!("Error registering fd event for the new client: {}", os_error(&error));
-            node.engine.disconnect(id);
-            return;
-        }
+        let link = match Link::open(&self.registry, accepted.transport, source_of(id)) {
+            Ok(link) => link,
+            Err(error) => {
+                warn!("Error registering fd event for the new client: {}", os_error(&error));
+                node.engine.disconnect(id);
+                return;
+            }
+        };
         debug!("Accepted {}", node.engine.client(id).map_or("", |c| &c.peer.addr));
         self.stats.connections_received += 1;
         self.peers.note(PeerFacts { id, addr: accepted_peer, local });
-        self.conns.insert(conn);
+        self.conns.insert(Conn::new(id, link, node.now().mono_us));
         self.connected_clients = self.conns.len();
     }
 
@@ -155,8 +157,8 @@ impl Host {
         let path = || format!("{}:0", self.config.network.unixsocket);
         Peer {
             addr: accepted.peer.map_or_else(path, |addr| addr.to_string()),
-            laddr: accepted.stream.local_addr().map_or_else(path, |addr| addr.to_string()),
-            fd: accepted.stream.raw_fd(),
+            laddr: accepted.transport.local_addr().map_or_else(path, |addr| addr.to_string()),
+            fd: accepted.transport.raw_fd(),
             unix_socket: accepted.peer.is_none(),
             local,
         }
@@ -174,20 +176,20 @@ impl Host {
         }
         if leaving {
             // Nothing that it says counts any more, but its replies are still on their way.
-            if conn.peer_gone {
+            if conn.link.peer_gone {
                 self.close_client(node, id);
             }
             return;
         }
-        if blocked && conn.parser.buffered_len() > BLOCKED_READ_AHEAD {
+        if blocked && conn.link.parser.buffered_len() > BLOCKED_READ_AHEAD {
             // It is read again once it is unblocked; a peer that has gone is noticed all the same.
-            if conn.read_closed {
+            if conn.link.read_closed {
                 self.end_input(node, id);
             }
             return;
         }
         self.stats.reads += 1;
-        let more = match conn.read() {
+        let more = match conn.link.read() {
             Ok(ReadOutcome::Closed) => return self.end_input(node, id),
             Err(error) => {
                 debug!("Reading from client: {}", os_error(&error));
@@ -195,7 +197,7 @@ impl Host {
             }
             Ok(ReadOutcome::Drained(n)) => {
                 self.stats.net_input_bytes += n as u64;
-                conn.read_closed
+                conn.link.read_closed
             }
             Ok(ReadOutcome::Filled(n)) => {
                 self.stats.net_input_bytes += n as u64;
@@ -217,7 +219,7 @@ impl Host {
     /// The peer will send nothing more. It may have closed its sending half only, and wait for the
     /// replies to what it has sent: they leave first, however long they have to wait.
     fn end_input(&mut self, node: &mut Node, id: ClientId) {
-        let gone = self.conns.get(id).is_none_or(|conn| conn.peer_gone);
+        let gone = self.conns.get(id).is_none_or(|conn| conn.link.peer_gone);
         if gone || node.engine.client(id).is_none_or(|client| client.kind != Kind::Normal) {
             return self.close_client(node, id);
         }
@@ -260,14 +262,14 @@ impl Host {
         };
         let Some(conn) = self.conns.get_mut(id) else { return false };
         // Lent out while its requests run, which may close the connection.
-        let mut parser = std::mem::take(&mut conn.parser);
+        let mut parser = std::mem::take(&mut conn.link.parser);
         let parsed = parser.parse(&limits, REQUESTS_PER_BATCH);
         let ran = parsed.map(|count| self.run_requests(node, id, &parser, count));
         let (ran, ended) = match ran {
             Ok((ran, ended)) => (ran, ended),
             Err(error) => {
                 if let Some(conn) = self.conns.get_mut(id) {
-                    conn.parser = parser;
+                    conn.link.parser = parser;
                 }
                 self.protocol_error(node, id, &error.to_string());
                 return false;
@@ -278,7 +280,7 @@ impl Host {
             client.input = input_buffer(&parser);
         }
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.parser = parser;
+            conn.link.parser = parser;
         }
         if self.client_memory.is_on() {
             self.client_memory.changed.push(id);
@@ -322,7 +324,7 @@ impl Host {
     /// Who has not said its password yet gets its replies before it is heard further, and is closed if
     /// it does not read them: the memory of a server is not a stranger's to fill.
     fn defer_stranger(&mut self, node: &mut Node, id: ClientId) {
-        if self.conns.get(id).is_some_and(|conn| conn.write_blocked) {
+        if self.conns.get(id).is_some_and(|conn| conn.link.write_blocked) {
             let line = node.client_line(self, id);
             warn!(
                 "Unauthenticated client {line} scheduled to be closed ASAP for not reading its replies."
@@ -345,7 +347,7 @@ impl Host {
     fn enforce_query_buffer_limit(&mut self, node: &mut Node, id: ClientId) {
         let limit = self.config.network.client_query_buffer_limit_bytes;
         let Some(conn) = self.conns.get(id) else { return };
-        if conn.parser.buffered_len() as u64 > limit {
+        if conn.link.parser.buffered_len() as u64 > limit {
             let line = node.client_line(self, id);
             warn!("Closing client that reached max query buffer length: {line}");
             self.close_client(node, id);
@@ -361,9 +363,9 @@ impl Host {
             self.over_limit.push(id);
             return Sent::Partly;
         }
-        let before = conn.bytes_out;
-        let flushed = conn.flush(&self.registry, &mut client.out, FLUSH_BUDGET, n);
-        self.stats.net_output_bytes += conn.bytes_out - before;
+        let before = conn.link.bytes_out;
+        let flushed = conn.link.flush(&self.registry, &mut client.out, FLUSH_BUDGET, n);
+        self.stats.net_output_bytes += conn.link.bytes_out - before;
         self.stats.writes += 1;
         if self.client_memory.is_on() {
             self.client_memory.changed.push(id);
@@ -420,7 +422,7 @@ impl Host {
     pub fn close_client(&mut self, node: &mut Node, id: ClientId) {
         let Some(mut conn) = self.conns.remove(id) else { return };
         self.client_memory.forget(&conn);
-        conn.stream.deregister(&self.registry);
+        conn.link.close(&self.registry);
         self.connected_clients = self.conns.len();
         node.disconnected(id);
     }
@@ -438,13 +440,13 @@ impl Host {
                 let idle_us = node.now().mono_us - conn.last_interaction_us;
                 if let Some(client) = node.engine.client_mut(id) {
                     let peaks = &mut self.client_peaks;
-                    peaks.note(now_s, conn.parser.capacity(), client.out.memory_bytes());
-                    let is_large = conn.parser.capacity() > LARGE_INPUT_BYTES
-                        && conn.parser.buffered_len() == 0;
-                    if (idle_us > IDLE_US || is_large) && conn.parser.queued_len() == 0 {
-                        conn.parser.shrink();
+                    peaks.note(now_s, conn.link.parser.capacity(), client.out.memory_bytes());
+                    let is_large = conn.link.parser.capacity() > LARGE_INPUT_BYTES
+                        && conn.link.parser.buffered_len() == 0;
+                    if (idle_us > IDLE_US || is_large) && conn.link.parser.queued_len() == 0 {
+                        conn.link.parser.shrink();
                         client.out.shrink();
-                        client.input = input_buffer(&conn.parser);
+                        client.input = input_buffer(&conn.link.parser);
                     }
                 }
                 self.close_if_idle(node, id, idle_us);
@@ -469,9 +471,9 @@ impl Host {
     }
 }
 
-fn refuse(mut stream: Stream, text: &[u8]) {
+fn refuse(mut transport: Transport, text: &[u8]) {
     // A fresh socket has room for a line; if not, closing it says enough.
-    let _ = stream.write(&[IoSlice::new(text)]);
+    let _ = transport.write(&[IoSlice::new(text)]);
 }
 
 fn is_loopback(peer: &SocketAddr) -> bool {

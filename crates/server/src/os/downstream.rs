@@ -2,25 +2,20 @@
 //! that all replicas share, and snapshot files by sendfile.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
 
 use engine::ClientId;
 use log::warn;
 use node::{Node, Wrote, conn_id};
 use repl::SnapshotId;
 
-use crate::net::conn::Flushed;
 use crate::net::limits::over_limit;
 use crate::os::host::Host;
 use crate::process::os_error::os_error;
 
-/// Bytes of a file in one call: one that takes in a snapshot is not to starve the clients.
-const BUDGET_BYTES: u64 = 1 << 20;
-
 impl Host {
     pub fn watch_replica(&mut self, id: ClientId, wait: bool) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.wait_writable(&self.registry, wait) == Flushed::Broken {
+        if conn.link.wait_writable(&self.registry, wait).is_err() {
             self.doomed.push(id);
         }
     }
@@ -28,10 +23,10 @@ impl Host {
     /// One `writev` of what the core says comes next. A full socket says by itself when there is room again.
     pub fn write_to_replica(&mut self, id: ClientId, slices: &[IoSlice<'_>]) -> Wrote {
         let Some(conn) = self.conns.get_mut(id) else { return Wrote::Broken };
-        if conn.write_blocked {
+        if conn.link.write_blocked {
             return Wrote::Some(0);
         }
-        let written = conn.write(slices).map(|n| n.map(|n| n as u64));
+        let written = conn.link.write(slices).map(|n| n.map(|n| n as u64));
         self.wrote_to_replica(id, written)
     }
 
@@ -43,11 +38,11 @@ impl Host {
         len: u64,
     ) -> Wrote {
         let Some(conn) = self.conns.get_mut(id) else { return Wrote::Broken };
-        if conn.write_blocked {
+        if conn.link.write_blocked {
             return Wrote::Some(0);
         }
         let written = match self.snapshot_files.get(&snapshot) {
-            Some(file) => send_file(conn.stream.raw_fd(), file, position, len),
+            Some(file) => conn.link.write_file(file, position, len),
             None => Err(io::Error::other("the snapshot's file is gone")),
         };
         self.wrote_to_replica(id, written)
@@ -93,30 +88,6 @@ impl Host {
             );
             self.stats.client_output_buffer_limit_disconnections += 1;
             self.close_client(node, id);
-        }
-    }
-}
-
-/// One sendfile; `None` when the socket is full.
-fn send_file(
-    socket: i32,
-    file: &std::fs::File,
-    position: u64,
-    len: u64,
-) -> io::Result<Option<u64>> {
-    let count = len.min(BUDGET_BYTES) as usize;
-    loop {
-        let mut offset = position as i64;
-        // SAFETY: both descriptors are open and ours, and `offset` is a valid place to write to.
-        let n = unsafe { libc::sendfile(socket, file.as_raw_fd(), &mut offset, count) };
-        if n >= 0 {
-            return Ok(Some(n as u64));
-        }
-        let error = io::Error::last_os_error();
-        match error.kind() {
-            io::ErrorKind::WouldBlock => return Ok(None),
-            io::ErrorKind::Interrupted => {}
-            _ => return Err(error),
         }
     }
 }

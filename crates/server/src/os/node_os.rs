@@ -196,7 +196,10 @@ impl Os for Host {
     fn became_replica(&mut self, client: ClientId) {
         if let Some(conn) = self.conns.get_mut(client) {
             // The stream flows either way.
-            let _ = conn.stream.set_nodelay(!self.config.replication.repl_disable_tcp_nodelay);
+            let _ = conn
+                .link
+                .transport()
+                .set_nodelay(!self.config.replication.repl_disable_tcp_nodelay);
         }
     }
 
@@ -219,7 +222,9 @@ impl Os for Host {
     }
 
     fn send_master(&mut self, node: &mut Node, link: LinkId, bytes: &[u8]) {
-        self.send_to_master(node, link, bytes);
+        if self.link.as_ref().is_some_and(|present| present.id == link) {
+            self.send_to_master(node, bytes);
+        }
     }
 
     fn stops_at(&self, fault: &engine::StreamFault) -> bool {

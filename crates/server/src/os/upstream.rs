@@ -7,9 +7,8 @@ use mio::event::Event;
 use node::Node;
 use repl::LinkId;
 
-use crate::net::master_link::{MasterLink, attempt_of};
+use crate::net::master_link::{Connecting, MasterLink, attempt_of};
 use crate::net::resolver::{self, Resolved};
-use crate::net::token::Source;
 use crate::net::transport::ReadOutcome;
 use crate::os::host::Host;
 use crate::process::os_error::os_error;
@@ -27,10 +26,8 @@ impl Host {
     }
 
     pub fn close_master_link(&mut self) {
-        if let Some(mut link) = self.link.take()
-            && let Some(stream) = &mut link.stream
-        {
-            stream.deregister(&self.registry);
+        if let Some(mut link) = self.link.take() {
+            link.close(&self.registry);
         }
     }
 
@@ -40,10 +37,7 @@ impl Host {
             return;
         };
         let bind = &self.config.network.bind_source_addr;
-        let begun = result.and_then(|addresses| {
-            link.addresses = addresses;
-            link.connect_next(&self.registry, bind)
-        });
+        let begun = result.and_then(|addresses| link.connect(&self.registry, addresses, bind));
         if let Err(error) = begun {
             self.master_connect_failed(node, &error);
         }
@@ -65,7 +59,8 @@ impl Host {
         let Some(link) = self.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
             return;
         };
-        link.read_closed |= event.is_read_closed() || event.is_error();
+        let Some(open) = &mut link.link else { return };
+        open.hear(event);
         if !link.connected {
             if event.is_writable() || event.is_error() {
                 self.master_connect_ended(node);
@@ -73,54 +68,30 @@ impl Host {
             return;
         }
         if event.is_writable() {
-            self.flush_master_link(node);
+            self.send_to_master(node, &[]);
         }
         self.read_master_link(node);
     }
 
     fn master_connect_ended(&mut self, node: &mut Node) {
         let keepalive_s = self.config.replication.repl_timeout_s;
+        let bind = &self.config.network.bind_source_addr;
         let Some(link) = &mut self.link else { return };
-        let Some(stream) = &mut link.stream else { return };
-        let failure = stream.take_error().unwrap_or_else(Some);
-        // Writable without an error and without a peer: the connect is still under way.
-        if failure.is_none() && stream.peer_addr().is_none() {
-            return;
-        }
-        if let Some(error) = failure {
-            stream.deregister(&self.registry);
-            link.stream = None;
-            let bind = &self.config.network.bind_source_addr;
-            if link.connect_next(&self.registry, bind).is_err() {
-                self.master_connect_failed(node, &error);
-            }
-            return;
-        }
-        link.connected = true;
-        // Neither option is needed for the link to work.
-        let _ = stream.set_nodelay(true);
-        let _ = stream.set_keepalive(keepalive_s.into());
-        let source = Source::MasterLink(attempt_of(link.id));
         let id = link.id;
-        if let Err(error) = stream.watch_writable(&self.registry, source, false) {
-            return self.master_connect_failed(node, &error);
-        }
-        node.handle_connected(self, id);
-    }
-
-    /// `Action::SendMaster`.
-    pub fn send_to_master(&mut self, node: &mut Node, id: LinkId, bytes: &[u8]) {
-        if let Some(link) = self.link.as_mut().filter(|link| link.id == id) {
-            link.out.extend_from_slice(bytes);
-            self.flush_master_link(node);
+        match link.connect_ended(&self.registry, bind, keepalive_s.into()) {
+            Connecting::Pending => {}
+            Connecting::Done => node.handle_connected(self, id),
+            Connecting::Failed(error) => self.master_connect_failed(node, &error),
         }
     }
 
-    fn flush_master_link(&mut self, node: &mut Node) {
+    /// What a replica says to its master, behind what the socket has not taken yet.
+    pub fn send_to_master(&mut self, node: &mut Node, bytes: &[u8]) {
         let now_ms = node.now_ms();
         let Some(link) = &mut self.link else { return };
         let id = link.id;
-        if let Err(error) = link.flush(&self.registry) {
+        let Some(open) = link.open_link() else { return };
+        if let Err(error) = open.send(&self.registry, bytes) {
             // It is heard of by whoever sends, or when the turn settles.
             node.repl.handle_link_closed(now_ms, id, &os_error(&error));
         }
@@ -137,10 +108,13 @@ impl Host {
                 return;
             }
             let Some(link) = &mut self.link else { return };
-            let Some(stream) = link.stream.as_mut().filter(|_| link.connected) else { return };
-            link.buffer.resize(READ_BYTES, 0);
-            let outcome = stream.read(&mut link.buffer);
-            let (id, read_closed) = (link.id, link.read_closed);
+            let id = link.id;
+            // Lent to the core below, which may make the loop close the link meanwhile.
+            let mut buffer = std::mem::take(&mut link.buffer);
+            let Some(open) = link.open_link() else { return };
+            buffer.resize(READ_BYTES, 0);
+            let outcome = open.read_raw(&mut buffer);
+            let read_closed = open.read_closed;
             let (len, drained) = match outcome {
                 Ok(ReadOutcome::Filled(n)) => (n, false),
                 Ok(ReadOutcome::Drained(n)) => (n, !read_closed),
@@ -151,8 +125,6 @@ impl Host {
             };
             self.stats.net_repl_input_bytes += len as u64;
             self.stats.net_input_bytes += len as u64;
-            // The buffer is lent to the core, which may make the loop close the link meanwhile.
-            let buffer = std::mem::take(&mut link.buffer);
             node.handle_master_bytes(self, id, &buffer[..len]);
             let Some(link) = self.link.as_mut().filter(|link| link.id == id) else {
                 return;
