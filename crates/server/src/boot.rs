@@ -13,17 +13,13 @@ use store::seed::HashSeed;
 
 use crate::config::{Config, RoleDecision, StartRole, engine_settings, repl_settings};
 use crate::disk::aof::Aof;
-use crate::disk::children::Children;
-use crate::disk::loader::LoadPurpose;
-use crate::disk::loader::LoadingInfo;
 use crate::disk::rdb::Rdb;
-use crate::net::client_memory::{ClientMemory, ClientPeaks};
-use crate::net::conn::Conns;
+use crate::disk::state::DiskState;
 use crate::net::listener::{self, ListenSettings};
+use crate::net::state::NetState;
 use crate::net::token::Source;
-use crate::os::host::{Host, Identity};
+use crate::os::host::{Host, Identity, ProcessState, TurnState};
 use crate::os::start;
-use crate::os::stats::{HostStats, Rates};
 use crate::process::clock;
 use crate::process::daemon;
 use crate::process::daemon::{OomClass, OomScore, PidFile, Supervisor};
@@ -101,55 +97,37 @@ impl Server {
             Repl::new(now.mono_us / 1000, repl_settings(&config), Box::new(entropy::twenty_bytes));
         let mut node = Node::new(engine, repl);
         node.begin_turn(now);
+        let identity = Identity {
+            run_id: entropy::forty_hex_digits(),
+            started_unix_s: now.unix_us / 1_000_000,
+            pid: std::process::id(),
+        };
+        let registry = poll.registry().try_clone().map_err(text)?;
+        let aof = Aof::new(&config, mailer.wrapping(Mail::AofWriter)).map_err(text)?;
         let mut host = Host {
-            signals,
-            conns: Conns::default(),
-            ready: Default::default(),
-            ready_listeners: Vec::new(),
-            retry_accept_at_us: None,
-            next_cron_us: 0,
-            over_limit: Vec::new(),
-            link: None,
-            incoming: None,
-            snapshot_files: Default::default(),
-            registry: poll.registry().try_clone().map_err(text)?,
-            load_ended: mailer.wrapping(Mail::Loaded),
-            has_room: mailer.wrapping(Mail::LoaderHasRoom),
-            resolved: mailer.wrapping(Mail::Resolved),
-            listeners,
-            identity: Identity {
-                run_id: entropy::forty_hex_digits(),
-                started_unix_s: now.unix_us / 1_000_000,
-                pid: std::process::id(),
-            },
-            stats: HostStats::default(),
-            rates: Rates::default(),
-            memory: MemoryMeter::new(),
-            children: Children::default(),
-            rdb: Rdb::new(now),
-            aof: Aof::new(&config, mailer.wrapping(Mail::AofWriter)).map_err(text)?,
-            loading: LoadingInfo::default(),
-            loader: None,
-            load_purpose: LoadPurpose::Start,
-            loaded: None,
-            load_serial: 0,
-            exit_code: None,
-            peers: Default::default(),
             hash_seed,
+            process: ProcessState {
+                signals,
+                identity,
+                memory: MemoryMeter::new(),
+                supervisor: process.supervisor,
+                pidfile,
+                oom,
+                start_role: process.role.role.clone(),
+                told_idle: BTreeSet::new(),
+                cron_paused: false,
+                postponed_end: None,
+                exit_code: None,
+            },
+            net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved)),
+            disk: DiskState::new(
+                aof,
+                Rdb::new(now),
+                mailer.wrapping(Mail::Loaded),
+                mailer.wrapping(Mail::LoaderHasRoom),
+            ),
+            turn: TurnState::default(),
             deferred: Vec::new(),
-            cron_paused: false,
-            postponed_end: None,
-            told_idle: BTreeSet::new(),
-            doomed: Vec::new(),
-            connected_clients: 0,
-            client_peaks: ClientPeaks::default(),
-            client_memory: ClientMemory::default(),
-            clients_cron_slot: 0,
-            dirty: 0,
-            supervisor: process.supervisor,
-            pidfile,
-            oom,
-            start_role: process.role.role.clone(),
             config,
         };
         host.client_limit_changed();

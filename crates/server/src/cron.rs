@@ -12,20 +12,20 @@ impl Server {
     pub fn cron(&mut self) {
         let now = self.node.now();
         let hz = u64::from(self.host.config.general.hz.clamp(1, 500));
-        self.host.next_cron_us = now.mono_us + 1_000_000 / hz;
-        if self.host.cron_paused {
+        self.host.turn.next_cron_us = now.mono_us + 1_000_000 / hz;
+        if self.host.process.cron_paused {
             return;
         }
-        if let Some(interrupt) = self.host.postponed_end.take() {
+        if let Some(interrupt) = self.host.process.postponed_end.take() {
             self.terminate(interrupt);
         }
         let Server { node, host, .. } = self;
-        host.memory.refresh();
-        host.rates.sample(&host.stats, now.mono_us);
+        host.process.memory.refresh();
+        host.turn.rates.sample(&host.turn.stats, now.mono_us);
         host.evict_clients(node);
         node.with_world(host, |engine, world| engine.cron(now, world));
-        host.dirty = node.engine.dirty;
-        host.connected_clients = host.conns.len();
+        host.turn.dirty = node.engine.dirty;
+        host.net.connected_clients = host.net.conns.len();
         host.clients_cron(node);
         // SIGCHLD is not queued: one that was merged with another is made up for here.
         host.reap_children(node);
@@ -35,7 +35,7 @@ impl Server {
     }
 
     pub fn handle_signals(&mut self) {
-        while let Some(signal) = self.host.signals.next() {
+        while let Some(signal) = self.host.process.signals.next() {
             match signal {
                 Received::Terminate { interrupt } => self.handle_termination(interrupt),
                 Received::ChildEnded => self.host.reap_children(&mut self.node),
@@ -51,13 +51,13 @@ impl Server {
         if interrupt && node.is_shutting_down() {
             warn!("You insist... exiting now.");
             host.kill_child(node);
-            host.exit_code = Some(1);
+            host.process.exit_code = Some(1);
             return;
         }
         let name = if interrupt { "SIGINT" } else { "SIGTERM" };
         warn!("Received {name} scheduling shutdown...");
-        if host.cron_paused {
-            host.postponed_end = Some(interrupt);
+        if host.process.cron_paused {
+            host.process.postponed_end = Some(interrupt);
             return;
         }
         self.terminate(interrupt);
@@ -78,7 +78,7 @@ impl Server {
         while let Some(mail) = self.mailbox.next() {
             match mail {
                 Mail::Resolved(found) => host.master_resolved(node, found),
-                Mail::AofWriter(news) => host.aof.hear_writer(news),
+                Mail::AofWriter(news) => host.disk.aof.hear_writer(news),
                 Mail::Loaded(ended) => host.loading_ended(node, ended),
                 // The next turn reads on by itself; being awake is all that was needed.
                 Mail::LoaderHasRoom(_) => {}

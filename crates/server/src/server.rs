@@ -44,7 +44,7 @@ impl Server {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             let timeout = self.end_turn();
-            if let Some(code) = self.host.exit_code {
+            if let Some(code) = self.host.process.exit_code {
                 return Ok(code);
             }
             match self.poll.poll(&mut events, timeout) {
@@ -52,7 +52,7 @@ impl Server {
                 result => result?,
             }
             self.node.begin_turn(clock::now());
-            self.host.stats.loop_turns += 1;
+            self.host.turn.stats.loop_turns += 1;
             for event in events.iter() {
                 if let Some(source) = Source::of(event.token()) {
                     self.handle(source, event);
@@ -80,7 +80,7 @@ impl Server {
     fn handle_due(&mut self) {
         let now_us = self.node.now().mono_us;
         self.host.accept_again(&mut self.node);
-        if now_us >= self.host.next_cron_us {
+        if now_us >= self.host.turn.next_cron_us {
             self.cron();
         }
     }
@@ -102,20 +102,23 @@ impl Server {
     fn poll_timeout(&mut self) -> Option<Duration> {
         let Server { node, host, .. } = self;
         let end_us = clock::mono_us();
-        host.stats.loop_us += end_us.saturating_sub(node.now().mono_us);
-        if !host.ready.is_empty()
-            || !host.ready_listeners.is_empty()
+        host.turn.stats.loop_us += end_us.saturating_sub(node.now().mono_us);
+        if !host.net.ready.is_empty()
+            || !host.net.ready_listeners.is_empty()
             || node.engine.has_pending_output()
             || host.link_has_more() && node.wants_master_bytes(host)
-            || host.children.pipe_paused && node.repl.snapshot_wants_data()
+            || host.disk.children.pipe_paused && node.repl.snapshot_wants_data()
         {
             return Some(Duration::ZERO);
         }
-        let deadline_us =
-            [Some(host.next_cron_us), host.retry_accept_at_us, node.next_deadline_us(host)]
-                .into_iter()
-                .flatten()
-                .min()?;
+        let deadline_us = [
+            Some(host.turn.next_cron_us),
+            host.net.retry_accept_at_us,
+            node.next_deadline_us(host),
+        ]
+        .into_iter()
+        .flatten()
+        .min()?;
         Some(Duration::from_micros(deadline_us.saturating_sub(end_us)))
     }
 }

@@ -12,3 +12,4 @@ pub mod loader;
 pub mod null_world;
 pub mod rdb;
 pub mod snapshot_in;
+pub mod state;

@@ -8,5 +8,6 @@ pub mod listener;
 pub mod master_link;
 pub mod peers;
 pub mod resolver;
+pub mod state;
 pub mod token;
 pub mod transport;

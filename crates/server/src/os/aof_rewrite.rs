@@ -35,14 +35,14 @@ impl Host {
         client: Option<ClientId>,
         in_exec: bool,
     ) -> Result<Outcome, CommandError> {
-        if self.children.is_rewriting_aof() {
+        if self.disk.children.is_rewriting_aof() {
             return Err(CommandError::err(
                 "Background append only file rewriting already in progress",
             ));
         }
-        if self.children.is_active() || in_exec {
-            if self.children.is_active() {
-                self.aof.rewrite_scheduled = true;
+        if self.disk.children.is_active() || in_exec {
+            if self.disk.children.is_active() {
+                self.disk.aof.rewrite_scheduled = true;
             } else {
                 self.deferred.push(Deferred::BgRewriteAof { client: None });
             }
@@ -56,7 +56,7 @@ impl Host {
 impl Host {
     /// Begins a rewrite: with the file off, only to have its base on the disk, as Redis does.
     pub fn start_aof_rewrite(&mut self, node: &mut Node) -> io::Result<()> {
-        self.aof.rewrite_scheduled = false;
+        self.disk.aof.rewrite_scheduled = false;
         let started = self.try_start_aof_rewrite(node);
         if let Err(error) = &started {
             warn!("Can't rewrite append only file in background: {}", os_error(error));
@@ -66,33 +66,33 @@ impl Host {
     }
 
     fn try_start_aof_rewrite(&mut self, node: &mut Node) -> io::Result<()> {
-        self.aof.files.create_dir().map_err(io::Error::other)?;
+        self.disk.aof.files.create_dir().map_err(io::Error::other)?;
         node.append(self);
-        match self.aof.state {
+        match self.disk.aof.state {
             AofState::Off => {}
             AofState::On => {
-                if self.aof.has_unwritten() {
+                if self.disk.aof.has_unwritten() {
                     // It must stand in front of the increment that goes on behind the new base.
-                    let file = self.aof.files.begin_incr()?;
-                    if !self.aof.rescue(file)? {
+                    let file = self.disk.aof.files.begin_incr()?;
+                    if !self.disk.aof.rescue(file)? {
                         return Err(io::Error::other("the disk refuses writes to the AOF"));
                     }
                 }
-                let file = self.aof.files.begin_incr()?;
-                let name = self.aof.files.manifest.last_incr().map(|f| f.name.clone());
+                let file = self.disk.aof.files.begin_incr()?;
+                let name = self.disk.aof.files.manifest.last_incr().map(|f| f.name.clone());
                 info!("Creating AOF incr file {} on background rewrite", name.unwrap_or_default());
-                self.aof.begin_rewrite(file)?;
+                self.disk.aof.begin_rewrite(file)?;
             }
             AofState::WaitRewrite => {
-                let file = self.aof.files.begin_temp_incr()?;
-                self.aof.begin_rewrite(file)?;
+                let file = self.disk.aof.files.begin_temp_incr()?;
+                self.disk.aof.begin_rewrite(file)?;
             }
         }
         node.engine.propagation.reselect_aof();
         let config = &self.config.persistence;
         let format = if config.aof_use_rdb_preamble { BaseFormat::Rdb } else { BaseFormat::Aof };
         let steady = config.aof_rewrite_incremental_fsync;
-        let temp = self.aof.files.path(&temp_base_name(self.identity.pid));
+        let temp = self.disk.aof.files.path(&temp_base_name(self.process.identity.pid));
         let mut header = self.snapshot_header(node);
         header.set_aof_base();
         let keyspace = &node.engine.keyspace;
@@ -115,8 +115,8 @@ impl Host {
     ) {
         let what = "Background AOF rewrite";
         let ok = judge(what, "Background AOF rewrite terminated with error", exit, report);
-        self.aof.stats.last_rewrite_s = (took_us / 1_000_000) as i64;
-        self.aof.stats.last_cow_bytes = report.cow_bytes;
+        self.disk.aof.stats.last_rewrite_s = (took_us / 1_000_000) as i64;
+        self.disk.aof.stats.last_cow_bytes = report.cow_bytes;
         if !ok {
             // Best effort: under its temporary name it is only clutter.
             let _ = fs::remove_file(temp);
@@ -126,25 +126,25 @@ impl Host {
             return;
         }
         info!("Fork CoW for AOF rewrite: {} MB", report.cow_bytes >> 20);
-        let waits = self.aof.state == AofState::WaitRewrite;
+        let waits = self.disk.aof.state == AofState::WaitRewrite;
         // What was handed to the writer must be in the increment before a manifest names that.
-        if waits && !self.aof.drain() {
+        if waits && !self.disk.aof.drain() {
             return self.rewrite_failed();
         }
         let from_us = clock::mono_us();
-        let begun = match self.aof.state {
+        let begun = match self.disk.aof.state {
             AofState::Off => Begun::Nothing,
             AofState::WaitRewrite => Begun::TempIncr,
             AofState::On => Begun::Incr,
         };
-        let installed = self.aof.files.install_base(temp, format, begun);
+        let installed = self.disk.aof.files.install_base(temp, format, begun);
         node.engine.record_latency("aof-rename", clock::mono_us() - from_us);
         if let Err(error) = installed {
             warn!("Error installing the rewritten AOF: {}", os_error(&error));
             let _ = fs::remove_file(temp);
             return self.rewrite_failed();
         }
-        let aof = &mut self.aof;
+        let aof = &mut self.disk.aof;
         if aof.is_on() {
             aof.rewritten();
         }
@@ -162,7 +162,7 @@ impl Host {
     }
 
     fn rewrite_failed(&mut self) {
-        let aof = &mut self.aof;
+        let aof = &mut self.disk.aof;
         aof.stats.last_rewrite_ok = false;
         aof.stats.consecutive_failures += 1;
         if aof.state == AofState::WaitRewrite {
@@ -175,7 +175,7 @@ impl Host {
     /// Whether a rewrite that is due has to wait, because the last ones have failed one after another.
     fn is_rewrite_paused(&mut self, node: &mut Node) -> bool {
         let now_us = node.now().mono_us;
-        let aof = &mut self.aof;
+        let aof = &mut self.disk.aof;
         if aof.stats.consecutive_failures < FAILURES_BEFORE_PAUSE {
             (aof.no_auto_rewrite_before_us, aof.rewrite_pause_minutes) = (0, 0);
             return false;
@@ -199,8 +199,8 @@ impl Host {
 
     /// Rewrites that are due: scheduled ones, and those that the file's growth asks for.
     pub fn aof_cron(&mut self, node: &mut Node) {
-        let aof = &self.aof;
-        if self.children.is_active() || self.loading.active {
+        let aof = &self.disk.aof;
+        if self.disk.children.is_active() || self.disk.loading.active {
             return;
         }
         let config = &self.config.persistence;
@@ -226,19 +226,19 @@ impl Host {
     /// An error where it cannot begin, though cron goes on trying: the caller may turn it off again.
     pub fn turn_aof(&mut self, node: &mut Node, on: bool) -> io::Result<()> {
         if !on {
-            if self.aof.is_on() {
-                if self.children.is_rewriting_aof() {
-                    let pid = self.children.running.as_ref().map_or(0, |r| r.child.pid);
+            if self.disk.aof.is_on() {
+                if self.disk.children.is_rewriting_aof() {
+                    let pid = self.disk.children.running.as_ref().map_or(0, |r| r.child.pid);
                     info!("Killing running AOF rewrite child: {pid}");
                     self.kill_child(node);
                 }
                 node.append(self);
-                self.aof.stop();
+                self.disk.aof.stop();
                 node.engine.propagation.set_aof(false);
             }
             return Ok(());
         }
-        if self.aof.is_on() {
+        if self.disk.aof.is_on() {
             return Ok(());
         }
         self.begin_waiting_aof(node)
@@ -269,29 +269,29 @@ impl Host {
 
     /// The data set was replaced: what the AOF has is another one's.
     pub fn restart_aof(&mut self, node: &mut Node) {
-        if self.children.is_rewriting_aof() {
+        if self.disk.children.is_rewriting_aof() {
             self.kill_child(node);
         }
-        if self.aof.is_on() {
+        if self.disk.aof.is_on() {
             node.append(self);
-            self.aof.stop();
+            self.disk.aof.stop();
         }
         // A failure is logged, and cron tries again.
         let _ = self.begin_waiting_aof(node);
     }
 
     fn begin_waiting_aof(&mut self, node: &mut Node) -> io::Result<()> {
-        self.aof.state = AofState::WaitRewrite;
+        self.disk.aof.state = AofState::WaitRewrite;
         node.engine.propagation.set_aof(true);
-        if self.children.is_rewriting_aof() {
+        if self.disk.children.is_rewriting_aof() {
             info!(
                 "AOF was enabled but there is already an AOF rewriting in background. Stopping \
                  background AOF and starting a rewrite now."
             );
             self.kill_child(node);
         }
-        if self.children.is_active() {
-            self.aof.rewrite_scheduled = true;
+        if self.disk.children.is_active() {
+            self.disk.aof.rewrite_scheduled = true;
             info!(
                 "AOF was enabled but there is already another background operation. An AOF \
                  background was scheduled to start when possible."

@@ -9,7 +9,7 @@ use crate::os::snapshots_out::snapshot_failed;
 
 impl Host {
     pub fn read_child_reports(&mut self, node: &mut Node, serial: u32) {
-        if let Some(running) = self.children.of_event(serial) {
+        if let Some(running) = self.disk.children.of_event(serial) {
             running.child.read_reports();
         }
         self.reap_children(node);
@@ -18,7 +18,7 @@ impl Host {
     /// Takes note of a child that has ended. SIGCHLD and the end of the report pipe both lead here,
     /// in either order.
     pub fn reap_children(&mut self, node: &mut Node) {
-        let Some(running) = &mut self.children.running else { return };
+        let Some(running) = &mut self.disk.children.running else { return };
         if running.exit.is_none() {
             running.exit = running.child.reap();
         }
@@ -27,22 +27,22 @@ impl Host {
 
     /// Ends the job of a child that is reaped and whose pipe, if it has one, is read.
     pub fn finish_child(&mut self, node: &mut Node) {
-        if let Some(running) = &mut self.children.running
+        if let Some(running) = &mut self.disk.children.running
             && running.exit.is_some_and(|exit| exit != Exit::Code(0))
             && let Job::RdbPipe { pipe, .. } = &mut running.job
         {
             // What is left in the pipe is a part of nothing, and replicas may be slow to take it.
             *pipe = None;
-            self.children.pipe_paused = false;
+            self.disk.children.pipe_paused = false;
         }
-        let ready = self.children.running.as_ref().is_some_and(|running| {
+        let ready = self.disk.children.running.as_ref().is_some_and(|running| {
             running.exit.is_some() && !matches!(running.job, Job::RdbPipe { pipe: Some(_), .. })
         });
         if !ready {
             return;
         }
         let Running { child, job, exit, .. } =
-            self.children.running.take().expect("checked just above");
+            self.disk.children.running.take().expect("checked just above");
         let Some(exit) = exit else { return };
         let took_us = node.now().mono_us.saturating_sub(child.started_us);
         let report = child.last;
@@ -63,8 +63,8 @@ impl Host {
 
     /// Ends the child whose result nobody wants any more, and removes what it has written.
     pub fn kill_child(&mut self, node: &mut Node) {
-        let Some(running) = self.children.running.take() else { return };
-        self.children.pipe_paused = false;
+        let Some(running) = self.disk.children.running.take() else { return };
+        self.disk.children.pipe_paused = false;
         running.child.kill();
         node.engine.keyspace.resume_resize();
         node.engine.spare_pages = false;
@@ -80,7 +80,7 @@ impl Host {
             }
             Job::AofRewrite { temp, .. } => {
                 let _ = std::fs::remove_file(temp);
-                self.aof.rewrite_killed();
+                self.disk.aof.rewrite_killed();
             }
         }
         self.tell_replication_of_children(node);
@@ -89,8 +89,8 @@ impl Host {
     /// To be called whenever a child begins or ends.
     pub fn tell_replication_of_children(&mut self, node: &mut Node) {
         let skips = self.config.persistence.no_appendfsync_on_rewrite;
-        self.aof.skip_fsync(skips && self.children.is_active());
-        let child = self.children.as_other();
+        self.disk.aof.skip_fsync(skips && self.disk.children.is_active());
+        let child = self.disk.children.as_other();
         let now_ms = node.now_ms();
         node.repl.handle_other_child(now_ms, child);
     }

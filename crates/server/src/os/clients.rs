@@ -56,7 +56,7 @@ from the outside.\r\n";
 
 impl Host {
     pub fn handle_client(&mut self, node: &mut Node, id: ConnId, event: &Event) {
-        let Some(conn) = self.conns.of_event(id) else { return };
+        let Some(conn) = self.net.conns.of_event(id) else { return };
         conn.link.hear(event);
         let id = conn.id;
         if event.is_writable() {
@@ -71,12 +71,12 @@ impl Host {
     /// Goes on where a turn was cut short. Each gets one more turn, then waits for the next round,
     /// so that others' events come in between.
     pub fn serve_ready(&mut self, node: &mut Node) {
-        for index in std::mem::take(&mut self.ready_listeners) {
+        for index in std::mem::take(&mut self.net.ready_listeners) {
             self.accept_clients(node, index);
         }
-        for _ in 0..self.ready.len() {
-            let Some(id) = self.ready.pop_front() else { return };
-            if let Some(conn) = self.conns.get_mut(id) {
+        for _ in 0..self.net.ready.len() {
+            let Some(id) = self.net.ready.pop_front() else { return };
+            if let Some(conn) = self.net.conns.get_mut(id) {
                 conn.queued = false;
                 self.continue_client(node, id);
             }
@@ -85,20 +85,20 @@ impl Host {
 
     /// Gives a connection another turn soon, without waiting for an event.
     pub fn requeue(&mut self, id: ClientId) {
-        if let Some(conn) = self.conns.get_mut(id)
+        if let Some(conn) = self.net.conns.get_mut(id)
             && !conn.queued
         {
             conn.queued = true;
-            self.ready.push_back(id);
+            self.net.ready.push_back(id);
         }
     }
 
     /// Listeners that failed, once their pause is over.
     pub fn accept_again(&mut self, node: &mut Node) {
         let now_us = node.now().mono_us;
-        if self.retry_accept_at_us.is_some_and(|at| at <= now_us) {
-            self.retry_accept_at_us = None;
-            for index in 0..self.listeners.len() as u32 {
+        if self.net.retry_accept_at_us.is_some_and(|at| at <= now_us) {
+            self.net.retry_accept_at_us = None;
+            for index in 0..self.net.listeners.len() as u32 {
                 self.accept_clients(node, index);
             }
         }
@@ -106,30 +106,30 @@ impl Host {
 
     pub fn accept_clients(&mut self, node: &mut Node, index: u32) {
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listener) = self.listeners.get(index as usize) else { return };
+            let Some(listener) = self.net.listeners.get(index as usize) else { return };
             match listener.accept() {
                 AcceptOutcome::One(accepted) => self.admit(node, accepted),
                 AcceptOutcome::Drained => return,
                 AcceptOutcome::Nobody => {}
                 AcceptOutcome::Failed(error) => {
                     warn!("Accepting client connection: accept: {}", os_error(&error));
-                    self.retry_accept_at_us = Some(node.now().mono_us + ACCEPT_RETRY_US);
+                    self.net.retry_accept_at_us = Some(node.now().mono_us + ACCEPT_RETRY_US);
                     return;
                 }
             }
         }
-        self.ready_listeners.push(index);
+        self.net.ready_listeners.push(index);
     }
 
     fn admit(&mut self, node: &mut Node, accepted: Accepted) {
         let network = &self.config.network;
-        if self.conns.len() >= network.maxclients as usize {
-            self.stats.rejected_connections += 1;
+        if self.net.conns.len() >= network.maxclients as usize {
+            self.turn.stats.rejected_connections += 1;
             return refuse(accepted.transport, MAXCLIENTS_TEXT);
         }
         let local = accepted.peer.is_none_or(|peer| is_loopback(&peer));
         if network.protected_mode && !local && node.engine.settings.requirepass.is_empty() {
-            self.stats.rejected_connections += 1;
+            self.turn.stats.rejected_connections += 1;
             return refuse(accepted.transport, PROTECTED_MODE_TEXT);
         }
         // A socket that refuses these options still works; Redis goes on as well.
@@ -138,7 +138,7 @@ impl Host {
         let peer = self.peer_of(&accepted, local);
         let id = node.connect(Kind::Normal, peer);
         let accepted_peer = accepted.peer;
-        let link = match Link::open(&self.registry, accepted.transport, source_of(id)) {
+        let link = match Link::open(&self.net.registry, accepted.transport, source_of(id)) {
             Ok(link) => link,
             Err(error) => {
                 warn!("Error registering fd event for the new client: {}", os_error(&error));
@@ -147,10 +147,10 @@ impl Host {
             }
         };
         debug!("Accepted {}", node.engine.client(id).map_or("", |c| &c.peer.addr));
-        self.stats.connections_received += 1;
-        self.peers.note(PeerFacts { id, addr: accepted_peer, local });
-        self.conns.insert(Conn::new(id, link, node.now().mono_us));
-        self.connected_clients = self.conns.len();
+        self.turn.stats.connections_received += 1;
+        self.net.peers.note(PeerFacts { id, addr: accepted_peer, local });
+        self.net.conns.insert(Conn::new(id, link, node.now().mono_us));
+        self.net.connected_clients = self.net.conns.len();
     }
 
     fn peer_of(&self, accepted: &Accepted, local: bool) -> Peer {
@@ -169,7 +169,7 @@ impl Host {
         let Some(client) = node.engine.client(id) else { return };
         let (blocked, leaving) = (client.is_blocked(), client.close_after_reply);
         let is_stranger = !client.authenticated;
-        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(conn) = self.net.conns.get_mut(id) else { return };
         if is_stranger && conn.queued {
             // What it has sent comes first: the end of its input must not overtake that.
             return;
@@ -188,7 +188,7 @@ impl Host {
             }
             return;
         }
-        self.stats.reads += 1;
+        self.turn.stats.reads += 1;
         let more = match conn.link.read() {
             Ok(ReadOutcome::Closed) => return self.end_input(node, id),
             Err(error) => {
@@ -196,11 +196,11 @@ impl Host {
                 return self.close_client(node, id);
             }
             Ok(ReadOutcome::Drained(n)) => {
-                self.stats.net_input_bytes += n as u64;
+                self.turn.stats.net_input_bytes += n as u64;
                 conn.link.read_closed
             }
             Ok(ReadOutcome::Filled(n)) => {
-                self.stats.net_input_bytes += n as u64;
+                self.turn.stats.net_input_bytes += n as u64;
                 true
             }
         };
@@ -209,7 +209,7 @@ impl Host {
             self.requeue(id);
         }
         node.handle_client_alive(id);
-        if self.client_memory.is_on() && !self.input_is_within_limit(node, id) {
+        if self.net.client_memory.is_on() && !self.input_is_within_limit(node, id) {
             return;
         }
         self.run_commands(node, id);
@@ -219,7 +219,7 @@ impl Host {
     /// The peer will send nothing more. It may have closed its sending half only, and wait for the
     /// replies to what it has sent: they leave first, however long they have to wait.
     fn end_input(&mut self, node: &mut Node, id: ClientId) {
-        let gone = self.conns.get(id).is_none_or(|conn| conn.link.peer_gone);
+        let gone = self.net.conns.get(id).is_none_or(|conn| conn.link.peer_gone);
         if gone || node.engine.client(id).is_none_or(|client| client.kind != Kind::Normal) {
             return self.close_client(node, id);
         }
@@ -231,7 +231,7 @@ impl Host {
     /// is done, another read.
     pub fn continue_client(&mut self, node: &mut Node, id: ClientId) {
         self.run_commands(node, id);
-        if self.conns.get(id).is_some_and(|conn| !conn.queued) {
+        if self.net.conns.get(id).is_some_and(|conn| !conn.queued) {
             self.read_client(node, id);
         }
     }
@@ -260,7 +260,7 @@ impl Host {
             unauthenticated: !client.authenticated,
             from_master: false,
         };
-        let Some(conn) = self.conns.get_mut(id) else { return false };
+        let Some(conn) = self.net.conns.get_mut(id) else { return false };
         // Lent out while its requests run, which may close the connection.
         let mut parser = std::mem::take(&mut conn.link.parser);
         let parsed = parser.parse(&limits, REQUESTS_PER_BATCH);
@@ -268,7 +268,7 @@ impl Host {
         let (ran, ended) = match ran {
             Ok((ran, ended)) => (ran, ended),
             Err(error) => {
-                if let Some(conn) = self.conns.get_mut(id) {
+                if let Some(conn) = self.net.conns.get_mut(id) {
                     conn.link.parser = parser;
                 }
                 self.protocol_error(node, id, &error.to_string());
@@ -279,11 +279,11 @@ impl Host {
         if let Some(client) = node.engine.client_mut(id) {
             client.input = input_buffer(&parser);
         }
-        if let Some(conn) = self.conns.get_mut(id) {
+        if let Some(conn) = self.net.conns.get_mut(id) {
             conn.link.parser = parser;
         }
-        if self.client_memory.is_on() {
-            self.client_memory.changed.push(id);
+        if self.net.client_memory.is_on() {
+            self.net.client_memory.changed.push(id);
         }
         if ended {
             self.enforce_output_limit(node, id);
@@ -307,12 +307,12 @@ impl Host {
                 let batch = (ran..count).map(|at| parser.request(at).args());
                 node.engine.prefetch(id, batch);
             }
-            self.dirty = node.engine.dirty;
+            self.turn.dirty = node.engine.dirty;
             node.execute(self, id, parser.request(ran).args());
             ran += 1;
             match node.engine.client(id) {
                 Some(client) if client.is_blocked() || client.close_after_reply => break,
-                Some(client) if self.client_memory.is_exceeded_by(client) => break,
+                Some(client) if self.net.client_memory.is_exceeded_by(client) => break,
                 Some(client) if is_over_hard_limit(&output_limits, client) => return (ran, true),
                 Some(_) => {}
                 None => break,
@@ -324,12 +324,12 @@ impl Host {
     /// Who has not said its password yet gets its replies before it is heard further, and is closed if
     /// it does not read them: the memory of a server is not a stranger's to fill.
     fn defer_stranger(&mut self, node: &mut Node, id: ClientId) {
-        if self.conns.get(id).is_some_and(|conn| conn.link.write_blocked) {
+        if self.net.conns.get(id).is_some_and(|conn| conn.link.write_blocked) {
             let line = node.client_line(self, id);
             warn!(
                 "Unauthenticated client {line} scheduled to be closed ASAP for not reading its replies."
             );
-            self.stats.client_output_buffer_limit_disconnections += 1;
+            self.turn.stats.client_output_buffer_limit_disconnections += 1;
             return self.close_client(node, id);
         }
         self.requeue(id);
@@ -346,7 +346,7 @@ impl Host {
 
     fn enforce_query_buffer_limit(&mut self, node: &mut Node, id: ClientId) {
         let limit = self.config.network.client_query_buffer_limit_bytes;
-        let Some(conn) = self.conns.get(id) else { return };
+        let Some(conn) = self.net.conns.get(id) else { return };
         if conn.link.parser.buffered_len() as u64 > limit {
             let line = node.client_line(self, id);
             warn!("Closing client that reached max query buffer length: {line}");
@@ -357,18 +357,18 @@ impl Host {
     /// Sends the first `n` bytes of what the client was answered, as far as its socket takes them.
     pub fn send_replies(&mut self, client: &mut Client, n: usize) -> Sent {
         let id = client.id;
-        let Some(conn) = self.conns.get_mut(id) else { return Sent::Broken };
+        let Some(conn) = self.net.conns.get_mut(id) else { return Sent::Broken };
         // Too much to be sent is not begun to be sent.
         if is_over_hard_limit(&self.config.network.client_output_buffer_limit, client) {
-            self.over_limit.push(id);
+            self.net.over_limit.push(id);
             return Sent::Partly;
         }
         let before = conn.link.bytes_out;
-        let flushed = conn.link.flush(&self.registry, &mut client.out, FLUSH_BUDGET, n);
-        self.stats.net_output_bytes += conn.link.bytes_out - before;
-        self.stats.writes += 1;
-        if self.client_memory.is_on() {
-            self.client_memory.changed.push(id);
+        let flushed = conn.link.flush(&self.net.registry, &mut client.out, FLUSH_BUDGET, n);
+        self.turn.stats.net_output_bytes += conn.link.bytes_out - before;
+        self.turn.stats.writes += 1;
+        if self.net.client_memory.is_on() {
+            self.net.client_memory.changed.push(id);
         }
         match flushed {
             Flushed::Broken => Sent::Broken,
@@ -377,7 +377,7 @@ impl Host {
                 Sent::All
             }
             Flushed::Partly => {
-                self.over_limit.push(id);
+                self.net.over_limit.push(id);
                 Sent::Partly
             }
         }
@@ -387,7 +387,7 @@ impl Host {
     /// after some seconds without a break for the soft one.
     pub fn enforce_output_limit(&mut self, node: &mut Node, id: ClientId) {
         let Some(client) = node.engine.client(id) else { return };
-        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(conn) = self.net.conns.get_mut(id) else { return };
         let limits = &self.config.network.client_output_buffer_limit;
         let waiting = client.out.len_bytes() as u64;
         let now_us = node.now().mono_us;
@@ -400,7 +400,7 @@ impl Host {
             warn!(
                 "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
             );
-            self.stats.client_output_buffer_limit_disconnections += 1;
+            self.turn.stats.client_output_buffer_limit_disconnections += 1;
             self.close_client(node, id);
         }
     }
@@ -408,22 +408,22 @@ impl Host {
     /// Closes connections that others asked to be closed (CLIENT KILL), and looks at those whose output was
     /// more than their sockets took.
     pub fn close_doomed(&mut self, node: &mut Node) {
-        for id in std::mem::take(&mut self.doomed) {
+        for id in std::mem::take(&mut self.net.doomed) {
             if node.master_client() == Some(id) {
                 self.kill_master_link(node);
             }
             self.close_client(node, id);
         }
-        for id in std::mem::take(&mut self.over_limit) {
+        for id in std::mem::take(&mut self.net.over_limit) {
             self.enforce_output_limit(node, id);
         }
     }
 
     pub fn close_client(&mut self, node: &mut Node, id: ClientId) {
-        let Some(mut conn) = self.conns.remove(id) else { return };
-        self.client_memory.forget(&conn);
-        conn.link.close(&self.registry);
-        self.connected_clients = self.conns.len();
+        let Some(mut conn) = self.net.conns.remove(id) else { return };
+        self.net.client_memory.forget(&conn);
+        conn.link.close(&self.net.registry);
+        self.net.connected_clients = self.net.conns.len();
         node.disconnected(id);
     }
 
@@ -431,15 +431,15 @@ impl Host {
     pub fn clients_cron(&mut self, node: &mut Node) {
         let hz = self.config.general.hz.max(1) as usize;
         let now_s = node.now().mono_us / 1_000_000;
-        let count = self.conns.slot_count().div_ceil(hz).max(5);
-        for _ in 0..count.min(self.conns.slot_count()) {
-            let slot = self.clients_cron_slot % self.conns.slot_count();
-            self.clients_cron_slot = slot + 1;
-            if let Some(conn) = self.conns.in_slot(slot) {
+        let count = self.net.conns.slot_count().div_ceil(hz).max(5);
+        for _ in 0..count.min(self.net.conns.slot_count()) {
+            let slot = self.net.clients_cron_slot % self.net.conns.slot_count();
+            self.net.clients_cron_slot = slot + 1;
+            if let Some(conn) = self.net.conns.in_slot(slot) {
                 let id = conn.id;
                 let idle_us = node.now().mono_us - conn.last_interaction_us;
                 if let Some(client) = node.engine.client_mut(id) {
-                    let peaks = &mut self.client_peaks;
+                    let peaks = &mut self.net.client_peaks;
                     peaks.note(now_s, conn.link.parser.capacity(), client.out.memory_bytes());
                     let is_large = conn.link.parser.capacity() > LARGE_INPUT_BYTES
                         && conn.link.parser.buffered_len() == 0;

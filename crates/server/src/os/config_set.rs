@@ -23,8 +23,8 @@ impl Host {
     ) -> Result<Outcome, CommandError> {
         let now_ms = scene.now.mono_us / 1000;
         let before = self.config.clone();
-        let local = scene.by.and_then(|id| self.peers.of(id)).is_some_and(|facts| facts.local);
-        let caller = Caller { local, loading: self.loading.active };
+        let local = scene.by.and_then(|id| self.net.peers.of(id)).is_some_and(|facts| facts.local);
+        let caller = Caller { local, loading: self.disk.loading.active };
         let changed = self.config.set_pairs(pairs, caller).map_err(refusal)?;
         for directive in &changed {
             if let Err(why) = self.put_into_effect(directive, scene.repl, now_ms) {
@@ -72,7 +72,7 @@ impl Host {
     fn tell_what_has_no_effect(&mut self, rows: impl Iterator<Item = &'static Directive>) {
         for row in rows {
             if let Some(notice) = row.idle_notice(&self.config)
-                && self.told_idle.insert(row.name)
+                && self.process.told_idle.insert(row.name)
             {
                 warn!("{notice}");
             }
@@ -83,7 +83,7 @@ impl Host {
     pub fn tell_what_has_no_effect_at_start(&mut self) {
         self.tell_what_has_no_effect(config::directives());
         for name in self.config.obsolete.clone() {
-            if self.told_idle.insert(name) {
+            if self.process.told_idle.insert(name) {
                 warn!("WARNING: {name} has no effect: it has lost its meaning");
             }
         }
@@ -109,21 +109,21 @@ impl Host {
                     self.deferred.push(Deferred::AppendOnly { on: false, asked: None });
                 }
             }
-            Effect::AppendFsync => self.aof.set_fsync(config.persistence.appendfsync),
+            Effect::AppendFsync => self.disk.aof.set_fsync(config.persistence.appendfsync),
             Effect::FsyncDuringRewrite => {
                 let skips = config.persistence.no_appendfsync_on_rewrite;
-                self.aof.skip_fsync(skips && self.children.is_active());
+                self.disk.aof.skip_fsync(skips && self.disk.children.is_active());
             }
             Effect::AofHistory => {
-                self.aof.keeps_history = config.persistence.aof_disable_auto_gc;
-                self.aof.remove_history();
+                self.disk.aof.keeps_history = config.persistence.aof_disable_auto_gc;
+                self.disk.aof.remove_history();
             }
             Effect::WorkingDirectory => {
                 std::env::set_current_dir(&config.persistence.dir).map_err(|e| os_error(&e))?;
             }
             Effect::MaxClients => self.make_room_for_clients()?,
             Effect::OomScore => {
-                self.oom.apply(config.oom_rule(), OomClass::of_master(repl.is_master()))?;
+                self.process.oom.apply(config.oom_rule(), OomClass::of_master(repl.is_master()))?;
             }
             Effect::ClientMemory => self.deferred.push(Deferred::ClientLimit),
             Effect::MaxMemory => {
@@ -156,7 +156,7 @@ impl Host {
     }
 
     fn warn_of_low_maxmemory(&self) {
-        let used = self.memory.used_bytes();
+        let used = self.process.memory.used_bytes();
         let max = self.config.memory.maxmemory_bytes;
         if max > 0 && max < used {
             warn!(
@@ -171,11 +171,11 @@ impl Host {
     /// most of them have the same port; when the new ones cannot be opened, the caller restores the
     /// configuration and calls again.
     fn listen_anew(&mut self) -> Result<(), String> {
-        let (mut kept, old): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listeners)
+        let (mut kept, old): (Vec<_>, Vec<_>) = std::mem::take(&mut self.net.listeners)
             .into_iter()
             .partition(|listener| matches!(listener, Listener::Unix(_)));
         for mut listener in old {
-            listener.deregister(&self.registry);
+            listener.deregister(&self.net.registry);
         }
         let mut wanted = ListenSettings::of(&self.config.network);
         // The socket file is served by the listener that has it open.
@@ -186,12 +186,12 @@ impl Host {
             Err(error) => Err(error),
         };
         let failure = opened.as_ref().err().map(|error| error.to_string());
-        self.listeners = opened.unwrap_or_default();
-        self.listeners.append(&mut kept);
-        for (index, listener) in self.listeners.iter_mut().enumerate() {
+        self.net.listeners = opened.unwrap_or_default();
+        self.net.listeners.append(&mut kept);
+        for (index, listener) in self.net.listeners.iter_mut().enumerate() {
             // A listener that is kept may have another number now.
-            listener.deregister(&self.registry);
-            listener.register(&self.registry, index as u32).map_err(|e| os_error(&e))?;
+            listener.deregister(&self.net.registry);
+            listener.register(&self.net.registry, index as u32).map_err(|e| os_error(&e))?;
         }
         match failure {
             Some(why) => {

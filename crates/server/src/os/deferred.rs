@@ -83,7 +83,7 @@ impl Host {
     /// After FLUSHALL a crash must not bring the old data back.
     fn save_flushed(&mut self, node: &mut Node) {
         // Replicas that wait for it get a small one instead.
-        if self.children.is_saving_rdb() {
+        if self.disk.children.is_saving_rdb() {
             self.kill_child(node);
         }
         if !self.config.persistence.save.is_empty() {
@@ -105,9 +105,9 @@ impl Host {
 
     fn debug_load_aof(&mut self, node: &mut Node) -> Result<(), &'static str> {
         node.append(self);
-        self.aof.drain();
+        self.disk.aof.drain();
         // As at a start: from what the manifest on the disk says.
-        if let Err(why) = self.aof.files.open() {
+        if let Err(why) = self.disk.aof.files.open() {
             log::warn!("{why}");
             return Err("Error trying to load the AOF files, check server logs");
         }

@@ -14,15 +14,15 @@ use crate::process::os_error::os_error;
 
 impl Host {
     pub fn watch_replica(&mut self, id: ClientId, wait: bool) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.link.wait_writable(&self.registry, wait).is_err() {
-            self.doomed.push(id);
+        let Some(conn) = self.net.conns.get_mut(id) else { return };
+        if conn.link.wait_writable(&self.net.registry, wait).is_err() {
+            self.net.doomed.push(id);
         }
     }
 
     /// One `writev` of what the core says comes next. A full socket says by itself when there is room again.
     pub fn write_to_replica(&mut self, id: ClientId, slices: &[IoSlice<'_>]) -> Wrote {
-        let Some(conn) = self.conns.get_mut(id) else { return Wrote::Broken };
+        let Some(conn) = self.net.conns.get_mut(id) else { return Wrote::Broken };
         if conn.link.write_blocked {
             return Wrote::Some(0);
         }
@@ -37,11 +37,11 @@ impl Host {
         position: u64,
         len: u64,
     ) -> Wrote {
-        let Some(conn) = self.conns.get_mut(id) else { return Wrote::Broken };
+        let Some(conn) = self.net.conns.get_mut(id) else { return Wrote::Broken };
         if conn.link.write_blocked {
             return Wrote::Some(0);
         }
-        let written = match self.snapshot_files.get(&snapshot) {
+        let written = match self.disk.snapshot_files.get(&snapshot) {
             Some(file) => conn.link.write_file(file, position, len),
             None => Err(io::Error::other("the snapshot's file is gone")),
         };
@@ -53,7 +53,7 @@ impl Host {
             // Nothing at all: the file is shorter than it was.
             Ok(Some(0)) => Wrote::Broken,
             Ok(Some(n)) => {
-                self.stats.net_repl_output_bytes += n;
+                self.turn.stats.net_repl_output_bytes += n;
                 Wrote::Some(n)
             }
             Ok(None) => {
@@ -80,13 +80,13 @@ impl Host {
             limit.soft_bytes = limit.soft_bytes.max(backlog);
         }
         let now_us = node.now().mono_us;
-        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(conn) = self.net.conns.get_mut(id) else { return };
         if over_limit(pending, &limit, &mut conn.over_soft_limit_since_us, now_us) {
             let line = node.client_line(self, id);
             warn!(
                 "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
             );
-            self.stats.client_output_buffer_limit_disconnections += 1;
+            self.turn.stats.client_output_buffer_limit_disconnections += 1;
             self.close_client(node, id);
         }
     }

@@ -6,31 +6,17 @@
 //! everything that was propagated has left by its door, so that a fork and the stream agree on what
 //! the data set is.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::fs::File;
+use std::collections::BTreeSet;
 
 use engine::world::ShutdownFlags;
 use engine::{ClientId, CommandError, Outcome};
-use mio::Registry;
-use repl::SnapshotId;
 use store::seed::HashSeed;
 
 use crate::config::{Config, Directive, StartRole};
-use crate::disk::aof::Aof;
-use crate::disk::children::Children;
-use crate::disk::chunk_pipe::HasRoom;
-use crate::disk::loader::{LoadEnded, LoadPurpose, Loaded, Loader, LoadingInfo};
-use crate::disk::rdb::Rdb;
-use crate::disk::snapshot_in::IncomingSnapshot;
-use crate::net::client_memory::{ClientMemory, ClientPeaks};
-use crate::net::conn::Conns;
-use crate::net::listener::Listener;
-use crate::net::master_link::MasterLink;
-use crate::net::peers::Peers;
-use crate::net::resolver::Resolved;
+use crate::disk::state::DiskState;
+use crate::net::state::NetState;
 use crate::os::stats::{HostStats, Rates};
 use crate::process::daemon::{OomScore, PidFile, Supervisor};
-use crate::process::mailbox::Mailer;
 use crate::process::memory::MemoryMeter;
 use crate::process::signals::SignalSource;
 
@@ -87,66 +73,43 @@ pub struct Identity {
     pub pid: u32,
 }
 
-pub struct Host {
-    pub config: Config,
+/// The process's own: who it is, and what has been decided of its end.
+pub struct ProcessState {
     pub signals: SignalSource,
-    pub conns: Conns,
-    /// Connections that may have more to read or to run than their last turn allowed.
-    pub ready: VecDeque<ClientId>,
-    /// Listeners that may have more to accept than their last turn allowed.
-    pub ready_listeners: Vec<u32>,
-    /// Listeners that failed are tried again at this time.
-    pub retry_accept_at_us: Option<u64>,
-    pub next_cron_us: u64,
-    /// Connections whose sockets did not take all, to be judged by their limits.
-    pub over_limit: Vec<ClientId>,
-    pub link: Option<MasterLink>,
-    pub incoming: Option<IncomingSnapshot>,
-    /// Snapshot files that are being sent.
-    pub snapshot_files: HashMap<SnapshotId, File>,
-    pub registry: Registry,
-    /// How the helper threads that are started later speak to the loop.
-    pub load_ended: Mailer<LoadEnded>,
-    pub has_room: Mailer<HasRoom>,
-    pub resolved: Mailer<Resolved>,
-    pub listeners: Vec<Listener>,
     pub identity: Identity,
-    pub stats: HostStats,
     pub memory: MemoryMeter,
-    pub children: Children,
-    pub rdb: Rdb,
-    pub aof: Aof,
-    pub loading: LoadingInfo,
-    pub exit_code: Option<i32>,
-    pub rates: Rates,
-    pub loader: Option<Loader>,
-    pub load_purpose: LoadPurpose,
-    /// A data set that was streamed by the master and waits for its turn.
-    pub loaded: Option<Box<Loaded>>,
-    pub load_serial: u32,
-    /// Directives of which the log has said that they have no effect.
-    pub told_idle: BTreeSet<&'static str>,
-    /// The role that the configuration asked for.
-    pub start_role: StartRole,
     pub supervisor: Supervisor,
     pub pidfile: Option<PidFile>,
     pub oom: OomScore,
-    pub hash_seed: HashSeed,
-    /// Where the clients come from, by slot.
-    pub peers: Peers,
-    pub deferred: Vec<Deferred>,
+    /// The role that the configuration asked for.
+    pub start_role: StartRole,
+    /// Directives of which the log has said that they have no effect.
+    pub told_idle: BTreeSet<&'static str>,
     /// DEBUG PAUSE-CRON.
     pub cron_paused: bool,
     /// A signal to end that came meanwhile; whether it was SIGINT.
     pub postponed_end: Option<bool>,
-    /// Connections to be closed before the loop sleeps.
-    pub doomed: Vec<ClientId>,
-    pub connected_clients: usize,
-    pub client_peaks: ClientPeaks,
-    pub client_memory: ClientMemory,
-    pub clients_cron_slot: usize,
+    pub exit_code: Option<i32>,
+}
+
+/// The turns of the loop, and what they are counted by.
+#[derive(Default)]
+pub struct TurnState {
+    pub stats: HostStats,
+    pub rates: Rates,
+    pub next_cron_us: u64,
     /// The engine's count of changes, as of the last turn: INFO asks the host for it.
     pub dirty: u64,
+}
+
+pub struct Host {
+    pub config: Config,
+    pub hash_seed: HashSeed,
+    pub process: ProcessState,
+    pub net: NetState,
+    pub disk: DiskState,
+    pub turn: TurnState,
+    pub deferred: Vec<Deferred>,
 }
 
 impl Host {

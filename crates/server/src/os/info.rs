@@ -39,7 +39,7 @@ fn server(host: &Host, facts: Facts<'_>) -> InfoLines {
         format!("{} {} {}", part(|u| u.sysname()), part(|u| u.release()), part(|u| u.machine()));
     let general = &host.config.general;
     let now_s = facts.now.unix_us / 1_000_000;
-    let uptime_s = now_s.saturating_sub(host.identity.started_unix_s);
+    let uptime_s = now_s.saturating_sub(host.process.identity.started_unix_s);
     let config_file = host
         .config
         .config_file
@@ -59,9 +59,9 @@ fn server(host: &Host, facts: Facts<'_>) -> InfoLines {
         "multiplexing_api" => "epoll",
         "atomicvar_api" => "rust-std",
         "gcc_version" => "0.0.0",
-        "process_id" => host.identity.pid,
+        "process_id" => host.process.identity.pid,
         "process_supervised" => supervised(host),
-        "run_id" => host.identity.run_id,
+        "run_id" => host.process.identity.run_id,
         "tcp_port" => host.config.network.port,
         "server_time_usec" => facts.now.unix_us,
         "uptime_in_seconds" => uptime_s,
@@ -90,7 +90,7 @@ fn listener_lines(host: &Host) -> InfoLines {
             .collect();
         out.push(("listener0", format!("name=tcp{binds},port={}", network.port)));
     }
-    if host.listeners.iter().any(|listener| matches!(listener, Listener::Unix(..))) {
+    if host.net.listeners.iter().any(|listener| matches!(listener, Listener::Unix(..))) {
         let name = if out.is_empty() { "listener0" } else { "listener1" };
         out.push((name, format!("name=unix,bind={}", network.unixsocket)));
     }
@@ -114,17 +114,17 @@ fn build_id() -> String {
 fn clients(host: &Host, facts: Facts<'_>) -> InfoLines {
     let replicas = facts.repl.view(facts.now.mono_us / 1000).replicas.len();
     lines! {
-        "connected_clients" => host.connected_clients.saturating_sub(replicas),
+        "connected_clients" => host.net.connected_clients.saturating_sub(replicas),
         "maxclients" => host.config.network.maxclients,
-        "client_recent_max_input_buffer" => host.client_peaks.max_input_bytes(),
-        "client_recent_max_output_buffer" => host.client_peaks.max_output_bytes(),
+        "client_recent_max_input_buffer" => host.net.client_peaks.max_input_bytes(),
+        "client_recent_max_output_buffer" => host.net.client_peaks.max_output_bytes(),
     }
 }
 
 pub fn memory_section(host: &Host, engine: EngineMemory, facts: Facts<'_>) -> InfoLines {
-    let used = host.memory.used_bytes();
-    let peak = host.memory.peak_bytes.max(used);
-    let startup = host.memory.startup_bytes.min(used);
+    let used = host.process.memory.used_bytes();
+    let peak = host.process.memory.peak_bytes.max(used);
+    let startup = host.process.memory.startup_bytes.min(used);
     let rss = resident_bytes();
     let figures = allocator_figures();
     let system = system_bytes();
@@ -133,8 +133,11 @@ pub fn memory_section(host: &Host, engine: EngineMemory, facts: Facts<'_>) -> In
     // Replicas and backlog share their blocks: what goes beyond the backlog is there for replicas.
     let for_replicas = facts.repl.bytes_for_replicas().min(buffers);
     let backlog = buffers - for_replicas;
-    let overhead =
-        startup + buffers + host.aof.buffer_bytes() + engine.clients_bytes + engine.tables_bytes;
+    let overhead = startup
+        + buffers
+        + host.disk.aof.buffer_bytes()
+        + engine.clients_bytes
+        + engine.tables_bytes;
     let dataset = used.saturating_sub(overhead);
     let percent = |part: u64, of: u64| 100.0 * part as f64 / of.max(1) as f64;
     let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
@@ -181,13 +184,13 @@ pub fn memory_section(host: &Host, engine: EngineMemory, facts: Facts<'_>) -> In
         "rss_overhead_bytes" => difference(rss, figures.resident),
         "mem_fragmentation_ratio" => format!("{:.2}", ratio(rss, used)),
         "mem_fragmentation_bytes" => difference(rss, used),
-        "mem_not_counted_for_evict" => host.aof.buffer_bytes() + for_replicas,
+        "mem_not_counted_for_evict" => host.disk.aof.buffer_bytes() + for_replicas,
         "mem_replication_backlog" => backlog,
         "mem_total_replication_buffers" => buffers,
         "mem_clients_slaves" => for_replicas,
         "mem_clients_normal" => engine.clients_bytes,
         "mem_cluster_links" => 0,
-        "mem_aof_buffer" => host.aof.buffer_bytes(),
+        "mem_aof_buffer" => host.disk.aof.buffer_bytes(),
         "mem_allocator" => memory::ALLOCATOR_NAME,
         "active_defrag_running" => 0,
         "lazyfree_pending_objects" => lazy_pending,
@@ -205,22 +208,22 @@ fn ok(is_ok: bool) -> &'static str {
 }
 
 fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
-    let (rdb, aof) = (&host.rdb, &host.aof);
-    let running = host.children.running.as_ref();
+    let (rdb, aof) = (&host.disk.rdb, &host.disk.aof);
+    let running = host.disk.children.running.as_ref();
     let elapsed_s = |wanted: bool| match running {
         Some(r) if wanted => {
             (facts.now.mono_us.saturating_sub(r.child.started_us) / 1_000_000) as i64
         }
         _ => -1,
     };
-    let saving = host.children.is_saving_rdb();
-    let rewriting = host.children.is_rewriting_aof();
+    let saving = host.disk.children.is_saving_rdb();
+    let rewriting = host.disk.children.is_rewriting_aof();
     let cow = running.map_or(0, |r| r.child.last.cow_bytes);
     let keys = running.map_or(0, |r| r.child.last.keys);
     let total = running.map_or(0, |r| r.keys_total);
     let fork_percent = if total == 0 { 0.0 } else { keys as f64 * 100.0 / total as f64 };
     let to_file = matches!(running.map(|r| &r.job), Some(Job::RdbFile { .. }));
-    let loading = &host.loading;
+    let loading = &host.disk.loading;
     let mut out = lines! {
         "loading" => u8::from(loading.active && !loading.asynchronous),
         "async_loading" => u8::from(loading.active && loading.asynchronous),
@@ -230,7 +233,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
         "current_fork_perc" => format!("{fork_percent:.2}"),
         "current_save_keys_processed" => keys,
         "current_save_keys_total" => total,
-        "rdb_changes_since_last_save" => host.dirty,
+        "rdb_changes_since_last_save" => host.turn.dirty,
         "rdb_bgsave_in_progress" => u8::from(saving),
         "rdb_last_save_time" => rdb.last_save_unix_s,
         "rdb_last_bgsave_status" => ok(rdb.last_bgsave_ok),
@@ -271,7 +274,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
 }
 
 fn loading_lines(host: &Host, facts: Facts<'_>) -> InfoLines {
-    let loading = &host.loading;
+    let loading = &host.disk.loading;
     let (total, loaded) = (loading.total_bytes, loading.loaded_bytes);
     let percent = if total == 0 { 0.0 } else { loaded as f64 * 100.0 / total as f64 };
     let elapsed_s = (facts.now.unix_us / 1_000_000).saturating_sub(loading.started_unix_s);
@@ -288,9 +291,9 @@ fn loading_lines(host: &Host, facts: Facts<'_>) -> InfoLines {
 }
 
 fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
-    let stats = &host.stats;
+    let stats = &host.turn.stats;
     let syncs = facts.repl.stats();
-    let rates = &host.rates;
+    let rates = &host.turn.rates;
     lines! {
         "total_connections_received" => stats.connections_received,
         "total_net_input_bytes" => stats.net_input_bytes,

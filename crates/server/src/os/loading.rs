@@ -34,8 +34,8 @@ impl Host {
     pub fn begin_first_load(&mut self, node: &mut Node) -> Result<(), String> {
         let what = match self.config.persistence.appendonly {
             true => {
-                self.aof.files.open()?;
-                self.aof.files.has_data().then(|| self.aof_order(true))
+                self.disk.aof.files.open()?;
+                self.disk.aof.files.has_data().then(|| self.aof_order(true))
             }
             false => self.rdb_order().map_err(|e| {
                 let name = self.rdb_name();
@@ -55,7 +55,7 @@ impl Host {
     }
 
     fn aof_order(&self, at_start: bool) -> What {
-        let aof = &self.aof.files;
+        let aof = &self.disk.aof.files;
         let files: Vec<(String, PathBuf)> =
             aof.manifest.files().map(|file| (file.name.clone(), aof.path(&file.name))).collect();
         let truncate_tail = at_start && self.config.persistence.aof_load_truncated;
@@ -70,7 +70,7 @@ impl Host {
         if self.config.persistence.appendonly {
             self.open_aof_at_start(node)?;
         }
-        let master = match &self.start_role {
+        let master = match &self.process.start_role {
             StartRole::Master => None,
             StartRole::Replica { host, port } => {
                 Some(MasterAddr { host: host.clone(), port: *port })
@@ -84,20 +84,23 @@ impl Host {
                 "Ready to accept connections in read-only mode. Waiting for MASTER <-> REPLICA sync"
             }
         };
-        self.supervisor.ready(status);
+        self.process.supervisor.ready(status);
         Ok(())
     }
 
     fn open_aof_at_start(&mut self, node: &mut Node) -> Result<(), String> {
-        self.aof.files.create_dir()?;
-        if self.aof.files.manifest.base.is_none() && self.aof.files.manifest.incrs.is_empty() {
+        self.disk.aof.files.create_dir()?;
+        if self.disk.aof.files.manifest.base.is_none()
+            && self.disk.aof.files.manifest.incrs.is_empty()
+        {
             self.create_first_base(node).map_err(|e| {
                 format!("Error creating the AOF base file on server start: {}", os_error(&e))
             })?;
         }
-        let opened = self.aof.files.open_last_incr().and_then(|file| self.aof.switch_to(file));
+        let opened =
+            self.disk.aof.files.open_last_incr().and_then(|file| self.disk.aof.switch_to(file));
         opened.map_err(|e| format!("Can't open the append-only file: {}", os_error(&e)))?;
-        let aof = &mut self.aof;
+        let aof = &mut self.disk.aof;
         aof.remove_history();
         aof.current_bytes = aof.files.size_bytes();
         aof.base_bytes = aof.current_bytes;
@@ -109,7 +112,7 @@ impl Host {
     /// An AOF without a base begins with one of the data set as it is, which is empty at this point.
     fn create_first_base(&mut self, node: &mut Node) -> io::Result<()> {
         use persist::aof::manifest::BaseFormat;
-        let temp = self.aof.files.path("temp-base.aof");
+        let temp = self.disk.aof.files.path("temp-base.aof");
         let format = match self.config.persistence.aof_use_rdb_preamble {
             true => BaseFormat::Rdb,
             false => BaseFormat::Aof,
@@ -121,8 +124,8 @@ impl Host {
             header.save(&node.engine.keyspace, &mut out, &mut ())?;
         }
         out.finish()?;
-        self.aof.files.install_base(&temp, format, Begun::Incr)?;
-        let name = self.aof.files.manifest.base.as_ref().map(|base| base.name.clone());
+        self.disk.aof.files.install_base(&temp, format, Begun::Incr)?;
+        let name = self.disk.aof.files.manifest.base.as_ref().map(|base| base.name.clone());
         info!("Creating AOF base file {} on server start", name.unwrap_or_default());
         Ok(())
     }
@@ -131,8 +134,8 @@ impl Host {
 
     fn load_options(&self, node: &mut Node) -> LoadOptions {
         let config = &self.config;
-        let is_master = match self.load_purpose {
-            LoadPurpose::Start => matches!(self.start_role, StartRole::Master),
+        let is_master = match self.disk.load_purpose {
+            LoadPurpose::Start => matches!(self.process.start_role, StartRole::Master),
             _ => false,
         };
         let now_s = node.now().unix_s();
@@ -173,7 +176,7 @@ impl Host {
     ) -> io::Result<()> {
         info!("Loading {}", what.told());
         self.start_loader(node, what, purpose)?;
-        self.loading = LoadingInfo {
+        self.disk.loading = LoadingInfo {
             active: true,
             asynchronous,
             started_unix_s: node.now().unix_us / 1_000_000,
@@ -193,23 +196,23 @@ impl Host {
         purpose: LoadPurpose,
     ) -> io::Result<()> {
         self.stop_loading(node);
-        self.load_purpose = purpose;
-        self.load_serial += 1;
+        self.disk.load_purpose = purpose;
+        self.disk.load_serial += 1;
         let order = self.order(node, what);
-        let loader = Loader::start(self.load_serial, order, self.load_ended.clone())?;
-        self.loader = Some(loader);
+        let loader = Loader::start(self.disk.load_serial, order, self.disk.load_ended.clone())?;
+        self.disk.loader = Some(loader);
         Ok(())
     }
 
     /// The progress of a load, for INFO and the log.
     pub fn loading_cron(&mut self, node: &mut Node) {
-        let Some(loader) = &self.loader else { return };
+        let Some(loader) = &self.disk.loader else { return };
         use std::sync::atomic::Ordering;
         let delay_us = self.config.persistence.key_load_delay_us;
         loader.progress.key_delay_us.store(delay_us, Ordering::Relaxed);
-        self.loading.loaded_bytes = loader.progress.loaded_bytes.load(Ordering::Relaxed);
-        self.loading.total_bytes = loader.progress.total_bytes.load(Ordering::Relaxed);
-        let (loading, now_us) = (&mut self.loading, node.now().mono_us);
+        self.disk.loading.loaded_bytes = loader.progress.loaded_bytes.load(Ordering::Relaxed);
+        self.disk.loading.total_bytes = loader.progress.total_bytes.load(Ordering::Relaxed);
+        let (loading, now_us) = (&mut self.disk.loading, node.now().mono_us);
         let (loaded, total) = (loading.loaded_bytes, loading.total_bytes);
         if let Some(text) = loading.progress.tell(now_us, loaded, total) {
             info!("{text}");
@@ -218,9 +221,9 @@ impl Host {
 
     /// Gives a load up, if one runs.
     pub fn stop_loading(&mut self, node: &mut Node) {
-        self.loader = None;
-        self.loaded = None;
-        self.loading = LoadingInfo::default();
+        self.disk.loader = None;
+        self.disk.loaded = None;
+        self.disk.loading = LoadingInfo::default();
         node.engine.loading = false;
         node.engine.async_loading = false;
     }
@@ -228,7 +231,7 @@ impl Host {
     /// The loader's thread is done.
     pub fn loading_ended(&mut self, node: &mut Node, ended: LoadEnded) {
         let LoadEnded { serial, result } = ended;
-        if self.loader.as_ref().is_none_or(|loader| loader.serial != serial) {
+        if self.disk.loader.as_ref().is_none_or(|loader| loader.serial != serial) {
             return;
         }
         let notes = match &result {
@@ -238,7 +241,7 @@ impl Host {
         for (level, text) in notes {
             log!(*level, "{text}");
         }
-        match (self.load_purpose, result) {
+        match (self.disk.load_purpose, result) {
             (LoadPurpose::Start, Ok(loaded)) => self.first_load_ended(node, *loaded),
             (LoadPurpose::Start, Err(failure)) => {
                 warn!("{}", failure.why);
@@ -248,10 +251,10 @@ impl Host {
                     warn!("Terminating server after rdb file {name} reading failure.");
                     warn!("Fatal error loading the DB, check server logs. Exiting.");
                 }
-                self.exit_code = Some(1);
+                self.process.exit_code = Some(1);
             }
             (LoadPurpose::ReplicaRehearsal, Ok(_)) => {
-                self.loader = None;
+                self.disk.loader = None;
                 let now_ms = node.now_ms();
                 node.repl.load_verified(now_ms);
             }
@@ -264,8 +267,8 @@ impl Host {
             (LoadPurpose::ReplicaStream, Ok(loaded)) => {
                 log_load(&loaded);
                 // It is put in place when the core says so, in the answer to this.
-                self.loader = None;
-                self.loaded = Some(loaded);
+                self.disk.loader = None;
+                self.disk.loaded = Some(loaded);
                 let now_ms = node.now_ms();
                 node.repl.load_verified(now_ms);
             }
@@ -297,7 +300,7 @@ impl Host {
             }
             Err(why) => {
                 warn!("{why}");
-                self.exit_code = Some(1);
+                self.process.exit_code = Some(1);
             }
         }
     }
@@ -337,7 +340,7 @@ impl Host {
     pub fn swap_in(&mut self, node: &mut Node, loaded: Loaded) {
         self.stop_loading(node);
         let Loaded { keyspace, report, .. } = loaded;
-        let rdb = &mut self.rdb;
+        let rdb = &mut self.disk.rdb;
         rdb.last_load_keys_loaded = report.keys_loaded;
         rdb.last_load_keys_expired = report.keys_expired;
         rdb.needs_v11 = report.needs_v11;
@@ -346,7 +349,7 @@ impl Host {
         let mut old = std::mem::replace(&mut node.engine.keyspace, keyspace);
         node.set_stream_db(db);
         old.resume_resize();
-        if self.children.is_active() {
+        if self.disk.children.is_active() {
             node.engine.keyspace.pause_resize();
         }
         node.engine.dataset_replaced();

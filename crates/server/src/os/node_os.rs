@@ -25,7 +25,7 @@ impl Os for Host {
         let client = scene.by;
         match action {
             Action::Save => {
-                if self.children.is_saving_rdb() {
+                if self.disk.children.is_saving_rdb() {
                     return Err(CommandError::err("Background save already in progress"));
                 }
                 self.defer(Deferred::Save { client })
@@ -35,15 +35,15 @@ impl Os for Host {
             Action::ConfigSet { pairs, in_exec } => self.config_set(scene, pairs, in_exec),
             Action::ConfigRewrite => self.config_rewrite(),
             Action::ConfigResetStat => {
-                self.stats = HostStats::default();
-                self.rdb.saves = 0;
-                self.aof.stats.rewrites = 0;
+                self.turn.stats = HostStats::default();
+                self.disk.rdb.saves = 0;
+                self.disk.aof.stats.rewrites = 0;
                 scene.repl.reset_stats();
                 Ok(Outcome::Done)
             }
             Action::Shutdown(flags) => self.request_shutdown(scene, flags),
             Action::CloseClient { client } => {
-                self.doomed.push(client);
+                self.net.doomed.push(client);
                 Ok(Outcome::Done)
             }
             Action::DebugSleep { us } => Ok(debug_sleep(us)),
@@ -53,7 +53,7 @@ impl Os for Host {
             Action::DebugLoadAof => self.defer(Deferred::DebugLoadAof { client }),
             Action::DebugCrash { how } => crash(how),
             Action::DebugAofFlushSleep { us } => {
-                self.aof.flush_sleep_us = us;
+                self.disk.aof.flush_sleep_us = us;
                 Ok(Outcome::Done)
             }
             Action::DebugConfigRewriteAll => self.config_rewrite_all(),
@@ -62,7 +62,7 @@ impl Os for Host {
                 Ok(Outcome::Done)
             }
             Action::DebugPauseCron { paused } => {
-                self.cron_paused = paused;
+                self.process.cron_paused = paused;
                 Ok(Outcome::Done)
             }
             Action::DebugLog { message } => {
@@ -93,7 +93,7 @@ impl Os for Host {
     }
 
     fn has_wishes(&self) -> bool {
-        !self.deferred.is_empty() || !self.doomed.is_empty() || !self.over_limit.is_empty()
+        !self.deferred.is_empty() || !self.net.doomed.is_empty() || !self.net.over_limit.is_empty()
     }
 
     fn fulfil(&mut self, node: &mut Node) {
@@ -114,7 +114,7 @@ impl Os for Host {
     }
 
     fn memory_bytes(&self) -> (u64, u64) {
-        (self.memory.used_bytes(), self.aof.buffer_bytes())
+        (self.process.memory.used_bytes(), self.disk.aof.buffer_bytes())
     }
 
     fn maxmemory_bytes(&self) -> u64 {
@@ -141,11 +141,11 @@ impl Os for Host {
 
     fn log(&mut self, level: repl::Level, text: &str) {
         log!(log_level(level), "{text}");
-        self.supervisor.sync_line(text);
+        self.process.supervisor.sync_line(text);
     }
 
     fn holds_timers(&self) -> bool {
-        self.cron_paused
+        self.process.cron_paused
     }
 
     fn note_master(&mut self, master: Option<&MasterAddr>) {
@@ -161,11 +161,11 @@ impl Os for Host {
     fn follow_role(&mut self, is_master: bool) {
         logging::set_speaker(if is_master { Speaker::Master } else { Speaker::Replica });
         // What goes wrong is in the log, and no reason to stay in the old role.
-        let _ = self.oom.apply(self.config.oom_rule(), OomClass::of_master(is_master));
+        let _ = self.process.oom.apply(self.config.oom_rule(), OomClass::of_master(is_master));
     }
 
     fn peer_ip(&self, client: ClientId) -> String {
-        let addr = self.peers.of(client).and_then(|facts| facts.addr);
+        let addr = self.net.peers.of(client).and_then(|facts| facts.addr);
         addr.map_or_else(String::new, |addr| addr.ip().to_string())
     }
 
@@ -178,7 +178,7 @@ impl Os for Host {
     }
 
     fn is_drained(&self, client: ClientId) -> bool {
-        self.conns.get(client).is_some()
+        self.net.conns.get(client).is_some()
     }
 
     fn write(&mut self, client: ClientId, slices: &[IoSlice<'_>]) -> Wrote {
@@ -194,7 +194,7 @@ impl Os for Host {
     }
 
     fn became_replica(&mut self, client: ClientId) {
-        if let Some(conn) = self.conns.get_mut(client) {
+        if let Some(conn) = self.net.conns.get_mut(client) {
             // The stream flows either way.
             let _ = conn
                 .link
@@ -216,13 +216,13 @@ impl Os for Host {
     }
 
     fn close_link(&mut self, link: LinkId) {
-        if self.link.as_ref().is_some_and(|present| present.id == link) {
+        if self.net.link.as_ref().is_some_and(|present| present.id == link) {
             self.close_master_link();
         }
     }
 
     fn send_master(&mut self, node: &mut Node, link: LinkId, bytes: &[u8]) {
-        if self.link.as_ref().is_some_and(|present| present.id == link) {
+        if self.net.link.as_ref().is_some_and(|present| present.id == link) {
             self.send_to_master(node, bytes);
         }
     }
@@ -243,7 +243,7 @@ impl Os for Host {
     }
 
     fn load_chunk(&mut self, bytes: Bytes) {
-        if let Some(incoming) = &mut self.incoming {
+        if let Some(incoming) = &mut self.disk.incoming {
             incoming.chunk(bytes);
         }
     }
@@ -261,7 +261,7 @@ impl Os for Host {
     }
 
     fn has_room_for_snapshot(&self) -> bool {
-        self.incoming.as_ref().is_none_or(|incoming| incoming.has_room())
+        self.disk.incoming.as_ref().is_none_or(|incoming| incoming.has_room())
     }
 
     fn start_snapshot(
@@ -275,33 +275,33 @@ impl Os for Host {
     }
 
     fn cancel_snapshot(&mut self, node: &mut Node, id: SnapshotId) {
-        let running = self.children.running.as_ref();
+        let running = self.disk.children.running.as_ref();
         if running.is_some_and(|running| running.job.snapshot() == Some(id)) {
             self.kill_child(node);
         }
     }
 
     fn release_snapshot(&mut self, id: SnapshotId) {
-        if let Some(file) = self.snapshot_files.remove(&id) {
+        if let Some(file) = self.disk.snapshot_files.remove(&id) {
             // Closing the last handle of a large, replaced file frees its blocks.
             crate::process::lazy_free::free(Box::new(file));
         }
     }
 
     fn replies_need(&self) -> Need {
-        self.aof.replies_need()
+        self.disk.aof.replies_need()
     }
 
     fn append(&mut self, node: &mut Node, bytes: Vec<u8>, point: Point) -> Vec<u8> {
-        if !self.aof.is_on() {
+        if !self.disk.aof.is_on() {
             return bytes;
         }
         let bytes = match self.config.persistence.aof_timestamp_enabled {
-            true => self.aof.annotate(bytes, node.now().unix_s()),
+            true => self.disk.aof.annotate(bytes, node.now().unix_s()),
             false => bytes,
         };
         let had_bytes = !bytes.is_empty();
-        let spare = self.aof.append(bytes, point, node.now().mono_us);
+        let spare = self.disk.aof.append(bytes, point, node.now().mono_us);
         if had_bytes && node.engine.settings.latency_monitor_threshold_ms > 0 {
             self.record_aof_latency(node);
         }
@@ -309,7 +309,7 @@ impl Os for Host {
     }
 
     fn log_progress(&mut self) -> Option<LogProgress> {
-        self.aof.progress()
+        self.disk.aof.progress()
     }
 
     fn end(&mut self, node: &mut Node, flags: ShutdownFlags, _: u64) -> Result<(), CommandError> {
@@ -319,10 +319,10 @@ impl Os for Host {
 
 impl Host {
     fn record_aof_latency(&self, node: &mut Node) {
-        let (write_us, fsync_us) = (self.aof.write_us, self.aof.fsync_us);
-        let circumstances = if self.aof.is_syncing() {
+        let (write_us, fsync_us) = (self.disk.aof.write_us, self.disk.aof.fsync_us);
+        let circumstances = if self.disk.aof.is_syncing() {
             "aof-write-pending-fsync"
-        } else if self.children.is_active() {
+        } else if self.disk.children.is_active() {
             "aof-write-active-child"
         } else {
             "aof-write-alone"
@@ -335,15 +335,15 @@ impl Host {
 
 impl Persistence for Host {
     fn fsynced_offset(&self) -> Option<u64> {
-        self.aof.fsynced_stream_offset()
+        self.disk.aof.fsynced_stream_offset()
     }
 
     fn write_refusal(&self) -> Option<CommandError> {
-        self.rdb.write_refusal(&self.config).or_else(|| self.aof.write_refusal())
+        self.disk.rdb.write_refusal(&self.config).or_else(|| self.disk.aof.write_refusal())
     }
 
     fn last_save_unix_s(&self) -> i64 {
-        self.rdb.last_save_unix_s
+        self.disk.rdb.last_save_unix_s
     }
 }
 

@@ -23,7 +23,7 @@ impl Host {
         flags: Flags,
     ) -> Result<Outcome, CommandError> {
         if flags.abort {
-            if scene.shutdown.is_none() && self.postponed_end.is_none() {
+            if scene.shutdown.is_none() && self.process.postponed_end.is_none() {
                 return Err(CommandError::err("No shutdown in progress."));
             }
             self.deferred.push(Deferred::Shutdown { client: None, flags });
@@ -37,7 +37,7 @@ impl Host {
         if flags.abort {
             return self.abort_shutdown(node);
         }
-        if self.loading.active {
+        if self.disk.loading.active {
             // Half a data set is not to be saved over a whole one.
             flags.save = Some(false);
         }
@@ -46,7 +46,7 @@ impl Host {
     }
 
     fn abort_shutdown(&mut self, node: &mut Node) {
-        if self.postponed_end.take().is_some() || node.is_shutting_down() {
+        if self.process.postponed_end.take().is_some() || node.is_shutting_down() {
             info!("Shutdown manually aborted.");
         }
         node.abort_shutdown(self);
@@ -54,7 +54,7 @@ impl Host {
 
     /// The replicas have what they can be given: saves, and leaves.
     pub fn finish_shutdown(&mut self, node: &mut Node, flags: Flags) -> Result<(), CommandError> {
-        if self.exit_code.is_some() {
+        if self.process.exit_code.is_some() {
             return Ok(());
         }
         if let Err(why) = self.make_durable(node, flags) {
@@ -62,27 +62,27 @@ impl Host {
             warn!("Errors trying to shut down the server. Check the logs for more information.");
             return Err(CommandError::err(REFUSED));
         }
-        if self.exit_code.is_some() {
+        if self.process.exit_code.is_some() {
             return Ok(());
         }
         self.remove_own_files();
         // Nobody is to connect to a process that is gone before it answers.
-        for mut listener in self.listeners.drain(..) {
-            listener.deregister(&self.registry);
+        for mut listener in self.net.listeners.drain(..) {
+            listener.deregister(&self.net.registry);
         }
         warn!("Redis is now ready to exit, bye bye...");
-        self.exit_code = Some(0);
+        self.process.exit_code = Some(0);
         Ok(())
     }
 
     fn make_durable(&mut self, node: &mut Node, flags: Flags) -> Result<(), &'static str> {
-        if self.children.is_saving_rdb() {
+        if self.disk.children.is_saving_rdb() {
             warn!("There is a child saving an .rdb. Killing it!");
             self.kill_child(node);
         }
-        if self.aof.is_on() {
-            if self.children.is_rewriting_aof() {
-                if self.aof.state == AofState::WaitRewrite && !flags.force {
+        if self.disk.aof.is_on() {
+            if self.disk.children.is_rewriting_aof() {
+                if self.disk.aof.state == AofState::WaitRewrite && !flags.force {
                     warn!(
                         "Try again when the first rewrite has ended (aof_rewrite_in_progress in \
                          INFO), or say SHUTDOWN FORCE to leave without the AOF."
@@ -94,24 +94,24 @@ impl Host {
             }
             info!("Calling fsync() on the AOF file.");
             node.append(self);
-            if !self.aof.drain() {
+            if !self.disk.aof.drain() {
                 // Whoever asks for the end gets it, as a disk that is full would never let it come. What
                 // was not written was not answered either.
-                let why = self.aof.error().unwrap_or_default();
+                let why = self.disk.aof.error().unwrap_or_default();
                 warn!("Fail to fsync the AOF file: {why}. Exit anyway.");
             }
-        } else if self.children.is_active() {
+        } else if self.disk.children.is_active() {
             self.kill_child(node);
         }
         let save = flags.save.unwrap_or(!self.config.persistence.save.is_empty());
         if save {
             info!("Saving the final RDB snapshot before exiting.");
-            self.supervisor.status("Saving the final RDB snapshot");
+            self.process.supervisor.status("Saving the final RDB snapshot");
             let saved = self.save_now(node);
             // Who insists has got his way in the middle of it.
-            if saved.is_err() && self.exit_code.is_none() {
+            if saved.is_err() && self.process.exit_code.is_none() {
                 if !flags.force {
-                    self.supervisor.status("Error trying to save the DB, can't exit");
+                    self.process.supervisor.status("Error trying to save the DB, can't exit");
                     warn!(
                         "Make room for the snapshot and try again, or say SHUTDOWN NOSAVE to leave \
                          without it, which loses what was not saved before."
@@ -125,7 +125,7 @@ impl Host {
     }
 
     fn remove_own_files(&mut self) {
-        if self.pidfile.take().is_some() {
+        if self.process.pidfile.take().is_some() {
             info!("Removing the pid file.");
         }
         let socket = &self.config.network.unixsocket;

@@ -17,10 +17,11 @@ impl Host {
     pub fn snapshot_begins(&mut self, node: &mut Node, target: LoadTarget) {
         match target {
             LoadTarget::File => {
-                let name = format!("temp-{}.{}.rdb", node.now().unix_s(), self.identity.pid);
+                let name =
+                    format!("temp-{}.{}.rdb", node.now().unix_s(), self.process.identity.pid);
                 let path = self.config.persistence.dir.join(name);
                 match IncomingFile::create(path) {
-                    Ok(file) => self.incoming = Some(IncomingSnapshot::File(file)),
+                    Ok(file) => self.disk.incoming = Some(IncomingSnapshot::File(file)),
                     Err(error) => {
                         let why = format!(
                             "Opening the temp file needed for MASTER <-> REPLICA synchronization: \
@@ -37,8 +38,8 @@ impl Host {
     }
 
     fn begin_stream_load(&mut self, node: &mut Node, asynchronous: bool) {
-        let (feed, reader) = chunk_pipe(self.has_room.clone());
-        self.incoming = Some(IncomingSnapshot::Stream { feed: Some(feed) });
+        let (feed, reader) = chunk_pipe(self.disk.has_room.clone());
+        self.disk.incoming = Some(IncomingSnapshot::Stream { feed: Some(feed) });
         let started = self.start_loading(
             node,
             What::Stream(reader),
@@ -51,7 +52,7 @@ impl Host {
     }
 
     pub fn snapshot_is_here(&mut self, node: &mut Node) {
-        match &mut self.incoming {
+        match &mut self.disk.incoming {
             Some(IncomingSnapshot::File(file)) => {
                 let verified =
                     file.verify().and_then(|()| file.reader().map_err(|error| os_error(&error)));
@@ -67,7 +68,7 @@ impl Host {
                 }
                 // The loader knows the end of a snapshot by its last opcode, and may have said so before
                 // the mark behind it came; the core did not listen then.
-                if self.loaded.is_some() {
+                if self.disk.loaded.is_some() {
                     let now_ms = node.now_ms();
                     node.repl.load_verified(now_ms);
                 }
@@ -82,7 +83,7 @@ impl Host {
         let history = node.repl.history_point();
         let has_history = history.is_some_and(|point| point.offset > 0);
         let nothing_to_lose =
-            node.engine.keyspace.keys() == 0 && self.rdb.functions.is_empty() && !has_history;
+            node.engine.keyspace.keys() == 0 && self.disk.rdb.functions.is_empty() && !has_history;
         if nothing_to_lose {
             let now_ms = node.now_ms();
             return node.repl.load_verified(now_ms);
@@ -94,9 +95,9 @@ impl Host {
     }
 
     pub fn take_snapshot_over(&mut self, node: &mut Node) {
-        match self.incoming.take() {
+        match self.disk.incoming.take() {
             Some(IncomingSnapshot::File(file)) => self.commit_file(node, file),
-            Some(IncomingSnapshot::Stream { .. }) => match self.loaded.take() {
+            Some(IncomingSnapshot::Stream { .. }) => match self.disk.loaded.take() {
                 Some(loaded) => {
                     self.swap_in(node, *loaded);
                     self.replica_load_done(node);
@@ -108,8 +109,8 @@ impl Host {
     }
 
     fn commit_file(&mut self, node: &mut Node, file: IncomingFile) {
-        if self.children.is_saving_rdb() {
-            let pid = self.children.running.as_ref().map_or(0, |r| r.child.pid);
+        if self.disk.children.is_saving_rdb() {
+            let pid = self.disk.children.running.as_ref().map_or(0, |r| r.child.pid);
             info!(
                 "Replica is about to load the RDB file received from the master, but there is a \
                  pending RDB child running. Killing process {pid} and removing its temp file to \
@@ -119,7 +120,7 @@ impl Host {
         }
         let reader = file.reader();
         // Kept until it is loaded: it gets its name then, or goes with `load_abort`.
-        self.incoming = Some(IncomingSnapshot::File(file));
+        self.disk.incoming = Some(IncomingSnapshot::File(file));
         let started = reader.and_then(|(file, len)| {
             self.empty_keyspace(node);
             self.start_loading(node, What::Rdb { file, len }, LoadPurpose::ReplicaFile, false)
@@ -131,7 +132,7 @@ impl Host {
 
     /// The snapshot that was received is the data set now, and is to be what a restart finds.
     pub fn install_snapshot(&mut self) {
-        let Some(IncomingSnapshot::File(file)) = self.incoming.take() else { return };
+        let Some(IncomingSnapshot::File(file)) = self.disk.incoming.take() else { return };
         let target = self.rdb_path();
         if let Err(error) = file.install(&target) {
             // The data is here, and the next save tries the same name again.
@@ -152,7 +153,7 @@ impl Host {
 
     pub fn give_snapshot_up(&mut self, node: &mut Node) {
         self.stop_loading(node);
-        if let Some(IncomingSnapshot::File(file)) = self.incoming.take() {
+        if let Some(IncomingSnapshot::File(file)) = self.disk.incoming.take() {
             file.discard();
         }
     }

@@ -35,12 +35,12 @@ impl Host {
         schedule: bool,
         in_exec: bool,
     ) -> Result<Outcome, CommandError> {
-        if self.children.is_saving_rdb() {
+        if self.disk.children.is_saving_rdb() {
             return Err(CommandError::err("Background save already in progress"));
         }
-        if self.children.is_active() {
+        if self.disk.children.is_active() {
             if schedule || in_exec {
-                self.rdb.scheduled = true;
+                self.disk.rdb.scheduled = true;
                 return Ok(Outcome::Status("Background saving scheduled".into()));
             }
             return Err(CommandError::err(
@@ -79,7 +79,7 @@ impl Host {
         let persistence = &host.config.persistence;
         let version = match persistence.rdb_version {
             9 => Version::V9,
-            _ if host.rdb.needs_v11 => Version::V11,
+            _ if host.disk.rdb.needs_v11 => Version::V11,
             number => Version::readable_by(number).unwrap_or_default(),
         };
         let repl = node
@@ -91,9 +91,9 @@ impl Host {
             compress: persistence.rdbcompression,
             checksum: persistence.rdbchecksum,
             ctime_s: node.now().unix_s(),
-            used_memory_bytes: host.memory.used_bytes(),
+            used_memory_bytes: host.process.memory.used_bytes(),
             repl,
-            functions: host.rdb.functions.clone(),
+            functions: host.disk.rdb.functions.clone(),
             aof_base: false,
             timestamp: persistence.aof_timestamp_enabled,
             access: node.engine.snapshot_access(),
@@ -104,23 +104,23 @@ impl Host {
     /// SAVE, and the last act of a shutdown: in this process, everybody waits.
     pub fn save_now(&mut self, node: &mut Node) -> io::Result<()> {
         let header = self.snapshot_header(node);
-        let (temp, target) = (self.temp_rdb_path(self.identity.pid), self.rdb_path());
+        let (temp, target) = (self.temp_rdb_path(self.process.identity.pid), self.rdb_path());
         let steady = self.config.persistence.rdb_save_incremental_fsync;
-        let signals = node.is_shutting_down().then_some(&self.signals);
+        let signals = node.is_shutting_down().then_some(&self.process.signals);
         let mut hook = OwnSave { delay: header.slow_save(), signals, insisted: false };
         let saved = header.save_file(&node.engine.keyspace, &temp, &target, steady, &mut hook);
         if hook.insisted {
             warn!("You insist... exiting now.");
-            self.exit_code = Some(1);
+            self.process.exit_code = Some(1);
         }
         match saved {
             Ok(_) => {
                 info!("DB saved on disk");
                 node.engine.dirty = 0;
-                self.rdb.last_save_unix_s = clock::now().unix_s();
-                self.rdb.last_bgsave_ok = true;
-                self.rdb.saves += 1;
-                self.rdb.made_for_replicas = false;
+                self.disk.rdb.last_save_unix_s = clock::now().unix_s();
+                self.disk.rdb.last_bgsave_ok = true;
+                self.disk.rdb.saves += 1;
+                self.disk.rdb.made_for_replicas = false;
                 Ok(())
             }
             Err(error) => {
@@ -137,8 +137,8 @@ impl Host {
         node: &mut Node,
         snapshot: Option<SnapshotId>,
     ) -> io::Result<()> {
-        self.rdb.last_try_us = node.now().mono_us;
-        self.rdb.scheduled = false;
+        self.disk.rdb.last_try_us = node.now().mono_us;
+        self.disk.rdb.scheduled = false;
         let header = self.snapshot_header(node);
         let target = self.rdb_path();
         let steady = self.config.persistence.rdb_save_incremental_fsync;
@@ -152,7 +152,7 @@ impl Host {
         });
         let child = self.forked(node, forked).inspect_err(|error| {
             warn!("Can't save in background: fork: {}", os_error(error));
-            self.rdb.last_bgsave_ok = false;
+            self.disk.rdb.last_bgsave_ok = false;
         })?;
         info!("Background saving started by pid {}", child.pid);
         let temp = self.temp_rdb_path(child.pid as u32);
@@ -202,7 +202,7 @@ impl Host {
             "what lacks something must not become the RDB file"
         );
         let started = match mode {
-            _ if self.children.is_active() => Err(io::Error::other("another child runs")),
+            _ if self.disk.children.is_active() => Err(io::Error::other("another child runs")),
             SnapshotMode::Disk => self.start_bgsave(node, Some(id)),
             SnapshotMode::Socket => self.start_streamed_snapshot(node, id, filter),
         };
@@ -219,7 +219,7 @@ impl Host {
             if !node.repl.snapshot_wants_data() {
                 break;
             }
-            let Some(running) = self.children.of_event(serial) else { return };
+            let Some(running) = self.disk.children.of_event(serial) else { return };
             let Job::RdbPipe { snapshot, pipe: Some(pipe) } = &mut running.job else { return };
             let id = *snapshot;
             let mut chunk = vec![0; PIPE_READ_BYTES];
@@ -232,7 +232,7 @@ impl Host {
                     node.repl.handle_snapshot(now_ms, event);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.children.pipe_paused = false;
+                    self.disk.children.pipe_paused = false;
                     return;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -246,12 +246,12 @@ impl Host {
             }
         }
         // The turn is over or the replicas are full; no edge will tell of what is left.
-        self.children.pipe_paused = true;
+        self.disk.children.pipe_paused = true;
     }
 
     fn snapshot_pipe_ended(&mut self, node: &mut Node) {
-        self.children.pipe_paused = false;
-        if let Some(running) = &mut self.children.running
+        self.disk.children.pipe_paused = false;
+        if let Some(running) = &mut self.disk.children.running
             && let Job::RdbPipe { pipe, .. } = &mut running.job
         {
             *pipe = None;
@@ -261,12 +261,12 @@ impl Host {
 
     /// Goes on reading the pipe once replicas have room again. True if there is more to do at once.
     pub fn continue_snapshot_pipe(&mut self, node: &mut Node) -> bool {
-        if !self.children.pipe_paused || !node.repl.snapshot_wants_data() {
+        if !self.disk.children.pipe_paused || !node.repl.snapshot_wants_data() {
             return false;
         }
-        let serial = self.children.serial();
+        let serial = self.disk.children.serial();
         self.read_snapshot_pipe(node, serial);
-        self.children.pipe_paused && node.repl.snapshot_wants_data()
+        self.disk.children.pipe_paused && node.repl.snapshot_wants_data()
     }
 
     pub fn finish_rdb_pipe(
@@ -301,7 +301,7 @@ impl Host {
             info!("Fork CoW for RDB: {} MB", report.cow_bytes >> 20);
         }
         let ok = judge("Background saving", "Background saving error", exit, report);
-        let rdb = &mut self.rdb;
+        let rdb = &mut self.disk.rdb;
         rdb.last_bgsave_s = (took_us / 1_000_000) as i64;
         rdb.last_cow_bytes = report.cow_bytes;
         if ok {
@@ -312,26 +312,26 @@ impl Host {
             warn!("{} is left as it was", job.target.display());
             self.remove_temp_rdb(node, &job.temp);
         }
-        let rdb = &mut self.rdb;
+        let rdb = &mut self.disk.rdb;
         // SIGUSR1 is how an operator ends a child without calling it a failure.
         if ok || exit != Exit::Signal(libc::SIGUSR1) {
             rdb.last_bgsave_ok = ok;
         }
         let Some(id) = job.snapshot else {
             // The operator's own.
-            self.rdb.made_for_replicas &= !ok;
+            self.disk.rdb.made_for_replicas &= !ok;
             return;
         };
         let file =
             if ok { File::open(&job.target) } else { Err(io::Error::other("BGSAVE failed")) };
         let event = match file.and_then(|file| Ok((file.metadata()?.len(), file))) {
             Ok((size_bytes, file)) => {
-                self.snapshot_files.insert(id, file);
+                self.disk.snapshot_files.insert(id, file);
                 SnapshotEvent::Ready { id, size_bytes }
             }
             Err(error) => SnapshotEvent::Failed { id, why: os_error(&error) },
         };
-        self.rdb.made_for_replicas = matches!(event, SnapshotEvent::Ready { .. });
+        self.disk.rdb.made_for_replicas = matches!(event, SnapshotEvent::Ready { .. });
         node.repl.handle_snapshot(now_ms, event);
     }
 
@@ -354,8 +354,8 @@ impl Host {
     }
 
     fn delete_sync_file(&mut self) {
-        if self.rdb.made_for_replicas && self.snapshot_files.is_empty() {
-            self.rdb.made_for_replicas = false;
+        if self.disk.rdb.made_for_replicas && self.disk.snapshot_files.is_empty() {
+            self.disk.rdb.made_for_replicas = false;
             if self.must_delete_sync_files() {
                 info!("Removing the RDB file used to feed replicas in a persistence-less instance");
                 self.delete_rdb_file();
@@ -373,12 +373,12 @@ impl Host {
 
     /// Save points, and saves that waited for another child to end.
     pub fn rdb_cron(&mut self, node: &mut Node) {
-        if self.children.is_active() || self.loading.active {
+        if self.disk.children.is_active() || self.disk.loading.active {
             return;
         }
         self.delete_sync_file();
         let now = node.now();
-        let rdb = &self.rdb;
+        let rdb = &self.disk.rdb;
         let may_try = rdb.last_bgsave_ok || now.mono_us > rdb.last_try_us + RETRY_AFTER_US;
         let elapsed_s = now.unix_s() - rdb.last_save_unix_s;
         let dirty = node.engine.dirty;
@@ -404,18 +404,18 @@ impl Host {
         forked: io::Result<child::Child>,
     ) -> io::Result<child::Child> {
         let child = forked?;
-        self.stats.forks += 1;
-        self.stats.last_fork_us = child.fork_us;
+        self.turn.stats.forks += 1;
+        self.turn.stats.last_fork_us = child.fork_us;
         node.engine.record_latency("fork", child.fork_us);
         node.engine.keyspace.pause_resize();
         node.engine.spare_pages = true;
-        self.oom.apply_to_child(self.config.oom_rule(), child.pid);
+        self.process.oom.apply_to_child(self.config.oom_rule(), child.pid);
         Ok(child)
     }
 
     pub fn begin_job(&mut self, node: &mut Node, child: child::Child, job: Job) -> io::Result<()> {
         let keys_total = node.engine.keyspace.keys() as u64;
-        self.children.start(&self.registry, child, job, keys_total)?;
+        self.disk.children.start(&self.net.registry, child, job, keys_total)?;
         self.tell_replication_of_children(node);
         Ok(())
     }

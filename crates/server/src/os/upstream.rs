@@ -21,42 +21,42 @@ impl Host {
     /// `Action::Connect`: looks the name up first.
     pub fn connect_to_master(&mut self, id: LinkId, host: String, port: u16) {
         self.close_master_link();
-        self.link = Some(MasterLink::new(id));
-        resolver::resolve(host, port, attempt_of(id), self.resolved.clone());
+        self.net.link = Some(MasterLink::new(id));
+        resolver::resolve(host, port, attempt_of(id), self.net.resolved.clone());
     }
 
     pub fn close_master_link(&mut self) {
-        if let Some(mut link) = self.link.take() {
-            link.close(&self.registry);
+        if let Some(mut link) = self.net.link.take() {
+            link.close(&self.net.registry);
         }
     }
 
     pub fn master_resolved(&mut self, node: &mut Node, found: Resolved) {
         let Resolved { attempt, result } = found;
-        let Some(link) = self.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
+        let Some(link) = self.net.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
             return;
         };
         let bind = &self.config.network.bind_source_addr;
-        let begun = result.and_then(|addresses| link.connect(&self.registry, addresses, bind));
+        let begun = result.and_then(|addresses| link.connect(&self.net.registry, addresses, bind));
         if let Err(error) = begun {
             self.master_connect_failed(node, &error);
         }
     }
 
     fn master_connect_failed(&mut self, node: &mut Node, error: &io::Error) {
-        if let Some(id) = self.link.as_ref().map(|link| link.id) {
+        if let Some(id) = self.net.link.as_ref().map(|link| link.id) {
             node.handle_connect_failed(self, id, &os_error(error));
         }
     }
 
     /// CLIENT KILL of the master: the link closes as if the master had closed it, and is made anew.
     pub fn kill_master_link(&mut self, node: &mut Node) {
-        let Some(id) = self.link.as_ref().map(|link| link.id) else { return };
+        let Some(id) = self.net.link.as_ref().map(|link| link.id) else { return };
         node.handle_link_closed(self, id, "Connection closed by CLIENT KILL");
     }
 
     pub fn handle_master_link(&mut self, node: &mut Node, attempt: u32, event: &Event) {
-        let Some(link) = self.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
+        let Some(link) = self.net.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
             return;
         };
         let Some(open) = &mut link.link else { return };
@@ -76,9 +76,9 @@ impl Host {
     fn master_connect_ended(&mut self, node: &mut Node) {
         let keepalive_s = self.config.replication.repl_timeout_s;
         let bind = &self.config.network.bind_source_addr;
-        let Some(link) = &mut self.link else { return };
+        let Some(link) = &mut self.net.link else { return };
         let id = link.id;
-        match link.connect_ended(&self.registry, bind, keepalive_s.into()) {
+        match link.connect_ended(&self.net.registry, bind, keepalive_s.into()) {
             Connecting::Pending => {}
             Connecting::Done => node.handle_connected(self, id),
             Connecting::Failed(error) => self.master_connect_failed(node, &error),
@@ -88,10 +88,10 @@ impl Host {
     /// What a replica says to its master, behind what the socket has not taken yet.
     pub fn send_to_master(&mut self, node: &mut Node, bytes: &[u8]) {
         let now_ms = node.now_ms();
-        let Some(link) = &mut self.link else { return };
+        let Some(link) = &mut self.net.link else { return };
         let id = link.id;
         let Some(open) = link.open_link() else { return };
-        if let Err(error) = open.send(&self.registry, bytes) {
+        if let Err(error) = open.send(&self.net.registry, bytes) {
             // It is heard of by whoever sends, or when the turn settles.
             node.repl.handle_link_closed(now_ms, id, &os_error(&error));
         }
@@ -102,12 +102,12 @@ impl Host {
         for _ in 0..READS_PER_TURN {
             if !node.wants_master_bytes(self) {
                 // The bytes stay in the socket; reading goes on when there is room again.
-                if let Some(link) = &mut self.link {
+                if let Some(link) = &mut self.net.link {
                     link.more = true;
                 }
                 return;
             }
-            let Some(link) = &mut self.link else { return };
+            let Some(link) = &mut self.net.link else { return };
             let id = link.id;
             // Lent to the core below, which may make the loop close the link meanwhile.
             let mut buffer = std::mem::take(&mut link.buffer);
@@ -123,10 +123,10 @@ impl Host {
                 }
                 Err(error) => return node.handle_link_closed(self, id, &os_error(&error)),
             };
-            self.stats.net_repl_input_bytes += len as u64;
-            self.stats.net_input_bytes += len as u64;
+            self.turn.stats.net_repl_input_bytes += len as u64;
+            self.turn.stats.net_input_bytes += len as u64;
             node.handle_master_bytes(self, id, &buffer[..len]);
-            let Some(link) = self.link.as_mut().filter(|link| link.id == id) else {
+            let Some(link) = self.net.link.as_mut().filter(|link| link.id == id) else {
                 return;
             };
             link.buffer = buffer;
@@ -135,13 +135,13 @@ impl Host {
                 return;
             }
         }
-        if let Some(link) = &mut self.link {
+        if let Some(link) = &mut self.net.link {
             link.more = true;
         }
     }
 
     /// The last turn ended before the socket was empty.
     pub fn link_has_more(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.more)
+        self.net.link.as_ref().is_some_and(|link| link.more)
     }
 }
