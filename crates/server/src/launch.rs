@@ -7,13 +7,12 @@ use std::process::ExitCode;
 use log::LevelFilter;
 
 use crate::boot::{self, Process};
-use crate::config::{
-    Config, FileError, Invocation, Program, REDIS_VERSION, StartError, decide_role, os_error,
-    parse_argv,
-};
-use crate::daemon::{self, Supervisor};
-use crate::logging::{self, Output};
-use crate::start;
+use crate::config::{Config, FileError, Invocation, Program, StartError, decide_role, parse_argv};
+use crate::os::start;
+use crate::process::daemon::{self, Supervisor};
+use crate::process::logging::{self, Output};
+use crate::process::os_error::os_error;
+use crate::process::version::REDIS_VERSION;
 
 /// Installs a logger that writes with [`logging::write_record`]: the binary's choice.
 pub type InstallLogger = fn(Output, LevelFilter);
@@ -53,22 +52,25 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
         std::env::set_current_dir(dir)
             .map_err(|error| format!("Can't chdir to '{}': {}", dir.display(), os_error(&error)))?;
     }
-    let output = Output::open(config).map_err(|error| {
+    let output = Output::open(&config.general.logfile).map_err(|error| {
         format!(
             "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\nCan't open the log file '{}': {}",
             config.general.logfile,
             os_error(&error)
         )
     })?;
-    logging::open_syslog(config);
-    install_logger(output, logging::filter(config.general.loglevel));
-    if config.general.crash_log_enabled {
+    let general = &config.general;
+    if general.syslog_enabled {
+        logging::open_syslog(&general.syslog_ident, general.syslog_facility.number());
+    }
+    install_logger(output, general.loglevel.filter());
+    if general.crash_log_enabled {
         logging::log_panics();
     }
     logging::abort_on_panics();
-    let supervisor = Supervisor::detect(config.general.supervised);
+    let supervisor = Supervisor::detect(general.supervised.candidates());
     // A supervisor watches the process that it has started, so that one stays.
-    let background = config.general.daemonize && supervisor == Supervisor::Nobody;
+    let background = general.daemonize && supervisor == Supervisor::Nobody;
     if background {
         daemon::daemonize()
             .map_err(|error| format!("Can't go into the background: {}", os_error(&error)))?;

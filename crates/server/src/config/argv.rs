@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::file::{self, FileError, Loader};
-use super::{Config, Program, REDIS_VERSION, os_error};
+use super::table::{Config, Program};
+use crate::process::os_error::os_error;
+use crate::process::version::{REDIS_VERSION, TANDEM_VERSION, commit};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -168,9 +170,9 @@ fn load(config: Config, words: Words, mut stdin: impl Read) -> Result<Config, St
 fn version_line() -> String {
     format!(
         "Redis server v={REDIS_VERSION} sha={}:0 malloc=jemalloc-5.3.1 bits={} build=0 tandem={}\n",
-        crate::start::commit(),
+        commit(),
         usize::BITS,
-        crate::start::TANDEM_VERSION,
+        TANDEM_VERSION,
     )
 }
 

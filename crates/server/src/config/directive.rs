@@ -1,7 +1,8 @@
 //! Owns the shape of one row of the directive table: its kind, how a value is parsed, checked and printed.
 //! It knows no file syntax and no command; `file.rs`, `set.rs`, `rewrite.rs` and `reference.rs` derive from it.
 
-use super::Config;
+use super::effect::Effect;
+use super::table::Config;
 use super::values::{self, Number};
 
 /// Properties of a directive, combined with `|`.
@@ -28,6 +29,11 @@ impl Flags {
     pub const NO_EFFECT: Flags = Flags(1 << 7);
     /// Each line sets the part that its first word names, and leaves the others.
     pub const KEYED: Flags = Flags(1 << 8);
+
+    /// The role, which has words of its own in a file.
+    pub const ROLE: Flags = Flags(1 << 9);
+    /// A directory: where the process stands is no default to come back to.
+    pub const PLACE: Flags = Flags(1 << 10);
 
     pub const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
@@ -56,6 +62,8 @@ pub struct Directive {
     /// The default as it would stand in the file.
     pub default: &'static str,
     pub flags: Flags,
+    /// How a change at run time takes effect.
+    pub effect: Effect,
     /// Why it has no effect, where it has none.
     pub no_effect: Option<&'static str>,
     /// What it does, in lines.
@@ -229,7 +237,8 @@ pub(super) fn either(_: bool) -> Result<(), &'static str> {
 
 /// Defines a group of directives: the struct that holds their values, and their rows of the table.
 ///
-/// A row reads `/// doc` then `field: Type = kind(arguments), "name" | "old-name", "default", FLAG, NO_EFFECT("why") => "sample";`.
+/// A row reads `/// doc` then `field: Type = kind(arguments), "name" | "old-name", "default", FLAG, NO_EFFECT("why") -> Effect
+/// => "sample";`, of which the last three parts may be missing.
 macro_rules! section {
     (
         $(#[doc = $section_doc:literal])+
@@ -237,7 +246,7 @@ macro_rules! section {
             $(
                 $(#[doc = $doc:literal])+
                 $field:ident : $ty:ty = $kind:ident ( $($arg:tt)* ), $name:literal $(| $alias:literal)*,
-                $default:literal $(, $flag:ident $(($why:literal))?)* $(=> $sample:literal)? ;
+                $default:literal $(, $flag:ident $(($why:literal))?)* $(-> $effect:ident)? $(=> $sample:literal)? ;
             )+
         }
     ) => {
@@ -262,12 +271,22 @@ macro_rules! section {
                 default: $default,
                 flags: $crate::config::directive::Flags::NONE
                     $(.or($crate::config::directive::Flags::$flag))*,
+                effect: $crate::config::directive::effect!($($effect)?),
                 // The reason that one of the flags has, if any.
                 no_effect: [$($(Some($why),)?)* None][0],
                 doc: &[$($doc),+],
                 sample: $crate::config::directive::sample!($($sample)?),
             } ),+
         ];
+    };
+}
+
+macro_rules! effect {
+    () => {
+        $crate::config::effect::Effect::WhenRead
+    };
+    ($effect:ident) => {
+        $crate::config::effect::Effect::$effect
     };
 }
 
@@ -348,4 +367,4 @@ macro_rules! kind {
     };
 }
 
-pub(in crate::config) use {kind, sample, section};
+pub(in crate::config) use {effect, kind, sample, section};

@@ -8,8 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::directive::Origin;
+use super::hint;
+use super::table::{Config, directive};
 use super::user::{self, Password};
-use super::{Config, REDIS_VERSION, directive, hint, os_error};
+use crate::process::os_error::os_error;
+use crate::process::version::REDIS_VERSION;
 
 /// Includes nested deeper than this are taken for a circle.
 const MAX_INCLUDE_DEPTH: usize = 16;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{directive, directives};
+use super::table::{directive, directives};
 
 /// A sentence for a name that is no directive, when there is something to say.
 pub fn for_name(name: &[u8]) -> Option<String> {

@@ -2,8 +2,9 @@
 //! test holds the file to it. After a change of the table, run that test with `UPDATE_CONF=1`.
 
 use super::directive::{Directive, Flags, Kind};
+use super::sections::GROUPS;
 use super::sections::Group;
-use super::{Config, GROUPS};
+use super::table::Config;
 
 const INTRO: &str = "\
 # The configuration of Tandem, in the syntax of Redis: every directive there is, with its default.
@@ -120,7 +121,7 @@ fn examples(row: &Directive, defaults: &Config) -> Vec<String> {
 fn as_written(row: &Directive) -> String {
     let one_word = !row.flags.has(Flags::MULTI_ARG);
     if row.default.is_empty() || one_word && row.default.contains(' ') {
-        super::quoted(row.default.as_bytes())
+        super::table::quoted(row.default.as_bytes())
     } else {
         row.default.to_owned()
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::special::ReplicaOf;
-use super::{Config, Program};
+use super::table::{Config, Program};
 
 /// The role to start in.
 #[derive(Clone, Debug, PartialEq, Eq)]

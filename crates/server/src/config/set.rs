@@ -4,8 +4,8 @@
 use std::fmt;
 
 use super::directive::{Directive, Flags, Origin};
+use super::table::{Config, directive, directives};
 use super::values::ProtectedAction;
-use super::{Config, directive, directives};
 
 /// What CONFIG SET needs to know of the situation.
 #[derive(Clone, Copy, Debug, Default)]

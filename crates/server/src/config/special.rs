@@ -64,7 +64,7 @@ fn word(text: &str) -> String {
     if !text.is_empty() && text.bytes().all(is_plain) {
         text.to_owned()
     } else {
-        crate::config::quoted(text.as_bytes())
+        crate::config::table::quoted(text.as_bytes())
     }
 }
 
@@ -82,7 +82,8 @@ pub(in crate::config) mod dir {
             return Ok(());
         }
         let path = dir.join(text);
-        let found = std::fs::canonicalize(&path).map_err(|e| crate::config::os_error(&e))?;
+        let found =
+            std::fs::canonicalize(&path).map_err(|e| crate::process::os_error::os_error(&e))?;
         if !found.is_dir() {
             return Err("Not a directory".into());
         }
@@ -99,7 +100,7 @@ pub(in crate::config) mod dir {
     }
 
     pub fn lines(dir: &Path) -> Vec<String> {
-        vec![crate::config::quoted(print(dir).as_bytes())]
+        vec![crate::config::table::quoted(print(dir).as_bytes())]
     }
 }
 
@@ -322,7 +323,7 @@ pub(in crate::config) mod keyspace_events {
     }
 
     pub fn lines(letters: &str) -> Vec<String> {
-        vec![crate::config::quoted(letters.as_bytes())]
+        vec![crate::config::table::quoted(letters.as_bytes())]
     }
 }
 

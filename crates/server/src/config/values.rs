@@ -1,7 +1,11 @@
 //! Owns the plain kinds of values: yes/no, integers, memory sizes, octal modes, percentages and
 //! choices, with Redis's texts for what is wrong with them. It knows no directive by name.
 
+use log::LevelFilter;
 use protocol::parse_i64;
+
+pub use crate::process::daemon::OomScoreAdj;
+use crate::process::daemon::Supervisor;
 
 /// How a number is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,15 +211,7 @@ choices! {
     TlsAuthClients { "no" => No, "yes" => Yes, "optional" => Optional }
 }
 
-/// `oom-score-adj`, the one choice where two words mean the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OomScoreAdj {
-    #[default]
-    No,
-    Relative,
-    Absolute,
-}
-
+/// The one choice where two words mean the same.
 impl Choice for OomScoreAdj {
     const NAMES: &'static [&'static str] = &["no", "yes", "relative", "absolute"];
 
@@ -229,5 +225,62 @@ impl Choice for OomScoreAdj {
             Self::Relative => "yes",
             Self::Absolute => "absolute",
         }
+    }
+}
+
+impl LogLevel {
+    /// Redis's levels on those of `log`: debug is Trace, verbose is Debug, notice is Info, and
+    /// warning is Warn (Error looks the same).
+    pub fn filter(self) -> LevelFilter {
+        match self {
+            LogLevel::Debug => LevelFilter::Trace,
+            LogLevel::Verbose => LevelFilter::Debug,
+            LogLevel::Notice => LevelFilter::Info,
+            LogLevel::Warning => LevelFilter::Warn,
+            LogLevel::Nothing => LevelFilter::Off,
+        }
+    }
+}
+
+impl Supervised {
+    /// Who may be the supervisor, in the order of their precedence.
+    pub fn candidates(self) -> &'static [Supervisor] {
+        match self {
+            Supervised::No => &[],
+            Supervised::Upstart => &[Supervisor::Upstart],
+            Supervised::Systemd => &[Supervisor::Systemd],
+            Supervised::Auto => &[Supervisor::Upstart, Supervisor::Systemd],
+        }
+    }
+}
+
+impl SyslogFacility {
+    /// The number that syslog(3) knows it by.
+    pub fn number(self) -> libc::c_int {
+        match self {
+            SyslogFacility::User => libc::LOG_USER,
+            SyslogFacility::Local0 => libc::LOG_LOCAL0,
+            SyslogFacility::Local1 => libc::LOG_LOCAL1,
+            SyslogFacility::Local2 => libc::LOG_LOCAL2,
+            SyslogFacility::Local3 => libc::LOG_LOCAL3,
+            SyslogFacility::Local4 => libc::LOG_LOCAL4,
+            SyslogFacility::Local5 => libc::LOG_LOCAL5,
+            SyslogFacility::Local6 => libc::LOG_LOCAL6,
+            SyslogFacility::Local7 => libc::LOG_LOCAL7,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use log::Level;
+
+    use super::*;
+
+    #[test]
+    fn levels_follow_loglevel() {
+        assert_eq!(LogLevel::Notice.filter(), LevelFilter::Info);
+        assert_eq!(LogLevel::Nothing.filter(), LevelFilter::Off);
+        assert!(LogLevel::Debug.filter() >= Level::Trace);
     }
 }

@@ -23,7 +23,7 @@ section! {
 
         /// How much is logged: debug (everything), verbose, notice (what production wants),
         /// warning (only what needs attention), nothing.
-        loglevel: LogLevel = choice(), "loglevel", "notice";
+        loglevel: LogLevel = choice(), "loglevel", "notice" -> LogLevel;
 
         /// Append the log to this file; empty means standard output, or nowhere in the background.
         /// A file that logrotate moved away is created again at the next line.
@@ -78,11 +78,11 @@ section! {
 
         /// Tell the kernel's out-of-memory killer whom to prefer: no leaves it alone, yes (or
         /// relative) adds oom-score-adj-values to the score at start, absolute writes them as they are.
-        oom_score_adj: OomScoreAdj = choice(), "oom-score-adj", "no";
+        oom_score_adj: OomScoreAdj = choice(), "oom-score-adj", "no" -> OomScore;
 
         /// The adjustments for a master, a replica and a background child. Without privileges a
         /// process can only raise its own.
-        oom_score_adj_values: [i32; 3] = special(oom_values), "oom-score-adj-values", "0 200 800", MULTI_ARG;
+        oom_score_adj_values: [i32; 3] = special(oom_values), "oom-score-adj-values", "0 200 800", MULTI_ARG -> OomScore;
 
         /// Write a report with a backtrace to the log when the server crashes.
         crash_log_enabled: bool = bool(), "crash-log-enabled", "yes";
@@ -97,7 +97,7 @@ section! {
         watchdog_period_ms: u32 = int(0, I32_MAX), "watchdog-period", "0", HIDDEN, NO_EFFECT("there is no watchdog");
 
         /// Let jemalloc return freed pages from a thread of its own.
-        jemalloc_bg_thread: bool = bool(), "jemalloc-bg-thread", "yes";
+        jemalloc_bg_thread: bool = bool(), "jemalloc-bg-thread", "yes" -> AllocatorThread;
 
         /// The CPUs that the event loop is pinned to, such as 0-7:2.
         server_cpulist: String = text(), "server_cpulist", "", IMMUTABLE, NO_EFFECT("no thread is pinned") => "0-7:2";

@@ -8,7 +8,7 @@ section! {
     /// Memory: its limit, eviction, expiry, lazy freeing, defragmentation.
     Memory in memory {
         /// What the data may take; 0 is no limit. Leave room for the buffers of replicas.
-        maxmemory_bytes: u64 = memory(0, U64_MAX), "maxmemory", "0" => "<bytes>";
+        maxmemory_bytes: u64 = memory(0, U64_MAX), "maxmemory", "0" -> MaxMemory => "<bytes>";
 
         /// What goes when the limit is reached: keys with an expiry (volatile-*) or any keys
         /// (allkeys-*), by last use (lru), frequency (lfu), at random, or by nearest expiry (ttl);

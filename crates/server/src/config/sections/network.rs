@@ -10,7 +10,7 @@ section! {
         /// The addresses to listen on. One with a leading - may be missing at start; * is every
         /// IPv4 and ::* every IPv6 address. Without this line the server listens everywhere, where
         /// protected-mode is all that keeps strangers out.
-        bind: Vec<BindAddress> = special(bind), "bind", "* -::*", MULTI_ARG;
+        bind: Vec<BindAddress> = special(bind), "bind", "* -::*", MULTI_ARG -> Bind;
 
         /// The address that connections to a master (and between nodes) come from.
         bind_source_addr: String = text(), "bind-source-addr", "" => "10.0.0.1";
@@ -20,7 +20,7 @@ section! {
         protected_mode: bool = bool(), "protected-mode", "yes";
 
         /// The TCP port; 0 listens on none.
-        port: u16 = int(0, u16::MAX), "port", "6379";
+        port: u16 = int(0, u16::MAX), "port", "6379" -> Port;
 
         /// How many connections may wait to be accepted. The kernel caps it at
         /// /proc/sys/net/core/somaxconn.
@@ -43,7 +43,7 @@ section! {
 
         /// How many clients may be connected at once. It is lowered when the limit on open files
         /// (ulimit -n) does not allow it.
-        maxclients: u32 = int(1, U32_MAX), "maxclients", "10000";
+        maxclients: u32 = int(1, U32_MAX), "maxclients", "10000" -> MaxClients;
 
         /// When to close a client that does not read its replies fast enough: at once above the hard
         /// limit, or when it stays above the soft limit for the given seconds; 0 is no limit. The
@@ -59,7 +59,7 @@ section! {
 
         /// What all clients' buffers together may take before the largest are closed: bytes, a share of
         /// maxmemory such as 5%, or 0 for no limit.
-        maxmemory_clients: i64 = memory_or_percent(-100, I64_MAX), "maxmemory-clients", "0";
+        maxmemory_clients: i64 = memory_or_percent(-100, I64_MAX), "maxmemory-clients", "0" -> ClientMemory;
 
         /// Threads for socket work. One is the event loop itself.
         io_threads: u32 = int(1, 128), "io-threads", "1", IMMUTABLE, DEBUG, NO_EFFECT("the event loop does all socket work");

@@ -15,7 +15,7 @@ section! {
         save: Vec<SavePoint> = special(save), "save", "3600 1 300 100 60 10000", MULTI_ARG;
 
         /// The directory for all files of the server, and what relative names are relative to.
-        dir: PathBuf = special(dir), "dir", "./", PROTECTED, DENY_LOADING;
+        dir: PathBuf = special(dir), "dir", "./", PROTECTED, DENY_LOADING, PLACE -> WorkingDirectory;
 
         /// The name of the snapshot in that directory.
         dbfilename: String = text(rdb_filename), "dbfilename", "dump.rdb", PROTECTED;
@@ -37,7 +37,7 @@ section! {
         rdb_save_incremental_fsync: bool = bool(), "rdb-save-incremental-fsync", "yes";
 
         /// Log every write to an append-only file.
-        appendonly: bool = bool(), "appendonly", "no", DENY_LOADING;
+        appendonly: bool = bool(), "appendonly", "no", DENY_LOADING -> AppendOnly;
 
         /// The first part of the names of the append-only files.
         appendfilename: String = text(aof_filename), "appendfilename", "appendonly.aof", IMMUTABLE;
@@ -47,10 +47,10 @@ section! {
 
         /// When writes reach the disk for sure: always (before the reply), everysec, or no (when the
         /// kernel sees fit).
-        appendfsync: AppendFsync = choice(), "appendfsync", "everysec";
+        appendfsync: AppendFsync = choice(), "appendfsync", "everysec" -> AppendFsync;
 
         /// Leave fsync out while a child writes a snapshot or rewrites the file.
-        no_appendfsync_on_rewrite: bool = bool(), "no-appendfsync-on-rewrite", "no";
+        no_appendfsync_on_rewrite: bool = bool(), "no-appendfsync-on-rewrite", "no" -> FsyncDuringRewrite;
 
         /// Rewrite the append-only file when it has grown by so many percent; 0 never does.
         auto_aof_rewrite_percentage: u32 = int(0, I32_MAX), "auto-aof-rewrite-percentage", "100";
@@ -72,7 +72,7 @@ section! {
         aof_rewrite_incremental_fsync: bool = bool(), "aof-rewrite-incremental-fsync", "yes";
 
         /// Keep append-only files that are no longer needed.
-        aof_disable_auto_gc: bool = bool(), "aof-disable-auto-gc", "no", HIDDEN;
+        aof_disable_auto_gc: bool = bool(), "aof-disable-auto-gc", "no", HIDDEN -> AofHistory;
 
         /// Microseconds to wait after each key that is saved; negative numbers count keys a microsecond.
         rdb_key_save_delay_us: i32 = int(I32_MIN, I32_MAX), "rdb-key-save-delay", "0", HIDDEN;

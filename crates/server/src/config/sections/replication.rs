@@ -10,7 +10,7 @@ section! {
     Replication in replication {
         /// Be a replica of this master; `replicaof no one` says explicitly that this is a master.
         /// REPLICAOF changes it at run time, CONFIG REWRITE keeps the change.
-        replicaof: ReplicaOf = special(replicaof), "replicaof" | "slaveof", "", IMMUTABLE, MULTI_ARG
+        replicaof: ReplicaOf = special(replicaof), "replicaof" | "slaveof", "", IMMUTABLE, MULTI_ARG, ROLE
             => "<masterip> <masterport>";
 
         /// The password that the master asks for.

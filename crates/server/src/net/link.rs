@@ -1,0 +1,175 @@
+//! One connection, whoever is at the other end: a transport, the parser of what comes in, and what is on its
+//! way out. Knows neither who is there nor what is said, and is one movable thing.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+
+use mio::Registry;
+use mio::event::Event;
+use protocol::{ReplyBuf, RequestParser};
+
+use crate::net::token::Source;
+use crate::net::transport::{ReadOutcome, Transport};
+
+/// The most slices that one `writev` gets: the kernel's UIO_FASTIOV is 8, its limit 1024.
+const MAX_SLICES: usize = 64;
+
+pub struct Link {
+    transport: Transport,
+    source: Source,
+    pub parser: RequestParser,
+    /// What is said besides replies, which stay with their client until they may leave.
+    out: Vec<u8>,
+    /// epoll has said that the peer closed its side: a short read is not the end of the story.
+    pub read_closed: bool,
+    /// Nor does the peer take anything any more.
+    pub peer_gone: bool,
+    /// The socket is full and epoll is asked to say when it no longer is.
+    pub write_blocked: bool,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+/// How a flush ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything was sent.
+    All,
+    /// The socket is full, or it had its share of this turn.
+    Partly,
+    Broken,
+}
+
+impl Link {
+    /// Takes the transport over, and asks to hear when there is something to read.
+    pub fn open(registry: &Registry, mut transport: Transport, source: Source) -> io::Result<Link> {
+        transport.register(registry, source)?;
+        Ok(Link {
+            transport,
+            source,
+            parser: RequestParser::new(),
+            out: Vec::new(),
+            read_closed: false,
+            peer_gone: false,
+            write_blocked: false,
+            bytes_in: 0,
+            bytes_out: 0,
+        })
+    }
+
+    pub fn close(&mut self, registry: &Registry) {
+        self.transport.deregister(registry);
+    }
+
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// What an event says of the peer.
+    pub fn hear(&mut self, event: &Event) {
+        self.peer_gone |= event.is_write_closed() || event.is_error();
+        self.read_closed |= event.is_read_closed() || self.peer_gone;
+    }
+
+    /// One read into the parser's buffer.
+    pub fn read(&mut self) -> io::Result<ReadOutcome> {
+        let room = self.parser.spare();
+        if room.is_empty() {
+            // A large argument is whole, but the client is blocked and nobody has parsed it yet.
+            return Ok(ReadOutcome::Drained(0));
+        }
+        let outcome = self.transport.read(room)?;
+        if let ReadOutcome::Drained(n) | ReadOutcome::Filled(n) = outcome {
+            self.parser.filled(n);
+            self.bytes_in += n as u64;
+        }
+        Ok(outcome)
+    }
+
+    /// One read of bytes that are another's to parse.
+    pub fn read_raw(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
+        let outcome = self.transport.read(buffer)?;
+        if let ReadOutcome::Drained(n) | ReadOutcome::Filled(n) = outcome {
+            self.bytes_in += n as u64;
+        }
+        Ok(outcome)
+    }
+
+    /// Writes the first `n` bytes of `replies` until they are sent, the socket is full or `budget` bytes are
+    /// sent: one reader of huge replies is not to keep the others waiting.
+    pub fn flush(
+        &mut self,
+        registry: &Registry,
+        replies: &mut ReplyBuf,
+        budget: usize,
+        n: usize,
+    ) -> Flushed {
+        let mut sent = 0;
+        while sent < n {
+            if sent >= budget {
+                return self.flushed(registry, Flushed::Partly);
+            }
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let count = match n - sent {
+                all if all == replies.len_bytes() => replies.io_slices(&mut slices),
+                part => replies.io_slices_of(part, &mut slices),
+            };
+            match self.write(&slices[..count]) {
+                Ok(Some(n)) => {
+                    replies.advance(n);
+                    sent += n;
+                }
+                Ok(None) => return self.flushed(registry, Flushed::Partly),
+                Err(_) => return Flushed::Broken,
+            }
+        }
+        self.flushed(registry, Flushed::All)
+    }
+
+    fn flushed(&mut self, registry: &Registry, how: Flushed) -> Flushed {
+        match self.wait_writable(registry, how == Flushed::Partly) {
+            Ok(()) => how,
+            Err(_) => Flushed::Broken,
+        }
+    }
+
+    /// Says something, as soon as the socket takes it.
+    pub fn send(&mut self, registry: &Registry, bytes: &[u8]) -> io::Result<()> {
+        self.out.extend_from_slice(bytes);
+        self.send_rest(registry)
+    }
+
+    /// What is left of what was said.
+    pub fn send_rest(&mut self, registry: &Registry) -> io::Result<()> {
+        while !self.out.is_empty() {
+            let written = self.transport.write(&[IoSlice::new(&self.out)])?;
+            let Some(n) = written else { return self.wait_writable(registry, true) };
+            self.out.drain(..n);
+            self.bytes_out += n as u64;
+        }
+        self.wait_writable(registry, false)
+    }
+
+    /// One `writev`; `None` when the socket is full.
+    pub fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        let written = self.transport.write(slices)?;
+        self.bytes_out += written.unwrap_or(0) as u64;
+        Ok(written)
+    }
+
+    /// At most `len` bytes of a file, in one call; `None` when the socket is full.
+    pub fn write_file(&mut self, file: &File, position: u64, len: u64) -> io::Result<Option<u64>> {
+        self.transport.write_file(file, position, len)
+    }
+
+    /// Asks for a writable event, or no longer.
+    pub fn wait_writable(&mut self, registry: &Registry, wait: bool) -> io::Result<()> {
+        if wait || self.write_blocked {
+            // Registering anew also reports a socket that is writable already, so that a flush that
+            // ended for its budget goes on in the next turn.
+            self.transport.watch_writable(registry, self.source, wait)?;
+            self.write_blocked = wait;
+        }
+        Ok(())
+    }
+}

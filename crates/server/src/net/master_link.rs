@@ -1,0 +1,141 @@
+//! The socket to our master: connecting without blocking, one address after the other. What is said, and
+//! what it means, is the replication core's.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::BytesMut;
+use mio::Registry;
+use mio::net::TcpStream;
+use repl::LinkId;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::net::link::Link;
+use crate::net::token::Source;
+use crate::net::transport::Transport;
+
+pub struct MasterLink {
+    pub id: LinkId,
+    /// `None` while the name is looked up.
+    pub link: Option<Link>,
+    /// Addresses of the master's name that were not tried yet.
+    addresses: Vec<SocketAddr>,
+    pub connected: bool,
+    /// What is read goes to the replication core, which parses it.
+    pub buffer: BytesMut,
+    /// The last turn ended before the socket was empty.
+    pub more: bool,
+}
+
+/// How a connect stands after an event.
+pub enum Connecting {
+    Pending,
+    Done,
+    /// No address is left; what the last one said.
+    Failed(io::Error),
+}
+
+/// The token's number for an attempt: enough bits to tell it from the last ones.
+pub fn attempt_of(id: LinkId) -> u32 {
+    id.0 as u32
+}
+
+impl MasterLink {
+    pub fn new(id: LinkId) -> MasterLink {
+        MasterLink {
+            id,
+            link: None,
+            addresses: Vec::new(),
+            connected: false,
+            buffer: BytesMut::new(),
+            more: false,
+        }
+    }
+
+    /// The name was looked up.
+    pub fn connect(
+        &mut self,
+        registry: &Registry,
+        addresses: Vec<SocketAddr>,
+        bind: &str,
+    ) -> io::Result<()> {
+        self.addresses = addresses;
+        self.connect_next(registry, bind)
+    }
+
+    fn connect_next(&mut self, registry: &Registry, bind: &str) -> io::Result<()> {
+        let source = Source::MasterLink(attempt_of(self.id));
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        while !self.addresses.is_empty() {
+            let address = self.addresses.remove(0);
+            match begin_connect(address, bind) {
+                Ok(stream) => {
+                    let mut link = Link::open(registry, Transport::Tcp(stream), source)?;
+                    link.wait_writable(registry, true)?;
+                    self.link = Some(link);
+                    return Ok(());
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// An event has come while a connect was under way.
+    pub fn connect_ended(
+        &mut self,
+        registry: &Registry,
+        bind: &str,
+        keepalive_s: u64,
+    ) -> Connecting {
+        let Some(link) = &mut self.link else { return Connecting::Pending };
+        let transport = link.transport();
+        let failure = transport.take_error().unwrap_or_else(Some);
+        // Writable without an error and without a peer: the connect is still under way.
+        if failure.is_none() && transport.peer_addr().is_none() {
+            return Connecting::Pending;
+        }
+        if let Some(error) = failure {
+            link.close(registry);
+            self.link = None;
+            return match self.connect_next(registry, bind) {
+                Ok(()) => Connecting::Pending,
+                Err(_) => Connecting::Failed(error),
+            };
+        }
+        // Neither option is needed for the link to work.
+        let _ = transport.set_nodelay(true);
+        let _ = transport.set_keepalive(keepalive_s);
+        self.connected = true;
+        match link.wait_writable(registry, false) {
+            Ok(()) => Connecting::Done,
+            Err(error) => Connecting::Failed(error),
+        }
+    }
+
+    /// The link once it is connected.
+    pub fn open_link(&mut self) -> Option<&mut Link> {
+        self.link.as_mut().filter(|_| self.connected)
+    }
+
+    pub fn close(&mut self, registry: &Registry) {
+        if let Some(link) = &mut self.link {
+            link.close(registry);
+        }
+    }
+}
+
+fn begin_connect(address: SocketAddr, bind: &str) -> io::Result<TcpStream> {
+    let Ok(from) = bind.parse::<IpAddr>() else { return TcpStream::connect(address) };
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
+    socket.bind(&SocketAddr::new(from, 0).into())?;
+    match socket.connect(&address.into()) {
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        result => result?,
+    }
+    Ok(TcpStream::from_std(socket.into()))
+}

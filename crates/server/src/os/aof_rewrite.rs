@@ -1,0 +1,342 @@
+//! Rewriting the append-only file: when, by which child, and how its result is put in place; and
+//! turning the file on and off at run time.
+//!
+//! Order of a rewrite: everything propagated goes to the present increment; a new increment begins
+//! and the manifest says so; the child is forked and writes the base. A crash at any point finds a
+//! manifest whose files together are the data set.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use engine::{ClientId, CommandError, Outcome};
+use log::{info, warn};
+use node::Node;
+use persist::aof::manifest::{BaseFormat, temp_base_name};
+use store::keyspace::Keyspace;
+
+use crate::disk::aof::AofState;
+use crate::disk::aof::files::Begun;
+use crate::disk::child::{self, Exit, Report, Reporter};
+use crate::disk::children::{Job, judge};
+use crate::disk::files::SteadyWriter;
+use crate::disk::rdb::{ChildHook, SnapshotHeader};
+use crate::os::host::{ConfigSetWaits, Deferred, Host};
+use crate::process::clock;
+use crate::process::os_error::os_error;
+
+/// From this many failures in a row on, automatic rewrites pause: 1 minute, then 2, 4, ...
+const FAILURES_BEFORE_PAUSE: u32 = 3;
+const PAUSE_MAX_MINUTES: u64 = 60;
+
+impl Host {
+    pub fn request_aof_rewrite(
+        &mut self,
+        client: Option<ClientId>,
+        in_exec: bool,
+    ) -> Result<Outcome, CommandError> {
+        if self.disk.children.is_rewriting_aof() {
+            return Err(CommandError::err(
+                "Background append only file rewriting already in progress",
+            ));
+        }
+        if self.disk.children.is_active() || in_exec {
+            if self.disk.children.is_active() {
+                self.disk.aof.rewrite_scheduled = true;
+            } else {
+                self.deferred.push(Deferred::BgRewriteAof { client: None });
+            }
+            return Ok(Outcome::Status("Background append only file rewriting scheduled".into()));
+        }
+        self.deferred.push(Deferred::BgRewriteAof { client });
+        Ok(Outcome::Silent)
+    }
+}
+
+impl Host {
+    /// Begins a rewrite: with the file off, only to have its base on the disk, as Redis does.
+    pub fn start_aof_rewrite(&mut self, node: &mut Node) -> io::Result<()> {
+        self.disk.aof.rewrite_scheduled = false;
+        let started = self.try_start_aof_rewrite(node);
+        if let Err(error) = &started {
+            warn!("Can't rewrite append only file in background: {}", os_error(error));
+            self.rewrite_failed();
+        }
+        started
+    }
+
+    fn try_start_aof_rewrite(&mut self, node: &mut Node) -> io::Result<()> {
+        self.disk.aof.files.create_dir().map_err(io::Error::other)?;
+        node.append(self);
+        match self.disk.aof.state {
+            AofState::Off => {}
+            AofState::On => {
+                if self.disk.aof.has_unwritten() {
+                    // It must stand in front of the increment that goes on behind the new base.
+                    let file = self.disk.aof.files.begin_incr()?;
+                    if !self.disk.aof.rescue(file)? {
+                        return Err(io::Error::other("the disk refuses writes to the AOF"));
+                    }
+                }
+                let file = self.disk.aof.files.begin_incr()?;
+                let name = self.disk.aof.files.manifest.last_incr().map(|f| f.name.clone());
+                info!("Creating AOF incr file {} on background rewrite", name.unwrap_or_default());
+                self.disk.aof.begin_rewrite(file)?;
+            }
+            AofState::WaitRewrite => {
+                let file = self.disk.aof.files.begin_temp_incr()?;
+                self.disk.aof.begin_rewrite(file)?;
+            }
+        }
+        node.engine.propagation.reselect_aof();
+        let config = &self.config.persistence;
+        let format = if config.aof_use_rdb_preamble { BaseFormat::Rdb } else { BaseFormat::Aof };
+        let steady = config.aof_rewrite_incremental_fsync;
+        let temp = self.disk.aof.files.path(&temp_base_name(self.process.identity.pid));
+        let mut header = self.snapshot_header(node);
+        header.set_aof_base();
+        let keyspace = &node.engine.keyspace;
+        let forked = child::spawn(&[], |reporter| {
+            write_base(keyspace, &header, &temp, format, steady, reporter)
+        });
+        let child = self.forked(node, forked)?;
+        info!("Background append only file rewriting started by pid {}", child.pid);
+        self.begin_job(node, child, Job::AofRewrite { temp, format })
+    }
+
+    pub fn finish_aof_rewrite(
+        &mut self,
+        node: &mut Node,
+        temp: &Path,
+        format: BaseFormat,
+        exit: Exit,
+        report: &Report,
+        took_us: u64,
+    ) {
+        let what = "Background AOF rewrite";
+        let ok = judge(what, "Background AOF rewrite terminated with error", exit, report);
+        self.disk.aof.stats.last_rewrite_s = (took_us / 1_000_000) as i64;
+        self.disk.aof.stats.last_cow_bytes = report.cow_bytes;
+        if !ok {
+            // Best effort: under its temporary name it is only clutter.
+            let _ = fs::remove_file(temp);
+            if exit != Exit::Signal(libc::SIGUSR1) {
+                self.rewrite_failed();
+            }
+            return;
+        }
+        info!("Fork CoW for AOF rewrite: {} MB", report.cow_bytes >> 20);
+        let waits = self.disk.aof.state == AofState::WaitRewrite;
+        // What was handed to the writer must be in the increment before a manifest names that.
+        if waits && !self.disk.aof.drain() {
+            return self.rewrite_failed();
+        }
+        let from_us = clock::mono_us();
+        let begun = match self.disk.aof.state {
+            AofState::Off => Begun::Nothing,
+            AofState::WaitRewrite => Begun::TempIncr,
+            AofState::On => Begun::Incr,
+        };
+        let installed = self.disk.aof.files.install_base(temp, format, begun);
+        node.engine.record_latency("aof-rename", clock::mono_us() - from_us);
+        if let Err(error) = installed {
+            warn!("Error installing the rewritten AOF: {}", os_error(&error));
+            let _ = fs::remove_file(temp);
+            return self.rewrite_failed();
+        }
+        let aof = &mut self.disk.aof;
+        if aof.is_on() {
+            aof.rewritten();
+        }
+        if waits {
+            aof.state = AofState::On;
+            aof.all_is_safe();
+        }
+        aof.remove_history();
+        aof.current_bytes = aof.files.size_bytes();
+        aof.base_bytes = aof.current_bytes;
+        aof.stats.rewrites += 1;
+        aof.stats.last_rewrite_ok = true;
+        aof.stats.consecutive_failures = 0;
+        info!("Background AOF rewrite finished successfully");
+    }
+
+    fn rewrite_failed(&mut self) {
+        let aof = &mut self.disk.aof;
+        aof.stats.last_rewrite_ok = false;
+        aof.stats.consecutive_failures += 1;
+        if aof.state == AofState::WaitRewrite {
+            // Without its base an AOF that is being turned on is none: it must be tried again.
+            aof.drop_temp_incr();
+            aof.rewrite_scheduled = true;
+        }
+    }
+
+    /// Whether a rewrite that is due has to wait, because the last ones have failed one after another.
+    fn is_rewrite_paused(&mut self, node: &mut Node) -> bool {
+        let now_us = node.now().mono_us;
+        let aof = &mut self.disk.aof;
+        if aof.stats.consecutive_failures < FAILURES_BEFORE_PAUSE {
+            (aof.no_auto_rewrite_before_us, aof.rewrite_pause_minutes) = (0, 0);
+            return false;
+        }
+        if aof.no_auto_rewrite_before_us != 0 {
+            let is_over = now_us >= aof.no_auto_rewrite_before_us;
+            if is_over {
+                aof.no_auto_rewrite_before_us = 0;
+            }
+            return !is_over;
+        }
+        let minutes = (2 * aof.rewrite_pause_minutes).clamp(1, PAUSE_MAX_MINUTES);
+        aof.rewrite_pause_minutes = minutes;
+        aof.no_auto_rewrite_before_us = now_us + minutes * 60_000_000;
+        warn!(
+            "Background AOF rewrite has repeatedly failed and triggered the limit, will retry in \
+             {minutes} minutes"
+        );
+        true
+    }
+
+    /// Rewrites that are due: scheduled ones, and those that the file's growth asks for.
+    pub fn aof_cron(&mut self, node: &mut Node) {
+        let aof = &self.disk.aof;
+        if self.disk.children.is_active() || self.disk.loading.active {
+            return;
+        }
+        let config = &self.config.persistence;
+        let percentage = u64::from(config.auto_aof_rewrite_percentage);
+        let base = aof.base_bytes.max(1);
+        let growth = (aof.current_bytes * 100 / base).saturating_sub(100);
+        let grown = aof.state == AofState::On
+            && percentage > 0
+            && aof.current_bytes > config.auto_aof_rewrite_min_size_bytes
+            && growth >= percentage;
+        let is_due = grown || aof.rewrite_scheduled || aof.is_distrusted();
+        if is_due && !self.is_rewrite_paused(node) {
+            if grown {
+                info!("Starting automatic rewriting of AOF on {growth}% growth");
+            }
+            // A failure is logged and counted; the next turn of cron tries again.
+            let _ = self.start_aof_rewrite(node);
+        }
+    }
+
+    /// `appendonly` was changed at run time, or a new data set has arrived while it is on: the file
+    /// becomes valid with its first rewrite.
+    /// An error where it cannot begin, though cron goes on trying: the caller may turn it off again.
+    pub fn turn_aof(&mut self, node: &mut Node, on: bool) -> io::Result<()> {
+        if !on {
+            if self.disk.aof.is_on() {
+                if self.disk.children.is_rewriting_aof() {
+                    let pid = self.disk.children.running.as_ref().map_or(0, |r| r.child.pid);
+                    info!("Killing running AOF rewrite child: {pid}");
+                    self.kill_child(node);
+                }
+                node.append(self);
+                self.disk.aof.stop();
+                node.engine.propagation.set_aof(false);
+            }
+            return Ok(());
+        }
+        if self.disk.aof.is_on() {
+            return Ok(());
+        }
+        self.begin_waiting_aof(node)
+    }
+
+    /// CONFIG SET of `appendonly`, and of what was set together with it.
+    pub fn set_appendonly(&mut self, node: &mut Node, on: bool, asked: Option<ConfigSetWaits>) {
+        let turned = self.turn_aof(node, on);
+        let Some(ConfigSetWaits { client, before, changed }) = asked else { return };
+        if turned.is_ok() {
+            return self.answer(node, client, Ok(()));
+        }
+        warn!(
+            "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. \
+             Check the above logs for more info about the error."
+        );
+        warn!(
+            "Failed applying new configuration. Possibly related to new appendonly setting. \
+             Restoring previous settings."
+        );
+        // Nothing is in flight for a file that has not begun.
+        let _ = self.turn_aof(node, false);
+        let error = self.take_back(node, *before, &changed);
+        let settings = engine::world::Configuration::settings(self);
+        node.engine.apply_settings(settings);
+        self.answer(node, client, Err(error));
+    }
+
+    /// The data set was replaced: what the AOF has is another one's.
+    pub fn restart_aof(&mut self, node: &mut Node) {
+        if self.disk.children.is_rewriting_aof() {
+            self.kill_child(node);
+        }
+        if self.disk.aof.is_on() {
+            node.append(self);
+            self.disk.aof.stop();
+        }
+        // A failure is logged, and cron tries again.
+        let _ = self.begin_waiting_aof(node);
+    }
+
+    fn begin_waiting_aof(&mut self, node: &mut Node) -> io::Result<()> {
+        self.disk.aof.state = AofState::WaitRewrite;
+        node.engine.propagation.set_aof(true);
+        if self.disk.children.is_rewriting_aof() {
+            info!(
+                "AOF was enabled but there is already an AOF rewriting in background. Stopping \
+                 background AOF and starting a rewrite now."
+            );
+            self.kill_child(node);
+        }
+        if self.disk.children.is_active() {
+            self.disk.aof.rewrite_scheduled = true;
+            info!(
+                "AOF was enabled but there is already another background operation. An AOF \
+                 background was scheduled to start when possible."
+            );
+            // Until then nothing is written: the rewrite will see all of it.
+            return Ok(());
+        }
+        self.start_aof_rewrite(node)
+    }
+}
+
+/// The child's work.
+fn write_base(
+    keyspace: &Keyspace,
+    header: &SnapshotHeader,
+    temp: &Path,
+    format: BaseFormat,
+    steady: bool,
+    reporter: &mut Reporter,
+) -> io::Result<Report> {
+    let mut out = SteadyWriter::create(temp, steady)?;
+    let keys = match format {
+        BaseFormat::Rdb => {
+            header.save(keyspace, &mut out, &mut ChildHook::new(header, reporter))?.keys
+        }
+        BaseFormat::Aof => write_commands(keyspace, header, &mut out, reporter)?,
+    };
+    let (size_bytes, _file): (u64, File) = out.finish()?;
+    Ok(Report { keys, size_bytes, ..Report::default() })
+}
+
+fn write_commands(
+    keyspace: &Keyspace,
+    header: &SnapshotHeader,
+    out: &mut SteadyWriter,
+    reporter: &mut Reporter,
+) -> io::Result<u64> {
+    let mut buffered = io::BufWriter::with_capacity(256 << 10, out);
+    let options = header.rewrite_options();
+    let report = persist::aof::rewrite(
+        keyspace,
+        &mut buffered,
+        &options,
+        &mut ChildHook::new(header, reporter),
+    )?;
+    buffered.flush()?;
+    Ok(report.keys)
+}

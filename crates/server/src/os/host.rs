@@ -1,0 +1,120 @@
+//! The process around the node: `Host` holds its sockets, files and threads, and is the world that the
+//! node asks (`node_os.rs`).
+//!
+//! A wish of a command is fulfilled at once where that needs nothing but the host. Where it needs the
+//! node it is noted in `deferred`, and fulfilled as soon as the command has returned: by then
+//! everything that was propagated has left by its door, so that a fork and the stream agree on what
+//! the data set is.
+
+use std::collections::BTreeSet;
+
+use engine::world::ShutdownFlags;
+use engine::{ClientId, CommandError, Outcome};
+use store::seed::HashSeed;
+
+use crate::config::{Config, Directive, StartRole};
+use crate::disk::state::DiskState;
+use crate::net::state::NetState;
+use crate::os::stats::{HostStats, Rates};
+use crate::process::daemon::{OomScore, PidFile, Supervisor};
+use crate::process::memory::MemoryMeter;
+use crate::process::signals::SignalSource;
+
+/// Work that waits for the command to end.
+#[derive(Debug)]
+pub enum Deferred {
+    Save {
+        client: Option<ClientId>,
+    },
+    /// Who waits for the answer, unless it was given inside EXEC.
+    BgSave {
+        client: Option<ClientId>,
+    },
+    BgRewriteAof {
+        client: Option<ClientId>,
+    },
+    /// FLUSHALL: what a child is saving is of the past.
+    KeyspaceFlushed,
+    Shutdown {
+        client: Option<ClientId>,
+        flags: ShutdownFlags,
+    },
+    DebugReload {
+        client: Option<ClientId>,
+        nosave: bool,
+    },
+    DebugLoadAof {
+        client: Option<ClientId>,
+    },
+    /// `maxmemory-clients`, or `maxmemory` of which it may be a share, was changed.
+    ClientLimit,
+    /// `appendonly` was changed at run time. Where its CONFIG SET waits for what comes of it, all that it
+    /// has set is taken back should the file not begin.
+    AppendOnly {
+        on: bool,
+        asked: Option<ConfigSetWaits>,
+    },
+}
+
+/// A CONFIG SET that is not answered yet.
+#[derive(Debug)]
+pub struct ConfigSetWaits {
+    pub client: Option<ClientId>,
+    pub before: Box<Config>,
+    pub changed: Vec<&'static Directive>,
+}
+
+/// Who this process is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// 40 hexadecimal digits, new with every start.
+    pub run_id: String,
+    pub started_unix_s: u64,
+    pub pid: u32,
+}
+
+/// The process's own: who it is, and what has been decided of its end.
+pub struct ProcessState {
+    pub signals: SignalSource,
+    pub identity: Identity,
+    pub memory: MemoryMeter,
+    pub supervisor: Supervisor,
+    pub pidfile: Option<PidFile>,
+    pub oom: OomScore,
+    /// The role that the configuration asked for.
+    pub start_role: StartRole,
+    /// Directives of which the log has said that they have no effect.
+    pub told_idle: BTreeSet<&'static str>,
+    /// DEBUG PAUSE-CRON.
+    pub cron_paused: bool,
+    /// A signal to end that came meanwhile; whether it was SIGINT.
+    pub postponed_end: Option<bool>,
+    pub exit_code: Option<i32>,
+}
+
+/// The turns of the loop, and what they are counted by.
+#[derive(Default)]
+pub struct TurnState {
+    pub stats: HostStats,
+    pub rates: Rates,
+    pub next_cron_us: u64,
+    /// The engine's count of changes, as of the last turn: INFO asks the host for it.
+    pub dirty: u64,
+}
+
+pub struct Host {
+    pub config: Config,
+    pub hash_seed: HashSeed,
+    pub process: ProcessState,
+    pub net: NetState,
+    pub disk: DiskState,
+    pub turn: TurnState,
+    pub deferred: Vec<Deferred>,
+}
+
+impl Host {
+    pub fn defer(&mut self, work: Deferred) -> Result<Outcome, CommandError> {
+        self.deferred.push(work);
+        Ok(Outcome::Silent)
+    }
+}

@@ -1,0 +1,428 @@
+//! Snapshots of the data set: SAVE, BGSAVE, save points, and the two kinds that replicas ask for.
+//!
+//! Who needs a snapshot and when is decided by the commands, the save points and the replication
+//! core; here they are made, in a child wherever somebody else waits.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use engine::{ClientId, CommandError, Outcome};
+use log::{info, warn};
+use node::Node;
+use persist::rdb::Version;
+use repl::{Filter, SnapshotEvent, SnapshotId, SnapshotMode};
+use store::keyspace::Keyspace;
+
+use crate::disk::child::{self, Exit, Report};
+use crate::disk::children::{Job, RdbFileJob, judge};
+use crate::disk::rdb::{ChildHook, OwnSave, SnapshotHeader};
+use crate::os::host::{Deferred, Host};
+use crate::process::clock;
+use crate::process::os_error::os_error;
+
+/// A save that failed is tried again by its save point only after so long.
+const RETRY_AFTER_US: u64 = 5_000_000;
+const PIPE_READ_BYTES: usize = 64 << 10;
+const PIPE_READS_PER_TURN: usize = 16;
+
+impl Host {
+    pub fn request_bgsave(
+        &mut self,
+        client: Option<ClientId>,
+        schedule: bool,
+        in_exec: bool,
+    ) -> Result<Outcome, CommandError> {
+        if self.disk.children.is_saving_rdb() {
+            return Err(CommandError::err("Background save already in progress"));
+        }
+        if self.disk.children.is_active() {
+            if schedule || in_exec {
+                self.disk.rdb.scheduled = true;
+                return Ok(Outcome::Status("Background saving scheduled".into()));
+            }
+            return Err(CommandError::err(
+                "Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE \
+                 SCHEDULE in order to schedule a BGSAVE whenever possible.",
+            ));
+        }
+        if in_exec {
+            self.deferred.push(Deferred::BgSave { client: None });
+            return Ok(Outcome::Status("Background saving scheduled".into()));
+        }
+        self.deferred.push(Deferred::BgSave { client });
+        Ok(Outcome::Silent)
+    }
+
+    pub fn rdb_path(&self) -> PathBuf {
+        self.config.persistence.dir.join(&self.config.persistence.dbfilename)
+    }
+
+    /// The same for messages: where the file is, whatever the directory is now.
+    pub fn rdb_name(&self) -> String {
+        let path = self.rdb_path();
+        std::path::absolute(&path).unwrap_or(path).display().to_string()
+    }
+
+    /// Where the process writes a snapshot until it is whole.
+    pub fn temp_rdb_path(&self, pid: u32) -> PathBuf {
+        self.config.persistence.dir.join(format!("temp-{pid}.rdb"))
+    }
+}
+
+impl Host {
+    /// Gathers what a snapshot of this moment says of itself.
+    pub fn snapshot_header(&self, node: &mut Node) -> SnapshotHeader {
+        let host = self;
+        let persistence = &host.config.persistence;
+        let version = match persistence.rdb_version {
+            9 => Version::V9,
+            _ if host.disk.rdb.needs_v11 => Version::V11,
+            number => Version::readable_by(number).unwrap_or_default(),
+        };
+        let repl = node
+            .repl
+            .history_point()
+            .map(|point| (node.stream_db() as i64, point.replid.to_string(), point.offset as i64));
+        SnapshotHeader {
+            version,
+            compress: persistence.rdbcompression,
+            checksum: persistence.rdbchecksum,
+            ctime_s: node.now().unix_s(),
+            used_memory_bytes: host.process.memory.used_bytes(),
+            repl,
+            functions: host.disk.rdb.functions.clone(),
+            aof_base: false,
+            timestamp: persistence.aof_timestamp_enabled,
+            access: node.engine.snapshot_access(),
+            key_delay_us: persistence.rdb_key_save_delay_us,
+        }
+    }
+
+    /// SAVE, and the last act of a shutdown: in this process, everybody waits.
+    pub fn save_now(&mut self, node: &mut Node) -> io::Result<()> {
+        let header = self.snapshot_header(node);
+        let (temp, target) = (self.temp_rdb_path(self.process.identity.pid), self.rdb_path());
+        let steady = self.config.persistence.rdb_save_incremental_fsync;
+        let signals = node.is_shutting_down().then_some(&self.process.signals);
+        let mut hook = OwnSave { delay: header.slow_save(), signals, insisted: false };
+        let saved = header.save_file(&node.engine.keyspace, &temp, &target, steady, &mut hook);
+        if hook.insisted {
+            warn!("You insist... exiting now.");
+            self.process.exit_code = Some(1);
+        }
+        match saved {
+            Ok(_) => {
+                info!("DB saved on disk");
+                node.engine.dirty = 0;
+                self.disk.rdb.last_save_unix_s = clock::now().unix_s();
+                self.disk.rdb.last_bgsave_ok = true;
+                self.disk.rdb.saves += 1;
+                self.disk.rdb.made_for_replicas = false;
+                Ok(())
+            }
+            Err(error) => {
+                let name = self.rdb_name();
+                warn!("Write error saving DB on disk ({name}): {}", os_error(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Forks a child that writes the RDB file.
+    pub fn start_bgsave(
+        &mut self,
+        node: &mut Node,
+        snapshot: Option<SnapshotId>,
+    ) -> io::Result<()> {
+        self.disk.rdb.last_try_us = node.now().mono_us;
+        self.disk.rdb.scheduled = false;
+        let header = self.snapshot_header(node);
+        let target = self.rdb_path();
+        let steady = self.config.persistence.rdb_save_incremental_fsync;
+        let keyspace = &node.engine.keyspace;
+        let host = &*self;
+        let forked = child::spawn(&[], |reporter| {
+            let temp = host.temp_rdb_path(std::process::id());
+            let mut hook = ChildHook::new(&header, reporter);
+            let report = header.save_file(keyspace, &temp, &target, steady, &mut hook)?;
+            Ok(Report { keys: report.keys, size_bytes: report.bytes, ..Report::default() })
+        });
+        let child = self.forked(node, forked).inspect_err(|error| {
+            warn!("Can't save in background: fork: {}", os_error(error));
+            self.disk.rdb.last_bgsave_ok = false;
+        })?;
+        info!("Background saving started by pid {}", child.pid);
+        let temp = self.temp_rdb_path(child.pid as u32);
+        let job = Job::RdbFile { temp, target, snapshot, dirty_at_fork: node.engine.dirty };
+        self.begin_job(node, child, job)
+    }
+
+    /// Forks a child that writes a snapshot to a pipe; what comes out goes to replicas.
+    fn start_streamed_snapshot(
+        &mut self,
+        node: &mut Node,
+        snapshot: SnapshotId,
+        filter: Filter,
+    ) -> io::Result<()> {
+        let (reader, writer) = child::snapshot_pipe()?;
+        let mut header = self.snapshot_header(node);
+        if filter.without_functions {
+            header.functions.clear();
+        }
+        let without_data = Keyspace::new(1, self.hash_seed);
+        let keyspace = if filter.without_data { &without_data } else { &node.engine.keyspace };
+        let fd = writer.as_raw_fd();
+        let forked = child::spawn(&[fd], |reporter| {
+            // SAFETY: the child inherited the pipe's end and nothing else in it uses that.
+            let mut out = unsafe { child::file_in_child(fd) };
+            let report = header.save(keyspace, &mut out, &mut ChildHook::new(&header, reporter))?;
+            Ok(Report { keys: report.keys, size_bytes: report.bytes, ..Report::default() })
+        });
+        drop(writer);
+        let child = self
+            .forked(node, forked)
+            .inspect_err(|error| warn!("Can't save in background: fork: {}", os_error(error)))?;
+        info!("Background RDB transfer started by pid {}", child.pid);
+        self.begin_job(node, child, Job::RdbPipe { snapshot, pipe: Some(reader) })
+    }
+
+    /// `Action::StartSnapshot`: everything propagated so far is in the stream already.
+    pub fn start_replication_snapshot(
+        &mut self,
+        node: &mut Node,
+        id: SnapshotId,
+        mode: SnapshotMode,
+        filter: Filter,
+    ) {
+        debug_assert!(
+            mode == SnapshotMode::Socket || !filter.is_active(),
+            "what lacks something must not become the RDB file"
+        );
+        let started = match mode {
+            _ if self.disk.children.is_active() => Err(io::Error::other("another child runs")),
+            SnapshotMode::Disk => self.start_bgsave(node, Some(id)),
+            SnapshotMode::Socket => self.start_streamed_snapshot(node, id, filter),
+        };
+        let now_ms = node.now_ms();
+        match started {
+            Ok(()) => node.repl.handle_snapshot(now_ms, SnapshotEvent::Started { id }),
+            Err(error) => snapshot_failed(node, id, &os_error(&error)),
+        }
+    }
+
+    /// Moves what the child has written from its pipe to the replicas, as far as they have room.
+    pub fn read_snapshot_pipe(&mut self, node: &mut Node, serial: u32) {
+        for _ in 0..PIPE_READS_PER_TURN {
+            if !node.repl.snapshot_wants_data() {
+                break;
+            }
+            let Some(running) = self.disk.children.of_event(serial) else { return };
+            let Job::RdbPipe { snapshot, pipe: Some(pipe) } = &mut running.job else { return };
+            let id = *snapshot;
+            let mut chunk = vec![0; PIPE_READ_BYTES];
+            match pipe.read(&mut chunk) {
+                Ok(0) => return self.snapshot_pipe_ended(node),
+                Ok(n) => {
+                    chunk.truncate(n);
+                    let event = SnapshotEvent::Chunk { id, bytes: Bytes::from(chunk) };
+                    let now_ms = node.now_ms();
+                    node.repl.handle_snapshot(now_ms, event);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.disk.children.pipe_paused = false;
+                    return;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    warn!(
+                        "Diskless rdb transfer, read error sending DB to replicas: {}",
+                        os_error(&error)
+                    );
+                    return self.snapshot_pipe_ended(node);
+                }
+            }
+        }
+        // The turn is over or the replicas are full; no edge will tell of what is left.
+        self.disk.children.pipe_paused = true;
+    }
+
+    fn snapshot_pipe_ended(&mut self, node: &mut Node) {
+        self.disk.children.pipe_paused = false;
+        if let Some(running) = &mut self.disk.children.running
+            && let Job::RdbPipe { pipe, .. } = &mut running.job
+        {
+            *pipe = None;
+        }
+        self.reap_children(node);
+    }
+
+    /// Goes on reading the pipe once replicas have room again. True if there is more to do at once.
+    pub fn continue_snapshot_pipe(&mut self, node: &mut Node) -> bool {
+        if !self.disk.children.pipe_paused || !node.repl.snapshot_wants_data() {
+            return false;
+        }
+        let serial = self.disk.children.serial();
+        self.read_snapshot_pipe(node, serial);
+        self.disk.children.pipe_paused && node.repl.snapshot_wants_data()
+    }
+
+    pub fn finish_rdb_pipe(
+        &mut self,
+        node: &mut Node,
+        id: SnapshotId,
+        exit: Exit,
+        report: &Report,
+    ) {
+        let now_ms = node.now_ms();
+        let ok = judge("Background RDB transfer", "Background transfer error", exit, report);
+        let event = if ok {
+            SnapshotEvent::Ready { id, size_bytes: report.size_bytes }
+        } else {
+            SnapshotEvent::Failed { id, why: report.error.clone() }
+        };
+        node.repl.handle_snapshot(now_ms, event);
+    }
+
+    pub fn finish_rdb_file(
+        &mut self,
+        node: &mut Node,
+        job: RdbFileJob,
+        exit: Exit,
+        report: &Report,
+        took_us: u64,
+    ) {
+        let now_ms = node.now_ms();
+        if exit == Exit::Code(0) && report.done {
+            // The child's lines in Redis, which it writes before it ends; ours does not log.
+            info!("DB saved on disk");
+            info!("Fork CoW for RDB: {} MB", report.cow_bytes >> 20);
+        }
+        let ok = judge("Background saving", "Background saving error", exit, report);
+        let rdb = &mut self.disk.rdb;
+        rdb.last_bgsave_s = (took_us / 1_000_000) as i64;
+        rdb.last_cow_bytes = report.cow_bytes;
+        if ok {
+            rdb.last_save_unix_s = node.now().unix_s();
+            rdb.saves += 1;
+            node.engine.dirty = node.engine.dirty.saturating_sub(job.dirty_at_fork);
+        } else {
+            warn!("{} is left as it was", job.target.display());
+            self.remove_temp_rdb(node, &job.temp);
+        }
+        let rdb = &mut self.disk.rdb;
+        // SIGUSR1 is how an operator ends a child without calling it a failure.
+        if ok || exit != Exit::Signal(libc::SIGUSR1) {
+            rdb.last_bgsave_ok = ok;
+        }
+        let Some(id) = job.snapshot else {
+            // The operator's own.
+            self.disk.rdb.made_for_replicas &= !ok;
+            return;
+        };
+        let file =
+            if ok { File::open(&job.target) } else { Err(io::Error::other("BGSAVE failed")) };
+        let event = match file.and_then(|file| Ok((file.metadata()?.len(), file))) {
+            Ok((size_bytes, file)) => {
+                self.disk.snapshot_files.insert(id, file);
+                SnapshotEvent::Ready { id, size_bytes }
+            }
+            Err(error) => SnapshotEvent::Failed { id, why: os_error(&error) },
+        };
+        self.disk.rdb.made_for_replicas = matches!(event, SnapshotEvent::Ready { .. });
+        node.repl.handle_snapshot(now_ms, event);
+    }
+
+    /// `rdb-del-sync-files`: where nothing is to be kept on disk, a snapshot that was only made for a sync
+    /// is not to stay there either.
+    pub fn must_delete_sync_files(&self) -> bool {
+        let config = &self.config;
+        config.replication.rdb_del_sync_files
+            && config.persistence.save.is_empty()
+            && !config.persistence.appendonly
+    }
+
+    /// Unlinks the RDB file; its blocks are freed away from the loop, with the last handle.
+    pub fn delete_rdb_file(&mut self) {
+        let path = self.rdb_path();
+        let file = File::open(&path);
+        // It may be gone already, which is what was wanted.
+        let _ = fs::remove_file(path);
+        crate::process::lazy_free::free(Box::new(file));
+    }
+
+    fn delete_sync_file(&mut self) {
+        if self.disk.rdb.made_for_replicas && self.disk.snapshot_files.is_empty() {
+            self.disk.rdb.made_for_replicas = false;
+            if self.must_delete_sync_files() {
+                info!("Removing the RDB file used to feed replicas in a persistence-less instance");
+                self.delete_rdb_file();
+            }
+        }
+    }
+
+    /// Removes what a child that failed or was ended has left.
+    pub fn remove_temp_rdb(&mut self, node: &mut Node, temp: &Path) {
+        let from_us = clock::mono_us();
+        // Best effort: under its temporary name it is only clutter, and nobody loads it.
+        let _ = fs::remove_file(temp);
+        node.engine.record_latency("rdb-unlink-temp-file", clock::mono_us() - from_us);
+    }
+
+    /// Save points, and saves that waited for another child to end.
+    pub fn rdb_cron(&mut self, node: &mut Node) {
+        if self.disk.children.is_active() || self.disk.loading.active {
+            return;
+        }
+        self.delete_sync_file();
+        let now = node.now();
+        let rdb = &self.disk.rdb;
+        let may_try = rdb.last_bgsave_ok || now.mono_us > rdb.last_try_us + RETRY_AFTER_US;
+        let elapsed_s = now.unix_s() - rdb.last_save_unix_s;
+        let dirty = node.engine.dirty;
+        let due = self
+            .config
+            .persistence
+            .save
+            .iter()
+            .find(|point| dirty >= point.changes && elapsed_s > point.seconds as i64);
+        if let Some(point) = due.filter(|_| may_try) {
+            info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
+        } else if !(rdb.scheduled && may_try) {
+            return;
+        }
+        // A failure is logged and tried again later.
+        let _ = self.start_bgsave(node, None);
+    }
+
+    /// Notes the cost of a fork, and spares the pages that parent and child share.
+    pub fn forked(
+        &mut self,
+        node: &mut Node,
+        forked: io::Result<child::Child>,
+    ) -> io::Result<child::Child> {
+        let child = forked?;
+        self.turn.stats.forks += 1;
+        self.turn.stats.last_fork_us = child.fork_us;
+        node.engine.record_latency("fork", child.fork_us);
+        node.engine.keyspace.pause_resize();
+        node.engine.spare_pages = true;
+        self.process.oom.apply_to_child(self.config.oom_rule(), child.pid);
+        Ok(child)
+    }
+
+    pub fn begin_job(&mut self, node: &mut Node, child: child::Child, job: Job) -> io::Result<()> {
+        let keys_total = node.engine.keyspace.keys() as u64;
+        self.disk.children.start(&self.net.registry, child, job, keys_total)?;
+        self.tell_replication_of_children(node);
+        Ok(())
+    }
+}
+
+pub fn snapshot_failed(node: &mut Node, id: SnapshotId, why: &str) {
+    let event = SnapshotEvent::Failed { id, why: why.to_owned() };
+    let now_ms = node.now_ms();
+    node.repl.handle_snapshot(now_ms, event);
+}

@@ -1,0 +1,13 @@
+//! The process and its machine: clocks, randomness, signals, threads' word to the loop, the log, the kernel's
+//! switches, memory. Lowest room: it names nothing of this crate, and is told values.
+
+pub mod clock;
+pub mod daemon;
+pub mod entropy;
+pub mod lazy_free;
+pub mod logging;
+pub mod mailbox;
+pub mod memory;
+pub mod os_error;
+pub mod signals;
+pub mod version;
