@@ -39,6 +39,12 @@ bench: build ## Measure against Debian's redis-server, side by side; prints rati
 	$(CARGO) build --release --locked -p tandem-benches
 	TANDEM_BIN_DIR="$(abspath $(RELEASE_DIR))" $(RELEASE_DIR)/bench $(BENCH_ARGS)
 
+SIM_SEEDS ?= 50000
+
+.PHONY: sim
+sim: ## Run SIM_SEEDS simulated clusters, from SIM_SEED on, on both processors
+	scripts/sim.sh $(SIM_SEEDS)
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
 	scripts/fuzz.sh $(FUZZ_SECONDS)

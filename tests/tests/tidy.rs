@@ -15,14 +15,15 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("persist", &["protocol", "store"]),
     ("engine", &["protocol", "store", "persist"]),
     ("repl", &["protocol"]),
-    ("server", &["protocol", "store", "persist", "engine", "repl"]),
+    ("node", &["protocol", "store", "engine", "repl"]),
+    ("server", &["protocol", "store", "persist", "engine", "repl", "node"]),
     ("redis-server", &["server"]),
     ("redis-master", &["server"]),
     ("redis-replica", &["server"]),
 ];
 
 /// Crates that are given time, files and sockets by others.
-const SANS_IO: &[&str] = &["protocol", "store", "persist", "engine", "repl"];
+const SANS_IO: &[&str] = &["protocol", "store", "persist", "engine", "repl", "node"];
 
 /// What those crates must not name outside their tests.
 const WORLD: &[&str] = &[

@@ -6,34 +6,28 @@
 
 use std::collections::BTreeSet;
 
-use protocol::Args;
 use slab::Slab;
-use smallvec::SmallVec;
-use store::{HashSeed, Key, Keyspace};
+use store::{HashSeed, Keyspace};
 
-use crate::acl_log::AclLog;
-use crate::blocking::BlockedClients;
-use crate::client::{Client, ClientId, Kind, Peer};
-use crate::error::CommandError;
-use crate::evict::EvictionState;
-use crate::expire::ExpireState;
-use crate::latency_monitor::LatencyMonitor;
-use crate::pause::Pauses;
-use crate::propagate::Propagation;
-use crate::pubsub::PubSub;
-use crate::push::PendingPushes;
-use crate::replica_expiry::LocalExpires;
+use crate::clients::acl_log::AclLog;
+use crate::clients::client::{Client, Kind, Peer};
+use crate::data::ahead::HashedArg;
+use crate::data::evict::EvictionState;
+use crate::data::expire::ExpireState;
+use crate::data::replica_expiry::LocalExpires;
+use crate::door::pause::Pauses;
+use crate::door::propagate::Propagation;
+use crate::door::stream_fault::StreamFault;
+use crate::events::blocking::BlockedClients;
+use crate::events::pubsub::PubSub;
+use crate::events::push::PendingPushes;
+use crate::events::watch::Watches;
+use crate::ids::ClientId;
+use crate::report::latency_monitor::LatencyMonitor;
+use crate::report::slowlog::Slowlog;
+use crate::report::stats::Stats;
 use crate::settings::Settings;
-use crate::slowlog::Slowlog;
-use crate::stats::Stats;
-use crate::stream_fault::StreamFault;
-use crate::watch::Watches;
 use crate::world::{Garbage, Now, World};
-
-/// Commands whose keys are asked for at once: about as many misses as a core keeps in flight.
-pub const PREFETCH_BATCH: usize = 16;
-/// Below this the tables and entries are in the cache anyhow.
-const PREFETCH_FROM_KEYS: usize = 10_000;
 
 /// Whose writes count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +49,8 @@ pub struct Engine {
     /// there. With `async_loading` the old data set still serves.
     pub loading: bool,
     pub async_loading: bool,
+    /// A command that takes long lets sockets be served meanwhile.
+    pub(crate) busy: bool,
     pub propagation: Propagation,
     /// Changes since the last successful save: what `save` points count.
     pub dirty: u64,
@@ -71,8 +67,6 @@ pub struct Engine {
     pub(crate) next_client_id: u64,
     pub(crate) pending_output: Vec<ClientId>,
     pub(crate) unblocked: Vec<ClientId>,
-    /// Whose commands have brought bytes for the append-only file, by whichever way they came to run.
-    pub(crate) aof_writers: Vec<ClientId>,
     pub(crate) blocked: BlockedClients,
     pub(crate) watches: Watches,
     pub(crate) pubsub: PubSub,
@@ -87,24 +81,13 @@ pub struct Engine {
     pub(crate) web_request_logged_s: i64,
     /// Removed values that are freed away from the loop.
     pub(crate) garbage: Vec<Garbage>,
-    /// The command that runs leaves the access clocks of what it reads alone.
-    pub(crate) no_touch: bool,
     /// A child shares the memory: a read must not cost a page for the sake of a clock.
     pub spare_pages: bool,
-    /// The master link or a loader speaks: expired keys are its business, not ours.
-    pub(crate) applying: bool,
-    pub(crate) in_exec: bool,
-    /// A blocked command runs again.
-    pub(crate) reprocessing: bool,
-    pub(crate) force_propagation: bool,
     pub(crate) pauses: Pauses,
-    /// The first error that the command which runs has answered on a replication link.
-    pub(crate) unexpected_error: Option<CommandError>,
     pub(crate) stream_fault: Option<StreamFault>,
+    pub(crate) hashed_arg: HashedArg,
     /// When the last command ended: the next one's start, within a pass of the loop.
     pub(crate) last_command_end_us: u64,
-    /// What the command that runs took before, when it had to wait.
-    pub(crate) ran_before_us: u64,
 }
 
 impl Engine {
@@ -119,6 +102,7 @@ impl Engine {
             role: Role::Master,
             loading: false,
             async_loading: false,
+            busy: false,
             propagation: Propagation::default(),
             dirty: 0,
             active_expire: true,
@@ -131,7 +115,6 @@ impl Engine {
             next_client_id: 1,
             pending_output: Vec::new(),
             unblocked: Vec::new(),
-            aof_writers: Vec::new(),
             blocked: BlockedClients::default(),
             watches: Watches::default(),
             pubsub: PubSub::default(),
@@ -144,17 +127,11 @@ impl Engine {
             pending_pushes: PendingPushes::default(),
             web_request_logged_s: 0,
             garbage: Vec::new(),
-            no_touch: false,
             spare_pages: false,
-            applying: false,
-            in_exec: false,
-            reprocessing: false,
-            force_propagation: false,
             pauses: Pauses::default(),
-            unexpected_error: None,
             stream_fault: None,
+            hashed_arg: HashedArg::default(),
             last_command_end_us: 0,
-            ran_before_us: 0,
             settings,
         }
     }
@@ -166,7 +143,7 @@ impl Engine {
         let authenticated = self.settings.requirepass.is_empty() || kind != Kind::Normal;
         let mut client = Client::new(id, peer, now.mono_us, authenticated);
         client.kind = kind;
-        client.out.set_limit(self.settings.output_limits.of(&client));
+        client.out.set_limit(client.output_limit(&self.settings.output_limits));
         entry.insert(Some(Box::new(client)));
         self.stats.peak_clients = self.stats.peak_clients.max(self.clients.len() as u64);
         id
@@ -236,13 +213,22 @@ impl Engine {
         }
     }
 
+    pub fn has_unblocked(&self) -> bool {
+        !self.unblocked.is_empty()
+    }
+
     pub fn has_pending_output(&self) -> bool {
         !self.pending_output.is_empty()
     }
 
-    /// Takes the clients whose commands have brought bytes for the append-only file since the last call.
-    pub fn take_aof_writers(&mut self, into: &mut Vec<ClientId>) {
-        into.append(&mut self.aof_writers);
+    /// More of this client's output may leave, or it has got some out of turn.
+    pub fn note_output(&mut self, id: ClientId) {
+        if let Some(client) = self.client_mut(id)
+            && !client.pending_output
+        {
+            client.pending_output = true;
+            self.pending_output.push(id);
+        }
     }
 
     /// Takes the clients that were blocked and may go on with what they have sent meanwhile.
@@ -259,7 +245,7 @@ impl Engine {
     }
 
     pub(crate) fn put_client(&mut self, mut client: Box<Client>) {
-        client.out.set_limit(self.settings.output_limits.of(&client));
+        client.out.set_limit(client.output_limit(&self.settings.output_limits));
         client.out.unmute();
         self.pending_pushes.deliver(client.id, &mut client.out);
         let has_news = !client.out.is_empty() || client.out.is_overflowed();
@@ -269,25 +255,6 @@ impl Engine {
         }
         let slot = client.id.slot as usize;
         self.clients[slot] = Some(client);
-    }
-
-    /// Asks the memory for the keys of commands that are about to run, so that their cache misses
-    /// overlap. Only a hint: the key is taken to be the first argument, which it nearly always is.
-    pub fn prefetch<'a>(&self, id: ClientId, batch: impl Iterator<Item = Args<'a>>) {
-        let Some(client) = self.client(id) else { return };
-        let db = self.keyspace.db(client.db);
-        if db.len() < PREFETCH_FROM_KEYS {
-            return;
-        }
-        let mut keys: SmallVec<[Key<'a>; PREFETCH_BATCH]> = SmallVec::new();
-        for key in batch.take(PREFETCH_BATCH).filter_map(|args| args.get(1)) {
-            let key = self.keyspace.key(key);
-            db.prefetch_bucket(key);
-            keys.push(key);
-        }
-        for key in keys {
-            db.prefetch_entry(key);
-        }
     }
 
     /// The monotonic time at which something is due: a blocked client's deadline, a pause's end,

@@ -2,12 +2,13 @@
 //! before the end. Must not be called in the middle of a command.
 
 use crate::Engine;
-use crate::blocking::{Blocked, OnTimeout, Waiting};
-use crate::client::{Client, ClientId};
+use crate::clients::client::Client;
+use crate::door::pause::{Pause, PauseBy};
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::pause::{Pause, PauseBy};
-use crate::watch::Presence;
+use crate::events::blocking::{Blocked, OnTimeout, Waiting};
+use crate::events::watch::Presence;
+use crate::ids::ClientId;
 use crate::world::{Now, World};
 
 impl Engine {
@@ -39,11 +40,6 @@ impl Engine {
                 client.close_after_reply = true;
             }
         }
-    }
-
-    /// Whether anybody waits for acknowledgements.
-    pub fn has_ack_waiters(&self) -> bool {
-        self.blocked.has_ack_waiters()
     }
 
     /// A client whose SHUTDOWN is under way: it hears of it only if nothing comes of it.

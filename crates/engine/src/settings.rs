@@ -4,8 +4,6 @@
 
 use store::Limits;
 
-use crate::client::{Client, Kind};
-
 /// What to evict when `maxmemory` is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaxmemoryPolicy {
@@ -41,22 +39,13 @@ pub struct OutputLimits {
 }
 
 impl OutputLimits {
-    pub(crate) fn of(&self, client: &Client) -> usize {
-        match client.kind {
-            // Nobody reads what is answered to them.
-            Kind::Master | Kind::Loader => usize::MAX,
-            Kind::Replica => in_bytes(self.replica_bytes),
-            Kind::Normal if client.subscriptions.is_empty() => in_bytes(self.normal_bytes),
-            Kind::Normal => self.of_subscribers(),
-        }
-    }
-
     pub(crate) fn of_subscribers(&self) -> usize {
         in_bytes(self.pubsub_bytes)
     }
 }
 
-fn in_bytes(limit: u64) -> usize {
+/// A limit as a count of bytes: none is more than there can be.
+pub(crate) fn in_bytes(limit: u64) -> usize {
     match limit {
         0 => usize::MAX,
         limit => usize::try_from(limit).unwrap_or(usize::MAX),
@@ -101,8 +90,8 @@ pub struct Settings {
     pub stop_writes_on_bgsave_error: bool,
     pub enable_debug_command: Guard,
     pub enable_module_command: Guard,
-    /// The classes of `notify-keyspace-events`, parsed by [`crate::notify::Classes`].
-    pub notify_keyspace_events: crate::notify::Classes,
+    /// The classes of `notify-keyspace-events`, parsed by [`crate::events::notify::Classes`].
+    pub notify_keyspace_events: crate::events::notify::Classes,
     /// Microseconds; negative turns the slow log off.
     pub slowlog_log_slower_than_us: i64,
     pub slowlog_max_len: usize,
@@ -147,7 +136,7 @@ impl Default for Settings {
             stop_writes_on_bgsave_error: true,
             enable_debug_command: Guard::No,
             enable_module_command: Guard::No,
-            notify_keyspace_events: crate::notify::Classes::default(),
+            notify_keyspace_events: crate::events::notify::Classes::default(),
             slowlog_log_slower_than_us: 10_000,
             slowlog_max_len: 128,
             latency_monitor_threshold_ms: 0,

@@ -2,13 +2,15 @@
 //!
 //! The engine knows no socket, file, thread or clock. What it needs of them it says as an
 //! [`Action`]; what it must know of them it asks as a view. `server` implements [`World`], tests
-//! implement a recorder. A `World` must not call back into the engine: it gets the keyspace as an
-//! argument where the work needs it, and defers everything else to after the command.
+//! implement a recorder. It is made of parts by what they are for. A `World` must not call back into
+//! the engine: it gets the keyspace as an argument where the work needs it, and defers everything
+//! else to after the command; only while a command takes long it may knock at a [`BusyDoor`].
 
+use protocol::Args;
 use store::Keyspace;
 
-use crate::client::ClientId;
 use crate::error::CommandError;
+use crate::ids::ClientId;
 use crate::settings::Settings;
 
 /// The time of one pass of the loop: wall clock for expiries, monotonic for durations.
@@ -252,80 +254,146 @@ pub struct EngineMemory {
     pub tables_bytes: u64,
 }
 
-/// The engine's view of `server`.
-pub trait World {
+/// What WAIT and WAITAOF wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AckWait {
+    /// Everything that the client has written.
+    pub offset: u64,
+    pub replicas: u32,
+    /// `None` is WAIT. With WAITAOF replicas count that have it on disk, and so do as many files of
+    /// our own: 0 or 1.
+    pub local: Option<u32>,
+}
+
+/// The clock and the memory, and what nobody can foresee.
+pub trait Machine {
+    /// The monotonic clock of [`Now`], read now: for command durations.
+    fn mono_us(&self) -> u64;
+
+    /// Bytes that the allocator has handed out, without buffers for replicas and the append-only
+    /// file; asked only where `maxmemory` is set.
+    fn used_memory_bytes(&self) -> u64;
+
+    /// Hexadecimal digits that nobody can guess, for passwords; `None` where there is no such source.
+    fn secret_hex(&self, _digits: usize) -> Option<String> {
+        None
+    }
+}
+
+/// The stream and who follows it. Unless said otherwise nobody does.
+pub trait Replication {
+    /// The one door to replication: the bytes of the stream, in order, once.
+    /// Called only where this server is a master.
+    fn replicate(&mut self, _bytes: &[u8]) {}
+
+    /// A unit of writes that no stream carries: the offset still has to tell it from those before
+    /// it, because WAITAOF goes by the offset.
+    fn note_unfollowed_write(&mut self) {}
+
+    fn replication(&self) -> ReplicationInfo {
+        ReplicationInfo::default()
+    }
+
+    /// The stream's offset after everything that was replicated so far.
+    fn stream_offset(&self) -> u64 {
+        0
+    }
+
+    /// Replicas that acknowledged `offset`, and of them those that have it fsynced.
+    fn acked_replicas(&self, _offset: u64) -> (u32, u32) {
+        (0, 0)
+    }
+
+    /// Replicas whose lag is within `min-replicas-max-lag`.
+    fn good_replicas(&self) -> u32 {
+        self.replication().good_replicas
+    }
+
+    /// A client's command has written: its reply waits until that is as safe as was promised.
+    /// `log_end` and `output_end` are where the append-only file's bytes and its output end now.
+    fn note_write(&mut self, _client: ClientId, _log_end: u64, _output_end: u64) {}
+
+    /// The client is blocked until [`Engine::end_ack_wait`](crate::Engine::end_ack_wait) is called for it,
+    /// once there is what it waits for. The replicas are asked how far they are before the loop sleeps.
+    fn wait_for(&mut self, _client: ClientId, _wait: AckWait) {}
+
+    /// Its wait has ended in another way.
+    fn forget_wait(&mut self, _client: ClientId) {}
+
+    /// Bytes that wait to be sent to a replica's connection.
+    fn replica_pending_bytes(&self, _: ClientId) -> u64 {
+        0
+    }
+}
+
+/// Our own files. Unless said otherwise there are none.
+pub trait Persistence {
+    /// The offset up to which our own append-only file is fsynced: `None` when it is off, 0 before its
+    /// first rewrite is done.
+    fn fsynced_offset(&self) -> Option<u64> {
+        None
+    }
+
+    /// Why writes are refused at the moment: a failing snapshot or append-only file.
+    fn write_refusal(&self) -> Option<CommandError> {
+        None
+    }
+
+    /// Unix seconds of the last successful save.
+    fn last_save_unix_s(&self) -> i64 {
+        0
+    }
+}
+
+/// The directives. Unless said otherwise there are none, and the settings are as built in.
+pub trait Configuration {
+    /// The settings as they stand, after an [`Action::ConfigSet`].
+    fn settings(&self) -> Settings {
+        Settings::default()
+    }
+
+    /// Directive names and values whose name matches one of the patterns.
+    fn config_get(&self, _patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        Vec::new()
+    }
+
+    /// Whether a directive's value is a password or the like, which nobody gets to see.
+    fn is_secret_directive(&self, _name: &[u8]) -> bool {
+        false
+    }
+}
+
+/// The engine's view of `server`: all of it. What needs only a part takes that part.
+pub trait World: Machine + Replication + Persistence + Configuration {
     fn perform(
         &mut self,
         action: Action<'_>,
         keyspace: &mut Keyspace,
     ) -> Result<Outcome, CommandError>;
 
-    /// The one door to replication: the bytes of the stream, in order, once.
-    /// Called only where this server is a master.
-    fn replicate(&mut self, bytes: &[u8]);
-
     /// A command of this client runs out of turn: its answer, should it come later, is for it.
     fn speaks_for(&mut self, _client: ClientId) {}
 
-    /// A unit of writes that no stream carries: the offset still has to tell it from those before
-    /// it, because WAITAOF goes by the offset.
-    fn note_unfollowed_write(&mut self) {}
-
-    /// The settings as they stand, after an [`Action::ConfigSet`].
-    fn settings(&self) -> Settings;
-
-    /// Directive names and values whose name matches one of the patterns.
-    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)>;
-
-    fn replication(&self) -> ReplicationInfo;
-
     /// The sections that speak of the process: `server`, `persistence`, `cpu`, and the
     /// world's part of `clients` and `stats`.
-    fn info(&self, section: &str) -> InfoLines;
+    fn info(&self, _section: &str) -> InfoLines {
+        InfoLines::new()
+    }
 
     /// The section `memory`, which needs to know what the engine's part is.
     fn memory_info(&self, _: EngineMemory) -> InfoLines {
         self.info("memory")
     }
 
-    /// The stream's offset after everything that was replicated so far.
-    fn stream_offset(&self) -> u64;
+    /// A command takes long: who has sent something meanwhile is answered by `door`, which refuses
+    /// what cannot be done now. Called again and again, in the middle of that command; it returns
+    /// when there is nothing to read, and neither waits nor does anything else of a turn.
+    fn serve_sockets(&mut self, _door: &mut dyn BusyDoor) {}
+}
 
-    /// The offset up to which our own append-only file is fsynced: `None` when it is off, 0 before its
-    /// first rewrite is done.
-    fn fsynced_offset(&self) -> Option<u64>;
-
-    /// Replicas that acknowledged `offset`, and of them those that have it fsynced.
-    fn acked_replicas(&self, offset: u64) -> (u32, u32);
-
-    /// Asks all replicas for an acknowledgement (REPLCONF GETACK) before the loop sleeps.
-    fn request_acks(&mut self);
-
-    /// Bytes that wait to be sent to a replica's connection.
-    fn replica_pending_bytes(&self, _: ClientId) -> u64 {
-        0
-    }
-
-    /// Hexadecimal digits that nobody can guess, for passwords; `None` where there is no such source.
-    fn secret_hex(&self, _digits: usize) -> Option<String> {
-        None
-    }
-
-    /// Bytes that the allocator has handed out, without buffers for replicas and the append-only
-    /// file; asked only where `maxmemory` is set.
-    fn used_memory_bytes(&self) -> u64;
-
-    /// The monotonic clock of [`Now`], read now: for command durations.
-    fn mono_us(&self) -> u64;
-
-    /// Whether a directive's value is a password or the like, which nobody gets to see.
-    fn is_secret_directive(&self, _name: &[u8]) -> bool {
-        false
-    }
-
-    /// Why writes are refused at the moment: a failing snapshot or append-only file.
-    fn write_refusal(&self) -> Option<CommandError>;
-
-    /// Unix seconds of the last successful save.
-    fn last_save_unix_s(&self) -> i64;
+/// What a world may ask of the engine in the middle of a command: the one exception to the rule that it
+/// does not call back.
+pub trait BusyDoor {
+    /// Runs what may run now (SCRIPT KILL, SHUTDOWN NOSAVE), and refuses all else with -BUSY.
+    fn answer(&mut self, now: Now, world: &mut dyn World, client: ClientId, args: Args<'_>);
 }

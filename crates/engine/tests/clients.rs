@@ -255,13 +255,13 @@ fn waitaof_counts_our_own_file_and_those_of_replicas() {
     db.run(c, "SET k v");
     assert_eq!(db.run(c, "WAITAOF 1 1 0"), "");
     db.world.acked = 5;
-    db.engine.acks_changed(&mut db.world);
+    db.acks_changed();
     assert_eq!(db.replies(c), "", "what is not on disk does not count");
     db.world.acked_on_disk = 1;
-    db.engine.acks_changed(&mut db.world);
+    db.acks_changed();
     assert_eq!(db.replies(c), "");
     db.world.fsynced = Some(db.world.stream.len() as u64);
-    db.engine.acks_changed(&mut db.world);
+    db.acks_changed();
     assert_eq!(db.replies(c), "*2\r\n:1\r\n:1\r\n");
 
     // In a transaction nobody waits; a time-out tells how far it came.
@@ -278,7 +278,7 @@ fn waitaof_counts_our_own_file_and_those_of_replicas() {
     db.run(other, "SET k x");
     assert_eq!(db.run(other, "WAITAOF 0 3 0"), "");
     db.world.fsynced = None;
-    db.engine.acks_changed(&mut db.world);
+    db.acks_changed();
     assert_eq!(db.replies(c), without);
     assert_eq!(db.replies(other), "");
 }

@@ -148,7 +148,7 @@ fn wait_answers_when_enough_replicas_have_it() {
     db.run(c, "SET k v");
     assert_eq!(db.run(c, "WAIT 1 0"), "");
     db.world.acked = 1;
-    db.engine.acks_changed(&mut db.world);
+    db.acks_changed();
     assert_eq!(db.replies(c), ":1\r\n");
     assert_eq!(db.engine.take_unblocked(), vec![c]);
     assert_eq!(db.run(c, "WAIT 2 100"), "");

@@ -45,6 +45,8 @@ pub struct ReplyBuf {
     outside_len: usize,
     /// Aggregates whose length is not known yet; the tail is not sealed under them.
     deferred: usize,
+    /// Bytes sent since ever.
+    taken: u64,
     /// With a tail as long as this, an append is looked at more closely; 0 while nothing is taken.
     look_from: usize,
     limit_bytes: usize,
@@ -70,6 +72,7 @@ impl Default for ReplyBuf {
             shared: VecDeque::new(),
             outside_len: 0,
             deferred: 0,
+            taken: 0,
             look_from: CHUNK_LEN,
             limit_bytes: usize::MAX,
             is_overflowed: false,
@@ -118,7 +121,13 @@ impl ReplyBuf {
     /// than it may.
     #[cold]
     pub fn overflow(&mut self) {
-        *self = ReplyBuf { resp: self.resp, look_from: 0, is_overflowed: true, ..Self::default() };
+        *self = ReplyBuf {
+            resp: self.resp,
+            taken: self.written(),
+            look_from: 0,
+            is_overflowed: true,
+            ..Self::default()
+        };
     }
 
     /// `+<text>`.
@@ -332,6 +341,12 @@ impl ReplyBuf {
         self.outside_len + self.tail.len() - self.sent
     }
 
+    /// Bytes written since ever, sent or not.
+    #[inline]
+    pub fn written(&self) -> u64 {
+        self.taken + self.len_bytes() as u64
+    }
+
     /// Whether all was sent.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -369,9 +384,26 @@ impl ReplyBuf {
         count
     }
 
+    /// The same, no further than the first `limit` bytes.
+    pub fn io_slices_of<'a>(&'a self, limit: usize, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut left = limit;
+        let mut count = 0;
+        for (slot, bytes) in slices.iter_mut().zip(self.pieces()) {
+            if left == 0 {
+                break;
+            }
+            let part = bytes.len().min(left);
+            *slot = IoSlice::new(&bytes[..part]);
+            left -= part;
+            count += 1;
+        }
+        count
+    }
+
     /// The first `n` bytes were sent.
     pub fn advance(&mut self, mut n: usize) {
         assert!(n <= self.len_bytes());
+        self.taken += n as u64;
         if self.outside_len == 0 {
             self.sent += n;
             n = 0;

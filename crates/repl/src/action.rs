@@ -98,6 +98,9 @@ pub enum Action {
     StreamStart { resumed: bool },
     /// Bytes of the stream: run the commands in them and report each boundary with `applied`.
     Apply(Bytes),
+    /// This link broke off while the snapshot was loaded. What it had brought is applied by now: report it
+    /// with `handle_link_closed`.
+    LinkWasLost { link: LinkId, why: String },
     /// The stream broke off: forget the unparsed bytes and any transaction that was being queued.
     StreamEnd,
 

@@ -162,6 +162,10 @@ impl Repl {
         self.actions.pop_front()
     }
 
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     pub fn settings(&self) -> &ReplSettings {
         &self.settings
     }
@@ -191,6 +195,28 @@ impl Repl {
     /// Whether there is a stream at all: without a backlog nobody can follow, and nothing is kept.
     pub fn has_backlog(&self) -> bool {
         self.stream.backlog().is_some()
+    }
+
+    /// The bytes of the stream from `from` on, as far as the backlog still has them, and the offset of
+    /// the first: for whoever compares histories.
+    pub fn stream_bytes(&mut self, from: u64) -> (u64, Vec<u8>) {
+        let Some(backlog) = self.stream.backlog_mut() else { return (from, Vec::new()) };
+        let from = from.max(backlog.first_offset());
+        let Some(mut reader) = backlog.open_reader(from) else { return (from, Vec::new()) };
+        let mut bytes = Vec::new();
+        loop {
+            let mut slices = [std::io::IoSlice::new(&[]); 16];
+            let count = backlog.slices(&reader, &mut slices);
+            let before = bytes.len();
+            slices[..count].iter().for_each(|slice| bytes.extend_from_slice(slice));
+            let n = (bytes.len() - before) as u64;
+            if n == 0 {
+                break;
+            }
+            backlog.skip(&mut reader, n);
+        }
+        backlog.close_reader(reader);
+        (from, bytes)
     }
 
     /// Asks all replicas for an ACK through the stream (`REPLCONF GETACK *`), for WAIT and shutdown.

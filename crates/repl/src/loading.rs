@@ -64,7 +64,8 @@ impl Repl {
             self.take_stream(&held);
         }
         if let (Some(why), Some(link)) = (lost, link) {
-            self.handle_link_closed(now_ms, link, &why);
+            // Behind what was held: what is applied has to be counted, or it would come again.
+            self.actions.push_back(Action::LinkWasLost { link, why });
         }
     }
 

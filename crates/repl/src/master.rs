@@ -212,6 +212,16 @@ impl Repl {
         self.online().filter(|r| r.fsync_ack_offset >= offset).count()
     }
 
+    /// The offset that at least so many replicas have acknowledged.
+    pub fn acked_by(&self, replicas: usize) -> u64 {
+        nth_largest(self.online().map(|r| r.ack_offset), replicas)
+    }
+
+    /// The offset that at least so many replicas have in an AOF on disk.
+    pub fn fsynced_by(&self, replicas: usize) -> u64 {
+        nth_largest(self.online().map(|r| r.fsync_ack_offset), replicas)
+    }
+
     /// Replicas whose lag is within `min-replicas-max-lag`.
     pub fn count_good(&self, now_ms: u64) -> usize {
         let max = self.settings.min_replicas_max_lag_secs;
@@ -400,4 +410,11 @@ fn new_replica(now_ms: u64, conn: ConnId, peer_ip: &str, intro: Introduction) ->
         last_sent_ms: now_ms,
         progress: Progress::new(now_ms),
     }
+}
+
+/// The `n`th of the offsets from above, or 0 if there are not so many.
+fn nth_largest(offsets: impl Iterator<Item = u64>, n: usize) -> u64 {
+    let mut offsets: Vec<u64> = offsets.collect();
+    offsets.sort_unstable_by(|a, b| b.cmp(a));
+    n.checked_sub(1).and_then(|at| offsets.get(at)).copied().unwrap_or(0)
 }

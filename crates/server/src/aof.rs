@@ -10,6 +10,7 @@
 //! A failed fsync is not made good by the next one, as the kernel may have dropped the pages. From
 //! then on nothing counts as fsynced, until a rewrite has replaced the file that it was of.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use engine::CommandError;
 use log::warn;
+use node::{LogProgress, Need, Point, Watermark};
 
 use crate::aof_files::AofFiles;
 use crate::aof_sync::sync_data;
@@ -80,8 +82,6 @@ pub struct Aof {
     incr_bytes: u64,
     /// What could not be written yet, with `always`: in front of everything that follows.
     unwritten: Vec<u8>,
-    /// A buffer to hand to the engine for the next turn.
-    spare: Vec<u8>,
     error: Option<String>,
     /// A disk that refused is asked again only then.
     retry_at_us: u64,
@@ -90,15 +90,18 @@ pub struct Aof {
     /// DEBUG AOF-FLUSH-SLEEP: makes the disk look slow.
     pub flush_sleep_us: u64,
     /// Where the stream stood after so many bytes were handed over, while they are not safe.
-    marks: Vec<(u64, u64)>,
+    marks: Vec<(u64, Point)>,
+    /// The same for the door's bytes, while the kernel does not have them.
+    unwritten_marks: VecDeque<(u64, u64)>,
     handed_over: u64,
     /// Where the increment begins whose base the present rewrite makes.
     rewrite_from: Place,
     /// Why an fsync failed whose file is still a part of the data set.
     fsync_error: Option<String>,
     /// Where the stream stood when bytes, or none, were last handed over.
-    appended_stream_offset: u64,
-    fsynced_stream_offset: u64,
+    appended: Point,
+    written_log: u64,
+    fsynced: Point,
 }
 
 impl Aof {
@@ -135,17 +138,18 @@ impl Aof {
             incr: None,
             incr_bytes: 0,
             unwritten: Vec::new(),
-            spare: Vec::new(),
             error: None,
             retry_at_us: 0,
             annotated_unix_s: 0,
             flush_sleep_us: 0,
             marks: Vec::new(),
+            unwritten_marks: VecDeque::new(),
             handed_over: 0,
             rewrite_from: Place::default(),
             fsync_error: None,
-            appended_stream_offset: 0,
-            fsynced_stream_offset: 0,
+            appended: Point::default(),
+            written_log: 0,
+            fsynced: Point::default(),
         })
     }
 
@@ -240,10 +244,6 @@ impl Aof {
         }
     }
 
-    pub fn spare_buffer(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.spare)
-    }
-
     /// Puts the time in front of a turn's bytes, where it is another second than the last one noted.
     pub fn annotate(&mut self, bytes: Vec<u8>, unix_s: i64) -> Vec<u8> {
         if bytes.is_empty() || unix_s <= self.annotated_unix_s {
@@ -255,20 +255,17 @@ impl Aof {
         annotated
     }
 
-    /// Hands over what was propagated in this turn, up to `stream_offset`. Replies to those who wrote
-    /// it must wait until the returned position `has_settled`: with `always` their commands have to be
-    /// on the disk before, otherwise the kernel has to have them.
-    pub fn append(&mut self, mut bytes: Vec<u8>, stream_offset: u64, now_us: u64) -> u64 {
-        self.appended_stream_offset = stream_offset;
+    /// Hands over what left by the door in this turn, up to `point`. How far it has got is said by
+    /// `progress`. Gives an empty buffer back.
+    pub fn append(&mut self, mut bytes: Vec<u8>, point: Point, now_us: u64) -> Vec<u8> {
+        self.appended = point;
         if bytes.is_empty() && self.unwritten.is_empty() {
-            self.spare = bytes;
-            return self.handed_over;
+            return bytes;
         }
         if self.incr.is_none() {
             // Turned on, and the first rewrite is yet to start: it will see what these bytes did.
             bytes.clear();
-            self.spare = bytes;
-            return self.handed_over;
+            return bytes;
         }
         if self.flush_sleep_us > 0 {
             std::thread::sleep(Duration::from_micros(self.flush_sleep_us));
@@ -279,35 +276,38 @@ impl Aof {
             self.unwritten.extend_from_slice(&bytes);
             let written = now_us >= self.retry_at_us && self.append_now();
             bytes.clear();
-            self.spare = bytes;
             if !written && now_us >= self.retry_at_us {
                 self.retry_at_us = now_us + RETRY_INTERVAL_US;
             }
-            return self.handed_over;
+            return bytes;
         }
         self.handed_over += bytes.len() as u64;
-        self.mark(stream_offset);
+        self.mark(point);
         let appended = self.writer.append(bytes);
         self.write_us = appended.write_us;
-        self.spare = appended.spare;
         if appended.waited_us > 0 {
             self.stats.delayed_fsync += 1;
         }
         debug_assert_eq!(appended.position, self.handed_over);
-        appended.position
+        appended.spare
     }
 
-    /// Up to which position replies may leave, as what they tell of is where it has to be; `None` while
-    /// there is no such position.
-    pub fn settled_position(&self) -> Option<u64> {
+    /// What replies to writes wait for.
+    pub fn replies_need(&self) -> Need {
         match self.fsync {
-            AppendFsync::Always => {
-                let is_safe = self.unwritten.is_empty() && !self.is_distrusted();
-                is_safe.then_some(self.handed_over)
-            }
-            _ if self.incr.is_none() => Some(self.handed_over),
-            _ => Some(self.writer.progress().written),
+            _ if !self.is_on() => Need::NOTHING,
+            AppendFsync::Always if !self.skips_fsync => Need::one(Watermark::Fsynced),
+            _ => Need::one(Watermark::Written),
         }
+    }
+
+    /// How far the file is, in the door's bytes; `None` while it is off.
+    pub fn progress(&mut self) -> Option<LogProgress> {
+        if !self.is_on() {
+            return None;
+        }
+        self.update_fsynced();
+        Some(LogProgress { written: self.written_log, fsynced: self.fsynced.log })
     }
 
     /// With `always`: what the present file has not taken goes to `file`. False if that does not either.
@@ -436,39 +436,51 @@ impl Aof {
         match self.state {
             AofState::Off => None,
             AofState::WaitRewrite => Some(0),
-            AofState::On => Some(self.fsynced_stream_offset),
+            AofState::On => Some(self.fsynced.offset),
         }
     }
 
     /// Notes how far the file is. What is not in the file, such as a heartbeat of the master, is as safe
     /// as what stands before it.
-    pub fn update_fsynced(&mut self) {
-        if !self.is_on() {
-            return;
-        }
-        if self.fsync == AppendFsync::Always {
-            if self.unwritten.is_empty() && !self.skips_fsync && !self.is_distrusted() {
-                self.all_is_safe();
+    fn update_fsynced(&mut self) {
+        if self.fsync == AppendFsync::Always || self.incr.is_none() {
+            if self.unwritten.is_empty() {
+                self.written_log = self.appended.log;
+                if !self.skips_fsync && !self.is_distrusted() {
+                    self.all_is_safe();
+                }
             }
             return;
         }
         let progress = self.writer.progress();
+        while let Some(&(bytes, log)) = self.unwritten_marks.front()
+            && bytes <= progress.written
+        {
+            self.unwritten_marks.pop_front();
+            self.written_log = log;
+        }
+        if self.unwritten_marks.is_empty() {
+            self.written_log = self.appended.log;
+        }
         let safe = self.marks.iter().take_while(|(bytes, _)| *bytes <= progress.synced).count();
-        if let Some((_, offset)) = self.marks.drain(..safe).next_back() {
-            self.fsynced_stream_offset = offset;
+        if let Some((_, point)) = self.marks.drain(..safe).next_back() {
+            self.fsynced = point;
         }
         if self.marks.is_empty() && progress.unsafe_file.is_none() {
-            self.fsynced_stream_offset = self.appended_stream_offset;
+            self.fsynced = self.appended;
         }
     }
 
     /// Everything that was handed over is on the disk.
     pub fn all_is_safe(&mut self) {
         self.marks.clear();
-        self.fsynced_stream_offset = self.appended_stream_offset;
+        self.unwritten_marks.clear();
+        self.written_log = self.appended.log;
+        self.fsynced = self.appended;
     }
 
-    fn mark(&mut self, stream_offset: u64) {
+    fn mark(&mut self, point: Point) {
+        self.unwritten_marks.push_back((self.handed_over, point.log));
         if self.marks.len() >= MARKS_MAX {
             // Every second one tells enough, and the last one must stay.
             let mut keep = true;
@@ -477,7 +489,7 @@ impl Aof {
                 keep
             });
         }
-        self.marks.push((self.handed_over, stream_offset));
+        self.marks.push((self.handed_over, point));
     }
 
     /// Everything is on the disk when this returns true. The loop waits for it.
@@ -493,7 +505,8 @@ impl Aof {
         self.drain();
         self.state = AofState::Off;
         self.forget_incr();
-        (self.appended_stream_offset, self.fsynced_stream_offset) = (0, 0);
+        self.appended.offset = 0;
+        self.fsynced.offset = 0;
         self.rewrite_scheduled = false;
     }
 
@@ -580,23 +593,35 @@ mod tests {
         OpenOptions::new().append(true).create(true).open(path).unwrap()
     }
 
+    fn at(n: u64) -> Point {
+        Point { log: n, offset: n }
+    }
+
+    /// Whether the replies to all that was appended may leave.
+    fn is_settled(aof: &mut Aof) -> bool {
+        let needs_disk = aof.replies_need() == Need::one(Watermark::Fsynced);
+        let progress = aof.progress().expect("it is on");
+        let mark = if needs_disk { progress.fsynced } else { progress.written };
+        mark >= aof.appended.log
+    }
+
     #[test]
     fn with_always_a_refusing_disk_holds_replies_until_it_takes_the_bytes() {
         let (mut aof, _mailbox, _poll) = aof(AppendFsync::Always);
         aof.switch_to(OpenOptions::new().append(true).open("/dev/full").unwrap()).unwrap();
-        aof.append(b"one".to_vec(), 3, 0);
-        assert_eq!(aof.settled_position(), None);
+        aof.append(b"one".to_vec(), at(3), 0);
+        assert!(!is_settled(&mut aof));
         assert!(aof.write_refusal().is_some());
-        aof.append(b"two".to_vec(), 6, 1);
-        assert_eq!(aof.settled_position(), None, "not asked again within a second");
+        aof.append(b"two".to_vec(), at(6), 1);
+        assert!(!is_settled(&mut aof), "not asked again within a second");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("incr");
         aof.switch_to(appendable(&path)).unwrap();
-        aof.append(Vec::new(), 6, 2 * RETRY_INTERVAL_US);
-        assert!(aof.settled_position().is_some());
+        aof.append(Vec::new(), at(6), 2 * RETRY_INTERVAL_US);
+        assert!(is_settled(&mut aof));
         assert!(aof.write_refusal().is_none());
         assert_eq!(std::fs::read(path).unwrap(), b"onetwo");
-        aof.update_fsynced();
+        aof.progress();
         assert_eq!(aof.fsynced_stream_offset(), Some(6));
     }
 
@@ -606,12 +631,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("incr");
         aof.switch_to(appendable(&path)).unwrap();
-        aof.append(b"a".to_vec(), 1, 0);
+        aof.append(b"a".to_vec(), at(1), 0);
         aof.set_fsync(AppendFsync::Always);
-        aof.append(b"b".to_vec(), 2, 0);
-        assert!(aof.settled_position().is_some());
+        aof.append(b"b".to_vec(), at(2), 0);
+        assert!(is_settled(&mut aof));
         aof.set_fsync(AppendFsync::No);
-        aof.append(b"c".to_vec(), 3, 0);
+        aof.append(b"c".to_vec(), at(3), 0);
         assert!(aof.drain());
         assert_eq!(std::fs::read(path).unwrap(), b"abc");
     }
@@ -620,17 +645,17 @@ mod tests {
     fn a_change_from_always_waits_for_what_the_disk_has_refused() {
         let (mut aof, _mailbox, _poll) = aof(AppendFsync::Always);
         aof.switch_to(OpenOptions::new().append(true).open("/dev/full").unwrap()).unwrap();
-        aof.append(b"one".to_vec(), 3, 0);
-        assert_eq!(aof.settled_position(), None);
+        aof.append(b"one".to_vec(), at(3), 0);
+        assert!(!is_settled(&mut aof));
         aof.set_fsync(AppendFsync::No);
-        assert_eq!(aof.settled_position(), None, "its reply is still kept back");
+        assert!(!is_settled(&mut aof), "its reply is still kept back");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("incr");
         aof.switch_to(appendable(&path)).unwrap();
-        aof.append(b"two".to_vec(), 6, 2 * RETRY_INTERVAL_US);
-        assert!(aof.settled_position().is_some());
+        aof.append(b"two".to_vec(), at(6), 2 * RETRY_INTERVAL_US);
+        assert!(is_settled(&mut aof));
         assert_eq!(aof.fsync, AppendFsync::No);
-        aof.append(b"three".to_vec(), 11, 0);
+        aof.append(b"three".to_vec(), at(11), 0);
         assert!(aof.drain());
         assert_eq!(std::fs::read(path).unwrap(), b"onetwothree");
     }
@@ -640,13 +665,13 @@ mod tests {
         let (mut aof, _mailbox, _poll) = aof(AppendFsync::Everysec);
         let dir = tempfile::tempdir().unwrap();
         aof.switch_to(appendable(&dir.path().join("incr"))).unwrap();
-        aof.append(b"abc".to_vec(), 103, 0);
+        aof.append(b"abc".to_vec(), at(103), 0);
         assert!(aof.drain());
-        aof.update_fsynced();
+        aof.progress();
         assert_eq!(aof.fsynced_stream_offset(), Some(103));
         // A heartbeat moves the stream and not the file.
-        aof.append(Vec::new(), 117, 0);
-        aof.update_fsynced();
+        aof.append(Vec::new(), at(117), 0);
+        aof.progress();
         assert_eq!(aof.fsynced_stream_offset(), Some(117));
         aof.stop();
         assert_eq!(aof.fsynced_stream_offset(), None);
@@ -660,13 +685,13 @@ mod tests {
             let (mut aof, _mailbox, _poll) = aof(fsync);
             let dir = tempfile::tempdir().unwrap();
             aof.switch_to(appendable(&dir.path().join("one"))).unwrap();
-            aof.append(b"abc".to_vec(), 103, 0);
+            aof.append(b"abc".to_vec(), at(103), 0);
             assert!(aof.drain());
-            aof.update_fsynced();
+            aof.progress();
             aof.fsync_failed(&io::Error::from_raw_os_error(libc::EIO));
-            let position = aof.append(b"def".to_vec(), 106, 0);
+            aof.append(b"def".to_vec(), at(106), 0);
             assert!(!aof.drain(), "{fsync:?}");
-            aof.update_fsynced();
+            aof.progress();
             assert_eq!(aof.fsynced_stream_offset(), Some(103));
             assert!(aof.write_refusal().is_some() && !aof.last_write_ok());
             let other = match fsync {
@@ -676,17 +701,17 @@ mod tests {
             aof.set_fsync(other);
             assert_eq!(aof.fsync, fsync, "what is promised does not change in the midst of it");
             aof.begin_rewrite(appendable(&dir.path().join("two"))).unwrap();
-            aof.append(b"ghi".to_vec(), 109, 0);
+            aof.append(b"ghi".to_vec(), at(109), 0);
             assert!(!aof.drain());
-            aof.update_fsynced();
+            aof.progress();
             assert_eq!(aof.fsynced_stream_offset(), Some(103));
-            assert_eq!(aof.settled_position().is_none(), fsync == AppendFsync::Always);
+            assert_eq!(is_settled(&mut aof), fsync != AppendFsync::Always);
             aof.rewritten();
             assert_eq!(aof.fsync, other);
-            aof.update_fsynced();
+            aof.progress();
             assert_eq!(aof.fsynced_stream_offset(), Some(109));
             assert!(aof.write_refusal().is_none());
-            assert!(aof.settled_position().is_some_and(|settled| settled >= position));
+            assert!(is_settled(&mut aof));
         }
     }
 
@@ -696,13 +721,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         aof.switch_to(appendable(&dir.path().join("incr"))).unwrap();
         for i in 1..=10_000 {
-            aof.append(b"x".to_vec(), 100 + i, 0);
+            aof.append(b"x".to_vec(), at(100 + i), 0);
         }
         assert!(aof.marks.len() <= MARKS_MAX);
-        aof.update_fsynced();
+        aof.progress();
         assert_eq!(aof.fsynced_stream_offset(), Some(0));
         assert!(aof.drain());
-        aof.update_fsynced();
+        aof.progress();
         assert_eq!(aof.fsynced_stream_offset(), Some(10_100));
     }
 }

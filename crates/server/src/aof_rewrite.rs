@@ -9,8 +9,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use engine::{CommandError, Outcome};
+use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
+use node::Node;
 use persist::aof::manifest::{BaseFormat, temp_base_name};
 use store::keyspace::Keyspace;
 
@@ -21,7 +22,6 @@ use crate::children::{Job, judge};
 use crate::clock;
 use crate::config::os_error;
 use crate::disk::SteadyWriter;
-use crate::event_loop::Server;
 use crate::host::{ConfigSetWaits, Deferred, Host};
 use crate::rdb::{ChildHook, SnapshotHeader};
 
@@ -30,7 +30,11 @@ const FAILURES_BEFORE_PAUSE: u32 = 3;
 const PAUSE_MAX_MINUTES: u64 = 60;
 
 impl Host {
-    pub fn request_aof_rewrite(&mut self, in_exec: bool) -> Result<Outcome, CommandError> {
+    pub fn request_aof_rewrite(
+        &mut self,
+        client: Option<ClientId>,
+        in_exec: bool,
+    ) -> Result<Outcome, CommandError> {
         if self.children.is_rewriting_aof() {
             return Err(CommandError::err(
                 "Background append only file rewriting already in progress",
@@ -44,17 +48,16 @@ impl Host {
             }
             return Ok(Outcome::Status("Background append only file rewriting scheduled".into()));
         }
-        let client = self.current;
         self.deferred.push(Deferred::BgRewriteAof { client });
         Ok(Outcome::Silent)
     }
 }
 
-impl Server {
+impl Host {
     /// Begins a rewrite: with the file off, only to have its base on the disk, as Redis does.
-    pub fn start_aof_rewrite(&mut self) -> io::Result<()> {
-        self.host.aof.rewrite_scheduled = false;
-        let started = self.try_start_aof_rewrite();
+    pub fn start_aof_rewrite(&mut self, node: &mut Node) -> io::Result<()> {
+        self.aof.rewrite_scheduled = false;
+        let started = self.try_start_aof_rewrite(node);
         if let Err(error) = &started {
             warn!("Can't rewrite append only file in background: {}", os_error(error));
             self.rewrite_failed();
@@ -62,47 +65,48 @@ impl Server {
         started
     }
 
-    fn try_start_aof_rewrite(&mut self) -> io::Result<()> {
-        self.host.aof.files.create_dir().map_err(io::Error::other)?;
-        self.flush_aof();
-        match self.host.aof.state {
+    fn try_start_aof_rewrite(&mut self, node: &mut Node) -> io::Result<()> {
+        self.aof.files.create_dir().map_err(io::Error::other)?;
+        node.append(self);
+        match self.aof.state {
             AofState::Off => {}
             AofState::On => {
-                if self.host.aof.has_unwritten() {
+                if self.aof.has_unwritten() {
                     // It must stand in front of the increment that goes on behind the new base.
-                    let file = self.host.aof.files.begin_incr()?;
-                    if !self.host.aof.rescue(file)? {
+                    let file = self.aof.files.begin_incr()?;
+                    if !self.aof.rescue(file)? {
                         return Err(io::Error::other("the disk refuses writes to the AOF"));
                     }
                 }
-                let file = self.host.aof.files.begin_incr()?;
-                let name = self.host.aof.files.manifest.last_incr().map(|f| f.name.clone());
+                let file = self.aof.files.begin_incr()?;
+                let name = self.aof.files.manifest.last_incr().map(|f| f.name.clone());
                 info!("Creating AOF incr file {} on background rewrite", name.unwrap_or_default());
-                self.host.aof.begin_rewrite(file)?;
+                self.aof.begin_rewrite(file)?;
             }
             AofState::WaitRewrite => {
-                let file = self.host.aof.files.begin_temp_incr()?;
-                self.host.aof.begin_rewrite(file)?;
+                let file = self.aof.files.begin_temp_incr()?;
+                self.aof.begin_rewrite(file)?;
             }
         }
-        self.engine.propagation.reselect_aof();
-        let config = &self.host.config.persistence;
+        node.engine.propagation.reselect_aof();
+        let config = &self.config.persistence;
         let format = if config.aof_use_rdb_preamble { BaseFormat::Rdb } else { BaseFormat::Aof };
         let steady = config.aof_rewrite_incremental_fsync;
-        let temp = self.host.aof.files.path(&temp_base_name(self.host.identity.pid));
-        let mut header = self.snapshot_header();
+        let temp = self.aof.files.path(&temp_base_name(self.identity.pid));
+        let mut header = self.snapshot_header(node);
         header.set_aof_base();
-        let keyspace = &self.engine.keyspace;
+        let keyspace = &node.engine.keyspace;
         let forked = child::spawn(&[], |reporter| {
             write_base(keyspace, &header, &temp, format, steady, reporter)
         });
-        let child = self.forked(forked)?;
+        let child = self.forked(node, forked)?;
         info!("Background append only file rewriting started by pid {}", child.pid);
-        self.begin_job(child, Job::AofRewrite { temp, format })
+        self.begin_job(node, child, Job::AofRewrite { temp, format })
     }
 
     pub fn finish_aof_rewrite(
         &mut self,
+        node: &mut Node,
         temp: &Path,
         format: BaseFormat,
         exit: Exit,
@@ -111,8 +115,8 @@ impl Server {
     ) {
         let what = "Background AOF rewrite";
         let ok = judge(what, "Background AOF rewrite terminated with error", exit, report);
-        self.host.aof.stats.last_rewrite_s = (took_us / 1_000_000) as i64;
-        self.host.aof.stats.last_cow_bytes = report.cow_bytes;
+        self.aof.stats.last_rewrite_s = (took_us / 1_000_000) as i64;
+        self.aof.stats.last_cow_bytes = report.cow_bytes;
         if !ok {
             // Best effort: under its temporary name it is only clutter.
             let _ = fs::remove_file(temp);
@@ -122,25 +126,25 @@ impl Server {
             return;
         }
         info!("Fork CoW for AOF rewrite: {} MB", report.cow_bytes >> 20);
-        let waits = self.host.aof.state == AofState::WaitRewrite;
+        let waits = self.aof.state == AofState::WaitRewrite;
         // What was handed to the writer must be in the increment before a manifest names that.
-        if waits && !self.host.aof.drain() {
+        if waits && !self.aof.drain() {
             return self.rewrite_failed();
         }
         let from_us = clock::mono_us();
-        let begun = match self.host.aof.state {
+        let begun = match self.aof.state {
             AofState::Off => Begun::Nothing,
             AofState::WaitRewrite => Begun::TempIncr,
             AofState::On => Begun::Incr,
         };
-        let installed = self.host.aof.files.install_base(temp, format, begun);
-        self.engine.record_latency("aof-rename", clock::mono_us() - from_us);
+        let installed = self.aof.files.install_base(temp, format, begun);
+        node.engine.record_latency("aof-rename", clock::mono_us() - from_us);
         if let Err(error) = installed {
             warn!("Error installing the rewritten AOF: {}", os_error(&error));
             let _ = fs::remove_file(temp);
             return self.rewrite_failed();
         }
-        let aof = &mut self.host.aof;
+        let aof = &mut self.aof;
         if aof.is_on() {
             aof.rewritten();
         }
@@ -158,7 +162,7 @@ impl Server {
     }
 
     fn rewrite_failed(&mut self) {
-        let aof = &mut self.host.aof;
+        let aof = &mut self.aof;
         aof.stats.last_rewrite_ok = false;
         aof.stats.consecutive_failures += 1;
         if aof.state == AofState::WaitRewrite {
@@ -169,9 +173,9 @@ impl Server {
     }
 
     /// Whether a rewrite that is due has to wait, because the last ones have failed one after another.
-    fn is_rewrite_paused(&mut self) -> bool {
-        let now_us = self.host.now.mono_us;
-        let aof = &mut self.host.aof;
+    fn is_rewrite_paused(&mut self, node: &mut Node) -> bool {
+        let now_us = node.now().mono_us;
+        let aof = &mut self.aof;
         if aof.stats.consecutive_failures < FAILURES_BEFORE_PAUSE {
             (aof.no_auto_rewrite_before_us, aof.rewrite_pause_minutes) = (0, 0);
             return false;
@@ -194,12 +198,12 @@ impl Server {
     }
 
     /// Rewrites that are due: scheduled ones, and those that the file's growth asks for.
-    pub fn aof_cron(&mut self) {
-        let aof = &self.host.aof;
-        if self.host.children.is_active() || self.host.loading.active {
+    pub fn aof_cron(&mut self, node: &mut Node) {
+        let aof = &self.aof;
+        if self.children.is_active() || self.loading.active {
             return;
         }
-        let config = &self.host.config.persistence;
+        let config = &self.config.persistence;
         let percentage = u64::from(config.auto_aof_rewrite_percentage);
         let base = aof.base_bytes.max(1);
         let growth = (aof.current_bytes * 100 / base).saturating_sub(100);
@@ -208,44 +212,44 @@ impl Server {
             && aof.current_bytes > config.auto_aof_rewrite_min_size_bytes
             && growth >= percentage;
         let is_due = grown || aof.rewrite_scheduled || aof.is_distrusted();
-        if is_due && !self.is_rewrite_paused() {
+        if is_due && !self.is_rewrite_paused(node) {
             if grown {
                 info!("Starting automatic rewriting of AOF on {growth}% growth");
             }
             // A failure is logged and counted; the next turn of cron tries again.
-            let _ = self.start_aof_rewrite();
+            let _ = self.start_aof_rewrite(node);
         }
     }
 
     /// `appendonly` was changed at run time, or a new data set has arrived while it is on: the file
     /// becomes valid with its first rewrite.
     /// An error where it cannot begin, though cron goes on trying: the caller may turn it off again.
-    pub fn turn_aof(&mut self, on: bool) -> io::Result<()> {
+    pub fn turn_aof(&mut self, node: &mut Node, on: bool) -> io::Result<()> {
         if !on {
-            if self.host.aof.is_on() {
-                if self.host.children.is_rewriting_aof() {
-                    let pid = self.host.children.running.as_ref().map_or(0, |r| r.child.pid);
+            if self.aof.is_on() {
+                if self.children.is_rewriting_aof() {
+                    let pid = self.children.running.as_ref().map_or(0, |r| r.child.pid);
                     info!("Killing running AOF rewrite child: {pid}");
-                    self.kill_child();
+                    self.kill_child(node);
                 }
-                self.flush_aof();
-                self.host.aof.stop();
-                self.engine.propagation.set_aof(false);
+                node.append(self);
+                self.aof.stop();
+                node.engine.propagation.set_aof(false);
             }
             return Ok(());
         }
-        if self.host.aof.is_on() {
+        if self.aof.is_on() {
             return Ok(());
         }
-        self.begin_waiting_aof()
+        self.begin_waiting_aof(node)
     }
 
     /// CONFIG SET of `appendonly`, and of what was set together with it.
-    pub fn set_appendonly(&mut self, on: bool, asked: Option<ConfigSetWaits>) {
-        let turned = self.turn_aof(on);
+    pub fn set_appendonly(&mut self, node: &mut Node, on: bool, asked: Option<ConfigSetWaits>) {
+        let turned = self.turn_aof(node, on);
         let Some(ConfigSetWaits { client, before, changed }) = asked else { return };
         if turned.is_ok() {
-            return self.answer(client, Ok(()));
+            return self.answer(node, client, Ok(()));
         }
         warn!(
             "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. \
@@ -256,38 +260,38 @@ impl Server {
              Restoring previous settings."
         );
         // Nothing is in flight for a file that has not begun.
-        let _ = self.turn_aof(false);
-        let error = self.host.take_back(*before, &changed);
-        let settings = engine::World::settings(&self.host);
-        self.engine.apply_settings(settings);
-        self.answer(client, Err(error));
+        let _ = self.turn_aof(node, false);
+        let error = self.take_back(node, *before, &changed);
+        let settings = engine::world::Configuration::settings(self);
+        node.engine.apply_settings(settings);
+        self.answer(node, client, Err(error));
     }
 
     /// The data set was replaced: what the AOF has is another one's.
-    pub fn restart_aof(&mut self) {
-        if self.host.children.is_rewriting_aof() {
-            self.kill_child();
+    pub fn restart_aof(&mut self, node: &mut Node) {
+        if self.children.is_rewriting_aof() {
+            self.kill_child(node);
         }
-        if self.host.aof.is_on() {
-            self.flush_aof();
-            self.host.aof.stop();
+        if self.aof.is_on() {
+            node.append(self);
+            self.aof.stop();
         }
         // A failure is logged, and cron tries again.
-        let _ = self.begin_waiting_aof();
+        let _ = self.begin_waiting_aof(node);
     }
 
-    fn begin_waiting_aof(&mut self) -> io::Result<()> {
-        self.host.aof.state = AofState::WaitRewrite;
-        self.engine.propagation.set_aof(true);
-        if self.host.children.is_rewriting_aof() {
+    fn begin_waiting_aof(&mut self, node: &mut Node) -> io::Result<()> {
+        self.aof.state = AofState::WaitRewrite;
+        node.engine.propagation.set_aof(true);
+        if self.children.is_rewriting_aof() {
             info!(
                 "AOF was enabled but there is already an AOF rewriting in background. Stopping \
                  background AOF and starting a rewrite now."
             );
-            self.kill_child();
+            self.kill_child(node);
         }
-        if self.host.children.is_active() {
-            self.host.aof.rewrite_scheduled = true;
+        if self.children.is_active() {
+            self.aof.rewrite_scheduled = true;
             info!(
                 "AOF was enabled but there is already another background operation. An AOF \
                  background was scheduled to start when possible."
@@ -295,7 +299,7 @@ impl Server {
             // Until then nothing is written: the rewrite will see all of it.
             return Ok(());
         }
-        self.start_aof_rewrite()
+        self.start_aof_rewrite(node)
     }
 }
 

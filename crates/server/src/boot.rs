@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use engine::Engine;
 use log::{error, info, log, warn};
 use mio::Poll;
+use node::Node;
 use persist::rdb::{AccessClock, LoadOptions};
-use repl::{HistoryPoint, MasterAddr, ReplId};
+use repl::{HistoryPoint, MasterAddr, Repl, ReplId};
 use store::keyspace::Keyspace;
 use store::seed::HashSeed;
 
@@ -31,7 +32,7 @@ use crate::logging::{self, Speaker};
 use crate::mailbox::Mailbox;
 use crate::memory::{self, MemoryMeter};
 use crate::rdb::Rdb;
-use crate::repl_driver::{ReplDriver, repl_settings};
+use crate::repl_settings::repl_settings;
 use crate::settings::{engine_settings, limits, listen_settings};
 use crate::signals::SignalSource;
 use crate::{daemon, entropy, start};
@@ -110,8 +111,22 @@ impl Server {
         // One seed for every data set that will ever stand here: values are hashed under it, too.
         engine.keyspace = Keyspace::new(databases, hash_seed);
         let mailer = mailbox.mailer();
-        let host = Host {
-            now,
+        let repl =
+            Repl::new(now.mono_us / 1000, repl_settings(&config), Box::new(entropy::twenty_bytes));
+        let mut node = Node::new(engine, repl);
+        node.begin_turn(now);
+        let mut host = Host {
+            signals,
+            mailbox,
+            conns: Conns::default(),
+            ready: Default::default(),
+            ready_listeners: Vec::new(),
+            retry_accept_at_us: None,
+            next_cron_us: 0,
+            over_limit: Vec::new(),
+            link: None,
+            incoming: None,
+            snapshot_files: Default::default(),
             registry: poll.registry().try_clone().map_err(text)?,
             mailer: mailer.clone(),
             listeners,
@@ -126,15 +141,12 @@ impl Server {
             children: Children::default(),
             rdb: Rdb::new(now),
             aof: Aof::new(&config, mailer).map_err(text)?,
-            repl: ReplDriver::new(now.mono_us / 1000, repl_settings(&config)),
             loading: LoadingInfo::default(),
             loader: None,
             load_purpose: LoadPurpose::Start,
             loaded: None,
             load_serial: 0,
-            shutdown: None,
             exit_code: None,
-            current: None,
             peers: Vec::new(),
             hash_seed,
             deferred: Vec::new(),
@@ -153,54 +165,40 @@ impl Server {
             start_role: process.role.role.clone(),
             config,
         };
-        let mut server = Server {
-            poll,
-            signals,
-            mailbox,
-            conns: Conns::default(),
-            engine,
-            host,
-            ready: Default::default(),
-            ready_listeners: Vec::new(),
-            retry_accept_at_us: None,
-            next_cron_us: 0,
-            touched: Vec::new(),
-            answered: Vec::new(),
-            turn_writers: Vec::new(),
-            held: Vec::new(),
-        };
-        server.client_limit_changed();
-        memory::set_background_thread(server.host.config.general.jemalloc_bg_thread);
+        host.client_limit_changed();
+        memory::set_background_thread(host.config.general.jemalloc_bg_thread);
         start::log_initialized();
-        daemon::log_system_warnings(&server.host.config);
-        server.host.tell_what_has_no_effect_at_start();
+        daemon::log_system_warnings(&host.config);
+        host.tell_what_has_no_effect_at_start();
         if let Some(notice) = process.role.notice {
             info!("{notice}");
         }
-        server.begin_first_load()?;
-        Ok(server)
+        host.begin_first_load(&mut node)?;
+        Ok(Server { poll, node, host })
     }
+}
 
+impl Host {
     // ---- the first data set ----
 
     /// The append-only file wins over the snapshot when it is on: it knows more.
-    fn begin_first_load(&mut self) -> Result<(), String> {
-        let what = match self.host.config.persistence.appendonly {
+    fn begin_first_load(&mut self, node: &mut Node) -> Result<(), String> {
+        let what = match self.config.persistence.appendonly {
             true => {
-                self.host.aof.files.open()?;
-                self.host.aof.files.has_data().then(|| self.aof_order(true))
+                self.aof.files.open()?;
+                self.aof.files.has_data().then(|| self.aof_order(true))
             }
             false => self.rdb_order().map_err(|e| {
-                let name = self.host.rdb_name();
+                let name = self.rdb_name();
                 format!("Fatal error: can't open the RDB file {name} for reading: {}", os_error(&e))
             })?,
         };
-        let Some(what) = what else { return self.first_load_done(None) };
-        self.start_loading(what, LoadPurpose::Start, false).map_err(|e| os_error(&e))
+        let Some(what) = what else { return self.first_load_done(node, None) };
+        self.start_loading(node, what, LoadPurpose::Start, false).map_err(|e| os_error(&e))
     }
 
     fn rdb_order(&self) -> io::Result<Option<What>> {
-        match File::open(self.host.rdb_path()) {
+        match File::open(self.rdb_path()) {
             Ok(file) => Ok(Some(What::Rdb { len: file.metadata()?.len(), file })),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
@@ -208,98 +206,96 @@ impl Server {
     }
 
     fn aof_order(&self, at_start: bool) -> What {
-        let aof = &self.host.aof.files;
+        let aof = &self.aof.files;
         let files: Vec<(String, PathBuf)> =
             aof.manifest.files().map(|file| (file.name.clone(), aof.path(&file.name))).collect();
-        let truncate_tail = at_start && self.host.config.persistence.aof_load_truncated;
+        let truncate_tail = at_start && self.config.persistence.aof_load_truncated;
         What::Aof { files, truncate_tail }
     }
 
-    fn first_load_done(&mut self, history: Option<HistoryPoint>) -> Result<(), String> {
-        if self.host.config.persistence.appendonly {
-            self.open_aof_at_start()?;
+    fn first_load_done(
+        &mut self,
+        node: &mut Node,
+        history: Option<HistoryPoint>,
+    ) -> Result<(), String> {
+        if self.config.persistence.appendonly {
+            self.open_aof_at_start(node)?;
         }
-        let master = match &self.host.start_role {
+        let master = match &self.start_role {
             StartRole::Master => None,
             StartRole::Replica { host, port } => {
                 Some(MasterAddr { host: host.clone(), port: *port })
             }
         };
-        let now_ms = self.host.now_ms();
-        self.host.repl.core.set_dataset_is_empty(self.engine.keyspace.keys() == 0);
-        self.host.repl.core.boot(now_ms, master, history);
-        self.perform_repl_actions();
-        start::log_ready(&self.host.config);
-        let status = match self.host.repl.core.is_master() {
+        node.boot(self, master, history);
+        start::log_ready(&self.config);
+        let status = match node.repl.is_master() {
             true => "Ready to accept connections",
             false => {
                 "Ready to accept connections in read-only mode. Waiting for MASTER <-> REPLICA sync"
             }
         };
-        self.host.supervisor.ready(status);
+        self.supervisor.ready(status);
         Ok(())
     }
 
-    fn open_aof_at_start(&mut self) -> Result<(), String> {
-        self.host.aof.files.create_dir()?;
-        if self.host.aof.files.manifest.base.is_none()
-            && self.host.aof.files.manifest.incrs.is_empty()
-        {
-            self.create_first_base().map_err(|e| {
+    fn open_aof_at_start(&mut self, node: &mut Node) -> Result<(), String> {
+        self.aof.files.create_dir()?;
+        if self.aof.files.manifest.base.is_none() && self.aof.files.manifest.incrs.is_empty() {
+            self.create_first_base(node).map_err(|e| {
                 format!("Error creating the AOF base file on server start: {}", os_error(&e))
             })?;
         }
-        let opened =
-            self.host.aof.files.open_last_incr().and_then(|file| self.host.aof.switch_to(file));
+        let opened = self.aof.files.open_last_incr().and_then(|file| self.aof.switch_to(file));
         opened.map_err(|e| format!("Can't open the append-only file: {}", os_error(&e)))?;
-        let aof = &mut self.host.aof;
+        let aof = &mut self.aof;
         aof.remove_history();
         aof.current_bytes = aof.files.size_bytes();
         aof.base_bytes = aof.current_bytes;
         aof.state = crate::aof::AofState::On;
-        self.engine.propagation.set_aof(true);
+        node.engine.propagation.set_aof(true);
         Ok(())
     }
 
     /// An AOF without a base begins with one of the data set as it is, which is empty at this point.
-    fn create_first_base(&mut self) -> io::Result<()> {
+    fn create_first_base(&mut self, node: &mut Node) -> io::Result<()> {
         use persist::aof::manifest::BaseFormat;
-        let temp = self.host.aof.files.path("temp-base.aof");
-        let format = match self.host.config.persistence.aof_use_rdb_preamble {
+        let temp = self.aof.files.path("temp-base.aof");
+        let format = match self.config.persistence.aof_use_rdb_preamble {
             true => BaseFormat::Rdb,
             false => BaseFormat::Aof,
         };
-        let mut header = self.snapshot_header();
+        let mut header = self.snapshot_header(node);
         header.set_aof_base();
         let mut out = crate::disk::SteadyWriter::create(&temp, false)?;
         if format == BaseFormat::Rdb {
-            header.save(&self.engine.keyspace, &mut out, &mut ())?;
+            header.save(&node.engine.keyspace, &mut out, &mut ())?;
         }
         out.finish()?;
-        self.host.aof.files.install_base(&temp, format, Begun::Incr)?;
-        let name = self.host.aof.files.manifest.base.as_ref().map(|base| base.name.clone());
+        self.aof.files.install_base(&temp, format, Begun::Incr)?;
+        let name = self.aof.files.manifest.base.as_ref().map(|base| base.name.clone());
         info!("Creating AOF base file {} on server start", name.unwrap_or_default());
         Ok(())
     }
 
     // ---- loading ----
 
-    fn load_options(&self) -> LoadOptions {
-        let config = &self.host.config;
-        let is_master = match self.host.load_purpose {
-            LoadPurpose::Start => matches!(self.host.start_role, StartRole::Master),
+    fn load_options(&self, node: &mut Node) -> LoadOptions {
+        let config = &self.config;
+        let is_master = match self.load_purpose {
+            LoadPurpose::Start => matches!(self.start_role, StartRole::Master),
             _ => false,
         };
-        let now_s = self.host.now.unix_s();
-        let clock = match self.engine.settings.maxmemory_policy.is_lfu() {
+        let now_s = node.now().unix_s();
+        let clock = match node.engine.settings.maxmemory_policy.is_lfu() {
             true => {
                 AccessClock::Lfu { now_minutes: (now_s / 60) as u16, initial: store::lfu::INITIAL }
             }
             false => AccessClock::Lru { now: (now_s & 0xff_ffff) as u32 },
         };
         LoadOptions {
-            limits: limits(config, self.host.hash_seed),
-            now_ms: self.host.now.unix_ms(),
+            limits: limits(config, self.hash_seed),
+            now_ms: node.now().unix_ms(),
             drop_expired: is_master,
             verify_checksum: config.persistence.rdbchecksum,
             allow_duplicates: false,
@@ -307,15 +303,15 @@ impl Server {
         }
     }
 
-    fn order(&self, what: What) -> Order {
+    fn order(&self, node: &mut Node, what: What) -> Order {
         Order {
             what,
-            options: self.load_options(),
-            settings: engine_settings(&self.host.config, self.host.hash_seed),
-            hash_seed: self.host.hash_seed,
+            options: self.load_options(node),
+            settings: engine_settings(&self.config, self.hash_seed),
+            hash_seed: self.hash_seed,
             rng_seed: entropy::word(),
-            key_delay_us: self.host.config.persistence.key_load_delay_us,
-            errors_end_it: self.host.config.replication.propagation_error_behavior
+            key_delay_us: self.config.persistence.key_load_delay_us,
+            errors_end_it: self.config.replication.propagation_error_behavior
                 == PropagationErrorBehavior::Panic,
         }
     }
@@ -323,90 +319,100 @@ impl Server {
     /// Begins a load in its thread; `asynchronous` keeps the old data set in service.
     pub fn start_loading(
         &mut self,
+        node: &mut Node,
         what: What,
         purpose: LoadPurpose,
         asynchronous: bool,
     ) -> io::Result<()> {
         info!("Loading {}", what.told());
-        self.start_loader(what, purpose)?;
-        self.host.loading = LoadingInfo {
+        self.start_loader(node, what, purpose)?;
+        self.loading = LoadingInfo {
             active: true,
             asynchronous,
-            started_unix_s: self.host.now.unix_us / 1_000_000,
-            progress: LoadProgress::new(self.host.now.mono_us),
+            started_unix_s: node.now().unix_us / 1_000_000,
+            progress: LoadProgress::new(node.now().mono_us),
             ..LoadingInfo::default()
         };
-        self.engine.loading = true;
-        self.engine.async_loading = asynchronous;
+        node.engine.loading = true;
+        node.engine.async_loading = asynchronous;
         Ok(())
     }
 
     /// Begins a load or a rehearsal, of which the data set in service takes no notice yet.
-    pub fn start_loader(&mut self, what: What, purpose: LoadPurpose) -> io::Result<()> {
-        self.stop_loading();
-        self.host.load_purpose = purpose;
-        self.host.load_serial += 1;
-        let order = self.order(what);
-        let loader = Loader::start(self.host.load_serial, order, self.host.mailer.clone())?;
-        self.host.loader = Some(loader);
+    pub fn start_loader(
+        &mut self,
+        node: &mut Node,
+        what: What,
+        purpose: LoadPurpose,
+    ) -> io::Result<()> {
+        self.stop_loading(node);
+        self.load_purpose = purpose;
+        self.load_serial += 1;
+        let order = self.order(node, what);
+        let loader = Loader::start(self.load_serial, order, self.mailer.clone())?;
+        self.loader = Some(loader);
         Ok(())
     }
 
     /// Gives a load up, if one runs.
-    pub fn stop_loading(&mut self) {
-        self.host.loader = None;
-        self.host.loaded = None;
-        self.host.loading = LoadingInfo::default();
-        self.engine.loading = false;
-        self.engine.async_loading = false;
+    pub fn stop_loading(&mut self, node: &mut Node) {
+        self.loader = None;
+        self.loaded = None;
+        self.loading = LoadingInfo::default();
+        node.engine.loading = false;
+        node.engine.async_loading = false;
     }
 
     /// The loader's thread is done.
-    pub fn loading_ended(&mut self, serial: u32, result: Result<Box<Loaded>, LoadFailure>) {
-        if self.host.loader.as_ref().is_none_or(|loader| loader.serial != serial) {
+    pub fn loading_ended(
+        &mut self,
+        node: &mut Node,
+        serial: u32,
+        result: Result<Box<Loaded>, LoadFailure>,
+    ) {
+        if self.loader.as_ref().is_none_or(|loader| loader.serial != serial) {
             return;
         }
         log_notes(&result);
-        match (self.host.load_purpose, result) {
-            (LoadPurpose::Start, Ok(loaded)) => self.first_load_ended(*loaded),
+        match (self.load_purpose, result) {
+            (LoadPurpose::Start, Ok(loaded)) => self.first_load_ended(node, *loaded),
             (LoadPurpose::Start, Err(failure)) => {
                 warn!("{}", failure.why);
                 // What is wrong with an append-only file has been said in full.
-                if !self.host.config.persistence.appendonly {
-                    let name = self.host.rdb_name();
+                if !self.config.persistence.appendonly {
+                    let name = self.rdb_name();
                     warn!("Terminating server after rdb file {name} reading failure.");
                     warn!("Fatal error loading the DB, check server logs. Exiting.");
                 }
-                self.host.exit_code = Some(1);
+                self.exit_code = Some(1);
             }
             (LoadPurpose::ReplicaRehearsal, Ok(_)) => {
-                self.host.loader = None;
-                let now_ms = self.host.now_ms();
-                self.host.repl.core.load_verified(now_ms);
+                self.loader = None;
+                let now_ms = node.now_ms();
+                node.repl.load_verified(now_ms);
             }
             (LoadPurpose::ReplicaFile, Ok(loaded)) => {
                 log_load(&loaded);
-                self.swap_in(*loaded);
+                self.swap_in(node, *loaded);
                 self.install_snapshot();
-                self.replica_load_done();
+                self.replica_load_done(node);
             }
             (LoadPurpose::ReplicaStream, Ok(loaded)) => {
                 log_load(&loaded);
                 // It is put in place when the core says so, in the answer to this.
-                self.host.loader = None;
-                self.host.loaded = Some(loaded);
-                let now_ms = self.host.now_ms();
-                self.host.repl.core.load_verified(now_ms);
+                self.loader = None;
+                self.loaded = Some(loaded);
+                let now_ms = node.now_ms();
+                node.repl.load_verified(now_ms);
             }
-            (_, Err(failure)) => self.load_failed(&failure.why),
+            (_, Err(failure)) => self.load_failed(node, &failure.why),
         }
-        self.perform_repl_actions();
     }
 
-    fn first_load_ended(&mut self, mut loaded: Loaded) {
+    fn first_load_ended(&mut self, node: &mut Node, mut loaded: Loaded) {
         let seconds = loaded.took_us as f64 / 1e6;
         let report = &loaded.report;
-        let from_aof = self.host.config.persistence.appendonly;
+        let from_aof = self.config.persistence.appendonly;
         log_load(&loaded);
         if from_aof {
             info!("DB loaded from append only file: {seconds:.3} seconds");
@@ -419,41 +425,43 @@ impl Server {
             false => history_point(report.repl_id.as_deref(), report.repl_offset),
         };
         let expired = std::mem::take(&mut loaded.report.expired);
-        self.swap_in(loaded);
-        self.engine.dirty = 0;
-        match self.first_load_done(history) {
-            Ok(()) => self.engine.propagate_dropped(&expired, &mut self.host),
+        self.swap_in(node, loaded);
+        node.engine.dirty = 0;
+        match self.first_load_done(node, history) {
+            Ok(()) => {
+                node.with_world(self, |engine, world| engine.propagate_dropped(&expired, world))
+            }
             Err(why) => {
                 warn!("{why}");
-                self.host.exit_code = Some(1);
+                self.exit_code = Some(1);
             }
         }
     }
 
     /// Loads one of our own files while everybody waits: DEBUG RELOAD and DEBUG LOADAOF.
-    pub fn load_now(&mut self, from: LoadFrom) -> Result<(), ()> {
+    pub fn load_now(&mut self, node: &mut Node, from: LoadFrom) -> Result<(), ()> {
         let what = match from {
             LoadFrom::Aof => self.aof_order(false),
             LoadFrom::Rdb => match self.rdb_order() {
                 Ok(Some(what)) => what,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    let name = self.host.rdb_name();
+                    let name = self.rdb_name();
                     warn!("Can't open the RDB file {name}: {}", os_error(&error));
                     return Err(());
                 }
             },
         };
-        let mut order = self.order(what);
-        order.options.drop_expired = self.host.repl.core.is_master();
+        let mut order = self.order(node, what);
+        order.options.drop_expired = node.repl.is_master();
         let result = loader::load_here(order).map(Box::new);
         log_notes(&result);
         match result {
             Ok(mut loaded) => {
                 log_load(&loaded);
                 let expired = std::mem::take(&mut loaded.report.expired);
-                self.swap_in(*loaded);
-                self.engine.propagate_dropped(&expired, &mut self.host);
+                self.swap_in(node, *loaded);
+                node.with_world(self, |engine, world| engine.propagate_dropped(&expired, world));
                 Ok(())
             }
             Err(failure) => {
@@ -464,23 +472,23 @@ impl Server {
     }
 
     /// Puts a loaded data set in the place of the old one.
-    pub fn swap_in(&mut self, loaded: Loaded) {
-        self.stop_loading();
+    pub fn swap_in(&mut self, node: &mut Node, loaded: Loaded) {
+        self.stop_loading(node);
         let Loaded { keyspace, report, unexpected_errors, .. } = loaded;
-        self.engine.stats.unexpected_error_replies += unexpected_errors;
-        let rdb = &mut self.host.rdb;
+        node.engine.stats.unexpected_error_replies += unexpected_errors;
+        let rdb = &mut self.rdb;
         rdb.last_load_keys_loaded = report.keys_loaded;
         rdb.last_load_keys_expired = report.keys_expired;
         rdb.needs_v11 = report.needs_v11;
         rdb.functions = report.functions;
         let db = report.repl_stream_db.and_then(|db| usize::try_from(db).ok()).unwrap_or(0);
-        self.host.repl.stream_db = db.min(keyspace.len() - 1);
-        let mut old = std::mem::replace(&mut self.engine.keyspace, keyspace);
+        let mut old = std::mem::replace(&mut node.engine.keyspace, keyspace);
+        node.set_stream_db(db);
         old.resume_resize();
-        if self.host.children.is_active() {
-            self.engine.keyspace.pause_resize();
+        if self.children.is_active() {
+            node.engine.keyspace.pause_resize();
         }
-        self.engine.dataset_replaced();
+        node.engine.dataset_replaced();
         crate::lazy_free::free(Box::new(old));
     }
 }

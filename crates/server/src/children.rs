@@ -10,11 +10,13 @@ use std::path::PathBuf;
 use log::{info, warn};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
+use node::Node;
 use persist::aof::manifest::BaseFormat;
-use repl::{OtherChild, SnapshotId, SnapshotProgress};
+use repl::{OtherChild, SnapshotEvent, SnapshotId, SnapshotProgress};
 
 use crate::child::{Child, Exit, Report};
-use crate::event_loop::Server;
+use crate::host::Host;
+use crate::rdb::snapshot_failed;
 use crate::token::Source;
 
 /// What a child was forked for.
@@ -128,97 +130,98 @@ impl Children {
     }
 }
 
-impl Server {
-    pub fn read_child_reports(&mut self, serial: u32) {
-        if let Some(running) = self.host.children.of_event(serial) {
+impl Host {
+    pub fn read_child_reports(&mut self, node: &mut Node, serial: u32) {
+        if let Some(running) = self.children.of_event(serial) {
             running.child.read_reports();
             let Report { keys, size_bytes: bytes, .. } = running.child.last;
             if let (Some(id), 1..) = (running.job.snapshot(), keys) {
                 let progress = SnapshotProgress { keys, keys_total: running.keys_total, bytes };
-                self.host.repl.snapshot_progress(self.host.now, id, progress);
+                let now_ms = node.now_ms();
+                node.repl.handle_snapshot(now_ms, SnapshotEvent::Progress { id, progress });
             }
         }
-        self.reap_children();
+        self.reap_children(node);
     }
 
     /// Takes note of a child that has ended. SIGCHLD and the end of the report pipe both lead here,
     /// in either order.
-    pub fn reap_children(&mut self) {
-        let Some(running) = &mut self.host.children.running else { return };
+    pub fn reap_children(&mut self, node: &mut Node) {
+        let Some(running) = &mut self.children.running else { return };
         if running.exit.is_none() {
             running.exit = running.child.reap();
         }
-        self.finish_child();
+        self.finish_child(node);
     }
 
     /// Ends the job of a child that is reaped and whose pipe, if it has one, is read.
-    pub fn finish_child(&mut self) {
-        if let Some(running) = &mut self.host.children.running
+    pub fn finish_child(&mut self, node: &mut Node) {
+        if let Some(running) = &mut self.children.running
             && running.exit.is_some_and(|exit| exit != Exit::Code(0))
             && let Job::RdbPipe { pipe, .. } = &mut running.job
         {
             // What is left in the pipe is a part of nothing, and replicas may be slow to take it.
             *pipe = None;
-            self.host.children.pipe_paused = false;
+            self.children.pipe_paused = false;
         }
-        let ready = self.host.children.running.as_ref().is_some_and(|running| {
+        let ready = self.children.running.as_ref().is_some_and(|running| {
             running.exit.is_some() && !matches!(running.job, Job::RdbPipe { pipe: Some(_), .. })
         });
         if !ready {
             return;
         }
         let Running { child, job, exit, .. } =
-            self.host.children.running.take().expect("checked just above");
+            self.children.running.take().expect("checked just above");
         let Some(exit) = exit else { return };
-        let took_us = self.host.now.mono_us.saturating_sub(child.started_us);
+        let took_us = node.now().mono_us.saturating_sub(child.started_us);
         let report = child.last;
-        self.engine.keyspace.resume_resize();
-        self.engine.spare_pages = false;
+        node.engine.keyspace.resume_resize();
+        node.engine.spare_pages = false;
         match job {
             Job::RdbFile { temp, target, snapshot, dirty_at_fork } => {
                 let file = RdbFileJob { temp, target, snapshot, dirty_at_fork };
-                self.finish_rdb_file(file, exit, &report, took_us);
+                self.finish_rdb_file(node, file, exit, &report, took_us);
             }
-            Job::RdbPipe { snapshot, .. } => self.finish_rdb_pipe(snapshot, exit, &report),
+            Job::RdbPipe { snapshot, .. } => self.finish_rdb_pipe(node, snapshot, exit, &report),
             Job::AofRewrite { temp, format } => {
-                self.finish_aof_rewrite(&temp, format, exit, &report, took_us);
+                self.finish_aof_rewrite(node, &temp, format, exit, &report, took_us);
             }
         }
-        self.tell_replication_of_children();
+        self.tell_replication_of_children(node);
     }
 
     /// Ends the child whose result nobody wants any more, and removes what it has written.
-    pub fn kill_child(&mut self) {
-        let Some(running) = self.host.children.running.take() else { return };
-        self.host.children.pipe_paused = false;
+    pub fn kill_child(&mut self, node: &mut Node) {
+        let Some(running) = self.children.running.take() else { return };
+        self.children.pipe_paused = false;
         running.child.kill();
-        self.engine.keyspace.resume_resize();
-        self.engine.spare_pages = false;
+        node.engine.keyspace.resume_resize();
+        node.engine.spare_pages = false;
         match running.job {
             Job::RdbFile { temp, snapshot, .. } => {
-                self.remove_temp_rdb(&temp);
+                self.remove_temp_rdb(node, &temp);
                 if let Some(id) = snapshot {
-                    self.host.repl.snapshot_failed(self.host.now, id, "killed");
+                    snapshot_failed(node, id, "killed");
                 }
             }
             Job::RdbPipe { snapshot, .. } => {
-                self.host.repl.snapshot_failed(self.host.now, snapshot, "killed");
+                snapshot_failed(node, snapshot, "killed");
             }
             Job::AofRewrite { temp, .. } => {
                 let _ = std::fs::remove_file(temp);
-                self.host.aof.rewrite_killed();
+                self.aof.rewrite_killed();
             }
         }
-        self.tell_replication_of_children();
+        self.tell_replication_of_children(node);
     }
 
     /// To be called whenever a child begins or ends.
-    pub fn tell_replication_of_children(&mut self) {
-        let skips = self.host.config.persistence.no_appendfsync_on_rewrite;
-        self.host.aof.skip_fsync(skips && self.host.children.is_active());
-        let child = self.host.children.as_other();
-        let now_ms = self.host.now_ms();
-        self.host.repl.core.handle_other_child(now_ms, child);
+    pub fn tell_replication_of_children(&mut self, node: &mut Node) {
+        let skips = self.config.persistence.no_appendfsync_on_rewrite;
+        self.aof.skip_fsync(skips && self.children.is_active());
+        let child = self.children.as_other();
+        let now_ms = node.now_ms();
+        node.repl.handle_other_child(now_ms, child);
     }
 }
 

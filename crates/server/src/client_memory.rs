@@ -6,11 +6,12 @@
 
 use engine::{Client, ClientId};
 use log::info;
+use node::Node;
 
 use crate::clients::{input_buffer, is_over_hard_limit};
 use crate::config::Config;
 use crate::conn::Conn;
-use crate::event_loop::Server;
+use crate::host::Host;
 
 /// A smaller limit would leave no room for anybody's first request.
 const LEAST_LIMIT_BYTES: u64 = 128 * 1024;
@@ -53,11 +54,11 @@ fn limit_bytes(config: &Config) -> u64 {
     if limit > 0 { limit.max(LEAST_LIMIT_BYTES) } else { 0 }
 }
 
-impl Server {
+impl Host {
     /// The directive or what it is a share of was changed.
     pub fn client_limit_changed(&mut self) {
-        let limit_bytes = limit_bytes(&self.host.config);
-        let memory = &mut self.host.client_memory;
+        let limit_bytes = limit_bytes(&self.config);
+        let memory = &mut self.client_memory;
         if limit_bytes > 0 && !memory.is_on() {
             memory.changed = self.conns.iter().map(|conn| conn.id).collect();
         }
@@ -66,50 +67,51 @@ impl Server {
 
     /// A client has sent something: with it, it may be the one too many, and then its command must
     /// not run. False if it was closed.
-    pub fn input_is_within_limit(&mut self, id: ClientId) -> bool {
-        let (Some(conn), Some(client)) = (self.conns.get(id), self.engine.client_mut(id)) else {
+    pub fn input_is_within_limit(&mut self, node: &mut Node, id: ClientId) -> bool {
+        let (Some(conn), Some(client)) = (self.conns.get(id), node.engine.client_mut(id)) else {
             return false;
         };
         client.input = input_buffer(&conn.parser);
-        self.host.client_memory.changed.push(id);
-        self.evict_clients();
+        self.client_memory.changed.push(id);
+        self.evict_clients(node);
         self.conns.get(id).is_some()
     }
 
     /// Part of `before_sleep`: closes clients until the others are within the limit.
-    pub fn evict_clients(&mut self) {
-        if !self.host.client_memory.is_on() {
+    pub fn evict_clients(&mut self, node: &mut Node) {
+        if !self.client_memory.is_on() {
             return;
         }
-        for id in std::mem::take(&mut self.host.client_memory.changed) {
+        for id in std::mem::take(&mut self.client_memory.changed) {
             // Whose output is too much by itself goes for that, before others go for it.
-            let limits = &self.host.config.network.client_output_buffer_limit;
-            if self.engine.client(id).is_some_and(|client| is_over_hard_limit(limits, client)) {
-                self.enforce_output_limit(id);
+            let limits = &self.config.network.client_output_buffer_limit;
+            if node.engine.client(id).is_some_and(|client| is_over_hard_limit(limits, client)) {
+                self.enforce_output_limit(node, id);
             }
+            let bytes = node.with_world(self, |engine, world| engine.evictable_bytes(world, id));
+            let bytes = bytes.unwrap_or(0);
             let Some(conn) = self.conns.get_mut(id) else { continue };
-            let bytes = self.engine.evictable_bytes(&self.host, id).unwrap_or(0);
             let before = std::mem::replace(&mut conn.counted_bytes, bytes);
-            let total = &mut self.host.client_memory.total_bytes;
+            let total = &mut self.client_memory.total_bytes;
             *total = *total - before + bytes;
         }
-        let limit = self.host.client_memory.limit_bytes as usize;
-        if self.host.client_memory.total_bytes < limit {
+        let limit = self.client_memory.limit_bytes as usize;
+        if self.client_memory.total_bytes < limit {
             return;
         }
-        let protected = |id| self.engine.client(id).is_none_or(|client| client.no_evict);
+        let protected = |id| node.engine.client(id).is_none_or(|client| client.no_evict);
         let mut largest: Vec<(usize, ClientId)> = (self.conns.iter())
             .filter(|conn| conn.counted_bytes > 0 && !protected(conn.id))
             .map(|conn| (conn.counted_bytes, conn.id))
             .collect();
         largest.sort_unstable_by(|a, b| b.cmp(a));
         for (_, id) in largest {
-            if self.host.client_memory.total_bytes < limit {
+            if self.client_memory.total_bytes < limit {
                 return;
             }
-            info!("Evicting client: {}", self.engine.client_info(&self.host, id));
-            self.host.stats.evicted_clients += 1;
-            self.close_client(id);
+            info!("Evicting client: {}", node.client_line(self, id));
+            self.stats.evicted_clients += 1;
+            self.close_client(node, id);
         }
     }
 }

@@ -6,17 +6,16 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 
 use engine::client::InputBuffer;
-use engine::{Client, ClientId, Kind, PREFETCH_BATCH, Peer};
+use engine::{Client, ClientId, KeysAhead, Kind, PREFETCH_BATCH, Peer};
 use log::{debug, warn};
-use protocol::Limits;
+use node::{Node, Sent};
+use protocol::{Limits, RequestParser};
 
 use crate::config::os_error;
 use crate::config::{BufferLimit, BufferLimits};
 use crate::conn::{Conn, Flushed, source_of};
-use crate::event_loop::Server;
-use crate::host::PeerFacts;
+use crate::host::{Host, PeerFacts};
 use crate::listener::{AcceptOutcome, Accepted};
-use crate::repl_driver::conn_id;
 use crate::stream::{ReadOutcome, Stream};
 
 /// Connections accepted a turn and listener.
@@ -54,17 +53,17 @@ the server. 3) If you started the server manually just for testing, restart it w
 You only need to do one of the above things in order for the server to start accepting connections \
 from the outside.\r\n";
 
-impl Server {
-    pub fn accept_clients(&mut self, index: u32) {
+impl Host {
+    pub fn accept_clients(&mut self, node: &mut Node, index: u32) {
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listener) = self.host.listeners.get(index as usize) else { return };
+            let Some(listener) = self.listeners.get(index as usize) else { return };
             match listener.accept() {
-                AcceptOutcome::One(accepted) => self.admit(accepted),
+                AcceptOutcome::One(accepted) => self.admit(node, accepted),
                 AcceptOutcome::Drained => return,
                 AcceptOutcome::Nobody => {}
                 AcceptOutcome::Failed(error) => {
                     warn!("Accepting client connection: accept: {}", os_error(&error));
-                    self.retry_accept_at_us = Some(self.host.now.mono_us + ACCEPT_RETRY_US);
+                    self.retry_accept_at_us = Some(node.now().mono_us + ACCEPT_RETRY_US);
                     return;
                 }
             }
@@ -72,38 +71,38 @@ impl Server {
         self.ready_listeners.push(index);
     }
 
-    fn admit(&mut self, accepted: Accepted) {
-        let network = &self.host.config.network;
+    fn admit(&mut self, node: &mut Node, accepted: Accepted) {
+        let network = &self.config.network;
         if self.conns.len() >= network.maxclients as usize {
-            self.host.stats.rejected_connections += 1;
+            self.stats.rejected_connections += 1;
             return refuse(accepted.stream, MAXCLIENTS_TEXT);
         }
         let local = accepted.peer.is_none_or(|peer| is_loopback(&peer));
-        if network.protected_mode && !local && self.engine.settings.requirepass.is_empty() {
-            self.host.stats.rejected_connections += 1;
+        if network.protected_mode && !local && node.engine.settings.requirepass.is_empty() {
+            self.stats.rejected_connections += 1;
             return refuse(accepted.stream, PROTECTED_MODE_TEXT);
         }
         // A socket that refuses these options still works; Redis goes on as well.
         let _ = accepted.stream.set_nodelay(true);
         let _ = accepted.stream.set_keepalive(network.tcp_keepalive_s.into());
-        let peer = self.peer(&accepted, local);
-        let id = self.engine.connect(self.host.now, Kind::Normal, peer);
+        let peer = self.peer_of(&accepted, local);
+        let id = node.connect(Kind::Normal, peer);
         let accepted_peer = accepted.peer;
-        let mut conn = Conn::new(id, accepted.stream, self.host.now.mono_us);
-        if let Err(error) = conn.stream.register(self.poll.registry(), source_of(id)) {
+        let mut conn = Conn::new(id, accepted.stream, node.now().mono_us);
+        if let Err(error) = conn.stream.register(&self.registry, source_of(id)) {
             warn!("Error registering fd event for the new client: {}", os_error(&error));
-            self.engine.disconnect(id);
+            node.engine.disconnect(id);
             return;
         }
-        debug!("Accepted {}", self.engine.client(id).map_or("", |c| &c.peer.addr));
-        self.host.stats.connections_received += 1;
-        self.host.note_peer(PeerFacts { id, addr: accepted_peer, local });
+        debug!("Accepted {}", node.engine.client(id).map_or("", |c| &c.peer.addr));
+        self.stats.connections_received += 1;
+        self.note_peer(PeerFacts { id, addr: accepted_peer, local });
         self.conns.insert(conn);
-        self.host.connected_clients = self.conns.len();
+        self.connected_clients = self.conns.len();
     }
 
-    fn peer(&self, accepted: &Accepted, local: bool) -> Peer {
-        let path = || format!("{}:0", self.host.config.network.unixsocket);
+    fn peer_of(&self, accepted: &Accepted, local: bool) -> Peer {
+        let path = || format!("{}:0", self.config.network.unixsocket);
         Peer {
             addr: accepted.peer.map_or_else(path, |addr| addr.to_string()),
             laddr: accepted.stream.local_addr().map_or_else(path, |addr| addr.to_string()),
@@ -114,10 +113,9 @@ impl Server {
     }
 
     /// One read, then the commands that it completed.
-    pub fn read_client(&mut self, id: ClientId) {
-        let Some(client) = self.engine.client(id) else { return };
+    pub fn read_client(&mut self, node: &mut Node, id: ClientId) {
+        let Some(client) = node.engine.client(id) else { return };
         let (blocked, leaving) = (client.is_blocked(), client.close_after_reply);
-        let is_replica = client.kind == Kind::Replica;
         let is_stranger = !client.authenticated;
         let Some(conn) = self.conns.get_mut(id) else { return };
         if is_stranger && conn.queued {
@@ -127,270 +125,270 @@ impl Server {
         if leaving {
             // Nothing that it says counts any more, but its replies are still on their way.
             if conn.peer_gone {
-                self.close_client(id);
+                self.close_client(node, id);
             }
             return;
         }
         if blocked && conn.parser.buffered_len() > BLOCKED_READ_AHEAD {
             // It is read again once it is unblocked; a peer that has gone is noticed all the same.
             if conn.read_closed {
-                self.end_input(id);
+                self.end_input(node, id);
             }
             return;
         }
-        self.host.stats.reads += 1;
+        self.stats.reads += 1;
         let more = match conn.read() {
-            Ok(ReadOutcome::Closed) => return self.end_input(id),
+            Ok(ReadOutcome::Closed) => return self.end_input(node, id),
             Err(error) => {
                 debug!("Reading from client: {}", os_error(&error));
-                return self.close_client(id);
+                return self.close_client(node, id);
             }
             Ok(ReadOutcome::Drained(n)) => {
-                self.host.stats.net_input_bytes += n as u64;
+                self.stats.net_input_bytes += n as u64;
                 conn.read_closed
             }
             Ok(ReadOutcome::Filled(n)) => {
-                self.host.stats.net_input_bytes += n as u64;
+                self.stats.net_input_bytes += n as u64;
                 true
             }
         };
-        conn.last_interaction_us = self.host.now.mono_us;
+        conn.last_interaction_us = node.now().mono_us;
         if more {
             self.requeue(id);
         }
-        if is_replica {
-            let now_ms = self.host.now_ms();
-            self.host.repl.core.handle_replica_alive(now_ms, conn_id(id));
-        }
-        if self.host.client_memory.is_on() && !self.input_is_within_limit(id) {
+        node.handle_client_alive(id);
+        if self.client_memory.is_on() && !self.input_is_within_limit(node, id) {
             return;
         }
-        self.run_commands(id);
-        self.enforce_query_buffer_limit(id);
+        self.run_commands(node, id);
+        self.enforce_query_buffer_limit(node, id);
     }
 
     /// The peer will send nothing more. It may have closed its sending half only, and wait for the
     /// replies to what it has sent: they leave first, however long they have to wait.
-    fn end_input(&mut self, id: ClientId) {
+    fn end_input(&mut self, node: &mut Node, id: ClientId) {
         let gone = self.conns.get(id).is_none_or(|conn| conn.peer_gone);
-        if gone || self.engine.client(id).is_none_or(|client| client.kind != Kind::Normal) {
-            return self.close_client(id);
+        if gone || node.engine.client(id).is_none_or(|client| client.kind != Kind::Normal) {
+            return self.close_client(node, id);
         }
-        self.engine.say_goodbye(id);
-        self.answered.push(id);
+        node.engine.say_goodbye(id);
+        node.engine.note_output(id);
     }
 
     /// Another turn for a connection that had more: first what it has sent already, and when that
     /// is done, another read.
-    pub fn continue_client(&mut self, id: ClientId) {
-        self.run_commands(id);
+    pub fn continue_client(&mut self, node: &mut Node, id: ClientId) {
+        self.run_commands(node, id);
         if self.conns.get(id).is_some_and(|conn| !conn.queued) {
-            self.read_client(id);
+            self.read_client(node, id);
         }
     }
 
     /// Runs what is complete in the input buffer, until the client blocks or is to be closed. The
     /// buffer is what one read has brought, which bounds the turn.
-    fn run_commands(&mut self, id: ClientId) {
-        while self.run_batch(id) {
+    fn run_commands(&mut self, node: &mut Node, id: ClientId) {
+        while self.run_batch(node, id) {
             // Before keys are evicted for what clients hold.
-            self.evict_clients();
+            self.evict_clients(node);
         }
     }
 
     /// Runs a batch of complete requests; true if the client may have more.
-    fn run_batch(&mut self, id: ClientId) -> bool {
-        let Some(client) = self.engine.client(id) else { return false };
+    fn run_batch(&mut self, node: &mut Node, id: ClientId) -> bool {
+        let Some(client) = node.engine.client(id) else { return false };
         if client.is_blocked() || client.close_after_reply {
             return false;
         }
         if !client.authenticated && client.out.len_bytes() > UNAUTHENTICATED_OUTPUT_BYTES {
-            self.defer_stranger(id);
+            self.defer_stranger(node, id);
             return false;
         }
         let limits = Limits {
-            max_bulk_len: self.engine.settings.proto_max_bulk_len as i64,
+            max_bulk_len: node.engine.settings.proto_max_bulk_len as i64,
             unauthenticated: !client.authenticated,
             from_master: false,
         };
         let Some(conn) = self.conns.get_mut(id) else { return false };
-        let count = match conn.parser.parse(&limits, REQUESTS_PER_BATCH) {
-            Ok(count) => count,
+        // Lent out while its requests run, which may close the connection.
+        let mut parser = std::mem::take(&mut conn.parser);
+        let parsed = parser.parse(&limits, REQUESTS_PER_BATCH);
+        let ran = parsed.map(|count| self.run_requests(node, id, &parser, count));
+        let (ran, ended) = match ran {
+            Ok((ran, ended)) => (ran, ended),
             Err(error) => {
-                self.protocol_error(id, &error.to_string());
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.parser = parser;
+                }
+                self.protocol_error(node, id, &error.to_string());
                 return false;
             }
         };
-        self.host.current = Some(id);
-        let output_limits = self.host.config.network.client_output_buffer_limit;
-        let (mut ran, mut ended) = (0, false);
-        while ran < count {
-            if ran % PREFETCH_BATCH == 0 && count - ran > 1 {
-                let parser = &conn.parser;
-                let batch = (ran..count).map(|at| parser.request(at).args());
-                self.engine.prefetch(id, batch);
-            }
-            let args = conn.parser.request(ran).args();
-            self.host.dirty = self.engine.dirty;
-            self.engine.execute(self.host.now, &mut self.host, id, args);
-            ran += 1;
-            if !self.host.deferred.is_empty() || !self.host.doomed.is_empty() {
-                break;
-            }
-            match self.engine.client(id) {
-                Some(client) if client.is_blocked() || client.close_after_reply => break,
-                Some(client) if self.host.client_memory.is_exceeded_by(client) => break,
-                Some(client) if is_over_hard_limit(&output_limits, client) => {
-                    ended = true;
-                    break;
-                }
-                Some(_) => {}
-                None => break,
-            }
+        parser.consume(ran);
+        if let Some(client) = node.engine.client_mut(id) {
+            client.input = input_buffer(&parser);
         }
-        conn.parser.consume(ran);
-        if let Some(client) = self.engine.client_mut(id) {
-            client.input = input_buffer(&conn.parser);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.parser = parser;
         }
-        self.host.current = None;
-        if self.host.client_memory.is_on() {
-            self.host.client_memory.changed.push(id);
+        if self.client_memory.is_on() {
+            self.client_memory.changed.push(id);
         }
-        // What a command wished for happens before the next command runs.
-        self.perform_deferred();
-        self.close_doomed();
         if ended {
-            self.enforce_output_limit(id);
+            self.enforce_output_limit(node, id);
         }
         ran > 0 && !ended
     }
 
+    /// Runs parsed requests until one of them keeps the client from being heard further. How many ran, and
+    /// whether its output is too much by now.
+    fn run_requests(
+        &mut self,
+        node: &mut Node,
+        id: ClientId,
+        parser: &RequestParser,
+        count: usize,
+    ) -> (usize, bool) {
+        let output_limits = self.config.network.client_output_buffer_limit;
+        let mut ahead = KeysAhead::default();
+        let mut ran = 0;
+        while ran < count {
+            if ran % PREFETCH_BATCH == 0 && count - ran > 1 {
+                let batch = (ran..count).map(|at| parser.request(at).args());
+                ahead = node.engine.prefetch(id, batch);
+            }
+            self.dirty = node.engine.dirty;
+            node.execute_hashed(self, id, parser.request(ran).args(), ahead.next_key());
+            ran += 1;
+            match node.engine.client(id) {
+                Some(client) if client.is_blocked() || client.close_after_reply => break,
+                Some(client) if self.client_memory.is_exceeded_by(client) => break,
+                Some(client) if is_over_hard_limit(&output_limits, client) => return (ran, true),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        (ran, false)
+    }
+
     /// Who has not said its password yet gets its replies before it is heard further, and is closed if
     /// it does not read them: the memory of a server is not a stranger's to fill.
-    fn defer_stranger(&mut self, id: ClientId) {
+    fn defer_stranger(&mut self, node: &mut Node, id: ClientId) {
         if self.conns.get(id).is_some_and(|conn| conn.write_blocked) {
-            let line = self.engine.client_info(&self.host, id);
+            let line = node.client_line(self, id);
             warn!(
                 "Unauthenticated client {line} scheduled to be closed ASAP for not reading its replies."
             );
-            self.host.stats.client_output_buffer_limit_disconnections += 1;
-            return self.close_client(id);
+            self.stats.client_output_buffer_limit_disconnections += 1;
+            return self.close_client(node, id);
         }
         self.requeue(id);
     }
 
-    fn protocol_error(&mut self, id: ClientId, text: &str) {
-        debug!("Protocol error ({text}) from client: {}", self.engine.client_info(&self.host, id));
-        if let Some(client) = self.engine.client_mut(id) {
+    fn protocol_error(&mut self, node: &mut Node, id: ClientId, text: &str) {
+        debug!("Protocol error ({text}) from client: {}", node.client_line(self, id));
+        if let Some(client) = node.engine.client_mut(id) {
             client.out.error(format!("ERR {text}"));
             client.close_after_reply = true;
         }
-        self.answered.push(id);
+        node.engine.note_output(id);
     }
 
-    fn enforce_query_buffer_limit(&mut self, id: ClientId) {
-        let limit = self.host.config.network.client_query_buffer_limit_bytes;
+    fn enforce_query_buffer_limit(&mut self, node: &mut Node, id: ClientId) {
+        let limit = self.config.network.client_query_buffer_limit_bytes;
         let Some(conn) = self.conns.get(id) else { return };
         if conn.parser.buffered_len() as u64 > limit {
-            let line = self.engine.client_info(&self.host, id);
+            let line = node.client_line(self, id);
             warn!("Closing client that reached max query buffer length: {line}");
-            self.close_client(id);
+            self.close_client(node, id);
         }
     }
 
-    /// Writes the replies of every client that got some in this turn.
-    pub fn flush_replies(&mut self) {
-        let mut touched = std::mem::take(&mut self.touched);
-        self.engine.take_pending_output(&mut touched);
-        touched.append(&mut self.answered);
-        for id in touched.drain(..) {
-            self.flush_client(id);
-        }
-        self.touched = touched;
-    }
-
-    pub fn flush_client(&mut self, id: ClientId) {
-        let Some(client) = self.engine.client_mut(id) else { return };
-        let Some(conn) = self.conns.get_mut(id) else { return };
+    /// Sends the first `n` bytes of what the client was answered, as far as its socket takes them.
+    pub fn send_replies(&mut self, client: &mut Client, n: usize) -> Sent {
+        let id = client.id;
+        let Some(conn) = self.conns.get_mut(id) else { return Sent::Broken };
         // Too much to be sent is not begun to be sent.
-        if is_over_hard_limit(&self.host.config.network.client_output_buffer_limit, client) {
-            return self.enforce_output_limit(id);
-        }
-        if conn.held.is_some() {
-            return;
+        if is_over_hard_limit(&self.config.network.client_output_buffer_limit, client) {
+            self.over_limit.push(id);
+            return Sent::Partly;
         }
         let before = conn.bytes_out;
-        let flushed = conn.flush(self.poll.registry(), &mut client.out, FLUSH_BUDGET);
-        self.host.stats.net_output_bytes += conn.bytes_out - before;
-        self.host.stats.writes += 1;
-        if self.host.client_memory.is_on() {
-            self.host.client_memory.changed.push(id);
+        let flushed = conn.flush(&self.registry, &mut client.out, FLUSH_BUDGET, n);
+        self.stats.net_output_bytes += conn.bytes_out - before;
+        self.stats.writes += 1;
+        if self.client_memory.is_on() {
+            self.client_memory.changed.push(id);
         }
-        let close_after_reply = client.close_after_reply;
-        let is_replica = client.kind == Kind::Replica;
         match flushed {
-            Flushed::Broken => self.close_client(id),
-            Flushed::All if close_after_reply => self.close_client(id),
-            Flushed::All if is_replica => self.flush_replica(id),
-            Flushed::All => conn.over_soft_limit_since_us = 0,
-            Flushed::Partly => self.enforce_output_limit(id),
+            Flushed::Broken => Sent::Broken,
+            Flushed::All => {
+                conn.over_soft_limit_since_us = 0;
+                Sent::All
+            }
+            Flushed::Partly => {
+                self.over_limit.push(id);
+                Sent::Partly
+            }
         }
     }
 
     /// Closes a client whose unread replies are above its class's limit, at once for the hard one,
     /// after some seconds without a break for the soft one.
-    pub fn enforce_output_limit(&mut self, id: ClientId) {
-        let Some(client) = self.engine.client(id) else { return };
+    pub fn enforce_output_limit(&mut self, node: &mut Node, id: ClientId) {
+        let Some(client) = node.engine.client(id) else { return };
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let limits = &self.host.config.network.client_output_buffer_limit;
+        let limits = &self.config.network.client_output_buffer_limit;
         let waiting = client.out.len_bytes() as u64;
-        let now_us = self.host.now.mono_us;
+        let now_us = node.now().mono_us;
         let since_us = &mut conn.over_soft_limit_since_us;
         let limit = limit_of(limits, client);
         if client.out.is_overflowed()
             || limit.is_some_and(|limit| over_limit(waiting, limit, since_us, now_us))
         {
-            let line = self.engine.client_info(&self.host, id);
+            let line = node.client_line(self, id);
             warn!(
                 "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
             );
-            self.host.stats.client_output_buffer_limit_disconnections += 1;
-            self.close_client(id);
+            self.stats.client_output_buffer_limit_disconnections += 1;
+            self.close_client(node, id);
         }
     }
 
-    /// Closes connections that others asked to be closed (CLIENT KILL, replication).
-    pub fn close_doomed(&mut self) {
-        for id in std::mem::take(&mut self.host.doomed) {
-            if self.host.repl.master_client == Some(id) {
-                self.kill_master_link();
+    /// Closes connections that others asked to be closed (CLIENT KILL), and looks at those whose output was
+    /// more than their sockets took.
+    pub fn close_doomed(&mut self, node: &mut Node) {
+        for id in std::mem::take(&mut self.doomed) {
+            if node.master_client() == Some(id) {
+                self.kill_master_link(node);
             }
-            self.close_client(id);
+            self.close_client(node, id);
+        }
+        for id in std::mem::take(&mut self.over_limit) {
+            self.enforce_output_limit(node, id);
         }
     }
 
-    pub fn close_client(&mut self, id: ClientId) {
+    pub fn close_client(&mut self, node: &mut Node, id: ClientId) {
         let Some(mut conn) = self.conns.remove(id) else { return };
-        self.host.client_memory.forget(&conn);
-        conn.stream.deregister(self.poll.registry());
-        self.host.connected_clients = self.conns.len();
-        self.host.repl_connection_closed(id);
-        self.engine.disconnect(id);
+        self.client_memory.forget(&conn);
+        conn.stream.deregister(&self.registry);
+        self.connected_clients = self.conns.len();
+        node.disconnected(id);
     }
 
     /// A part of the connections each time, so that all are looked at about once a second.
-    pub fn clients_cron(&mut self) {
-        let hz = self.host.config.general.hz.max(1) as usize;
-        let now_s = self.host.now.mono_us / 1_000_000;
+    pub fn clients_cron(&mut self, node: &mut Node) {
+        let hz = self.config.general.hz.max(1) as usize;
+        let now_s = node.now().mono_us / 1_000_000;
         let count = self.conns.slot_count().div_ceil(hz).max(5);
         for _ in 0..count.min(self.conns.slot_count()) {
-            let slot = self.host.clients_cron_slot % self.conns.slot_count();
-            self.host.clients_cron_slot = slot + 1;
+            let slot = self.clients_cron_slot % self.conns.slot_count();
+            self.clients_cron_slot = slot + 1;
             if let Some(conn) = self.conns.in_slot(slot) {
                 let id = conn.id;
-                let idle_us = self.host.now.mono_us - conn.last_interaction_us;
-                if let Some(client) = self.engine.client_mut(id) {
-                    let peaks = &mut self.host.client_peaks;
+                let idle_us = node.now().mono_us - conn.last_interaction_us;
+                if let Some(client) = node.engine.client_mut(id) {
+                    let peaks = &mut self.client_peaks;
                     peaks.note(now_s, conn.parser.capacity(), client.out.memory_bytes());
                     let is_large = conn.parser.capacity() > LARGE_INPUT_BYTES
                         && conn.parser.buffered_len() == 0;
@@ -400,24 +398,24 @@ impl Server {
                         client.input = input_buffer(&conn.parser);
                     }
                 }
-                self.close_if_idle(id, idle_us);
-                match self.engine.client(id).map(|client| client.kind) {
-                    Some(Kind::Replica) => self.enforce_replica_limit(id),
-                    Some(_) => self.enforce_output_limit(id),
+                self.close_if_idle(node, id, idle_us);
+                match node.engine.client(id).map(|client| client.kind) {
+                    Some(Kind::Replica) => self.enforce_replica_limit(node, id),
+                    Some(_) => self.enforce_output_limit(node, id),
                     None => {}
                 }
             }
         }
     }
 
-    fn close_if_idle(&mut self, id: ClientId, idle_us: u64) {
-        let timeout_s = u64::from(self.host.config.network.timeout_s);
-        let Some(client) = self.engine.client(id) else { return };
+    fn close_if_idle(&mut self, node: &mut Node, id: ClientId, idle_us: u64) {
+        let timeout_s = u64::from(self.config.network.timeout_s);
+        let Some(client) = node.engine.client(id) else { return };
         let exempt =
             client.kind != Kind::Normal || client.is_blocked() || !client.subscriptions.is_empty();
         if timeout_s > 0 && !exempt && idle_us > timeout_s * 1_000_000 {
             debug!("Closing idle client");
-            self.close_client(id);
+            self.close_client(node, id);
         }
     }
 }
@@ -440,7 +438,7 @@ fn limit_of<'l>(limits: &'l BufferLimits, client: &Client) -> Option<&'l BufferL
 }
 
 /// What CLIENT LIST shows of a connection's input.
-pub fn input_buffer(parser: &protocol::RequestParser) -> InputBuffer {
+pub fn input_buffer(parser: &RequestParser) -> InputBuffer {
     InputBuffer {
         used_bytes: parser.unparsed_len().min(u32::MAX as usize) as u32,
         capacity_bytes: parser.capacity().min(u32::MAX as usize) as u32,

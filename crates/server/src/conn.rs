@@ -25,8 +25,6 @@ pub struct Conn {
     pub read_closed: bool,
     /// Nor does the peer take anything any more.
     pub peer_gone: bool,
-    /// Its replies wait until what they tell of is safe in the append-only file.
-    pub held: Option<u64>,
     /// The socket is full and epoll is asked to say when it no longer is.
     pub write_blocked: bool,
     pub last_interaction_us: u64,
@@ -57,7 +55,6 @@ impl Conn {
             queued: false,
             read_closed: false,
             peer_gone: false,
-            held: None,
             write_blocked: false,
             last_interaction_us: now_us,
             over_soft_limit_since_us: 0,
@@ -86,16 +83,25 @@ impl Conn {
         Ok(outcome)
     }
 
-    /// Writes what `out` holds until it is empty, the socket full or `budget` bytes are sent: one
-    /// reader of huge replies is not to keep the others waiting.
-    pub fn flush(&mut self, registry: &Registry, out: &mut ReplyBuf, budget: usize) -> Flushed {
+    /// Writes the first `n` bytes of `out` until they are sent, the socket is full or `budget` bytes are
+    /// sent: one reader of huge replies is not to keep the others waiting.
+    pub fn flush(
+        &mut self,
+        registry: &Registry,
+        out: &mut ReplyBuf,
+        budget: usize,
+        n: usize,
+    ) -> Flushed {
         let mut sent = 0;
-        while !out.is_empty() {
+        while sent < n {
             if sent >= budget {
                 return self.wait_writable(registry, true);
             }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let count = out.io_slices(&mut slices);
+            let count = match n - sent {
+                all if all == out.len_bytes() => out.io_slices(&mut slices),
+                part => out.io_slices_of(part, &mut slices),
+            };
             match self.write(&slices[..count]) {
                 Ok(Some(n)) => {
                     out.advance(n);

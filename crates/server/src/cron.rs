@@ -2,9 +2,10 @@
 //! mail.
 
 use log::{info, warn};
+use node::Node;
 
 use crate::config::ShutdownFlags;
-use crate::event_loop::Server;
+use crate::host::Host;
 use crate::mailbox::Mail;
 use crate::shutdown;
 use crate::signals::Received;
@@ -45,34 +46,34 @@ pub struct Rates {
     sampled_us: u64,
 }
 
-impl Server {
-    pub fn cron(&mut self) {
-        let now = self.host.now;
-        let hz = u64::from(self.host.config.general.hz.clamp(1, 500));
+impl Host {
+    pub fn cron(&mut self, node: &mut Node) {
+        let now = node.now();
+        let hz = u64::from(self.config.general.hz.clamp(1, 500));
         self.next_cron_us = now.mono_us + 1_000_000 / hz;
-        if self.host.cron_paused {
+        if self.cron_paused {
             return;
         }
-        if let Some(interrupt) = self.host.postponed_end.take() {
-            self.terminate(interrupt);
+        if let Some(interrupt) = self.postponed_end.take() {
+            self.terminate(node, interrupt);
         }
-        self.host.memory.refresh();
-        self.sample_rates();
-        self.evict_clients();
-        self.engine.cron(now, &mut self.host);
-        self.host.dirty = self.engine.dirty;
-        self.host.connected_clients = self.conns.len();
-        self.clients_cron();
+        self.memory.refresh();
+        self.sample_rates(node);
+        self.evict_clients(node);
+        node.with_world(self, |engine, world| engine.cron(now, world));
+        self.dirty = node.engine.dirty;
+        self.connected_clients = self.conns.len();
+        self.clients_cron(node);
         // SIGCHLD is not queued: one that was merged with another is made up for here.
-        self.reap_children();
-        self.rdb_cron();
-        self.aof_cron();
-        self.loading_cron();
+        self.reap_children(node);
+        self.rdb_cron(node);
+        self.aof_cron(node);
+        self.loading_cron(node);
     }
 
-    fn sample_rates(&mut self) {
-        let now_us = self.host.now.mono_us;
-        let (stats, rates) = (&self.host.stats, &mut self.host.rates);
+    fn sample_rates(&mut self, node: &mut Node) {
+        let now_us = node.now().mono_us;
+        let (stats, rates) = (&self.stats, &mut self.rates);
         let elapsed_us = now_us.saturating_sub(rates.sampled_us);
         if elapsed_us < SAMPLE_EVERY_US {
             return;
@@ -86,11 +87,11 @@ impl Server {
         rates.loop_us.sample(stats.loop_us, elapsed_us);
     }
 
-    pub fn handle_signals(&mut self) {
+    pub fn handle_signals(&mut self, node: &mut Node) {
         while let Some(signal) = self.signals.next() {
             match signal {
-                Received::Terminate { interrupt } => self.handle_termination(interrupt),
-                Received::ChildEnded => self.reap_children(),
+                Received::Terminate { interrupt } => self.handle_termination(node, interrupt),
+                Received::ChildEnded => self.reap_children(node),
                 // The log looks for a rotated file by itself, with every line.
                 Received::ReopenLog => {}
                 Received::Alarm => warn!("Received SIGALRM"),
@@ -98,37 +99,37 @@ impl Server {
         }
     }
 
-    fn handle_termination(&mut self, interrupt: bool) {
-        if interrupt && self.host.shutdown.is_some() {
+    fn handle_termination(&mut self, node: &mut Node, interrupt: bool) {
+        if interrupt && node.is_shutting_down() {
             warn!("You insist... exiting now.");
-            self.kill_child();
-            self.host.exit_code = Some(1);
+            self.kill_child(node);
+            self.exit_code = Some(1);
             return;
         }
         let name = if interrupt { "SIGINT" } else { "SIGTERM" };
         warn!("Received {name} scheduling shutdown...");
-        if self.host.cron_paused {
-            self.host.postponed_end = Some(interrupt);
+        if self.cron_paused {
+            self.postponed_end = Some(interrupt);
             return;
         }
-        self.terminate(interrupt);
+        self.terminate(node, interrupt);
     }
 
-    fn terminate(&mut self, interrupt: bool) {
-        let general = &self.host.config.general;
+    fn terminate(&mut self, node: &mut Node, interrupt: bool) {
+        let general = &self.config.general;
         let flags =
             if interrupt { general.shutdown_on_sigint } else { general.shutdown_on_sigterm };
         let ShutdownFlags { save, nosave, now, force } = flags;
         let save = if save { Some(true) } else { nosave.then_some(false) };
-        self.begin_shutdown(None, shutdown::Flags { save, now, force, abort: false });
+        self.begin_shutdown(node, None, shutdown::Flags { save, now, force, abort: false });
     }
 
-    pub fn read_mail(&mut self) {
+    pub fn read_mail(&mut self, node: &mut Node) {
         while let Some(mail) = self.mailbox.next() {
             match mail {
-                Mail::Resolved { attempt, result } => self.master_resolved(attempt, result),
-                Mail::AofWriter(news) => self.host.aof.hear_writer(news),
-                Mail::Loaded { serial, result } => self.loading_ended(serial, result),
+                Mail::Resolved { attempt, result } => self.master_resolved(node, attempt, result),
+                Mail::AofWriter(news) => self.aof.hear_writer(news),
+                Mail::Loaded { serial, result } => self.loading_ended(node, serial, result),
                 // The next turn reads on by itself; being awake is all that was needed.
                 Mail::LoaderHasRoom => {}
             }
@@ -136,14 +137,14 @@ impl Server {
     }
 
     /// The progress of a load, for INFO, and keepalives that the replication core sends by itself.
-    fn loading_cron(&mut self) {
-        let Some(loader) = &self.host.loader else { return };
+    fn loading_cron(&mut self, node: &mut Node) {
+        let Some(loader) = &self.loader else { return };
         use std::sync::atomic::Ordering;
-        let delay_us = self.host.config.persistence.key_load_delay_us;
+        let delay_us = self.config.persistence.key_load_delay_us;
         loader.progress.key_delay_us.store(delay_us, Ordering::Relaxed);
-        self.host.loading.loaded_bytes = loader.progress.loaded_bytes.load(Ordering::Relaxed);
-        self.host.loading.total_bytes = loader.progress.total_bytes.load(Ordering::Relaxed);
-        let (loading, now_us) = (&mut self.host.loading, self.host.now.mono_us);
+        self.loading.loaded_bytes = loader.progress.loaded_bytes.load(Ordering::Relaxed);
+        self.loading.total_bytes = loader.progress.total_bytes.load(Ordering::Relaxed);
+        let (loading, now_us) = (&mut self.loading, node.now().mono_us);
         let (loaded, total) = (loading.loaded_bytes, loading.total_bytes);
         if let Some(text) = loading.progress.tell(now_us, loaded, total) {
             info!("{text}");

@@ -2,66 +2,73 @@
 
 use engine::{ClientId, CommandError};
 use log::info;
+use node::Node;
 
-use crate::event_loop::Server;
-use crate::host::Deferred;
+use crate::host::{Deferred, Host};
 
 const REWRITE_REFUSED: &str = "ERR Can't execute an AOF background rewriting. Please check the server \
     logs for more information.";
 
-impl Server {
+impl Host {
     /// To be called after every command that may have wished for something.
-    pub fn perform_deferred(&mut self) {
-        while !self.host.deferred.is_empty() {
-            for work in std::mem::take(&mut self.host.deferred) {
-                self.perform_one(work);
+    pub fn perform_deferred(&mut self, node: &mut Node) {
+        while !self.deferred.is_empty() {
+            for work in std::mem::take(&mut self.deferred) {
+                self.perform_one(node, work);
             }
         }
     }
 
-    fn perform_one(&mut self, work: Deferred) {
+    fn perform_one(&mut self, node: &mut Node, work: Deferred) {
         match work {
             Deferred::Save { client } => {
-                let saved = self.save_now().map_err(|_| CommandError::text("ERR".to_owned()));
-                self.answer(client, saved);
+                let saved = self.save_now(node).map_err(|_| CommandError::text("ERR".to_owned()));
+                self.answer(node, client, saved);
             }
             Deferred::BgSave { client } => {
-                let begun = self.start_bgsave(None).map(|()| "Background saving started");
-                self.answer_status(client, begun.map_err(|_| "ERR"));
+                let begun = self.start_bgsave(node, None).map(|()| "Background saving started");
+                self.answer_status(node, client, begun.map_err(|_| "ERR"));
             }
             Deferred::BgRewriteAof { client } => {
-                let begun = self.start_aof_rewrite();
+                let begun = self.start_aof_rewrite(node);
                 let begun = begun.map(|()| "Background append only file rewriting started");
-                self.answer_status(client, begun.map_err(|_| REWRITE_REFUSED));
+                self.answer_status(node, client, begun.map_err(|_| REWRITE_REFUSED));
             }
-            Deferred::RoleChanged => self.perform_repl_actions(),
-            Deferred::KeyspaceFlushed => self.save_flushed(),
-            Deferred::BecameReplica(client) => self.became_replica(client),
-            Deferred::Failover => self.perform_repl_actions(),
-            Deferred::Shutdown { client, flags } => self.begin_shutdown(client, flags),
+            Deferred::KeyspaceFlushed => self.save_flushed(node),
+            Deferred::Shutdown { client, flags } => self.begin_shutdown(node, client, flags),
             Deferred::DebugReload { client, nosave } => {
-                let result = self.debug_reload(nosave);
-                self.answer(client, result.map_err(CommandError::err));
+                let result = self.debug_reload(node, nosave);
+                self.answer(node, client, result.map_err(CommandError::err));
             }
             Deferred::DebugLoadAof { client } => {
-                let result = self.debug_load_aof();
-                self.answer(client, result.map_err(CommandError::err));
+                let result = self.debug_load_aof(node);
+                self.answer(node, client, result.map_err(CommandError::err));
             }
             Deferred::ClientLimit => self.client_limit_changed(),
-            Deferred::AppendOnly { on, asked } => self.set_appendonly(on, asked),
+            Deferred::AppendOnly { on, asked } => self.set_appendonly(node, on, asked),
         }
     }
 
     /// Answers a command whose outcome was not known when it returned.
-    pub fn answer(&mut self, client: Option<ClientId>, result: Result<(), CommandError>) {
+    pub fn answer(
+        &mut self,
+        node: &mut Node,
+        client: Option<ClientId>,
+        result: Result<(), CommandError>,
+    ) {
         let status = result.as_ref().map(|()| "OK");
-        self.answer_status(client, status.map_err(CommandError::as_str));
+        self.answer_status(node, client, status.map_err(CommandError::as_str));
     }
 
     /// The same with a status of its own, and the whole text of an error.
-    fn answer_status(&mut self, client: Option<ClientId>, result: Result<&str, &str>) {
+    fn answer_status(
+        &mut self,
+        node: &mut Node,
+        client: Option<ClientId>,
+        result: Result<&str, &str>,
+    ) {
         let Some(client) = client else { return };
-        let Some(state) = self.engine.client_mut(client) else { return };
+        let Some(state) = node.engine.client_mut(client) else { return };
         if state.is_muted {
             return;
         }
@@ -69,44 +76,44 @@ impl Server {
             Ok(text) => state.out.status(text),
             Err(text) => state.out.error(text),
         }
-        self.answered.push(client);
+        node.engine.note_output(client);
     }
 
     /// After FLUSHALL a crash must not bring the old data back.
-    fn save_flushed(&mut self) {
+    fn save_flushed(&mut self, node: &mut Node) {
         // Replicas that wait for it get a small one instead.
-        if self.host.children.is_saving_rdb() {
-            self.kill_child();
+        if self.children.is_saving_rdb() {
+            self.kill_child(node);
         }
-        if !self.host.config.persistence.save.is_empty() {
+        if !self.config.persistence.save.is_empty() {
             // A failure is logged; the save points will try again.
-            let _ = self.save_now();
+            let _ = self.save_now(node);
         }
     }
 
-    fn debug_reload(&mut self, nosave: bool) -> Result<(), &'static str> {
-        if !nosave && self.save_now().is_err() {
+    fn debug_reload(&mut self, node: &mut Node, nosave: bool) -> Result<(), &'static str> {
+        if !nosave && self.save_now(node).is_err() {
             return Err("Error trying to save the RDB file, check server logs");
         }
-        if self.load_now(crate::boot::LoadFrom::Rdb).is_err() {
+        if self.load_now(node, crate::boot::LoadFrom::Rdb).is_err() {
             return Err("Error trying to load the RDB dump, check server logs");
         }
         info!("DB reloaded by DEBUG RELOAD");
         Ok(())
     }
 
-    fn debug_load_aof(&mut self) -> Result<(), &'static str> {
-        self.flush_aof();
-        self.host.aof.drain();
+    fn debug_load_aof(&mut self, node: &mut Node) -> Result<(), &'static str> {
+        node.append(self);
+        self.aof.drain();
         // As at a start: from what the manifest on the disk says.
-        if let Err(why) = self.host.aof.files.open() {
+        if let Err(why) = self.aof.files.open() {
             log::warn!("{why}");
             return Err("Error trying to load the AOF files, check server logs");
         }
-        if self.load_now(crate::boot::LoadFrom::Aof).is_err() {
+        if self.load_now(node, crate::boot::LoadFrom::Aof).is_err() {
             return Err("Error trying to load the AOF files, check server logs");
         }
-        self.engine.dirty = 0;
+        node.engine.dirty = 0;
         info!("Append Only File loaded by DEBUG LOADAOF");
         Ok(())
     }

@@ -1,38 +1,38 @@
-//! What the engine sees of the process: `Host` holds everything but the engine and the connections,
-//! and answers the engine's questions and wishes (`World`).
+//! The process around the node: `Host` holds its sockets, files and threads, and is the world that the
+//! node asks (`node_os.rs`).
 //!
-//! A wish is fulfilled at once where that needs nothing but the host and the keyspace. Where it
-//! needs the engine or a connection it is noted in `deferred`, and `Server` performs it as soon as
-//! the command has returned: by then everything that was propagated has left by its door, so that a
-//! fork and the stream agree on what the data set is.
+//! A wish of a command is fulfilled at once where that needs nothing but the host. Where it needs the
+//! node it is noted in `deferred`, and fulfilled as soon as the command has returned: by then
+//! everything that was propagated has left by its door, so that a fork and the stream agree on what
+//! the data set is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fs::File;
 use std::net::SocketAddr;
 
-use engine::world::{EngineMemory, InfoLines, ReplicationInfo, ShutdownFlags};
-use engine::{Action, ClientId, CommandError, Now, Outcome, Settings, World};
-use log::info;
+use engine::world::ShutdownFlags;
+use engine::{ClientId, CommandError, Outcome};
 use mio::Registry;
-use store::keyspace::Keyspace;
+use repl::SnapshotId;
 use store::seed::HashSeed;
 
 use crate::aof::Aof;
 use crate::boot::LoadPurpose;
 use crate::children::Children;
 use crate::client_memory::{ClientMemory, ClientPeaks};
-use crate::clock;
 use crate::config::{Config, Directive, StartRole};
+use crate::conn::Conns;
 use crate::cron::Rates;
 use crate::daemon::{OomScore, PidFile, Supervisor};
 use crate::listener::Listener;
 use crate::load_progress::LoadProgress;
 use crate::loader::{Loaded, Loader};
-use crate::mailbox::Mailer;
-use crate::memory::{self, MemoryMeter};
+use crate::mailbox::{Mailbox, Mailer};
+use crate::master_link::MasterLink;
+use crate::memory::MemoryMeter;
 use crate::rdb::Rdb;
-use crate::repl_driver::{ReplDriver, conn_id};
-use crate::shutdown::Shutdown;
-use crate::{info, settings};
+use crate::signals::SignalSource;
+use crate::snapshot_in::IncomingSnapshot;
 
 /// Work that waits for the command to end.
 #[derive(Debug)]
@@ -47,11 +47,6 @@ pub enum Deferred {
     BgRewriteAof {
         client: Option<ClientId>,
     },
-    /// REPLICAOF: sockets, files and clients follow the role.
-    RoleChanged,
-    BecameReplica(ClientId),
-    /// FAILOVER: what the replication core wants done before the next command.
-    Failover,
     /// FLUSHALL: what a child is saving is of the past.
     KeyspaceFlushed,
     Shutdown {
@@ -135,7 +130,22 @@ pub struct LoadingInfo {
 
 pub struct Host {
     pub config: Config,
-    pub now: Now,
+    pub signals: SignalSource,
+    pub mailbox: Mailbox,
+    pub conns: Conns,
+    /// Connections that may have more to read or to run than their last turn allowed.
+    pub ready: VecDeque<ClientId>,
+    /// Listeners that may have more to accept than their last turn allowed.
+    pub ready_listeners: Vec<u32>,
+    /// Listeners that failed are tried again at this time.
+    pub retry_accept_at_us: Option<u64>,
+    pub next_cron_us: u64,
+    /// Connections whose sockets did not take all, to be judged by their limits.
+    pub over_limit: Vec<ClientId>,
+    pub link: Option<MasterLink>,
+    pub incoming: Option<IncomingSnapshot>,
+    /// Snapshot files that are being sent.
+    pub snapshot_files: HashMap<SnapshotId, File>,
     pub registry: Registry,
     pub mailer: Mailer,
     pub listeners: Vec<Listener>,
@@ -145,9 +155,7 @@ pub struct Host {
     pub children: Children,
     pub rdb: Rdb,
     pub aof: Aof,
-    pub repl: ReplDriver,
     pub loading: LoadingInfo,
-    pub shutdown: Option<Shutdown>,
     pub exit_code: Option<i32>,
     pub rates: Rates,
     pub loader: Option<Loader>,
@@ -162,8 +170,6 @@ pub struct Host {
     pub supervisor: Supervisor,
     pub pidfile: Option<PidFile>,
     pub oom: OomScore,
-    /// Whose command runs.
-    pub current: Option<ClientId>,
     pub hash_seed: HashSeed,
     /// Where the clients come from, by slot.
     pub peers: Vec<PeerFacts>,
@@ -183,18 +189,6 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn now_ms(&self) -> u64 {
-        self.now.mono_us / 1000
-    }
-
-    /// The earliest time at which something here is due.
-    pub fn next_deadline_us(&self) -> Option<u64> {
-        let repl = self.repl.core.poll_timeout().filter(|_| !self.cron_paused);
-        let repl = repl.map(|ms| ms.saturating_mul(1000));
-        let shutdown = self.shutdown.as_ref().map(|shutdown| shutdown.deadline_us);
-        [repl, shutdown].into_iter().flatten().min()
-    }
-
     pub fn note_peer(&mut self, facts: PeerFacts) {
         let slot = facts.id.slot as usize;
         if self.peers.len() <= slot {
@@ -207,198 +201,8 @@ impl Host {
         self.peers.get(client.slot as usize).filter(|facts| facts.id == client)
     }
 
-    pub fn peer_ip(&self, client: ClientId) -> String {
-        let addr = self.peer(client).and_then(|facts| facts.addr);
-        addr.map_or_else(String::new, |addr| addr.ip().to_string())
-    }
-
-    fn defer(&mut self, work: Deferred) -> Result<Outcome, CommandError> {
+    pub fn defer(&mut self, work: Deferred) -> Result<Outcome, CommandError> {
         self.deferred.push(work);
         Ok(Outcome::Silent)
-    }
-
-    fn debug_sleep(&mut self, us: u64) -> Outcome {
-        std::thread::sleep(std::time::Duration::from_micros(us));
-        Outcome::Done
-    }
-}
-
-impl World for Host {
-    fn perform(
-        &mut self,
-        action: Action<'_>,
-        _keyspace: &mut Keyspace,
-    ) -> Result<Outcome, CommandError> {
-        let client = self.current;
-        match action {
-            Action::Save => {
-                if self.children.is_saving_rdb() {
-                    return Err(CommandError::err("Background save already in progress"));
-                }
-                self.defer(Deferred::Save { client })
-            }
-            Action::BgSave { schedule, in_exec } => self.request_bgsave(schedule, in_exec),
-            Action::BgRewriteAof { in_exec } => self.request_aof_rewrite(in_exec),
-            Action::ReplicaOf { target, by } => self.request_replicaof(target, by),
-            Action::StrayWrite => {
-                self.repl.core.handle_stray_write();
-                Ok(Outcome::Done)
-            }
-            Action::Psync { client, replid, offset, failover_by } => {
-                self.request_psync(client, replid, offset, failover_by)
-            }
-            Action::Replconf { client, words } => self.request_replconf(client, words),
-            Action::Failover { target, timeout_ms, force } => {
-                self.request_failover(target, timeout_ms, force)
-            }
-            Action::FailoverAbort => self.request_failover_abort(),
-            Action::ConfigSet { pairs, in_exec } => self.config_set(pairs, in_exec),
-            Action::ConfigRewrite => self.config_rewrite(),
-            Action::ConfigResetStat => {
-                self.stats = HostStats::default();
-                self.rdb.saves = 0;
-                self.aof.stats.rewrites = 0;
-                self.repl.core.reset_stats();
-                Ok(Outcome::Done)
-            }
-            Action::Shutdown(flags) => self.request_shutdown(flags),
-            Action::CloseClient { client } => {
-                self.doomed.push(client);
-                Ok(Outcome::Done)
-            }
-            Action::DebugSleep { us } => Ok(self.debug_sleep(us)),
-            Action::DebugReload { nosave, noflush: _ } => {
-                self.defer(Deferred::DebugReload { client, nosave })
-            }
-            Action::DebugLoadAof => self.defer(Deferred::DebugLoadAof { client }),
-            Action::DebugCrash { how } => crash(how),
-            Action::DebugAofFlushSleep { us } => {
-                self.aof.flush_sleep_us = us;
-                Ok(Outcome::Done)
-            }
-            Action::DebugConfigRewriteAll => self.config_rewrite_all(),
-            Action::Log { message } => {
-                log::warn!("{message}");
-                Ok(Outcome::Done)
-            }
-            Action::DebugPauseCron { paused } => {
-                self.cron_paused = paused;
-                Ok(Outcome::Done)
-            }
-            Action::DebugLog { message } => {
-                log::warn!("DEBUG LOG: {message}");
-                Ok(Outcome::Done)
-            }
-            Action::DebugReplication { .. } => Ok(Outcome::Done),
-            Action::AllocatorReport => Ok(Outcome::Text(memory::report())),
-            Action::MemoryPurge => {
-                memory::purge();
-                Ok(Outcome::Done)
-            }
-            Action::KeyspaceFlushed => {
-                self.deferred.push(Deferred::KeyspaceFlushed);
-                Ok(Outcome::Done)
-            }
-            Action::LazyFree(garbage) => {
-                crate::lazy_free::free(garbage.0);
-                Ok(Outcome::Done)
-            }
-        }
-    }
-
-    fn replicate(&mut self, bytes: &[u8]) {
-        self.repl.core.handle_write(bytes);
-    }
-
-    fn speaks_for(&mut self, client: ClientId) {
-        self.current = Some(client);
-    }
-
-    fn note_unfollowed_write(&mut self) {
-        self.repl.core.handle_unfollowed_write();
-    }
-
-    fn settings(&self) -> Settings {
-        settings::engine_settings(&self.config, self.hash_seed)
-    }
-
-    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
-        self.config.matching(patterns)
-    }
-
-    fn replication(&self) -> ReplicationInfo {
-        self.repl.info(&self.config, self.now_ms())
-    }
-
-    fn info(&self, section: &str) -> InfoLines {
-        info::section(self, section)
-    }
-
-    fn memory_info(&self, engine: EngineMemory) -> InfoLines {
-        info::memory_section(self, engine)
-    }
-
-    fn stream_offset(&self) -> u64 {
-        self.repl.core.offset()
-    }
-
-    fn fsynced_offset(&self) -> Option<u64> {
-        self.aof.fsynced_stream_offset()
-    }
-
-    fn acked_replicas(&self, offset: u64) -> (u32, u32) {
-        let core = &self.repl.core;
-        (core.count_acked(offset) as u32, core.count_fsynced(offset) as u32)
-    }
-
-    fn request_acks(&mut self) {
-        self.repl.acks_wanted = true;
-    }
-
-    fn replica_pending_bytes(&self, client: ClientId) -> u64 {
-        self.repl.core.pending_bytes(conn_id(client))
-    }
-
-    fn secret_hex(&self, digits: usize) -> Option<String> {
-        let mut hex = String::new();
-        while hex.len() < digits {
-            hex.push_str(&crate::entropy::forty_hex_digits());
-        }
-        hex.truncate(digits);
-        Some(hex)
-    }
-
-    fn used_memory_bytes(&self) -> u64 {
-        let used = self.memory.used_bytes();
-        if used <= self.config.memory.maxmemory_bytes {
-            return used;
-        }
-        // What evicting a key would make longer is not counted, or it would never end.
-        used.saturating_sub(self.aof.buffer_bytes() + self.repl.core.bytes_for_replicas())
-    }
-
-    fn mono_us(&self) -> u64 {
-        clock::mono_us()
-    }
-
-    fn is_secret_directive(&self, name: &[u8]) -> bool {
-        crate::config::is_secret(name)
-    }
-
-    fn write_refusal(&self) -> Option<CommandError> {
-        self.rdb.write_refusal(&self.config).or_else(|| self.aof.write_refusal())
-    }
-
-    fn last_save_unix_s(&self) -> i64 {
-        self.rdb.last_save_unix_s
-    }
-}
-
-fn crash(how: &str) -> Result<Outcome, CommandError> {
-    info!("DEBUG {how} asked for the end of this process");
-    match how {
-        "oom" => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 1 << 40]>()),
-        "panic" => panic!("DEBUG PANIC"),
-        _ => std::process::abort(),
     }
 }

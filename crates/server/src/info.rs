@@ -1,6 +1,7 @@
 //! The sections of INFO that speak of the process. Field names and their order are Redis 7.2's.
 
 use engine::world::{EngineMemory, InfoLines};
+use node::Facts;
 
 use crate::aof::AofState;
 use crate::children::Job;
@@ -16,19 +17,19 @@ macro_rules! lines {
     ($($name:literal => $value:expr),* $(,)?) => { vec![$(($name, $value.to_string())),*] };
 }
 
-pub fn section(host: &Host, section: &str) -> InfoLines {
+pub fn section(host: &Host, section: &str, facts: Facts<'_>) -> InfoLines {
     match section {
-        "server" => server(host),
-        "clients" => clients(host),
-        "memory" => memory_section(host, EngineMemory::default()),
-        "persistence" => persistence(host),
-        "stats" => stats(host),
+        "server" => server(host, facts),
+        "clients" => clients(host, facts),
+        "memory" => memory_section(host, EngineMemory::default(), facts),
+        "persistence" => persistence(host, facts),
+        "stats" => stats(host, facts),
         "cpu" => cpu(),
         _ => Vec::new(),
     }
 }
 
-fn server(host: &Host) -> InfoLines {
+fn server(host: &Host, facts: Facts<'_>) -> InfoLines {
     let uname = nix::sys::utsname::uname().ok();
     let part = |f: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         uname.as_ref().map_or_else(String::new, |u| f(u).to_string_lossy().into_owned())
@@ -36,7 +37,7 @@ fn server(host: &Host) -> InfoLines {
     let os =
         format!("{} {} {}", part(|u| u.sysname()), part(|u| u.release()), part(|u| u.machine()));
     let general = &host.config.general;
-    let now_s = host.now.unix_us / 1_000_000;
+    let now_s = facts.now.unix_us / 1_000_000;
     let uptime_s = now_s.saturating_sub(host.identity.started_unix_s);
     let config_file = host
         .config
@@ -61,7 +62,7 @@ fn server(host: &Host) -> InfoLines {
         "process_supervised" => supervised(host),
         "run_id" => host.identity.run_id,
         "tcp_port" => host.config.network.port,
-        "server_time_usec" => host.now.unix_us,
+        "server_time_usec" => facts.now.unix_us,
         "uptime_in_seconds" => uptime_s,
         "uptime_in_days" => uptime_s / 86_400,
         "hz" => general.hz,
@@ -71,8 +72,8 @@ fn server(host: &Host) -> InfoLines {
         "config_file" => config_file,
         "io_threads_active" => 0,
     };
-    if let Some(shutdown) = &host.shutdown {
-        let left_us = shutdown.deadline_us.saturating_sub(host.now.mono_us);
+    if let Some(shutdown) = facts.shutdown {
+        let left_us = shutdown.deadline_us.saturating_sub(facts.now.mono_us);
         out.push(("shutdown_in_milliseconds", (left_us / 1000).to_string()));
     }
     out.extend(listener_lines(host));
@@ -109,8 +110,8 @@ fn build_id() -> String {
     format!("{id:x}")
 }
 
-fn clients(host: &Host) -> InfoLines {
-    let replicas = host.repl.core.view(host.now_ms()).replicas.len();
+fn clients(host: &Host, facts: Facts<'_>) -> InfoLines {
+    let replicas = facts.repl.view(facts.now.mono_us / 1000).replicas.len();
     lines! {
         "connected_clients" => host.connected_clients.saturating_sub(replicas),
         "maxclients" => host.config.network.maxclients,
@@ -119,7 +120,7 @@ fn clients(host: &Host) -> InfoLines {
     }
 }
 
-pub fn memory_section(host: &Host, engine: EngineMemory) -> InfoLines {
+pub fn memory_section(host: &Host, engine: EngineMemory, facts: Facts<'_>) -> InfoLines {
     let used = host.memory.used_bytes();
     let peak = host.memory.peak_bytes.max(used);
     let startup = host.memory.startup_bytes.min(used);
@@ -127,9 +128,9 @@ pub fn memory_section(host: &Host, engine: EngineMemory) -> InfoLines {
     let figures = allocator_figures();
     let system = system_bytes();
     let maxmemory = host.config.memory.maxmemory_bytes;
-    let buffers = host.repl.core.view(host.now_ms()).backlog.memory_bytes;
+    let buffers = facts.repl.view(facts.now.mono_us / 1000).backlog.memory_bytes;
     // Replicas and backlog share their blocks: what goes beyond the backlog is there for replicas.
-    let for_replicas = host.repl.core.bytes_for_replicas().min(buffers);
+    let for_replicas = facts.repl.bytes_for_replicas().min(buffers);
     let backlog = buffers - for_replicas;
     let overhead =
         startup + buffers + host.aof.buffer_bytes() + engine.clients_bytes + engine.tables_bytes;
@@ -202,12 +203,12 @@ fn ok(is_ok: bool) -> &'static str {
     if is_ok { "ok" } else { "err" }
 }
 
-fn persistence(host: &Host) -> InfoLines {
+fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
     let (rdb, aof) = (&host.rdb, &host.aof);
     let running = host.children.running.as_ref();
     let elapsed_s = |wanted: bool| match running {
         Some(r) if wanted => {
-            (host.now.mono_us.saturating_sub(r.child.started_us) / 1_000_000) as i64
+            (facts.now.mono_us.saturating_sub(r.child.started_us) / 1_000_000) as i64
         }
         _ => -1,
     };
@@ -263,16 +264,16 @@ fn persistence(host: &Host) -> InfoLines {
         });
     }
     if loading.active {
-        out.extend(loading_lines(host));
+        out.extend(loading_lines(host, facts));
     }
     out
 }
 
-fn loading_lines(host: &Host) -> InfoLines {
+fn loading_lines(host: &Host, facts: Facts<'_>) -> InfoLines {
     let loading = &host.loading;
     let (total, loaded) = (loading.total_bytes, loading.loaded_bytes);
     let percent = if total == 0 { 0.0 } else { loaded as f64 * 100.0 / total as f64 };
-    let elapsed_s = (host.now.unix_us / 1_000_000).saturating_sub(loading.started_unix_s);
+    let elapsed_s = (facts.now.unix_us / 1_000_000).saturating_sub(loading.started_unix_s);
     let left = total.saturating_sub(loaded);
     let eta_s = (elapsed_s * left).checked_div(loaded).unwrap_or(1);
     lines! {
@@ -285,9 +286,9 @@ fn loading_lines(host: &Host) -> InfoLines {
     }
 }
 
-fn stats(host: &Host) -> InfoLines {
+fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
     let stats = &host.stats;
-    let syncs = host.repl.core.stats();
+    let syncs = facts.repl.stats();
     let rates = &host.rates;
     lines! {
         "total_connections_received" => stats.connections_received,

@@ -4,6 +4,7 @@
 //! a file means and who syncs from where is decided in the crates below it.
 
 mod aof;
+mod aof_batch;
 mod aof_files;
 mod aof_rewrite;
 mod aof_sync;
@@ -32,10 +33,11 @@ mod loader;
 mod mailbox;
 mod master_link;
 mod memory;
+mod node_os;
 mod null_world;
 mod rdb;
-mod repl_actions;
-mod repl_driver;
+mod repl_settings;
+mod replica_load;
 mod replica_out;
 mod resolver;
 mod settings;

@@ -25,6 +25,7 @@ use protocol::Args;
 use store::keyspace::Keyspace;
 use store::seed::HashSeed;
 
+use crate::aof_batch::AofBatch;
 use crate::chunk_pipe::ChunkReader;
 use crate::config::os_error;
 use crate::event_loop::read_clock;
@@ -347,19 +348,27 @@ impl AofLoad {
 
     fn commands(&mut self, source: Source<'_>, name: &str, progress: &Progress) -> Result<(), End> {
         let mut reader = AofReader::new(source);
-        let mut now = read_clock();
-        let mut count = 0u64;
+        let mut batch = AofBatch::default();
         let mut hook = ThreadHook::new(progress, self.bytes_before);
+        let mut now = read_clock();
+        let mut until_look = COMMANDS_PER_STEP;
         loop {
-            let Some(record) = reader.next().map_err(End::Aof)? else { return Ok(()) };
-            if let Record::Command(command) = record {
-                self.run(now, &command.args().collect::<Vec<_>>(), name)?;
-                count += 1;
-                if !hook.loaded_key() {
-                    return Err(End::Other("cancelled".into()));
-                }
+            let next = reader.next();
+            let ended = !matches!(next, Ok(Some(_)));
+            if let Ok(Some(Record::Command(command))) = &next {
+                batch.push(command);
             }
-            if count.is_multiple_of(COMMANDS_PER_STEP) {
+            if batch.is_full() || ended {
+                // What stands before the end is run, whatever the end is.
+                let ran = self.run_batch(now, &batch, name, &mut hook)?;
+                batch.clear();
+                until_look = until_look.saturating_sub(ran);
+            }
+            if ended {
+                return next.map(drop).map_err(End::Aof);
+            }
+            if until_look == 0 {
+                until_look = COMMANDS_PER_STEP;
                 now = read_clock();
                 let at = self.bytes_before + reader.offset();
                 progress.loaded_bytes.store(at, Ordering::Relaxed);
@@ -370,22 +379,39 @@ impl AofLoad {
         }
     }
 
-    fn run(&mut self, now: Now, args: &[&[u8]], name: &str) -> Result<(), End> {
-        let args = Args::new(args);
-        if engine::command::find(args).is_err() {
-            let command = String::from_utf8_lossy(&args[0]).into_owned();
-            return Err(End::Other(format!(
-                "Unknown command '{command}' reading the append only file {name}"
-            )));
+    /// Runs the commands of a batch; how many they were.
+    fn run_batch(
+        &mut self,
+        now: Now,
+        batch: &AofBatch,
+        name: &str,
+        hook: &mut ThreadHook<'_>,
+    ) -> Result<u64, End> {
+        let args = batch.args();
+        let mut ahead = self.engine.prefetch(self.client, batch.commands(&args).map(Args::new));
+        let mut ran = 0;
+        for words in batch.commands(&args) {
+            let args = Args::new(words);
+            if engine::command::find(args).is_err() {
+                let command = String::from_utf8_lossy(&args[0]).into_owned();
+                return Err(End::Other(format!(
+                    "Unknown command '{command}' reading the append only file {name}"
+                )));
+            }
+            let (world, key) = (&mut self.world, ahead.next_key());
+            self.engine.execute_hashed(now, world, self.client, args, key);
+            if self.errors_end_it && self.engine.stats.unexpected_error_replies > 0 {
+                let command = String::from_utf8_lossy(&args[0]).to_ascii_lowercase();
+                return Err(End::Other(format!(
+                    "propagation-error-behavior: '{command}' of the append only file {name} has failed"
+                )));
+            }
+            ran += 1;
+            if !hook.loaded_key() {
+                return Err(End::Other("cancelled".into()));
+            }
         }
-        self.engine.execute(now, &mut self.world, self.client, args);
-        if self.errors_end_it && self.engine.stats.unexpected_error_replies > 0 {
-            let command = String::from_utf8_lossy(&args[0]).to_ascii_lowercase();
-            return Err(End::Other(format!(
-                "propagation-error-behavior: '{command}' of the append only file {name} has failed"
-            )));
-        }
-        Ok(())
+        Ok(ran)
     }
 
     /// A crash cut the last write: what is whole stays, and a transaction that is not goes.

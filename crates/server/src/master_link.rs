@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::BytesMut;
 use mio::Registry;
 use mio::net::TcpStream;
+use node::Node;
 use repl::LinkId;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::os_error;
-use crate::event_loop::Server;
+use crate::host::Host;
 use crate::resolver;
 use crate::stream::{ReadOutcome, Stream};
 use crate::token::Source;
@@ -96,76 +97,73 @@ impl MasterLink {
     }
 }
 
-impl Server {
+impl Host {
     /// `Action::Connect`: looks the name up first.
     pub fn connect_to_master(&mut self, id: LinkId, host: String, port: u16) {
         self.close_master_link();
-        self.host.repl.link = Some(MasterLink::new(id));
-        resolver::resolve(host, port, attempt_of(id), self.host.mailer.clone());
+        self.link = Some(MasterLink::new(id));
+        resolver::resolve(host, port, attempt_of(id), self.mailer.clone());
     }
 
     pub fn close_master_link(&mut self) {
-        if let Some(mut link) = self.host.repl.link.take()
+        if let Some(mut link) = self.link.take()
             && let Some(stream) = &mut link.stream
         {
-            stream.deregister(self.poll.registry());
+            stream.deregister(&self.registry);
         }
     }
 
-    pub fn master_resolved(&mut self, attempt: u32, result: io::Result<Vec<SocketAddr>>) {
-        let Some(link) = self.host.repl.link.as_mut().filter(|l| attempt_of(l.id) == attempt)
-        else {
+    pub fn master_resolved(
+        &mut self,
+        node: &mut Node,
+        attempt: u32,
+        result: io::Result<Vec<SocketAddr>>,
+    ) {
+        let Some(link) = self.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
             return;
         };
-        let bind = &self.host.config.network.bind_source_addr;
+        let bind = &self.config.network.bind_source_addr;
         let begun = result.and_then(|addresses| {
             link.addresses = addresses;
-            link.connect_next(self.poll.registry(), bind)
+            link.connect_next(&self.registry, bind)
         });
         if let Err(error) = begun {
-            self.master_connect_failed(&error);
+            self.master_connect_failed(node, &error);
         }
     }
 
-    fn master_connect_failed(&mut self, error: &io::Error) {
-        let now_ms = self.host.now_ms();
-        if let Some(link) = &self.host.repl.link {
-            let id = link.id;
-            self.host.repl.core.handle_connect_failed(now_ms, id, &os_error(error));
+    fn master_connect_failed(&mut self, node: &mut Node, error: &io::Error) {
+        if let Some(id) = self.link.as_ref().map(|link| link.id) {
+            node.handle_connect_failed(self, id, &os_error(error));
         }
     }
 
     /// CLIENT KILL of the master: the link closes as if the master had closed it, and is made anew.
-    pub fn kill_master_link(&mut self) {
-        let now_ms = self.host.now_ms();
-        let Some(link) = &self.host.repl.link else { return };
-        let id = link.id;
-        self.host.repl.core.handle_link_closed(now_ms, id, "Connection closed by CLIENT KILL");
-        self.perform_repl_actions();
+    pub fn kill_master_link(&mut self, node: &mut Node) {
+        let Some(id) = self.link.as_ref().map(|link| link.id) else { return };
+        node.handle_link_closed(self, id, "Connection closed by CLIENT KILL");
     }
 
-    pub fn handle_master_link(&mut self, attempt: u32, event: &mio::event::Event) {
-        let Some(link) = self.host.repl.link.as_mut().filter(|l| attempt_of(l.id) == attempt)
-        else {
+    pub fn handle_master_link(&mut self, node: &mut Node, attempt: u32, event: &mio::event::Event) {
+        let Some(link) = self.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
             return;
         };
         link.read_closed |= event.is_read_closed() || event.is_error();
         if !link.connected {
             if event.is_writable() || event.is_error() {
-                self.master_connect_ended();
+                self.master_connect_ended(node);
             }
             return;
         }
         if event.is_writable() {
-            self.flush_master_link();
+            self.flush_master_link(node);
         }
-        self.read_master_link();
+        self.read_master_link(node);
     }
 
-    fn master_connect_ended(&mut self) {
-        let now_ms = self.host.now_ms();
-        let keepalive_s = self.host.config.replication.repl_timeout_s;
-        let Some(link) = &mut self.host.repl.link else { return };
+    fn master_connect_ended(&mut self, node: &mut Node) {
+        let keepalive_s = self.config.replication.repl_timeout_s;
+        let Some(link) = &mut self.link else { return };
         let Some(stream) = &mut link.stream else { return };
         let failure = stream.take_error().unwrap_or_else(Some);
         // Writable without an error and without a peer: the connect is still under way.
@@ -173,11 +171,11 @@ impl Server {
             return;
         }
         if let Some(error) = failure {
-            stream.deregister(self.poll.registry());
+            stream.deregister(&self.registry);
             link.stream = None;
-            let bind = &self.host.config.network.bind_source_addr;
-            if link.connect_next(self.poll.registry(), bind).is_err() {
-                self.master_connect_failed(&error);
+            let bind = &self.config.network.bind_source_addr;
+            if link.connect_next(&self.registry, bind).is_err() {
+                self.master_connect_failed(node, &error);
             }
             return;
         }
@@ -187,41 +185,41 @@ impl Server {
         let _ = stream.set_keepalive(keepalive_s.into());
         let source = Source::MasterLink(attempt_of(link.id));
         let id = link.id;
-        if let Err(error) = stream.watch_writable(self.poll.registry(), source, false) {
-            return self.master_connect_failed(&error);
+        if let Err(error) = stream.watch_writable(&self.registry, source, false) {
+            return self.master_connect_failed(node, &error);
         }
-        self.host.repl.core.handle_connected(now_ms, id);
+        node.handle_connected(self, id);
     }
 
     /// `Action::SendMaster`.
-    pub fn send_to_master(&mut self, id: LinkId, bytes: &[u8]) {
-        if let Some(link) = self.host.repl.link.as_mut().filter(|link| link.id == id) {
+    pub fn send_to_master(&mut self, node: &mut Node, id: LinkId, bytes: &[u8]) {
+        if let Some(link) = self.link.as_mut().filter(|link| link.id == id) {
             link.out.extend_from_slice(bytes);
-            self.flush_master_link();
+            self.flush_master_link(node);
         }
     }
 
-    fn flush_master_link(&mut self) {
-        let now_ms = self.host.now_ms();
-        let Some(link) = &mut self.host.repl.link else { return };
+    fn flush_master_link(&mut self, node: &mut Node) {
+        let now_ms = node.now_ms();
+        let Some(link) = &mut self.link else { return };
         let id = link.id;
-        if let Err(error) = link.flush(self.poll.registry()) {
-            self.host.repl.core.handle_link_closed(now_ms, id, &os_error(&error));
+        if let Err(error) = link.flush(&self.registry) {
+            // It is heard of by whoever sends, or when the turn settles.
+            node.repl.handle_link_closed(now_ms, id, &os_error(&error));
         }
     }
 
     /// Reads a bounded amount, as long as the core and the loader have room for it.
-    pub fn read_master_link(&mut self) {
+    pub fn read_master_link(&mut self, node: &mut Node) {
         for _ in 0..READS_PER_TURN {
-            if !self.may_read_master() {
+            if !node.wants_master_bytes(self) {
                 // The bytes stay in the socket; reading goes on when there is room again.
-                if let Some(link) = &mut self.host.repl.link {
+                if let Some(link) = &mut self.link {
                     link.more = true;
                 }
                 return;
             }
-            let now_ms = self.host.now_ms();
-            let Some(link) = &mut self.host.repl.link else { return };
+            let Some(link) = &mut self.link else { return };
             let Some(stream) = link.stream.as_mut().filter(|_| link.connected) else { return };
             link.buffer.resize(READ_BYTES, 0);
             let outcome = stream.read(&mut link.buffer);
@@ -230,22 +228,16 @@ impl Server {
                 Ok(ReadOutcome::Filled(n)) => (n, false),
                 Ok(ReadOutcome::Drained(n)) => (n, !read_closed),
                 Ok(ReadOutcome::Closed) => {
-                    let core = &mut self.host.repl.core;
-                    core.handle_link_closed(now_ms, id, "Connection closed by the master");
-                    return self.perform_repl_actions();
+                    return node.handle_link_closed(self, id, "Connection closed by the master");
                 }
-                Err(error) => {
-                    self.host.repl.core.handle_link_closed(now_ms, id, &os_error(&error));
-                    return self.perform_repl_actions();
-                }
+                Err(error) => return node.handle_link_closed(self, id, &os_error(&error)),
             };
-            self.host.stats.net_repl_input_bytes += len as u64;
-            self.host.stats.net_input_bytes += len as u64;
+            self.stats.net_repl_input_bytes += len as u64;
+            self.stats.net_input_bytes += len as u64;
             // The buffer is lent to the core, which may make the loop close the link meanwhile.
             let buffer = std::mem::take(&mut link.buffer);
-            self.host.repl.core.handle_bytes(now_ms, id, &buffer[..len]);
-            self.perform_repl_actions();
-            let Some(link) = self.host.repl.link.as_mut().filter(|link| link.id == id) else {
+            node.handle_master_bytes(self, id, &buffer[..len]);
+            let Some(link) = self.link.as_mut().filter(|link| link.id == id) else {
                 return;
             };
             link.buffer = buffer;
@@ -254,14 +246,14 @@ impl Server {
                 return;
             }
         }
-        if let Some(link) = &mut self.host.repl.link {
+        if let Some(link) = &mut self.link {
             link.more = true;
         }
     }
 
-    pub fn may_read_master(&self) -> bool {
-        let repl = &self.host.repl;
-        repl.core.wants_master_bytes() && repl.incoming.as_ref().is_none_or(|i| i.has_room())
+    /// The last turn ended before the socket was empty.
+    pub fn link_has_more(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.more)
     }
 }
 

@@ -3,8 +3,8 @@
 //!
 //! An AOF holds writes only, and writes ask the world for nothing. Those that fail are told to the log.
 
-use engine::world::{InfoLines, ReplicationInfo};
-use engine::{Action, CommandError, Outcome, Settings, World};
+use engine::world::{Configuration, Machine, Persistence, Replication};
+use engine::{Action, CommandError, Outcome, World};
 use store::keyspace::Keyspace;
 
 use crate::clock;
@@ -57,39 +57,9 @@ impl World for NullWorld {
             _ => Err(CommandError::err("not while an append only file is loaded")),
         }
     }
+}
 
-    fn replicate(&mut self, _: &[u8]) {}
-
-    fn settings(&self) -> Settings {
-        Settings::default()
-    }
-
-    fn config_get(&self, _: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
-        Vec::new()
-    }
-
-    fn replication(&self) -> ReplicationInfo {
-        ReplicationInfo::default()
-    }
-
-    fn info(&self, _: &str) -> InfoLines {
-        InfoLines::new()
-    }
-
-    fn stream_offset(&self) -> u64 {
-        0
-    }
-
-    fn fsynced_offset(&self) -> Option<u64> {
-        None
-    }
-
-    fn acked_replicas(&self, _: u64) -> (u32, u32) {
-        (0, 0)
-    }
-
-    fn request_acks(&mut self) {}
-
+impl Machine for NullWorld {
     fn used_memory_bytes(&self) -> u64 {
         0
     }
@@ -97,15 +67,13 @@ impl World for NullWorld {
     fn mono_us(&self) -> u64 {
         clock::mono_us()
     }
-
-    fn write_refusal(&self) -> Option<CommandError> {
-        None
-    }
-
-    fn last_save_unix_s(&self) -> i64 {
-        0
-    }
 }
+
+impl Replication for NullWorld {}
+
+impl Persistence for NullWorld {}
+
+impl Configuration for NullWorld {}
 
 #[cfg(test)]
 mod tests {

@@ -9,8 +9,9 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use engine::{CommandError, Now, Outcome};
+use engine::{ClientId, CommandError, Now, Outcome};
 use log::{info, warn};
+use node::Node;
 use persist::aof::RewriteOptions;
 use persist::rdb::{Access, ReplInfo, SaveHook, SaveOptions, SaveReport, Version, save};
 use repl::{Filter, SnapshotEvent, SnapshotId, SnapshotMode};
@@ -22,7 +23,6 @@ use crate::clock;
 use crate::config::os_error;
 use crate::config::{Config, REDIS_VERSION};
 use crate::disk::{self, SteadyWriter};
-use crate::event_loop::Server;
 use crate::host::{Deferred, Host};
 use crate::key_delay::KeyDelay;
 use crate::signals::{Received, SignalSource};
@@ -254,6 +254,7 @@ impl SaveHook for ChildHook<'_> {
 impl Host {
     pub fn request_bgsave(
         &mut self,
+        client: Option<ClientId>,
         schedule: bool,
         in_exec: bool,
     ) -> Result<Outcome, CommandError> {
@@ -274,7 +275,6 @@ impl Host {
             self.deferred.push(Deferred::BgSave { client: None });
             return Ok(Outcome::Status("Background saving scheduled".into()));
         }
-        let client = self.current;
         self.deferred.push(Deferred::BgSave { client });
         Ok(Outcome::Silent)
     }
@@ -295,63 +295,59 @@ impl Host {
     }
 }
 
-impl Server {
+impl Host {
     /// Gathers what a snapshot of this moment says of itself.
-    pub fn snapshot_header(&self) -> SnapshotHeader {
-        let host = &self.host;
+    pub fn snapshot_header(&self, node: &mut Node) -> SnapshotHeader {
+        let host = self;
         let persistence = &host.config.persistence;
         let version = match persistence.rdb_version {
             9 => Version::V9,
             _ if host.rdb.needs_v11 => Version::V11,
             number => Version::readable_by(number).unwrap_or_default(),
         };
-        let repl = host.repl.core.history_point().map(|point| {
-            let db = match host.repl.core.is_master() {
-                true => self.engine.propagation.stream_db().unwrap_or(0),
-                false => self.master_stream_db(),
-            };
-            (db as i64, point.replid.to_string(), point.offset as i64)
-        });
+        let repl = node
+            .repl
+            .history_point()
+            .map(|point| (node.stream_db() as i64, point.replid.to_string(), point.offset as i64));
         SnapshotHeader {
             version,
             compress: persistence.rdbcompression,
             checksum: persistence.rdbchecksum,
-            ctime_s: host.now.unix_s(),
+            ctime_s: node.now().unix_s(),
             used_memory_bytes: host.memory.used_bytes(),
             repl,
             functions: host.rdb.functions.clone(),
             aof_base: false,
             timestamp: persistence.aof_timestamp_enabled,
-            access: self.engine.snapshot_access(),
+            access: node.engine.snapshot_access(),
             key_delay_us: persistence.rdb_key_save_delay_us,
         }
     }
 
     /// SAVE, and the last act of a shutdown: in this process, everybody waits.
-    pub fn save_now(&mut self) -> io::Result<()> {
-        let header = self.snapshot_header();
-        let (temp, target) =
-            (self.host.temp_rdb_path(self.host.identity.pid), self.host.rdb_path());
-        let steady = self.host.config.persistence.rdb_save_incremental_fsync;
-        let signals = self.host.shutdown.is_some().then_some(&self.signals);
+    pub fn save_now(&mut self, node: &mut Node) -> io::Result<()> {
+        let header = self.snapshot_header(node);
+        let (temp, target) = (self.temp_rdb_path(self.identity.pid), self.rdb_path());
+        let steady = self.config.persistence.rdb_save_incremental_fsync;
+        let signals = node.is_shutting_down().then_some(&self.signals);
         let mut hook = OwnSave { delay: header.slow_save(), signals, insisted: false };
-        let saved = header.save_file(&self.engine.keyspace, &temp, &target, steady, &mut hook);
+        let saved = header.save_file(&node.engine.keyspace, &temp, &target, steady, &mut hook);
         if hook.insisted {
             warn!("You insist... exiting now.");
-            self.host.exit_code = Some(1);
+            self.exit_code = Some(1);
         }
         match saved {
             Ok(_) => {
                 info!("DB saved on disk");
-                self.engine.dirty = 0;
-                self.host.rdb.last_save_unix_s = crate::event_loop::read_clock().unix_s();
-                self.host.rdb.last_bgsave_ok = true;
-                self.host.rdb.saves += 1;
-                self.host.rdb.made_for_replicas = false;
+                node.engine.dirty = 0;
+                self.rdb.last_save_unix_s = crate::event_loop::read_clock().unix_s();
+                self.rdb.last_bgsave_ok = true;
+                self.rdb.saves += 1;
+                self.rdb.made_for_replicas = false;
                 Ok(())
             }
             Err(error) => {
-                let name = self.host.rdb_name();
+                let name = self.rdb_name();
                 warn!("Write error saving DB on disk ({name}): {}", os_error(&error));
                 Err(error)
             }
@@ -359,39 +355,48 @@ impl Server {
     }
 
     /// Forks a child that writes the RDB file.
-    pub fn start_bgsave(&mut self, snapshot: Option<SnapshotId>) -> io::Result<()> {
-        self.host.rdb.last_try_us = self.host.now.mono_us;
-        self.host.rdb.scheduled = false;
-        let header = self.snapshot_header();
-        let target = self.host.rdb_path();
-        let steady = self.host.config.persistence.rdb_save_incremental_fsync;
-        let keyspace = &self.engine.keyspace;
-        let host = &self.host;
+    pub fn start_bgsave(
+        &mut self,
+        node: &mut Node,
+        snapshot: Option<SnapshotId>,
+    ) -> io::Result<()> {
+        self.rdb.last_try_us = node.now().mono_us;
+        self.rdb.scheduled = false;
+        let header = self.snapshot_header(node);
+        let target = self.rdb_path();
+        let steady = self.config.persistence.rdb_save_incremental_fsync;
+        let keyspace = &node.engine.keyspace;
+        let host = &*self;
         let forked = child::spawn(&[], |reporter| {
             let temp = host.temp_rdb_path(std::process::id());
             let mut hook = ChildHook::new(&header, reporter);
             let report = header.save_file(keyspace, &temp, &target, steady, &mut hook)?;
             Ok(Report { keys: report.keys, size_bytes: report.bytes, ..Report::default() })
         });
-        let child = self.forked(forked).inspect_err(|error| {
+        let child = self.forked(node, forked).inspect_err(|error| {
             warn!("Can't save in background: fork: {}", os_error(error));
-            self.host.rdb.last_bgsave_ok = false;
+            self.rdb.last_bgsave_ok = false;
         })?;
         info!("Background saving started by pid {}", child.pid);
-        let temp = self.host.temp_rdb_path(child.pid as u32);
-        let job = Job::RdbFile { temp, target, snapshot, dirty_at_fork: self.engine.dirty };
-        self.begin_job(child, job)
+        let temp = self.temp_rdb_path(child.pid as u32);
+        let job = Job::RdbFile { temp, target, snapshot, dirty_at_fork: node.engine.dirty };
+        self.begin_job(node, child, job)
     }
 
     /// Forks a child that writes a snapshot to a pipe; what comes out goes to replicas.
-    fn start_streamed_snapshot(&mut self, snapshot: SnapshotId, filter: Filter) -> io::Result<()> {
+    fn start_streamed_snapshot(
+        &mut self,
+        node: &mut Node,
+        snapshot: SnapshotId,
+        filter: Filter,
+    ) -> io::Result<()> {
         let (reader, writer) = child::snapshot_pipe()?;
-        let mut header = self.snapshot_header();
+        let mut header = self.snapshot_header(node);
         if filter.without_functions {
             header.functions.clear();
         }
-        let without_data = Keyspace::new(1, self.host.hash_seed);
-        let keyspace = if filter.without_data { &without_data } else { &self.engine.keyspace };
+        let without_data = Keyspace::new(1, self.hash_seed);
+        let keyspace = if filter.without_data { &without_data } else { &node.engine.keyspace };
         let fd = writer.as_raw_fd();
         let forked = child::spawn(&[fd], |reporter| {
             // SAFETY: the child inherited the pipe's end and nothing else in it uses that.
@@ -401,15 +406,16 @@ impl Server {
         });
         drop(writer);
         let child = self
-            .forked(forked)
+            .forked(node, forked)
             .inspect_err(|error| warn!("Can't save in background: fork: {}", os_error(error)))?;
         info!("Background RDB transfer started by pid {}", child.pid);
-        self.begin_job(child, Job::RdbPipe { snapshot, pipe: Some(reader) })
+        self.begin_job(node, child, Job::RdbPipe { snapshot, pipe: Some(reader) })
     }
 
     /// `Action::StartSnapshot`: everything propagated so far is in the stream already.
     pub fn start_replication_snapshot(
         &mut self,
+        node: &mut Node,
         id: SnapshotId,
         mode: SnapshotMode,
         filter: Filter,
@@ -419,36 +425,37 @@ impl Server {
             "what lacks something must not become the RDB file"
         );
         let started = match mode {
-            _ if self.host.children.is_active() => Err(io::Error::other("another child runs")),
-            SnapshotMode::Disk => self.start_bgsave(Some(id)),
-            SnapshotMode::Socket => self.start_streamed_snapshot(id, filter),
+            _ if self.children.is_active() => Err(io::Error::other("another child runs")),
+            SnapshotMode::Disk => self.start_bgsave(node, Some(id)),
+            SnapshotMode::Socket => self.start_streamed_snapshot(node, id, filter),
         };
-        let now_ms = self.host.now_ms();
+        let now_ms = node.now_ms();
         match started {
-            Ok(()) => self.host.repl.core.handle_snapshot(now_ms, SnapshotEvent::Started { id }),
-            Err(error) => self.host.repl.snapshot_failed(self.host.now, id, &os_error(&error)),
+            Ok(()) => node.repl.handle_snapshot(now_ms, SnapshotEvent::Started { id }),
+            Err(error) => snapshot_failed(node, id, &os_error(&error)),
         }
     }
 
     /// Moves what the child has written from its pipe to the replicas, as far as they have room.
-    pub fn read_snapshot_pipe(&mut self, serial: u32) {
+    pub fn read_snapshot_pipe(&mut self, node: &mut Node, serial: u32) {
         for _ in 0..PIPE_READS_PER_TURN {
-            if !self.host.repl.core.snapshot_wants_data() {
+            if !node.repl.snapshot_wants_data() {
                 break;
             }
-            let Some(running) = self.host.children.of_event(serial) else { return };
+            let Some(running) = self.children.of_event(serial) else { return };
             let Job::RdbPipe { snapshot, pipe: Some(pipe) } = &mut running.job else { return };
             let id = *snapshot;
             let mut chunk = vec![0; PIPE_READ_BYTES];
             match pipe.read(&mut chunk) {
-                Ok(0) => return self.snapshot_pipe_ended(),
+                Ok(0) => return self.snapshot_pipe_ended(node),
                 Ok(n) => {
                     chunk.truncate(n);
-                    let now = self.host.now;
-                    self.host.repl.snapshot_chunk(now, id, Bytes::from(chunk));
+                    let event = SnapshotEvent::Chunk { id, bytes: Bytes::from(chunk) };
+                    let now_ms = node.now_ms();
+                    node.repl.handle_snapshot(now_ms, event);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.host.children.pipe_paused = false;
+                    self.children.pipe_paused = false;
                     return;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -457,91 +464,104 @@ impl Server {
                         "Diskless rdb transfer, read error sending DB to replicas: {}",
                         os_error(&error)
                     );
-                    return self.snapshot_pipe_ended();
+                    return self.snapshot_pipe_ended(node);
                 }
             }
         }
         // The turn is over or the replicas are full; no edge will tell of what is left.
-        self.host.children.pipe_paused = true;
+        self.children.pipe_paused = true;
     }
 
-    fn snapshot_pipe_ended(&mut self) {
-        self.host.children.pipe_paused = false;
-        if let Some(running) = &mut self.host.children.running
+    fn snapshot_pipe_ended(&mut self, node: &mut Node) {
+        self.children.pipe_paused = false;
+        if let Some(running) = &mut self.children.running
             && let Job::RdbPipe { pipe, .. } = &mut running.job
         {
             *pipe = None;
         }
-        self.reap_children();
+        self.reap_children(node);
     }
 
     /// Goes on reading the pipe once replicas have room again. True if there is more to do at once.
-    pub fn continue_snapshot_pipe(&mut self) -> bool {
-        if !self.host.children.pipe_paused || !self.host.repl.core.snapshot_wants_data() {
+    pub fn continue_snapshot_pipe(&mut self, node: &mut Node) -> bool {
+        if !self.children.pipe_paused || !node.repl.snapshot_wants_data() {
             return false;
         }
-        let serial = self.host.children.serial();
-        self.read_snapshot_pipe(serial);
-        self.host.children.pipe_paused && self.host.repl.core.snapshot_wants_data()
+        let serial = self.children.serial();
+        self.read_snapshot_pipe(node, serial);
+        self.children.pipe_paused && node.repl.snapshot_wants_data()
     }
 
-    pub fn finish_rdb_pipe(&mut self, id: SnapshotId, exit: Exit, report: &Report) {
-        let now_ms = self.host.now_ms();
+    pub fn finish_rdb_pipe(
+        &mut self,
+        node: &mut Node,
+        id: SnapshotId,
+        exit: Exit,
+        report: &Report,
+    ) {
+        let now_ms = node.now_ms();
         let ok = judge("Background RDB transfer", "Background transfer error", exit, report);
         let event = if ok {
             SnapshotEvent::Ready { id, size_bytes: report.size_bytes }
         } else {
             SnapshotEvent::Failed { id, why: report.error.clone() }
         };
-        self.host.repl.core.handle_snapshot(now_ms, event);
+        node.repl.handle_snapshot(now_ms, event);
     }
 
-    pub fn finish_rdb_file(&mut self, job: RdbFileJob, exit: Exit, report: &Report, took_us: u64) {
-        let now_ms = self.host.now_ms();
+    pub fn finish_rdb_file(
+        &mut self,
+        node: &mut Node,
+        job: RdbFileJob,
+        exit: Exit,
+        report: &Report,
+        took_us: u64,
+    ) {
+        let now_ms = node.now_ms();
         if exit == Exit::Code(0) && report.done {
             // The child's lines in Redis, which it writes before it ends; ours does not log.
             info!("DB saved on disk");
             info!("Fork CoW for RDB: {} MB", report.cow_bytes >> 20);
         }
         let ok = judge("Background saving", "Background saving error", exit, report);
-        let rdb = &mut self.host.rdb;
+        let rdb = &mut self.rdb;
         rdb.last_bgsave_s = (took_us / 1_000_000) as i64;
         rdb.last_cow_bytes = report.cow_bytes;
         if ok {
-            rdb.last_save_unix_s = self.host.now.unix_s();
+            rdb.last_save_unix_s = node.now().unix_s();
             rdb.saves += 1;
-            self.engine.dirty = self.engine.dirty.saturating_sub(job.dirty_at_fork);
+            node.engine.dirty = node.engine.dirty.saturating_sub(job.dirty_at_fork);
         } else {
             warn!("{} is left as it was", job.target.display());
-            self.remove_temp_rdb(&job.temp);
+            self.remove_temp_rdb(node, &job.temp);
         }
-        let rdb = &mut self.host.rdb;
+        let rdb = &mut self.rdb;
         // SIGUSR1 is how an operator ends a child without calling it a failure.
         if ok || exit != Exit::Signal(libc::SIGUSR1) {
             rdb.last_bgsave_ok = ok;
         }
         let Some(id) = job.snapshot else {
             // The operator's own.
-            self.host.rdb.made_for_replicas &= !ok;
+            self.rdb.made_for_replicas &= !ok;
             return;
         };
         let file =
             if ok { File::open(&job.target) } else { Err(io::Error::other("BGSAVE failed")) };
         let event = match file.and_then(|file| Ok((file.metadata()?.len(), file))) {
             Ok((size_bytes, file)) => {
-                self.host.repl.files.insert(id, file);
+                self.snapshot_files.insert(id, file);
                 SnapshotEvent::Ready { id, size_bytes }
             }
             Err(error) => SnapshotEvent::Failed { id, why: os_error(&error) },
         };
-        self.host.rdb.made_for_replicas = matches!(event, SnapshotEvent::Ready { .. });
-        self.host.repl.core.handle_snapshot(now_ms, event);
+        self.rdb.made_for_replicas = matches!(event, SnapshotEvent::Ready { .. });
+        node.repl.handle_snapshot(now_ms, event);
     }
 
     /// `rdb-del-sync-files`: where nothing is to be kept on disk, a snapshot that was only made for a sync
     /// is not to stay there either.
     pub fn must_delete_sync_files(&self) -> bool {
-        let config = &self.host.config;
+        let config = &self.config;
         config.replication.rdb_del_sync_files
             && config.persistence.save.is_empty()
             && !config.persistence.appendonly
@@ -549,7 +569,7 @@ impl Server {
 
     /// Unlinks the RDB file; its blocks are freed away from the loop, with the last handle.
     pub fn delete_rdb_file(&mut self) {
-        let path = self.host.rdb_path();
+        let path = self.rdb_path();
         let file = File::open(&path);
         // It may be gone already, which is what was wanted.
         let _ = fs::remove_file(path);
@@ -557,8 +577,8 @@ impl Server {
     }
 
     fn delete_sync_file(&mut self) {
-        if self.host.rdb.made_for_replicas && self.host.repl.files.is_empty() {
-            self.host.rdb.made_for_replicas = false;
+        if self.rdb.made_for_replicas && self.snapshot_files.is_empty() {
+            self.rdb.made_for_replicas = false;
             if self.must_delete_sync_files() {
                 info!("Removing the RDB file used to feed replicas in a persistence-less instance");
                 self.delete_rdb_file();
@@ -567,26 +587,25 @@ impl Server {
     }
 
     /// Removes what a child that failed or was ended has left.
-    pub fn remove_temp_rdb(&mut self, temp: &Path) {
+    pub fn remove_temp_rdb(&mut self, node: &mut Node, temp: &Path) {
         let from_us = clock::mono_us();
         // Best effort: under its temporary name it is only clutter, and nobody loads it.
         let _ = fs::remove_file(temp);
-        self.engine.record_latency("rdb-unlink-temp-file", clock::mono_us() - from_us);
+        node.engine.record_latency("rdb-unlink-temp-file", clock::mono_us() - from_us);
     }
 
     /// Save points, and saves that waited for another child to end.
-    pub fn rdb_cron(&mut self) {
-        if self.host.children.is_active() || self.host.loading.active {
+    pub fn rdb_cron(&mut self, node: &mut Node) {
+        if self.children.is_active() || self.loading.active {
             return;
         }
         self.delete_sync_file();
-        let now = self.host.now;
-        let rdb = &self.host.rdb;
+        let now = node.now();
+        let rdb = &self.rdb;
         let may_try = rdb.last_bgsave_ok || now.mono_us > rdb.last_try_us + RETRY_AFTER_US;
         let elapsed_s = now.unix_s() - rdb.last_save_unix_s;
-        let dirty = self.engine.dirty;
+        let dirty = node.engine.dirty;
         let due = self
-            .host
             .config
             .persistence
             .save
@@ -598,26 +617,35 @@ impl Server {
             return;
         }
         // A failure is logged and tried again later.
-        let _ = self.start_bgsave(None);
+        let _ = self.start_bgsave(node, None);
     }
 
     /// Notes the cost of a fork, and spares the pages that parent and child share.
-    pub fn forked(&mut self, forked: io::Result<child::Child>) -> io::Result<child::Child> {
+    pub fn forked(
+        &mut self,
+        node: &mut Node,
+        forked: io::Result<child::Child>,
+    ) -> io::Result<child::Child> {
         let child = forked?;
-        self.host.stats.forks += 1;
-        self.host.stats.last_fork_us = child.fork_us;
-        self.engine.record_latency("fork", child.fork_us);
-        self.engine.keyspace.pause_resize();
-        self.engine.spare_pages = true;
-        self.host.oom.apply_to_child(&self.host.config, child.pid);
+        self.stats.forks += 1;
+        self.stats.last_fork_us = child.fork_us;
+        node.engine.record_latency("fork", child.fork_us);
+        node.engine.keyspace.pause_resize();
+        node.engine.spare_pages = true;
+        self.oom.apply_to_child(&self.config, child.pid);
         Ok(child)
     }
 
-    pub fn begin_job(&mut self, child: child::Child, job: Job) -> io::Result<()> {
-        let keys_total = self.engine.keyspace.keys() as u64;
-        let registry = self.poll.registry();
-        self.host.children.start(registry, child, job, keys_total)?;
-        self.tell_replication_of_children();
+    pub fn begin_job(&mut self, node: &mut Node, child: child::Child, job: Job) -> io::Result<()> {
+        let keys_total = node.engine.keyspace.keys() as u64;
+        self.children.start(&self.registry, child, job, keys_total)?;
+        self.tell_replication_of_children(node);
         Ok(())
     }
+}
+
+pub fn snapshot_failed(node: &mut Node, id: SnapshotId, why: &str) {
+    let event = SnapshotEvent::Failed { id, why: why.to_owned() };
+    let now_ms = node.now_ms();
+    node.repl.handle_snapshot(now_ms, event);
 }

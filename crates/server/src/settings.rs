@@ -4,6 +4,8 @@ use engine::notify::Classes;
 use engine::settings::{Guard, MaxmemoryPolicy, OutputLimits};
 use engine::{CommandError, Outcome, Settings};
 use log::{info, warn};
+use node::{Node, Scene};
+use repl::Repl;
 use store::Limits;
 use store::seed::HashSeed;
 
@@ -14,7 +16,7 @@ use crate::daemon::{self, OomClass};
 use crate::host::{ConfigSetWaits, Deferred, Host};
 use crate::listener::{self, ListenError, ListenSettings, Listener};
 use crate::memory;
-use crate::repl_driver::repl_settings;
+use crate::repl_settings::repl_settings;
 
 /// The engine's share of the configuration.
 pub fn engine_settings(config: &Config, hash_seed: HashSeed) -> Settings {
@@ -125,19 +127,21 @@ impl Host {
     /// CONFIG SET: all pairs or none, checked, stored and put into effect.
     pub fn config_set(
         &mut self,
+        scene: Scene<'_>,
         pairs: &[(&[u8], &[u8])],
         in_exec: bool,
     ) -> Result<Outcome, CommandError> {
+        let now_ms = scene.now.mono_us / 1000;
         let before = self.config.clone();
-        let local = self.current.and_then(|id| self.peer(id)).is_some_and(|facts| facts.local);
+        let local = scene.by.and_then(|id| self.peer(id)).is_some_and(|facts| facts.local);
         let caller = Caller { local, loading: self.loading.active };
         let changed = self.config.set_pairs(pairs, caller).map_err(refusal)?;
         for directive in &changed {
-            if let Err(why) = self.put_into_effect(directive) {
+            if let Err(why) = self.put_into_effect(directive, scene.repl, now_ms) {
                 self.config = before;
                 // What took effect before the failure goes back the same way; it worked once.
                 for directive in &changed {
-                    let _ = self.put_into_effect(directive);
+                    let _ = self.put_into_effect(directive, scene.repl, now_ms);
                 }
                 let name = directive.name.to_owned();
                 return Err(refusal(SetError::Failed { name, why }));
@@ -149,7 +153,7 @@ impl Host {
         if !starts_aof {
             return Ok(Outcome::Done);
         }
-        let asked = ConfigSetWaits { client: self.current, before: Box::new(before), changed };
+        let asked = ConfigSetWaits { client: scene.by, before: Box::new(before), changed };
         // Inside EXEC the answer is due at once, and a file that cannot begin is tried again.
         let asked = (!in_exec).then_some(asked);
         self.deferred.push(Deferred::AppendOnly { on: true, asked });
@@ -157,10 +161,16 @@ impl Host {
     }
 
     /// `appendonly` could not be put into effect: nor is what was set together with it.
-    pub fn take_back(&mut self, before: Config, changed: &[&'static Directive]) -> CommandError {
+    pub fn take_back(
+        &mut self,
+        node: &mut Node,
+        before: Config,
+        changed: &[&'static Directive],
+    ) -> CommandError {
+        let now_ms = node.now_ms();
         self.config = before;
         for directive in changed {
-            let _ = self.put_into_effect(directive);
+            let _ = self.put_into_effect(directive, &mut node.repl, now_ms);
         }
         refusal(SetError::Failed {
             name: "appendonly".to_owned(),
@@ -190,7 +200,12 @@ impl Host {
     }
 
     /// Does what a changed value asks of the process; most values are simply read when needed.
-    fn put_into_effect(&mut self, directive: &Directive) -> Result<(), String> {
+    fn put_into_effect(
+        &mut self,
+        directive: &Directive,
+        repl: &mut Repl,
+        now_ms: u64,
+    ) -> Result<(), String> {
         let config = &self.config;
         match directive.name {
             "port" => self.listen_anew()?,
@@ -217,7 +232,7 @@ impl Host {
                 }
             }
             "oom-score-adj" | "oom-score-adj-values" => {
-                self.oom.apply(config, OomClass::of_master(self.repl.core.is_master()))?;
+                self.oom.apply(config, OomClass::of_master(repl.is_master()))?;
             }
             "aof-disable-auto-gc" => {
                 self.aof.keeps_history = config.persistence.aof_disable_auto_gc;
@@ -248,9 +263,8 @@ impl Host {
             _ => {}
         }
         let settings = repl_settings(&self.config);
-        if settings != *self.repl.core.settings() {
-            let now_ms = self.now_ms();
-            self.repl.core.apply_settings(now_ms, settings);
+        if settings != *repl.settings() {
+            repl.apply_settings(now_ms, settings);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ pub mod hash;
 pub mod intset;
 pub mod key;
 pub mod keyspace;
+pub mod lend;
 pub mod lfu;
 pub mod limits;
 pub mod list;

@@ -3,12 +3,13 @@
 
 use protocol::Args;
 
-use super::connection::REDIS_VERSION;
 use super::help;
 use super::pubsub::container;
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::KeySpec;
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
+use crate::report::REDIS_VERSION;
 
 const CONNECTION: Flags = Flags::LOADING.or(Flags::STALE).or(Flags::FAST);
 
@@ -27,47 +28,51 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         no_cluster,
         1,
         Flags::FAST,
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "3.0.0",
         "Signals that a cluster client is following an -ASK redirect.",
-    ),
+    )
+    .group("cluster"),
     row(
         "cluster",
         no_cluster,
         -2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "3.0.0",
         "A container for Redis Cluster commands.",
-    ),
+    )
+    .group("cluster"),
     row(
         "readonly",
         no_cluster,
         1,
         CONNECTION,
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "3.0.0",
         "Enables read-only queries for a connection to a Redis Cluster replica node.",
-    ),
+    )
+    .group("cluster"),
     row(
         "readwrite",
         no_cluster,
         1,
         CONNECTION,
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "3.0.0",
         "Enables read-write queries for a connection to a Redis Cluster replica node.",
-    ),
+    )
+    .group("cluster"),
     row(
         "module",
         container,
         -2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "4.0.0",
         "A container for module commands.",
@@ -78,7 +83,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lolwut,
         -1,
         Flags::READONLY.or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "5.0.0",
         "Displays computer art and the Redis version",
@@ -92,11 +97,12 @@ static MODULE: &[CommandSpec] = &[
         module_list,
         2,
         Flags::ADMIN.or(Flags::NOSCRIPT),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "4.0.0",
         "Returns all loaded modules.",
-    ),
+    )
+    .tips(&["nondeterministic_output_order"]),
 ];
 
 fn no_cluster(_: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {

@@ -11,8 +11,10 @@ use super::args::{int, is, text};
 use super::command_info::{categories, commands_in_category};
 use super::help;
 use super::pubsub::container;
-use crate::command::{self, Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::KeySpec;
+use crate::command::redact;
+use crate::command::{self, Acl, CommandSpec, Flags, Handler, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::world::Action;
 
@@ -26,7 +28,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     container,
     -2,
     Flags::NONE,
-    Keys::None,
+    KeySpec::NONE,
     Acl::NONE,
     "6.0.0",
     "A container for Access List Control commands.",
@@ -41,7 +43,7 @@ const fn sub(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, flags, Keys::None, Acl::NONE, since, summary)
+    row(name, handler, arity, flags, KeySpec::NONE, Acl::NONE, since, summary)
 }
 
 static SUBCOMMANDS: &[CommandSpec] = &[
@@ -60,7 +62,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         ADMIN,
         "6.0.0",
         "Deletes ACL users, and terminates their connections.",
-    ),
+    )
+    .redacted_by(redact::user),
     sub(
         "dryrun",
         dryrun,
@@ -77,7 +80,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "6.0.0",
         "Generates a pseudorandom, secure password that can be used to identify ACL users.",
     ),
-    sub("getuser", getuser, 3, ADMIN, "6.0.0", "Lists the ACL rules of a user."),
+    sub("getuser", getuser, 3, ADMIN, "6.0.0", "Lists the ACL rules of a user.")
+        .redacted_by(redact::user),
     help::row_of("6.0.0", Acl::NONE),
     sub("list", list, 2, ADMIN, "6.0.0", "Dumps the effective rules in ACL file format."),
     sub("load", no_file, 2, ADMIN, "6.0.0", "Reloads the rules from the configured ACL file."),
@@ -90,7 +94,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "6.0.0",
         "Saves the effective ACL rules in the configured ACL file.",
     ),
-    sub("setuser", setuser, -3, ADMIN, "6.0.0", "Creates and modifies an ACL user and its rules."),
+    sub("setuser", setuser, -3, ADMIN, "6.0.0", "Creates and modifies an ACL user and its rules.")
+        .redacted_by(redact::user),
     sub("users", users, 2, ADMIN, "6.0.0", "Lists all ACL users."),
     sub(
         "whoami",

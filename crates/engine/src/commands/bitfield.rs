@@ -4,9 +4,10 @@ use protocol::Args;
 
 use super::args::{int, is};
 use super::bitmaps::{bit_offset, with_bytes, with_bytes_mut};
-use crate::ctx::Ctx;
+use crate::command::key_spec::Access;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 /// `u8`, `i16` and so on.
 #[derive(Clone, Copy)]
@@ -110,6 +111,12 @@ fn store(bytes: &mut [u8], offset: usize, bits: u32, raw: u64) {
     }
 }
 
+/// BITFIELD without SET and INCRBY only reads.
+pub(super) fn access(args: Args<'_>) -> Access {
+    let writes = args.iter().skip(2).any(|arg| is(arg, "set") || is(arg, "incrby"));
+    if writes { Access::READS_UPDATES } else { Access::READS }
+}
+
 fn parse(ctx: &Ctx<'_>, args: Args<'_>) -> Result<Vec<Step>, CommandError> {
     let mut steps = Vec::new();
     let mut overflow = Overflow::default();
@@ -191,7 +198,7 @@ pub(super) fn bitfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandE
         replies
     })?;
     if changes > 0 {
-        ctx.engine.changed(ctx.client.db, args.at(1), Classes::STRING, "setbit");
+        ctx.engine.changed(ctx.view, args.at(1), Classes::STRING, "setbit");
         ctx.engine.dirty += changes - 1;
     }
     reply(ctx, &replies);

@@ -6,12 +6,13 @@ use store::str::Str;
 use store::{DbSlot, NewValue, SetExpire, Value};
 
 use super::args::{int, is};
-use super::bitfield::{bitfield, bitfield_ro};
+use super::bitfield::{self, bitfield, bitfield_ro};
 use super::strings::string_bytes;
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec, Keys};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
 const READ: Flags = Flags::READONLY;
@@ -22,7 +23,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         setbit,
         4,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS_UPDATES)],
         "2.2.0",
         "Sets or clears the bit at offset of the string value. Creates the key if it doesn't exist.",
     ),
@@ -31,7 +32,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         getbit,
         3,
         READ.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.2.0",
         "Returns a bit value by offset.",
     ),
@@ -40,7 +41,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bitcount,
         -2,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.6.0",
         "Counts the number of set bits (population counting) in a string.",
     ),
@@ -49,7 +50,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bitpos,
         -3,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.8.7",
         "Finds the first set (1) or clear (0) bit in a string.",
     ),
@@ -58,7 +59,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bitop,
         -4,
         WRITE,
-        Keys::Range(2, -1, 1),
+        &[KeySpec::at(2, Access::OVERWRITES), KeySpec::range(3, -1, 1, Access::READS)],
         "2.6.0",
         "Performs bitwise operations on multiple strings, and stores the result.",
     ),
@@ -67,7 +68,9 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bitfield,
         -2,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS_UPDATES)
+            .noted("This command allows both access and modification of the key")
+            .judged_by(bitfield::access)],
         "3.2.0",
         "Performs arbitrary bitfield integer operations on strings.",
     ),
@@ -76,7 +79,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bitfield_ro,
         -2,
         READ.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "6.0.0",
         "Performs arbitrary read-only bitfield integer operations on strings.",
     ),
@@ -122,7 +125,7 @@ pub(super) fn with_bytes<T>(
     f: impl FnOnce(&[u8]) -> T,
 ) -> Result<T, CommandError> {
     let mut digits = itoa::Buffer::new();
-    match ctx.engine.read(ctx.client.db, key) {
+    match ctx.engine.read(ctx.view, key) {
         Some(entry) => Ok(f(string_bytes(entry.value(), &mut digits)?)),
         None => Ok(f(b"")),
     }
@@ -136,7 +139,7 @@ pub(super) fn with_bytes_mut<T>(
     len: usize,
     f: impl FnOnce(&mut [u8], bool) -> T,
 ) -> Result<T, CommandError> {
-    match ctx.engine.slot(ctx.client.db, key) {
+    match ctx.engine.slot(ctx.view, key) {
         DbSlot::Occupied(mut entry) => {
             let had = string_bytes(entry.value(), &mut itoa::Buffer::new())?.len();
             Ok(f(entry.text_mut(len), had < len))
@@ -160,7 +163,7 @@ fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         (was, grew)
     })?;
     if grew || was != on {
-        ctx.engine.changed(ctx.client.db, key, Classes::STRING, "setbit");
+        ctx.engine.changed(ctx.view, key, Classes::STRING, "setbit");
     }
     ctx.client.out.int(was.into());
     Ok(())
@@ -252,7 +255,7 @@ fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         _ => return Err(CommandError::err("The bit argument must be 1 or 0.")),
     };
     let part = Part::parse(args, 3)?;
-    let exists = ctx.engine.peek(ctx.client.db, args.at(1)).is_some();
+    let exists = ctx.engine.peek(ctx.view, args.at(1)).is_some();
     let at = with_bytes(ctx, args.at(1), |bytes| {
         let Some((first, last)) = part.bits(bytes.len()) else {
             // No key is an endless row of zeros.
@@ -282,7 +285,7 @@ fn find_bit(bytes: &[u8], wanted: bool, first: usize, last: usize) -> Option<usi
 }
 
 fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, word, dest) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, word, dest) = (ctx.view, args.at(1), args.at(2));
     let op: fn(u8, u8) -> u8 = match () {
         () if is(word, "and") => |a, b| a & b,
         () if is(word, "or") => |a, b| a | b,

@@ -3,16 +3,18 @@
 use protocol::{Args, parse_i64};
 
 use super::args::{int, is, text, timeout_ms};
-use super::client_line::{Class, describe};
 use super::connection::valid_name;
 use super::help;
 use super::pubsub::container;
 use crate::Engine;
-use crate::client::{Client, ClientId, Kind, ReplyMode};
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::clients::client::{Client, Kind, ReplyMode};
+use crate::clients::line::{Class, describe};
+use crate::command::key_spec::KeySpec;
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::door::ctx::Ctx;
+use crate::door::pause::{Pause, PauseBy};
 use crate::error::CommandError;
-use crate::pause::{Pause, PauseBy};
+use crate::ids::ClientId;
 use crate::world::{Action, World};
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
@@ -23,11 +25,13 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     container,
     -2,
     Flags::NONE,
-    Keys::None,
+    KeySpec::NONE,
     Acl::NONE,
     "2.4.0",
     "A container for client connection commands.",
 )
+.flagged(Flags::NEVER_PAUSED)
+.group("connection")
 .with(SUBCOMMANDS)];
 
 /// A row of CLIENT: none has keys, all are of one category.
@@ -39,7 +43,7 @@ const fn sub(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, flags, Keys::None, Acl::CONNECTION, since, summary)
+    row(name, handler, arity, flags, KeySpec::NONE, Acl::CONNECTION, since, summary)
 }
 
 static SUBCOMMANDS: &[CommandSpec] = &[
@@ -62,9 +66,11 @@ static SUBCOMMANDS: &[CommandSpec] = &[
     ),
     help::row_of("5.0.0", Acl::CONNECTION),
     sub("id", id, 2, ANYTIME, "5.0.0", "Returns the unique client ID of the connection."),
-    sub("info", info, 2, ANYTIME, "6.2.0", "Returns information about the connection."),
+    sub("info", info, 2, ANYTIME, "6.2.0", "Returns information about the connection.")
+        .tips(&["nondeterministic_output"]),
     sub("kill", kill, -3, ADMIN, "2.4.0", "Terminates open connections."),
-    sub("list", list, -2, ADMIN, "2.4.0", "Lists open connections."),
+    sub("list", list, -2, ADMIN, "2.4.0", "Lists open connections.")
+        .tips(&["nondeterministic_output"]),
     sub(
         "no-evict",
         no_evict,

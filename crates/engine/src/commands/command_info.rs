@@ -1,17 +1,17 @@
 //! COMMAND and its subcommands: the table of commands, told to clients. Everything derives from
-//! the rows and from `command_facts`.
+//! the rows.
 
 use protocol::{Args, ReplyBuf};
 use store::glob;
 
 use super::args::is;
 use super::help;
-use crate::command::{self, Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::command_arguments::{self, Argument};
-use crate::command_facts::{group, key_access, note, tips};
-use crate::ctx::Ctx;
+use crate::command::arguments::{self, Argument};
+use crate::command::key_spec::{self, Access, Find, KeySpec};
+use crate::command::table::COMMANDS;
+use crate::command::{self, Acl, CommandSpec, Flags, Handler, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::table::COMMANDS;
 
 const INTROSPECTION: Flags = Flags::LOADING.or(Flags::STALE);
 
@@ -20,11 +20,12 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     command,
     -1,
     INTROSPECTION,
-    Keys::None,
+    KeySpec::NONE,
     Acl::CONNECTION,
     "2.8.13",
     "Returns detailed information about all commands.",
 )
+.tips(&["nondeterministic_output_order"])
 .with(SUBCOMMANDS)];
 
 const fn sub(
@@ -34,12 +35,13 @@ const fn sub(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, INTROSPECTION, Keys::None, Acl::CONNECTION, since, summary)
+    row(name, handler, arity, INTROSPECTION, KeySpec::NONE, Acl::CONNECTION, since, summary)
 }
 
 static SUBCOMMANDS: &[CommandSpec] = &[
     sub("count", count, 2, "2.8.13", "Returns a count of commands."),
-    sub("docs", docs, -2, "7.0.0", "Returns documentary information about a command."),
+    sub("docs", docs, -2, "7.0.0", "Returns documentary information about a command.")
+        .tips(&["nondeterministic_output_order"]),
     sub("getkeys", getkeys, -3, "2.8.13", "Extracts the key names from an arbitrary command."),
     sub(
         "getkeysandflags",
@@ -49,30 +51,10 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Extracts the key names and access flags for an arbitrary command.",
     ),
     help::row_of("5.0.0", Acl::CONNECTION),
-    sub("info", info, -2, "2.8.13", "Returns information about one, multiple or all commands."),
-    sub("list", list, -2, "7.0.0", "Returns a list of command names."),
-];
-
-/// The words of COMMAND's flags, in Redis's order.
-const FLAG_WORDS: [(Flags, &str); 18] = [
-    (Flags::WRITE, "write"),
-    (Flags::READONLY, "readonly"),
-    (Flags::DENYOOM, "denyoom"),
-    (Flags::ADMIN, "admin"),
-    (Flags::PUBSUB, "pubsub"),
-    (Flags::NOSCRIPT, "noscript"),
-    (Flags::BLOCKING, "blocking"),
-    (Flags::LOADING, "loading"),
-    (Flags::STALE, "stale"),
-    (Flags::SKIP_MONITOR, "skip_monitor"),
-    (Flags::SKIP_SLOWLOG, "skip_slowlog"),
-    (Flags::ASKING, "asking"),
-    (Flags::FAST, "fast"),
-    (Flags::NO_AUTH, "no_auth"),
-    (Flags::NO_ASYNC_LOADING, "no_async_loading"),
-    (Flags::NO_MULTI_QUEUE, "no_multi"),
-    (Flags::MOVABLE_KEYS, "movablekeys"),
-    (Flags::ALLOW_BUSY, "allow_busy"),
+    sub("info", info, -2, "2.8.13", "Returns information about one, multiple or all commands.")
+        .tips(&["nondeterministic_output_order"]),
+    sub("list", list, -2, "7.0.0", "Returns a list of command names.")
+        .tips(&["nondeterministic_output_order"]),
 ];
 
 /// A row with the name under which clients know it.
@@ -146,26 +128,21 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn reply_info(out: &mut ReplyBuf, named: Named) {
     let spec = named.spec;
     let name = named.full_name();
-    let (first, last, step) = spec.keys.legacy_range();
+    let (first, last, step) = key_spec::legacy_range(spec.keys);
     out.array(10);
     out.bulk(name.as_bytes());
     out.int(spec.arity.into());
-    let movable = match spec.keys {
-        Keys::None | Keys::Range(..) => Flags::NONE,
-        Keys::Counted { .. } | Keys::DestCounted { .. } | Keys::Custom(_) => Flags::MOVABLE_KEYS,
-    };
-    let flags = spec.flags.or(movable);
-    let words: Vec<_> = FLAG_WORDS.iter().filter(|(flag, _)| flags.has(*flag)).collect();
-    out.set(words.len());
-    words.iter().for_each(|(_, word)| out.status(word));
+    let flags = spec.all_flags();
+    out.set(flags.names().count());
+    flags.names().for_each(|word| out.status(word));
     out.int(first);
     out.int(last);
     out.int(step);
     reply_statuses(out, &spec.categories().names().collect::<Vec<_>>());
-    let tips = tips(&name);
-    out.set(tips.len());
-    tips.iter().for_each(|tip| out.bulk(tip.as_bytes()));
-    reply_key_specs(out, &name, spec);
+    out.set(spec.tips.len());
+    spec.tips.iter().for_each(|tip| out.bulk(tip.as_bytes()));
+    out.set(spec.keys.len());
+    spec.keys.iter().for_each(|spec| reply_key_spec(out, spec));
     out.set(spec.subcommands.len());
     named.subcommands().for_each(|sub| reply_info(out, sub));
 }
@@ -175,71 +152,40 @@ fn reply_statuses(out: &mut ReplyBuf, words: &[&str]) {
     words.iter().for_each(|word| out.status(word));
 }
 
-/// How the keys of one key spec are found.
-enum Find {
-    Range { first: i64, last: i64, step: i64 },
-    Counted { count_at: i64 },
-    Unknown,
-}
-
-/// The command's key specs: one for each kind of access.
-fn key_specs(name: &str, spec: &CommandSpec) -> Vec<(&'static str, Find)> {
-    let access = key_access(name, spec);
-    let one = |first: i64| Find::Range { first, last: 0, step: 1 };
-    let rest = *access.last().unwrap_or(&"");
-    match spec.keys {
-        Keys::None => Vec::new(),
-        Keys::Custom(_) => access.into_iter().map(|access| (access, Find::Unknown)).collect(),
-        Keys::Counted { count_at } => vec![(rest, Find::Counted { count_at: count_at.into() })],
-        Keys::DestCounted { dest, count_at } => {
-            let count_at = count_at.into();
-            vec![(access[0], one(dest.into())), (rest, Find::Counted { count_at })]
+fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
+    out.map(3 + spec.notes.iter().len());
+    if let Some(notes) = spec.notes {
+        out.bulk(b"notes");
+        out.bulk(notes.as_bytes());
+    }
+    out.bulk(b"flags");
+    reply_access(out, spec.access);
+    out.bulk(b"begin_search");
+    match spec.find {
+        Find::Range { first: index, .. } | Find::Counted { count_at: index } => {
+            reply_search(out, "index", &[("index", index.into())]);
         }
-        Keys::Range(first, last, step) => {
-            // Accesses differ from key to key: the last is that of all that remain.
-            let singles = access.len() - 1;
-            let mut specs: Vec<_> =
-                (0..singles).map(|at| (access[at], one(i64::from(first) + at as i64))).collect();
-            let first = i64::from(first) + singles as i64;
-            let last = if last < 0 { i64::from(last) } else { i64::from(last) - first };
-            specs.push((rest, Find::Range { first, last, step: step.into() }));
-            specs
+        Find::Parsed(_) | Find::Unknown => reply_search(out, "unknown", &[]),
+    }
+    out.bulk(b"find_keys");
+    match spec.find {
+        Find::Range { first, last, step } => {
+            // Counted from the first one, where it is not from the end.
+            let last = i64::from(last) - if last < 0 { 0 } else { i64::from(first) };
+            let fields = [("lastkey", last), ("keystep", step.into()), ("limit", 0)];
+            reply_search(out, "range", &fields);
         }
+        Find::Counted { .. } => {
+            let fields = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
+            reply_search(out, "keynum", &fields);
+        }
+        Find::Parsed(_) | Find::Unknown => reply_search(out, "unknown", &[]),
     }
 }
 
-fn reply_key_specs(out: &mut ReplyBuf, name: &str, spec: &CommandSpec) {
-    let specs = key_specs(name, spec);
-    out.set(specs.len());
-    for (access, find) in specs {
-        let notes = note(name);
-        out.map(3 + notes.iter().len());
-        if let Some(note) = notes {
-            out.bulk(b"notes");
-            out.bulk(note.as_bytes());
-        }
-        out.bulk(b"flags");
-        reply_statuses(out, &access.split(' ').collect::<Vec<_>>());
-        out.bulk(b"begin_search");
-        match find {
-            Find::Range { first: index, .. } | Find::Counted { count_at: index } => {
-                reply_search(out, "index", &[("index", index)]);
-            }
-            Find::Unknown => reply_search(out, "unknown", &[]),
-        }
-        out.bulk(b"find_keys");
-        match find {
-            Find::Range { last, step, .. } => {
-                let fields = [("lastkey", last), ("keystep", step), ("limit", 0)];
-                reply_search(out, "range", &fields);
-            }
-            Find::Counted { .. } => {
-                let fields = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
-                reply_search(out, "keynum", &fields);
-            }
-            Find::Unknown => reply_search(out, "unknown", &[]),
-        }
-    }
+fn reply_access(out: &mut ReplyBuf, access: Access) {
+    out.set(access.names().count());
+    access.names().for_each(|word| out.status(word));
 }
 
 fn reply_search(out: &mut ReplyBuf, kind: &str, fields: &[(&str, i64)]) {
@@ -267,9 +213,9 @@ fn docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn reply_docs(out: &mut ReplyBuf, named: Named) {
     let spec = named.spec;
-    let group = group(named.container.unwrap_or(spec));
+    let group = named.container.unwrap_or(spec).doc_group();
     out.bulk(named.full_name().as_bytes());
-    let arguments = command_arguments::of(&named.full_name());
+    let arguments = arguments::of(&named.full_name());
     let more = [!arguments.is_empty(), !spec.subcommands.is_empty()];
     out.map(3 + more.into_iter().filter(|there| *there).count());
     for (field, value) in [("summary", spec.summary), ("since", spec.since), ("group", group)] {
@@ -290,7 +236,7 @@ fn reply_docs(out: &mut ReplyBuf, named: Named) {
 fn reply_arguments(out: &mut ReplyBuf, arguments: &[Argument<'_>]) {
     out.array(arguments.len());
     for argument in arguments {
-        let within = command_arguments::parse(argument.within);
+        let within = arguments::parse(argument.within);
         let flags = argument.flags();
         let texts = [
             ("name", Some(argument.name)),
@@ -377,64 +323,40 @@ pub(crate) fn commands_in_category(category: &[u8]) -> Option<Vec<String>> {
     Some(with.map(Named::full_name).collect())
 }
 
-/// The positions of the keys in the command that the arguments after `COMMAND GETKEYS` are.
-fn key_positions(args: Args<'_>) -> Result<(command::Found, Args<'_>, Vec<usize>), CommandError> {
+/// The command that the arguments after `COMMAND GETKEYS` are, once it is known to have keys.
+fn command_with_keys(args: Args<'_>) -> Result<(command::Found, Args<'_>), CommandError> {
     let inner = args.slice(2..args.len());
     let found = command::find(inner).map_err(|_| CommandError::err("Invalid command specified"))?;
-    if matches!(found.spec.keys, Keys::None) {
+    let keys = found.spec.keys;
+    if keys.is_empty() {
         return Err(CommandError::err("The command has no key arguments"));
     }
     if !found.spec.arity_fits(inner.len()) {
         return Err(CommandError::err("Invalid number of arguments specified for command"));
     }
-    let mut positions = Vec::new();
-    found.spec.keys.positions(inner, &mut positions);
-    let counted = match found.spec.keys {
-        Keys::Counted { count_at } | Keys::DestCounted { count_at, .. } => Some(count_at),
-        _ => None,
-    };
-    // A count that the arguments do not bear out finds nothing.
-    let count = counted.map(|at| protocol::parse_i64(inner.at(at.into())).unwrap_or(-1));
-    let dests = matches!(found.spec.keys, Keys::DestCounted { .. }) as i64;
-    if positions.is_empty() || count.is_some_and(|n| n < 1 || positions.len() as i64 != n + dests) {
+    let has_any = key_spec::positions(keys, inner).next().is_some();
+    if !has_any || !keys.iter().all(|spec| spec.is_borne_out(inner)) {
         return Err(CommandError::err("Invalid arguments specified for command"));
     }
-    Ok((found, inner, positions))
+    Ok((found, inner))
 }
 
 fn getkeys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (_, inner, positions) = key_positions(args)?;
+    let (found, inner) = command_with_keys(args)?;
     let out = &mut ctx.client.out;
-    out.array(positions.len());
-    positions.iter().for_each(|at| out.bulk(inner.at(*at)));
+    out.array(key_spec::positions(found.spec.keys, inner).count());
+    key_spec::positions(found.spec.keys, inner).for_each(|(at, _)| out.bulk(inner.at(at)));
     Ok(())
 }
 
 fn getkeysandflags(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (found, inner, positions) = key_positions(args)?;
-    let access = key_access(&found.full_name(), found.spec);
+    let (found, inner) = command_with_keys(args)?;
     let out = &mut ctx.client.out;
-    out.array(positions.len());
-    for (at, position) in positions.iter().enumerate() {
-        // The keys that SORT's patterns make are not known; the second one is where it stores.
-        let at = if at > 0 && found.spec.name == "sort" { access.len() - 1 } else { at };
-        let access = match access[at.min(access.len() - 1)] {
-            "RW access update variable_flags" => variable_access(inner),
-            access => access,
-        };
+    out.array(key_spec::positions(found.spec.keys, inner).count());
+    for (at, access) in key_spec::positions(found.spec.keys, inner) {
         out.array(2);
-        out.bulk(inner.at(*position));
-        reply_statuses(out, &access.split(' ').collect::<Vec<_>>());
+        out.bulk(inner.at(at));
+        reply_access(out, access);
     }
     Ok(())
-}
-
-/// What SET and BITFIELD do with their key depends on their arguments.
-fn variable_access(args: Args<'_>) -> &'static str {
-    let has = |word: &str| args.iter().skip(2).any(|arg| is(arg, word));
-    match args.at(0) {
-        name if is(name, "set") && !has("get") => "OW update",
-        name if is(name, "bitfield") && !has("set") && !has("incrby") => "RO access",
-        _ => "RW access update",
-    }
 }

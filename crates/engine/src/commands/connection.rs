@@ -3,16 +3,16 @@
 use protocol::{Args, Resp, parse_i64};
 
 use super::args::{is, text};
-use super::client_line::describe;
-use crate::acl_log::AclLogEntry;
-use crate::client::{Kind, ReplyMode};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::clients::acl_log::AclLogEntry;
+use crate::clients::client::{Kind, ReplyMode};
+use crate::clients::line::describe;
+use crate::command::key_spec::KeySpec;
+use crate::command::redact;
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
-
-/// What clients gate features on: the version of Redis whose behaviour this is.
-pub const REDIS_VERSION: &str = "7.2.4";
+use crate::report::REDIS_VERSION;
 
 const ANYTIME: Flags =
     Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::ALLOW_BUSY);
@@ -23,17 +23,19 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         ping,
         -1,
         Flags::FAST.or(Flags::IN_STREAM),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "1.0.0",
         "Returns the server's liveliness response.",
-    ),
+    )
+    .flagged(Flags::TELLS_HEALTH.or(Flags::IN_PUBSUB))
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     row(
         "echo",
         echo,
         2,
         Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "1.0.0",
         "Returns the given string.",
@@ -43,27 +45,29 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         auth,
         -2,
         ANYTIME.or(Flags::NO_AUTH),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "1.0.0",
         "Authenticates the connection.",
-    ),
+    )
+    .redacted_by(redact::auth),
     row(
         "hello",
         hello,
         -1,
         ANYTIME.or(Flags::NO_AUTH),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "6.0.0",
         "Handshakes with the Redis server.",
-    ),
+    )
+    .redacted_by(redact::hello),
     row(
         "select",
         select,
         2,
         Flags::LOADING.or(Flags::STALE).or(Flags::FAST).or(Flags::IN_STREAM),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "1.0.0",
         "Changes the selected database.",
@@ -73,21 +77,23 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         quit,
         -1,
         ANYTIME.or(Flags::NO_AUTH).or(Flags::NO_MULTI),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "1.0.0",
         "Closes the connection.",
-    ),
+    )
+    .flagged(Flags::IN_PUBSUB),
     row(
         "reset",
         reset,
         1,
         ANYTIME.or(Flags::NO_AUTH).or(Flags::NO_MULTI),
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "6.2.0",
         "Resets the connection.",
-    ),
+    )
+    .flagged(Flags::IN_PUBSUB),
 ];
 
 fn ping(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -151,7 +157,7 @@ fn log_refusal(ctx: &mut Ctx<'_>, args: Args<'_>, user: &[u8]) {
     let now_ms = ctx.engine.now.unix_ms();
     let entry = AclLogEntry {
         count: 1,
-        context: if ctx.engine.in_exec { "multi" } else { "toplevel" },
+        context: if ctx.call.is_nested() { "multi" } else { "toplevel" },
         object: args.at(0).to_vec(),
         username: user.to_vec(),
         client_info: client_info.trim_end().to_owned(),

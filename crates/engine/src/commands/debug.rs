@@ -5,8 +5,9 @@ use store::digest::{self, Hash20, Scheme, Spelling};
 use store::{DbSlot, ValueRef, glob};
 
 use super::args::{int, is, text};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::KeySpec;
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::world::Action;
 
@@ -14,8 +15,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     "debug",
     debug,
     -2,
-    Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::PROTECTED),
-    Keys::None,
+    Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::DEBUG_GUARDED),
+    KeySpec::NONE,
     Acl::NONE,
     "1.0.0",
     "A container for debugging commands.",
@@ -272,7 +273,7 @@ fn digest_all(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
 fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.client.out.array(args.len() - 2);
     for key in args.iter().skip(2) {
-        let digest = match ctx.engine.keyspace.db(ctx.client.db).get(key) {
+        let digest = match ctx.db().get(key) {
             Some(entry) => digest::of_value(entry.value(), entry.expire_ms().is_some(), SCHEME),
             None => Hash20::default(),
         };
@@ -284,7 +285,7 @@ fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let engine = &*ctx.engine;
     let fill = ctx.engine.settings.limits.list_max_listpack_size;
-    let Some(entry) = engine.keyspace.db(ctx.client.db).get(args.at(2)) else {
+    let Some(entry) = engine.keyspace.db(ctx.view.index()).get(args.at(2)) else {
         return Err(CommandError::NoSuchKey);
     };
     let clock = entry.clock();
@@ -311,7 +312,7 @@ fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn listpack(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let Some(entry) = ctx.engine.keyspace.db(ctx.client.db).get(args.at(2)) else {
+    let Some(entry) = ctx.db().get(args.at(2)) else {
         return Err(CommandError::NoSuchKey);
     };
     if entry.encoding() != store::Encoding::Listpack {
@@ -336,7 +337,7 @@ fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if count < 0 || size < 0 {
         return Err(CommandError::MustBePositive);
     }
-    let db = ctx.client.db;
+    let db = ctx.view;
     let mut value = Vec::new();
     for n in 0..count {
         let mut key = prefix.to_vec();

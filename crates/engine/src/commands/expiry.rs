@@ -3,11 +3,12 @@
 use protocol::Args;
 
 use super::args::{int, is};
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::KeySpec;
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::door::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.or(Flags::FAST);
@@ -38,8 +39,10 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "2.6.0",
         "Sets the expiration time of a key to a Unix milliseconds timestamp.",
     ),
-    key("ttl", ttl, 2, READ, "1.0.0", "Returns the expiration time in seconds of a key."),
-    key("pttl", pttl, 2, READ, "2.6.0", "Returns the expiration time in milliseconds of a key."),
+    key("ttl", ttl, 2, READ, "1.0.0", "Returns the expiration time in seconds of a key.")
+        .tips(&["nondeterministic_output"]),
+    key("pttl", pttl, 2, READ, "2.6.0", "Returns the expiration time in milliseconds of a key.")
+        .tips(&["nondeterministic_output"]),
     key(
         "expiretime",
         expiretime,
@@ -67,7 +70,16 @@ const fn key(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, flags, Keys::ONE, Acl::KEYSPACE, since, summary)
+    row(
+        name,
+        handler,
+        arity,
+        flags,
+        KeySpec::one(flags.has(Flags::WRITE)),
+        Acl::KEYSPACE,
+        since,
+        summary,
+    )
 }
 
 fn expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -140,7 +152,7 @@ fn set_expiry(
     unit_ms: i64,
     base_ms: i64,
 ) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let invalid = || {
         let name = ctx.found.spec.name;
         CommandError::err(format_args!("invalid expire time in '{name}' command"))
@@ -161,7 +173,7 @@ fn set_expiry(
     ctx.client.out.int(1);
     // A time in the past deletes at once; but a replica or a loading file waits to be told so.
     let past = at_ms <= ctx.engine.now.unix_ms();
-    if past && ctx.engine.role == Role::Master && !ctx.engine.loading && !ctx.engine.applying {
+    if past && ctx.engine.role == Role::Master && !ctx.engine.loading && !ctx.call.is_applied() {
         let lazy = ctx.engine.settings.lazyfree_lazy_expire;
         ctx.engine.delete(db, key, lazy);
         ctx.propagate(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
@@ -182,7 +194,7 @@ fn reply_expiry(
     shape: impl Fn(i64, i64) -> i64,
 ) -> Result<(), CommandError> {
     let now_ms = ctx.engine.now.unix_ms();
-    let answer = match ctx.engine.ask(ctx.client.db, args.at(1)) {
+    let answer = match ctx.engine.ask(ctx.view, args.at(1)) {
         None => -2,
         Some(entry) => entry.expire_ms().map_or(-1, |at_ms| shape(at_ms, now_ms)),
     };
@@ -209,7 +221,7 @@ fn pexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn persist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let had = match ctx.engine.write(db, key) {
         Some(mut entry) => entry.set_expire_ms(None).is_some(),
         None => false,

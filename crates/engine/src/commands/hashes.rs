@@ -8,11 +8,12 @@ use store::value::{Item, ItemBuf};
 use super::args::{add_float, int, random_query, repeat};
 use super::scans::scan_collection;
 use crate::Engine;
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::data::typed::reply_item;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -28,7 +29,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.0.0",
         "Sets the value of a field in a hash only when the field doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::ADDS)]),
     hash("hget", hget, 3, FAST_READ, "2.0.0", "Returns the value of a field in a hash."),
     hash("hmget", hmget, -3, FAST_READ, "2.0.0", "Returns the values of all fields in a hash."),
     hash(
@@ -38,13 +39,13 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Flags::WRITE.or(Flags::FAST),
         "2.0.0",
         "Deletes one or more fields and their values from a hash. Deletes the hash if no fields remain.",
-    ),
-    hash("hlen", hlen, 2, FAST_READ, "2.0.0", "Returns the number of fields in a hash."),
-    hash("hstrlen", hstrlen, 3, FAST_READ, "3.2.0", "Returns the length of the value of a field."),
-    hash("hkeys", hkeys, 2, READ, "2.0.0", "Returns all fields in a hash."),
-    hash("hvals", hvals, 2, READ, "2.0.0", "Returns all values in a hash."),
-    hash("hgetall", hgetall, 2, READ, "2.0.0", "Returns all fields and values in a hash."),
-    hash("hexists", hexists, 3, FAST_READ, "2.0.0", "Determines whether a field exists in a hash."),
+    ).keys(&[KeySpec::at(1, Access::TAKES_FROM)]),
+    hash("hlen", hlen, 2, FAST_READ, "2.0.0", "Returns the number of fields in a hash.").keys(&[KeySpec::at(1, Access::RO)]),
+    hash("hstrlen", hstrlen, 3, FAST_READ, "3.2.0", "Returns the length of the value of a field.").keys(&[KeySpec::at(1, Access::RO)]),
+    hash("hkeys", hkeys, 2, READ, "2.0.0", "Returns all fields in a hash.").tips(&["nondeterministic_output_order"]),
+    hash("hvals", hvals, 2, READ, "2.0.0", "Returns all values in a hash.").tips(&["nondeterministic_output_order"]),
+    hash("hgetall", hgetall, 2, READ, "2.0.0", "Returns all fields and values in a hash.").tips(&["nondeterministic_output_order"]),
+    hash("hexists", hexists, 3, FAST_READ, "2.0.0", "Determines whether a field exists in a hash.").keys(&[KeySpec::at(1, Access::RO)]),
     hash(
         "hincrby",
         hincrby,
@@ -52,7 +53,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.0.0",
         "Increments the integer value of a field in a hash by a number. Uses 0 as initial value if the field doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     hash(
         "hincrbyfloat",
         hincrbyfloat,
@@ -60,8 +61,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.6.0",
         "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't exist.",
-    ),
-    hash("hscan", hscan, -3, READ, "2.8.0", "Iterates over fields and values of a hash."),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
+    hash("hscan", hscan, -3, READ, "2.8.0", "Iterates over fields and values of a hash.").tips(&["nondeterministic_output"]),
     hash(
         "hrandfield",
         hrandfield,
@@ -69,7 +70,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         READ,
         "6.2.0",
         "Returns one or more random fields from a hash.",
-    ),
+    ).tips(&["nondeterministic_output"]),
 ];
 
 const fn hash(
@@ -80,7 +81,16 @@ const fn hash(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, flags, Keys::ONE, Acl::HASH, since, summary)
+    row(
+        name,
+        handler,
+        arity,
+        flags,
+        KeySpec::one(flags.has(Flags::WRITE)),
+        Acl::HASH,
+        since,
+        summary,
+    )
 }
 
 fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -88,7 +98,7 @@ fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::arity(name));
     }
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let fields = (args.len() - 2) / 2;
     let (hash, limits) = ctx.engine.create_hash(db, key, |_| Hash::new())?;
     hash.expect(fields, limits);
@@ -106,7 +116,7 @@ fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let (hash, limits) = ctx.engine.create_hash(db, key, |_| Hash::new())?;
     if hash.contains(args.at(2)) {
         ctx.client.out.int(0);
@@ -126,13 +136,13 @@ fn reply_field(out: &mut ReplyBuf, value: Option<Item<'_>>) {
 }
 
 fn hget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     reply_field(&mut ctx.client.out, hash.and_then(|hash| hash.get(args.at(2))));
     Ok(())
 }
 
 fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     ctx.client.out.array(args.len() - 2);
     for field in args.iter().skip(2) {
         reply_field(&mut ctx.client.out, hash.and_then(|hash| hash.get(field)));
@@ -141,7 +151,7 @@ fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let Some((hash, _)) = ctx.engine.write_hash(db, key)? else {
         ctx.client.out.int(0);
         return Ok(());
@@ -154,13 +164,13 @@ fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let len = ctx.engine.read_hash(ctx.client.db, args.at(1))?.map_or(0, Hash::len);
+    let len = ctx.engine.read_hash(ctx.view, args.at(1))?.map_or(0, Hash::len);
     ctx.client.out.int(len as i64);
     Ok(())
 }
 
 fn hstrlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     let len = hash
         .and_then(|hash| hash.get(args.at(2)))
         .map_or(0, |value| value.as_bytes(&mut ItemBuf::new()).len());
@@ -188,7 +198,7 @@ fn hgetall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn reply_all(ctx: &mut Ctx<'_>, args: Args<'_>, part: Part) -> Result<(), CommandError> {
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     let len = hash.map_or(0, Hash::len);
     match part {
@@ -207,14 +217,14 @@ fn reply_all(ctx: &mut Ctx<'_>, args: Args<'_>, part: Part) -> Result<(), Comman
 }
 
 fn hexists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     let exists = hash.is_some_and(|hash| hash.contains(args.at(2)));
     ctx.client.out.int(exists.into());
     Ok(())
 }
 
 fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key, field) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, key, field) = (ctx.view, args.at(1), args.at(2));
     let by = int(args.at(3))?;
     // Looked at before it is made: an error must not leave an empty hash behind.
     let old = match ctx.engine.peek_hash(db, key)?.and_then(|hash| hash.get(field)) {
@@ -231,7 +241,7 @@ fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key, field) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, key, field) = (ctx.view, args.at(1), args.at(2));
     let by = LongDouble::parse(args.at(3)).ok_or(CommandError::NotAFloat)?;
     if !by.is_finite() {
         return Err(CommandError::err("value is NaN or Infinity"));
@@ -262,7 +272,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return one_random_field(ctx, args);
     };
     let mut rng = ctx.engine.rng.fork();
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     let Some(hash) = hash else {
         out.array(0);
@@ -296,7 +306,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn one_random_field(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let mut rng = ctx.engine.rng.fork();
-    let hash = ctx.engine.read_hash(ctx.client.db, args.at(1))?;
+    let hash = ctx.engine.read_hash(ctx.view, args.at(1))?;
     let field = hash.and_then(|hash| hash.random(&mut rng)).map(|(field, _)| field);
     reply_field(&mut ctx.client.out, field);
     Ok(())

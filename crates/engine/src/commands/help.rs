@@ -4,8 +4,9 @@
 
 use protocol::Args;
 
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::KeySpec;
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 
 /// The row of a container's HELP.
@@ -15,7 +16,7 @@ pub(crate) const fn row_of(since: &'static str, acl: Acl) -> CommandSpec {
         help,
         2,
         Flags::LOADING.or(Flags::STALE),
-        Keys::None,
+        KeySpec::NONE,
         acl,
         since,
         "Returns helpful text about the different subcommands.",

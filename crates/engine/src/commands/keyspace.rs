@@ -10,54 +10,56 @@ use super::args::{int_between, is};
 use super::pubsub::container;
 use super::scans::scan;
 use crate::Engine;
-use crate::access;
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::data::access;
+use crate::data::view::View;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 use crate::world::Action;
 
 const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE;
 
 pub(crate) static ROWS: &[CommandSpec] = &[
-    row("del", del, -2, WRITE, Keys::ALL, Acl::KEYSPACE, "1.0.0", "Deletes one or more keys."),
+    row("del", del, -2, WRITE, &[KeySpec::range(1, -1, 1, Access::REMOVES)], Acl::KEYSPACE, "1.0.0", "Deletes one or more keys.").tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     row(
         "unlink",
         unlink,
         -2,
         WRITE.or(Flags::FAST),
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::REMOVES)],
         Acl::KEYSPACE,
         "4.0.0",
         "Asynchronously deletes one or more keys.",
-    ),
+    ).tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     row(
         "exists",
         exists,
         -2,
         READ.or(Flags::FAST),
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::RO)],
         Acl::KEYSPACE,
         "1.0.0",
         "Determines whether one or more keys exist.",
-    ),
+    ).tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     row(
         "touch",
         touch,
         -2,
         READ.or(Flags::FAST),
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::RO)],
         Acl::KEYSPACE,
         "3.2.1",
         "Returns the number of existing keys out of those specified after updating the time they were last accessed.",
-    ),
+    ).tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     row(
         "type",
         type_,
         2,
         READ.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::RO)],
         Acl::KEYSPACE,
         "1.0.0",
         "Determines the type of value stored at a key.",
@@ -67,37 +69,37 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         keys,
         2,
         READ,
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "1.0.0",
         "Returns all key names that match a pattern.",
-    ),
+    ).tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
     row(
         "scan",
         scan,
         -2,
         READ,
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE,
         "2.8.0",
         "Iterates over the key names in the database.",
-    ),
+    ).tips(&["nondeterministic_output", "request_policy:special"]),
     row(
         "randomkey",
         randomkey,
         1,
         READ,
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE,
         "1.0.0",
         "Returns a random key name from the database.",
-    ),
+    ).tips(&["request_policy:all_shards", "nondeterministic_output"]),
     row(
         "rename",
         rename,
         3,
         WRITE,
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::OVERWRITES)],
         Acl::KEYSPACE,
         "1.0.0",
         "Renames a key and overwrites the destination.",
@@ -107,7 +109,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         renamenx,
         3,
         WRITE.or(Flags::FAST),
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::CREATES)],
         Acl::KEYSPACE,
         "1.0.0",
         "Renames a key only when the target key name doesn't exist.",
@@ -117,7 +119,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         move_,
         3,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS_UPDATES)],
         Acl::KEYSPACE,
         "1.0.0",
         "Moves a key to another database.",
@@ -127,7 +129,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         copy,
         -3,
         WRITE.or(Flags::DENYOOM),
-        Keys::TWO,
+        &[KeySpec::at(1, Access::READS), KeySpec::at(2, Access::OVERWRITES)],
         Acl::KEYSPACE,
         "6.2.0",
         "Copies the value of a key to a new key.",
@@ -137,17 +139,17 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         dump,
         2,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         Acl::KEYSPACE,
         "2.6.0",
         "Returns a serialized representation of the value stored at a key.",
-    ),
+    ).tips(&["nondeterministic_output"]),
     row(
         "restore",
         restore,
         -4,
         WRITE.or(Flags::DENYOOM),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::OVERWRITES)],
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "2.6.0",
         "Creates a key from the serialized representation of a value.",
@@ -157,21 +159,21 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         restore,
         -4,
         WRITE.or(Flags::DENYOOM).or(Flags::ASKING),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::OVERWRITES)],
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "3.0.0",
         "An internal command for migrating keys in a cluster.",
-    ),
+    ).group("generic"),
     row(
         "object",
         container,
         -2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.2.3",
         "A container for object introspection commands.",
-    )
+    ).group("generic")
     .with(OBJECT),
 ];
 
@@ -182,41 +184,45 @@ static OBJECT: &[CommandSpec] = &[
         object_encoding,
         3,
         READ,
-        Keys::Range(2, 2, 1),
+        &[KeySpec::at(2, Access::RO)],
         Acl::KEYSPACE,
         "2.2.3",
         "Returns the internal encoding of a Redis object.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     row(
         "refcount",
         object_refcount,
         3,
         READ,
-        Keys::Range(2, 2, 1),
+        &[KeySpec::at(2, Access::RO)],
         Acl::KEYSPACE,
         "2.2.3",
         "Returns the reference count of a value of a key.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     row(
         "idletime",
         object_idletime,
         3,
         READ,
-        Keys::Range(2, 2, 1),
+        &[KeySpec::at(2, Access::RO)],
         Acl::KEYSPACE,
         "2.2.3",
         "Returns the time since the last access to a Redis object.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     row(
         "freq",
         object_freq,
         3,
         READ,
-        Keys::Range(2, 2, 1),
+        &[KeySpec::at(2, Access::RO)],
         Acl::KEYSPACE,
         "4.0.0",
         "Returns the logarithmic access frequency counter of a Redis object.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
 ];
 
 fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -229,7 +235,7 @@ fn unlink(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn delete_all(ctx: &mut Ctx<'_>, args: Args<'_>, lazy: bool) -> Result<(), CommandError> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     let mut deleted = 0;
     for key in args.iter().skip(1) {
         deleted += ctx.engine.delete(db, key, lazy) as i64;
@@ -240,7 +246,7 @@ fn delete_all(ctx: &mut Ctx<'_>, args: Args<'_>, lazy: bool) -> Result<(), Comma
 
 impl Engine {
     /// Deletes a key as DEL does; whether it was there.
-    pub(crate) fn delete(&mut self, db: usize, key: &[u8], lazy: bool) -> bool {
+    pub(crate) fn delete(&mut self, db: View, key: &[u8], lazy: bool) -> bool {
         let Some(entry) = self.write(db, key) else { return false };
         let removed = entry.remove();
         self.drop_entry(removed, lazy);
@@ -249,7 +255,7 @@ impl Engine {
     }
 
     /// Makes room for another value under the same key: no signal, no event.
-    pub(crate) fn delete_silently(&mut self, db: usize, key: &[u8]) -> bool {
+    pub(crate) fn delete_silently(&mut self, db: View, key: &[u8]) -> bool {
         let Some(entry) = self.write(db, key) else { return false };
         let removed = entry.remove();
         let lazy = self.settings.lazyfree_lazy_server_del;
@@ -258,33 +264,33 @@ impl Engine {
     }
 
     /// Gives `key` what `entry` holds, in place of whatever it had.
-    pub(crate) fn put_entry(&mut self, db: usize, key: &[u8], entry: Entry) {
+    pub(crate) fn put_entry(&mut self, db: View, key: &[u8], entry: Entry) {
         let entry = entry.with_key(key);
-        if let Some(old) = self.keyspace.db_mut(db).insert_entry(entry) {
+        if let Some(old) = self.keyspace.db_mut(db.index()).insert_entry(entry) {
             let lazy = self.settings.lazyfree_lazy_server_del;
             self.drop_entry(old, lazy);
         } else if self.settings.notify_keyspace_events.intersects(Classes::NEW) {
-            self.born = Some((db, key.into()));
+            self.born = Some((db.index(), key.into()));
         }
     }
 }
 
 fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     let count = args.iter().skip(1).filter(|key| ctx.engine.ask(db, key).is_some()).count();
     ctx.client.out.int(count as i64);
     Ok(())
 }
 
 fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     let count = args.iter().skip(1).filter(|key| ctx.engine.read(db, key).is_some()).count();
     ctx.client.out.int(count as i64);
     Ok(())
 }
 
 fn type_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let name = match ctx.engine.ask(ctx.client.db, args.at(1)) {
+    let name = match ctx.engine.ask(ctx.view, args.at(1)) {
         Some(entry) => entry.value_type().name(),
         None => "none",
     };
@@ -298,7 +304,7 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let out = &mut ctx.client.out;
     let mark = out.defer_array();
     let mut found = 0;
-    for entry in ctx.engine.keyspace.db(ctx.client.db).iter() {
+    for entry in ctx.engine.keyspace.db(ctx.view.index()).iter() {
         // Names of expired keys are not told, but walking over them deletes nothing.
         if !entry.is_expired(now_ms) && glob::matches(pattern, entry.key()) {
             out.bulk(entry.key());
@@ -315,7 +321,7 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 /// What a reader of arbitrary keys finds expired is deleted key by key, not as one transaction.
 pub(crate) fn deletions_stand_alone(ctx: &mut Ctx<'_>) {
-    if !ctx.engine.in_exec {
+    if !ctx.call.is_nested() {
         ctx.engine.propagation.set_no_multi();
     }
 }
@@ -323,19 +329,18 @@ pub(crate) fn deletions_stand_alone(ctx: &mut Ctx<'_>) {
 fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     const TRIES: usize = 100;
     deletions_stand_alone(ctx);
-    let db = ctx.client.db;
+    let db = ctx.view;
     let now_ms = ctx.engine.now.unix_ms();
     for left in (0..TRIES).rev() {
         let engine = &mut *ctx.engine;
-        let Some(entry) = engine.keyspace.db(db).random(&mut engine.rng) else { break };
+        let Some(entry) = engine.keyspace.db(db.index()).random(&mut engine.rng) else { break };
         // Where every key has expired and may not be deleted (a replica), any will do at last.
         if !entry.is_expired(now_ms) || left == 0 {
             ctx.client.out.bulk(entry.key());
             return Ok(());
         }
         let name: Box<[u8]> = entry.key().into();
-        let key = engine.key(&name);
-        engine.expire_if_needed(db, key);
+        engine.expire_if_needed(db, &name);
     }
     ctx.client.out.null();
     Ok(())
@@ -354,7 +359,7 @@ fn renamenx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn rename_key(ctx: &mut Ctx<'_>, args: Args<'_>, only_if_new: bool) -> Result<bool, CommandError> {
-    let (db, from, to) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, from, to) = (ctx.view, args.at(1), args.at(2));
     if ctx.engine.peek(db, from).is_none() {
         return Err(CommandError::NoSuchKey);
     }
@@ -364,7 +369,7 @@ fn rename_key(ctx: &mut Ctx<'_>, args: Args<'_>, only_if_new: bool) -> Result<bo
     if ctx.engine.peek(db, to).is_some() && only_if_new {
         return Ok(false);
     }
-    let Some(entry) = ctx.engine.keyspace.db_mut(db).remove(from) else { return Ok(false) };
+    let Some(entry) = ctx.engine.keyspace.db_mut(db.index()).remove(from) else { return Ok(false) };
     ctx.engine.put_entry(db, to, entry);
     ctx.engine.key_made(db, to);
     ctx.engine.changed(db, from, Classes::GENERIC, "rename_from");
@@ -381,8 +386,8 @@ fn db_index(ctx: &Ctx<'_>, arg: &[u8]) -> Result<usize, CommandError> {
 }
 
 fn move_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (from_db, key) = (ctx.client.db, args.at(1));
-    let to_db = db_index(ctx, args.at(2))?;
+    let (from_db, key) = (ctx.view, args.at(1));
+    let to_db = from_db.in_db(db_index(ctx, args.at(2))?);
     if from_db == to_db {
         return Err(CommandError::SameObject);
     }
@@ -390,7 +395,7 @@ fn move_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         ctx.client.out.int(0);
         return Ok(());
     }
-    if let Some(entry) = ctx.engine.keyspace.db_mut(from_db).remove(key) {
+    if let Some(entry) = ctx.engine.keyspace.db_mut(from_db.index()).remove(key) {
         ctx.engine.put_entry(to_db, key, entry);
         ctx.engine.key_made(to_db, key);
         ctx.engine.changed(from_db, key, Classes::GENERIC, "move_from");
@@ -401,7 +406,7 @@ fn move_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (from_db, from, to) = (ctx.client.db, args.at(1), args.at(2));
+    let (from_db, from, to) = (ctx.view, args.at(1), args.at(2));
     let (mut to_db, mut replace) = (from_db, false);
     let mut at = 3;
     while at < args.len() {
@@ -409,7 +414,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             replace = true;
             at += 1;
         } else if is(args.at(at), "db") && at + 1 < args.len() {
-            to_db = db_index(ctx, args.at(at + 1))?;
+            to_db = from_db.in_db(db_index(ctx, args.at(at + 1))?);
             at += 2;
         } else {
             return Err(CommandError::Syntax);
@@ -452,7 +457,7 @@ fn duplicate(value: ValueRef<'_>, limits: &Limits) -> Value {
 }
 
 fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    match ctx.engine.read(ctx.client.db, args.at(1)) {
+    match ctx.engine.read(ctx.view, args.at(1)) {
         Some(entry) => {
             let payload = rdb::dump_value(entry.value(), rdb::Version::V10);
             ctx.client.out.bulk(&payload);
@@ -503,7 +508,7 @@ fn restore_options(args: Args<'_>) -> Result<RestoreOptions, CommandError> {
 }
 
 fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let options = restore_options(args)?;
     if !options.replace && ctx.engine.peek(db, key).is_some() {
         return Err(CommandError::BusyKey);
@@ -538,7 +543,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     };
     let replaced = ctx.engine.delete_silently(db, key);
     // What has expired already is not put there; a replica or a file says so in its own time.
-    if expire_ms.is_some_and(|at_ms| at_ms <= now_ms) && !ctx.engine.applying {
+    if expire_ms.is_some_and(|at_ms| at_ms <= now_ms) && !ctx.call.is_applied() {
         if replaced {
             ctx.engine.changed(db, key, Classes::GENERIC, "del");
             ctx.propagate(&[b"DEL", key]);
@@ -558,7 +563,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         }
         _ => None,
     };
-    if let (Some(clock), Some(entry)) = (clock, ctx.engine.keyspace.db(db).get(key)) {
+    if let (Some(clock), Some(entry)) = (clock, ctx.engine.keyspace.db(db.index()).get(key)) {
         entry.touch(clock);
     }
     ctx.engine.key_made(db, key);
@@ -578,7 +583,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 /// The key that OBJECT speaks of, unseen by its access clock.
 fn object_of<'e>(ctx: &'e mut Ctx<'_>, args: Args<'_>) -> Option<&'e Entry> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     let entry = ctx.engine.ask(db, args.at(2));
     if entry.is_none() {
         ctx.client.out.null();

@@ -7,11 +7,12 @@ use protocol::{Args, ReplyBuf};
 use super::args::text;
 use super::help;
 use super::pubsub::container;
-use crate::command::{self, Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::KeySpec;
+use crate::command::{self, Acl, CommandSpec, Flags, Handler, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::latency_monitor::Event;
-use crate::stats::Histogram;
+use crate::report::latency_monitor::Event;
+use crate::report::stats::Histogram;
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
 /// Rows of LATENCY GRAPH, and its width.
@@ -23,7 +24,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     container,
     -2,
     Flags::NONE,
-    Keys::None,
+    KeySpec::NONE,
     Acl::NONE,
     "2.8.13",
     "A container for latency diagnostics commands.",
@@ -37,12 +38,17 @@ const fn sub(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, ADMIN, Keys::None, Acl::NONE, since, summary)
+    row(name, handler, arity, ADMIN, KeySpec::NONE, Acl::NONE, since, summary)
 }
 
 static SUBCOMMANDS: &[CommandSpec] = &[
-    sub("doctor", doctor, 2, "2.8.13", "Returns a human-readable latency analysis report."),
-    sub("graph", graph, 3, "2.8.13", "Returns a latency graph for an event."),
+    sub("doctor", doctor, 2, "2.8.13", "Returns a human-readable latency analysis report.")
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+    sub("graph", graph, 3, "2.8.13", "Returns a latency graph for an event.").tips(&[
+        "nondeterministic_output",
+        "request_policy:all_nodes",
+        "response_policy:special",
+    ]),
     help::row_of("2.8.13", Acl::NONE),
     sub(
         "histogram",
@@ -50,10 +56,14 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         -2,
         "7.0.0",
         "Returns the cumulative distribution of latencies of a subset or all commands.",
-    ),
-    sub("history", history, 3, "2.8.13", "Returns timestamp-latency samples for an event."),
-    sub("latest", latest, 2, "2.8.13", "Returns the latest latency samples for all events."),
-    sub("reset", reset, -2, "2.8.13", "Resets the latency data for one or more events."),
+    )
+    .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+    sub("history", history, 3, "2.8.13", "Returns timestamp-latency samples for an event.")
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+    sub("latest", latest, 2, "2.8.13", "Returns the latest latency samples for all events.")
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+    sub("reset", reset, -2, "2.8.13", "Resets the latency data for one or more events.")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
 ];
 
 fn latest(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {

@@ -5,8 +5,9 @@ use store::ValueRef;
 
 use super::args::{int, is};
 use super::strings::{string_bytes, string_len};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 
 pub(crate) static ROWS: &[CommandSpec] = &[row(
@@ -14,7 +15,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     lcs,
     -3,
     Flags::READONLY,
-    Keys::TWO,
+    &[KeySpec::range(1, 2, 1, Access::READS)],
     Acl::STRING,
     "7.0.0",
     "Finds the longest common substring.",
@@ -105,14 +106,13 @@ fn lcs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 /// The length of a key's string, 0 for none; `None` where there is something else.
 fn len_of(ctx: &mut Ctx<'_>, key: &[u8]) -> Option<usize> {
-    let entry = ctx.engine.read(ctx.client.db, key);
+    let entry = ctx.engine.read(ctx.view, key);
     entry.map_or(Some(0), |entry| string_len(entry.value()).ok())
 }
 
 /// The string of a key, empty for none, without a second hit in the statistics.
 fn text_of(ctx: &mut Ctx<'_>, key: &[u8]) -> Vec<u8> {
-    let value =
-        ctx.engine.peek(ctx.client.db, key).map_or(ValueRef::Str(b""), |entry| entry.value());
+    let value = ctx.engine.peek(ctx.view, key).map_or(ValueRef::Str(b""), |entry| entry.value());
     string_bytes(value, &mut itoa::Buffer::new()).map(<[u8]>::to_vec).unwrap_or_default()
 }
 

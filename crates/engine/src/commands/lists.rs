@@ -5,12 +5,13 @@ use store::Type;
 use store::list::{End, List};
 
 use super::args::{int, int_between, is, positive, timeout_seconds};
-use crate::blocking::OnTimeout;
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec, Keys};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::data::typed::reply_item;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::blocking::OnTimeout;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE;
@@ -23,7 +24,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lpush,
         -3,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "1.0.0",
         "Prepends one or more elements to a list. Creates the key if it doesn't exist.",
     ),
@@ -32,7 +33,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         rpush,
         -3,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "1.0.0",
         "Appends one or more elements to a list. Creates the key if it doesn't exist.",
     ),
@@ -41,7 +42,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lpushx,
         -3,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "2.2.0",
         "Prepends one or more elements to a list only when the list exists.",
     ),
@@ -50,7 +51,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         rpushx,
         -3,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "2.2.0",
         "Appends an element to a list only when the list exists.",
     ),
@@ -59,7 +60,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lpop,
         -2,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::POPS)],
         "1.0.0",
         "Returns the first elements in a list after removing it. Deletes the list if the last element was popped.",
     ),
@@ -68,7 +69,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         rpop,
         -2,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::POPS)],
         "1.0.0",
         "Returns and removes the last elements of a list. Deletes the list if the last element was popped.",
     ),
@@ -77,7 +78,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         llen,
         2,
         READ.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::RO)],
         "1.0.0",
         "Returns the length of a list.",
     ),
@@ -86,17 +87,25 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lindex,
         3,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "1.0.0",
         "Returns an element from a list by its index.",
     ),
-    list("lrange", lrange, 4, READ, Keys::ONE, "1.0.0", "Returns a range of elements from a list."),
+    list(
+        "lrange",
+        lrange,
+        4,
+        READ,
+        &[KeySpec::at(1, Access::READS)],
+        "1.0.0",
+        "Returns a range of elements from a list.",
+    ),
     list(
         "linsert",
         linsert,
         5,
         GROW,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "2.2.0",
         "Inserts an element before or after another element in a list.",
     ),
@@ -105,7 +114,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lset,
         4,
         GROW,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::UPDATES)],
         "1.0.0",
         "Sets the value of an element in a list by its index.",
     ),
@@ -114,7 +123,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lrem,
         4,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "1.0.0",
         "Removes elements from a list. Deletes the list if the last element was removed.",
     ),
@@ -123,7 +132,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         ltrim,
         4,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "1.0.0",
         "Removes elements from both ends a list. Deletes the list if all elements were trimmed.",
     ),
@@ -132,7 +141,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lpos,
         -3,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "6.0.6",
         "Returns the index of matching elements in a list.",
     ),
@@ -141,7 +150,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lmove,
         5,
         GROW,
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "6.2.0",
         "Returns an element after popping it from one list and pushing it to another. Deletes the list if the last element was moved.",
     ),
@@ -150,7 +159,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         rpoplpush,
         3,
         GROW,
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "1.2.0",
         "Returns the last element of a list after removing and pushing it to another list. Deletes the list if the last element was popped.",
     ),
@@ -159,7 +168,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         blpop,
         -3,
         BLOCK,
-        Keys::Range(1, -2, 1),
+        &[KeySpec::range(1, -2, 1, Access::POPS)],
         "2.0.0",
         "Removes and returns the first element in a list. Blocks until an element is available otherwise. Deletes the list if the last element was popped.",
     ),
@@ -168,7 +177,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         brpop,
         -3,
         BLOCK,
-        Keys::Range(1, -2, 1),
+        &[KeySpec::range(1, -2, 1, Access::POPS)],
         "2.0.0",
         "Removes and returns the last element in a list. Blocks until an element is available otherwise. Deletes the list if the last element was popped.",
     ),
@@ -177,7 +186,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         blmove,
         6,
         BLOCK.or(Flags::DENYOOM),
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "6.2.0",
         "Pops an element from a list, pushes it to another list and returns it. Blocks until an element is available otherwise. Deletes the list if the last element was moved.",
     ),
@@ -186,7 +195,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         brpoplpush,
         4,
         BLOCK.or(Flags::DENYOOM),
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "2.2.0",
         "Pops an element from a list, pushes it to another list and returns it. Block until an element is available otherwise. Deletes the list if the last element was popped.",
     ),
@@ -194,8 +203,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "lmpop",
         lmpop,
         -4,
-        WRITE.or(Flags::MOVABLE_KEYS),
-        Keys::Counted { count_at: 1 },
+        WRITE,
+        &[KeySpec::counted(1, Access::POPS)],
         "7.0.0",
         "Returns multiple elements from a list after removing them. Deletes the list if the last element was popped.",
     ),
@@ -203,8 +212,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "blmpop",
         blmpop,
         -5,
-        BLOCK.or(Flags::MOVABLE_KEYS),
-        Keys::Counted { count_at: 2 },
+        BLOCK,
+        &[KeySpec::counted(2, Access::POPS)],
         "7.0.0",
         "Pops the first element from one of multiple lists. Blocks until an element is available otherwise. Deletes the list if the last element was popped.",
     ),
@@ -258,7 +267,7 @@ fn push(
     end: End,
     only_if_exists: bool,
 ) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let (list, limits) = if only_if_exists {
         match ctx.engine.write_list(db, key)? {
             Some(found) => found,
@@ -290,7 +299,7 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), CommandError> 
     if args.len() > 3 {
         return Err(CommandError::arity(ctx.found.spec.name));
     }
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let count = args.get(2).map(positive).transpose()?;
     let Some((list, _)) = ctx.engine.write_list(db, key)? else {
         match count {
@@ -308,7 +317,7 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), CommandError> 
 
 /// Pops `n` elements, which are there, into the reply, and signals it.
 fn pop_reply(ctx: &mut Ctx<'_>, key: &[u8], end: End, n: usize) -> Result<(), CommandError> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     let Some((list, limits)) = ctx.engine.write_list(db, key)? else { return Ok(()) };
     for _ in 0..n {
         list.pop(end, limits, |item| reply_item(&mut ctx.client.out, item));
@@ -319,7 +328,7 @@ fn pop_reply(ctx: &mut Ctx<'_>, key: &[u8], end: End, n: usize) -> Result<(), Co
 }
 
 fn llen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let len = ctx.engine.read_list(ctx.client.db, args.at(1))?.map_or(0, List::len);
+    let len = ctx.engine.read_list(ctx.view, args.at(1))?.map_or(0, List::len);
     ctx.client.out.int(len as i64);
     Ok(())
 }
@@ -343,7 +352,7 @@ fn range_in(len: usize, start: i64, stop: i64) -> (usize, usize) {
 }
 
 fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let list = ctx.engine.read_list(ctx.client.db, args.at(1))?;
+    let list = ctx.engine.read_list(ctx.view, args.at(1))?;
     let Some(list) = list else {
         ctx.client.out.null();
         return Ok(());
@@ -358,7 +367,7 @@ fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn lrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (start, stop) = (int(args.at(2))?, int(args.at(3))?);
-    let list = ctx.engine.read_list(ctx.client.db, args.at(1))?;
+    let list = ctx.engine.read_list(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     let Some(list) = list else {
         out.array(0);
@@ -371,7 +380,7 @@ fn lrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn linsert(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let after = match args.at(2) {
         word if is(word, "after") => true,
         word if is(word, "before") => false,
@@ -392,7 +401,7 @@ fn linsert(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn lset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let Some((list, limits)) = ctx.engine.write_list(db, key)? else {
         return Err(CommandError::NoSuchKey);
     };
@@ -405,7 +414,7 @@ fn lset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let count = int(args.at(2))?;
     let Some((list, limits)) = ctx.engine.write_list(db, key)? else {
         ctx.client.out.int(0);
@@ -421,7 +430,7 @@ fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn ltrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let (start, stop) = (int(args.at(2))?, int(args.at(3))?);
     if let Some((list, limits)) = ctx.engine.write_list(db, key)? {
         let before = list.len();
@@ -476,7 +485,7 @@ fn pos_options(args: Args<'_>) -> Result<PosOptions, CommandError> {
 
 fn lpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let options = pos_options(args)?;
-    let list = ctx.engine.read_list(ctx.client.db, args.at(1))?;
+    let list = ctx.engine.read_list(ctx.view, args.at(1))?;
     let mut places = Vec::new();
     if let Some(list) = list {
         let wanted = match options.count {
@@ -530,33 +539,42 @@ fn end_of(word: &[u8]) -> Result<End, CommandError> {
 
 fn lmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (from, to) = (end_of(args.at(3))?, end_of(args.at(4))?);
-    move_or_block(ctx, args, from, to, None)
+    move_or_block(ctx, args, from, to, None)?;
+    Ok(())
 }
 
 fn rpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    move_or_block(ctx, args, End::Tail, End::Head, None)
+    move_or_block(ctx, args, End::Tail, End::Head, None)?;
+    Ok(())
 }
 
 fn blmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (from, to) = (end_of(args.at(3))?, end_of(args.at(4))?);
     let timeout_us = timeout_seconds(args.at(5))?;
-    move_or_block(ctx, args, from, to, Some(timeout_us))
+    if move_or_block(ctx, args, from, to, Some(timeout_us))? {
+        let word = |end| if end == End::Head { b"LEFT".as_slice() } else { b"RIGHT" };
+        ctx.propagate(&[b"LMOVE", args.at(1), args.at(2), word(from), word(to)]);
+    }
+    Ok(())
 }
 
 fn brpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let timeout_us = timeout_seconds(args.at(3))?;
-    move_or_block(ctx, args, End::Tail, End::Head, Some(timeout_us))
+    if move_or_block(ctx, args, End::Tail, End::Head, Some(timeout_us))? {
+        ctx.propagate(&[b"RPOPLPUSH", args.at(1), args.at(2)]);
+    }
+    Ok(())
 }
 
-/// Moves an element; without one it blocks, when that was asked for and is allowed.
+/// Moves an element; without one it blocks, when that was asked for and is allowed. Whether it has moved one.
 fn move_or_block(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
     from: End,
     to: End,
     timeout_us: Option<u64>,
-) -> Result<(), CommandError> {
-    let (db, source, dest) = (ctx.client.db, args.at(1), args.at(2));
+) -> Result<bool, CommandError> {
+    let (db, source, dest) = (ctx.view, args.at(1), args.at(2));
     if ctx.engine.peek_list(db, source)?.is_none() {
         match timeout_us {
             Some(timeout_us) if ctx.may_block() => {
@@ -564,11 +582,11 @@ fn move_or_block(
             }
             _ => ctx.client.out.null(),
         }
-        return Ok(());
+        return Ok(false);
     }
     // The destination is looked at before the source is touched: an error moves nothing.
     ctx.engine.peek_list(db, dest)?;
-    let Some((list, limits)) = ctx.engine.write_list(db, source)? else { return Ok(()) };
+    let Some((list, limits)) = ctx.engine.write_list(db, source)? else { return Ok(false) };
     let element = list.pop(from, limits, |item| item.to_vec()).unwrap_or_default();
     let empty = list.is_empty();
     let (list, limits) = ctx.engine.create_list(db, dest, |_| List::new())?;
@@ -579,20 +597,12 @@ fn move_or_block(
     if source != dest {
         ctx.engine.touched(db, source, Classes::default(), "");
         if empty {
-            ctx.engine.keyspace.db_mut(db).remove(source);
+            ctx.engine.keyspace.db_mut(db.index()).remove(source);
             ctx.engine.notify(db, source, Classes::GENERIC, "del");
         }
     }
     ctx.client.out.bulk(&element);
-    if timeout_us.is_some() {
-        let word = |end| if end == End::Head { b"LEFT".as_slice() } else { b"RIGHT" };
-        if ctx.found.spec.name == "blmove" {
-            ctx.propagate(&[b"LMOVE", source, dest, word(from), word(to)]);
-        } else {
-            ctx.propagate(&[b"RPOPLPUSH", source, dest]);
-        }
-    }
-    Ok(())
+    Ok(true)
 }
 
 fn blpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -607,7 +617,7 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result<(), Comma
     let timeout_us = timeout_seconds(args.at(args.len() - 1))?;
     let keys = args.slice(1..args.len() - 1);
     for key in keys.iter() {
-        if ctx.engine.peek_list(ctx.client.db, key)?.is_some() {
+        if ctx.engine.peek_list(ctx.view, key)?.is_some() {
             ctx.client.out.array(2);
             ctx.client.out.bulk(key);
             pop_reply(ctx, key, end, 1)?;
@@ -668,7 +678,7 @@ fn multi_pop(
     // Read last: what is wrong with the other words is told first.
     let timeout_us = timeout.map(timeout_seconds).transpose()?;
     for key in keys.iter() {
-        let Some(list) = ctx.engine.peek_list(ctx.client.db, key)? else { continue };
+        let Some(list) = ctx.engine.peek_list(ctx.view, key)? else { continue };
         let n = count.min(list.len());
         ctx.client.out.array(2);
         ctx.client.out.bulk(key);

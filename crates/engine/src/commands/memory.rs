@@ -5,8 +5,9 @@ use protocol::Args;
 use super::args::{int, is};
 use super::help;
 use super::pubsub::container;
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::world::{Action, InfoLines};
 
@@ -22,7 +23,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     container,
     -2,
     Flags::NONE,
-    Keys::None,
+    KeySpec::NONE,
     Acl::NONE,
     "4.0.0",
     "A container for memory diagnostics commands.",
@@ -35,48 +36,52 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         doctor,
         2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "4.0.0",
         "Outputs a memory problems report.",
-    ),
+    )
+    .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
     help::row_of("4.0.0", Acl::NONE),
     row(
         "malloc-stats",
         malloc_stats,
         2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "4.0.0",
         "Returns the allocator statistics.",
-    ),
+    )
+    .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
     row(
         "purge",
         purge,
         2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "4.0.0",
         "Asks the allocator to release memory.",
-    ),
+    )
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     row(
         "stats",
         stats,
         2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "4.0.0",
         "Returns details about memory usage.",
-    ),
+    )
+    .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
     row(
         "usage",
         usage,
         -3,
         Flags::READONLY,
-        Keys::Range(2, 2, 1),
+        &[KeySpec::at(2, Access::RO)],
         Acl::NONE,
         "4.0.0",
         "Estimates the memory usage of a key.",
@@ -93,7 +98,7 @@ fn usage(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         samples = usize::try_from(int(count)?).map_err(|_| CommandError::Syntax)?;
         at += 2;
     }
-    let bytes = ctx.engine.peek(ctx.client.db, args.at(2)).map(|entry| {
+    let bytes = ctx.engine.peek(ctx.view, args.at(2)).map(|entry| {
         let slots = if entry.expire_ms().is_some() { 2 } else { 1 };
         entry.memory_usage(samples) + slots * SLOT_BYTES
     });

@@ -6,7 +6,6 @@ pub(crate) mod args;
 pub(crate) mod bitfield;
 pub(crate) mod bitmaps;
 pub(crate) mod client;
-pub(crate) mod client_line;
 pub(crate) mod command_info;
 pub(crate) mod connection;
 pub(crate) mod debug;
@@ -30,5 +29,3 @@ pub(crate) mod transactions;
 pub(crate) mod zset_algebra;
 pub(crate) mod zset_ranges;
 pub(crate) mod zsets;
-
-pub(crate) use client_line::memory_of;

@@ -3,8 +3,9 @@
 use protocol::Args;
 
 use super::args::is;
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::KeySpec;
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::world::{Action, ShutdownFlags};
 
@@ -16,7 +17,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         save,
         1,
         ADMIN.or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI_QUEUE),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "1.0.0",
         "Synchronously saves the database(s) to disk.",
@@ -26,7 +27,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bgsave,
         -1,
         ADMIN.or(Flags::NO_ASYNC_LOADING),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "1.0.0",
         "Asynchronously saves the database(s) to disk.",
@@ -36,7 +37,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bgrewriteaof,
         1,
         ADMIN.or(Flags::NO_ASYNC_LOADING),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "1.0.0",
         "Asynchronously rewrites the append-only file to disk.",
@@ -46,17 +47,18 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         lastsave,
         1,
         Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::ADMIN.or(Acl::DANGEROUS),
         "1.0.0",
         "Returns the Unix timestamp of the last successful save to disk.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     row(
         "shutdown",
         shutdown,
         -1,
         ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::NO_MULTI_QUEUE).or(Flags::ALLOW_BUSY),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "1.0.0",
         "Synchronously saves the database(s) to disk and shuts down the Redis server.",
@@ -73,12 +75,12 @@ fn bgsave(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         2 if is(args.at(1), "schedule") => true,
         _ => return Err(CommandError::Syntax),
     };
-    let in_exec = ctx.engine.in_exec;
+    let in_exec = ctx.call.is_nested();
     ctx.perform_and_reply(Action::BgSave { schedule, in_exec })
 }
 
 fn bgrewriteaof(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    let in_exec = ctx.engine.in_exec;
+    let in_exec = ctx.call.is_nested();
     ctx.perform_and_reply(Action::BgRewriteAof { in_exec })
 }
 

@@ -4,15 +4,18 @@ use protocol::{Args, ReplyBuf};
 
 use super::help;
 use crate::Engine;
-use crate::client::{Client, ClientId, ReplyMode};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::clients::client::{Client, ReplyMode};
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::push::Push;
-use crate::roster::Roster;
+use crate::events::push::Push;
+use crate::events::roster::Roster;
+use crate::ids::ClientId;
 use store::glob;
 
-const SUBSCRIBER: Flags = Flags::PUBSUB.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
+const SUBSCRIBER: Flags =
+    Flags::PUBSUB.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::IN_PUBSUB);
 const PUBLISHER: Flags =
     Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::MAY_REPLICATE);
 const INSPECTOR: Flags = Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE);
@@ -23,7 +26,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         publish,
         3,
         PUBLISHER,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Posts a message to a channel.",
@@ -33,7 +36,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         spublish,
         3,
         PUBLISHER,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::NOT_KEY)],
         Acl::NONE,
         "7.0.0",
         "Post a message to a shard channel",
@@ -43,7 +46,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         subscribe,
         -2,
         SUBSCRIBER,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Listens for messages published to channels.",
@@ -53,7 +56,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         unsubscribe,
         -1,
         SUBSCRIBER,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Stops listening to messages posted to channels.",
@@ -63,7 +66,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         psubscribe,
         -2,
         SUBSCRIBER,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Listens for messages published to channels that match one or more patterns.",
@@ -73,7 +76,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         punsubscribe,
         -1,
         SUBSCRIBER,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Stops listening to messages published to channels that match one or more patterns.",
@@ -83,7 +86,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         ssubscribe,
         -2,
         SUBSCRIBER,
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::NOT_KEY)],
         Acl::NONE,
         "7.0.0",
         "Listens for messages published to shard channels.",
@@ -93,7 +96,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         sunsubscribe,
         -1,
         SUBSCRIBER,
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::NOT_KEY)],
         Acl::NONE,
         "7.0.0",
         "Stops listening to messages posted to shard channels.",
@@ -103,11 +106,12 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         container,
         -2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "A container for Pub/Sub commands.",
     )
+    .group("pubsub")
     .with(SUBCOMMANDS),
 ];
 
@@ -118,7 +122,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         channels,
         -2,
         INSPECTOR,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "Returns the active channels.",
@@ -128,7 +132,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         numsub,
         -2,
         INSPECTOR,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "Returns a count of subscribers to channels.",
@@ -138,7 +142,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         numpat,
         2,
         INSPECTOR,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "Returns a count of unique pattern subscriptions.",
@@ -148,7 +152,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         shardchannels,
         -2,
         INSPECTOR,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "7.0.0",
         "Returns the active shard channels.",
@@ -158,7 +162,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         shardnumsub,
         -2,
         INSPECTOR,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "7.0.0",
         "Returns the count of subscribers of shard channels.",

@@ -4,14 +4,15 @@
 use protocol::Args;
 
 use super::args::{int, is, positive, text, timeout_ms};
-use super::client_line::describe;
-use crate::blocking::{AckWait, OnTimeout, Waiting};
-use crate::client::Kind;
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::clients::client::Kind;
+use crate::clients::line::describe;
+use crate::command::key_spec::KeySpec;
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::world::{Action, MasterAddress, Outcome};
+use crate::events::blocking::{OnTimeout, Waiting};
+use crate::world::{AckWait, Action, MasterAddress, Outcome};
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT);
 
@@ -21,7 +22,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         replicaof,
         3,
         ADMIN.or(Flags::STALE).or(Flags::NO_ASYNC_LOADING),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "5.0.0",
         "Configures a server as replica of another, or promotes it to a master.",
@@ -31,7 +32,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         replicaof,
         3,
         ADMIN.or(Flags::STALE).or(Flags::NO_ASYNC_LOADING),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "1.0.0",
         "Sets a Redis server as a replica of another, or promotes it to being a master.",
@@ -41,7 +42,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         failover,
         -1,
         ADMIN.or(Flags::STALE),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "6.2.0",
         "Starts a coordinated failover from a server to one of its replicas.",
@@ -51,7 +52,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         role,
         1,
         Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::ADMIN.or(Acl::DANGEROUS),
         "2.8.12",
         "Returns the replication role.",
@@ -61,7 +62,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         psync,
         -3,
         ADMIN.or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI_QUEUE),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "An internal command used in replication.",
@@ -71,7 +72,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         sync,
         1,
         ADMIN.or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI_QUEUE),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "1.0.0",
         "An internal command used in replication.",
@@ -81,7 +82,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         replconf,
         -1,
         ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY).or(Flags::IN_STREAM),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "3.0.0",
         "An internal configuration command used in replication.",
@@ -91,21 +92,21 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         wait,
         3,
         Flags::BLOCKING,
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "3.0.0",
         "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
-    ),
+    ).tips(&["request_policy:all_shards", "response_policy:agg_min"]).group("generic"),
     row(
         "waitaof",
         waitaof,
         4,
         Flags::BLOCKING,
-        Keys::None,
+        KeySpec::NONE,
         Acl::CONNECTION,
         "7.2.0",
         "Blocks until all of the preceding write commands sent by the connection are written to the append-only file of the master and/or replicas.",
-    ),
+    ).tips(&["request_policy:all_shards", "response_policy:agg_min"]).group("generic"),
 ];
 
 fn replicaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -257,7 +258,7 @@ fn wait(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return Ok(());
     }
     ctx.block(Waiting::Acks(wait), timeout_us, OnTimeout::AckCount);
-    ctx.world.request_acks();
+    ctx.world.wait_for(ctx.client.id, wait);
     Ok(())
 }
 
@@ -282,6 +283,6 @@ fn waitaof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return Ok(());
     }
     ctx.block(Waiting::Acks(wait), timeout_us, OnTimeout::AckCount);
-    ctx.world.request_acks();
+    ctx.world.wait_for(ctx.client.id, wait);
     Ok(())
 }

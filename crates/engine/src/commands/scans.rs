@@ -7,7 +7,8 @@ use store::value::{Item, ItemBuf};
 
 use super::args::is;
 use super::keyspace::deletions_stand_alone;
-use crate::ctx::Ctx;
+use crate::data::view::View;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 
 /// A sparse table must not hold the server up: so many times as many buckets as elements asked for.
@@ -111,15 +112,11 @@ impl Scanned<'_> {
 pub(crate) fn scan_collection<T>(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
-    find: impl for<'e> FnOnce(
-        &'e mut crate::Engine,
-        usize,
-        &[u8],
-    ) -> Result<Option<&'e T>, CommandError>,
+    find: impl for<'e> FnOnce(&'e mut crate::Engine, View, &[u8]) -> Result<Option<&'e T>, CommandError>,
     step: impl Fn(&T, u64, &mut Scanned<'_>) -> u64,
 ) -> Result<(), CommandError> {
     let cursor = cursor(args.at(2))?;
-    let collection = find(ctx.engine, ctx.client.db, args.at(1))?;
+    let collection = find(ctx.engine, ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     // Without a key there is nothing that options could say something about.
     let Some(collection) = collection else {
@@ -143,13 +140,13 @@ pub(crate) fn scan_collection<T>(
 pub(super) fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let cursor = cursor(args.at(1))?;
     let options = Options::parse(args, 2, true)?;
-    let db = ctx.client.db;
+    let db = ctx.view;
     let now_ms = ctx.engine.now.unix_ms();
     let mut names: Vec<Box<[u8]>> = Vec::new();
     let mut expired: Vec<Box<[u8]>> = Vec::new();
     let next = options.walk(cursor, |cursor| {
         let mut met = 0;
-        let next = ctx.engine.keyspace.db(db).scan(cursor, |entry| {
+        let next = ctx.engine.keyspace.db(db.index()).scan(cursor, |entry| {
             met += 1;
             let of_type = options.type_name.is_none_or(|name| is(name, entry.value_type().name()));
             if !options.wants(entry.key()) || !of_type {
@@ -162,8 +159,7 @@ pub(super) fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError
     });
     deletions_stand_alone(ctx);
     for name in expired {
-        let key = ctx.engine.key(&name);
-        ctx.engine.expire_if_needed(db, key);
+        ctx.engine.expire_if_needed(db, &name);
     }
     reply_cursor(&mut ctx.client.out, next);
     ctx.client.out.array(names.len());

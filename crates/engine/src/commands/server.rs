@@ -7,13 +7,14 @@ use super::args::{int, is};
 use super::help;
 use super::pubsub::container;
 use crate::Engine;
-use crate::client::{Client, Kind};
-use crate::command::{Acl, CommandSpec, Flags, Found, Keys, row};
-use crate::ctx::Ctx;
+use crate::clients::client::{Client, Kind};
+use crate::command::key_spec::KeySpec;
+use crate::command::redact;
+use crate::command::{Acl, CommandSpec, Flags, Found, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::push::Push;
-use crate::redact;
-use crate::watch::Presence;
+use crate::events::push::Push;
+use crate::events::watch::Presence;
 use crate::world::{Action, Garbage, Outcome, World};
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
@@ -26,17 +27,18 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         info,
         -1,
         Flags::LOADING.or(Flags::STALE),
-        Keys::None,
+        KeySpec::NONE,
         Acl::DANGEROUS,
         "1.0.0",
         "Returns information and statistics about the server.",
-    ),
+    )
+    .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
     row(
         "config",
         container,
         -2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "A container for server configuration commands.",
@@ -47,57 +49,65 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         time,
         1,
         Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.6.0",
         "Returns the server time.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     row(
         "dbsize",
         dbsize,
         1,
         Flags::READONLY.or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE,
         "1.0.0",
         "Returns the number of keys in the database.",
-    ),
+    )
+    .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+    .group("server"),
     row(
         "flushall",
         flushall,
         -1,
         WRITES,
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "1.0.0",
         "Removes all keys from all databases.",
-    ),
+    )
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+    .group("server"),
     row(
         "flushdb",
         flushdb,
         -1,
         WRITES,
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "1.0.0",
         "Remove all keys from the current database.",
-    ),
+    )
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+    .group("server"),
     row(
         "swapdb",
         swapdb,
         3,
         WRITES.or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "4.0.0",
         "Swaps two Redis databases.",
-    ),
+    )
+    .group("server"),
     row(
         "monitor",
         monitor,
         1,
         ADMIN,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "1.0.0",
         "Listens for all requests received by the server in real-time.",
@@ -107,7 +117,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         container,
         -2,
         Flags::NONE,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.2.12",
         "A container for slow log commands.",
@@ -122,7 +132,7 @@ static CONFIG: &[CommandSpec] = &[
         config_get,
         -3,
         ADMIN,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Returns the effective values of configuration parameters.",
@@ -132,17 +142,19 @@ static CONFIG: &[CommandSpec] = &[
         config_set,
         -4,
         ADMIN,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Sets configuration parameters in-flight.",
-    ),
+    )
+    .redacted_by(redact::directives)
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     row(
         "rewrite",
         config_rewrite,
         2,
         ADMIN,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.8.0",
         "Persists the effective configuration to file.",
@@ -152,7 +164,7 @@ static CONFIG: &[CommandSpec] = &[
         config_resetstat,
         2,
         ADMIN,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.0.0",
         "Resets the server's statistics.",
@@ -166,31 +178,34 @@ static SLOWLOG_ROWS: &[CommandSpec] = &[
         slowlog_get,
         -2,
         SLOWLOG,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.2.12",
         "Returns the slow log's entries.",
-    ),
+    )
+    .tips(&["request_policy:all_nodes", "nondeterministic_output"]),
     row(
         "len",
         slowlog_len,
         2,
         SLOWLOG,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.2.12",
         "Returns the number of entries in the slow log.",
-    ),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]),
     row(
         "reset",
         slowlog_reset,
         2,
         SLOWLOG,
-        Keys::None,
+        KeySpec::NONE,
         Acl::NONE,
         "2.2.12",
         "Clears all entries from the slow log.",
-    ),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
 ];
 
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -218,7 +233,7 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let pairs: Vec<(&[u8], &[u8])> =
         (2..args.len()).step_by(2).map(|at| (args.at(at), args.at(at + 1))).collect();
-    let in_exec = ctx.engine.in_exec;
+    let in_exec = ctx.call.is_nested();
     let outcome = ctx.perform(Action::ConfigSet { pairs: &pairs, in_exec })?;
     let settings = ctx.world.settings();
     ctx.engine.apply_settings(settings);
@@ -245,7 +260,7 @@ impl Engine {
         self.settings.limits.hash_seed = hash_seed;
         let limits = self.settings.output_limits;
         for client in self.clients.iter_mut().filter_map(|(_, client)| client.as_deref_mut()) {
-            client.out.set_limit(limits.of(client));
+            client.out.set_limit(client.output_limit(&limits));
         }
     }
 }
@@ -290,7 +305,7 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let lazy = flush_is_lazy(ctx, args)?;
-    ctx.engine.flush_db(ctx.client.db, lazy);
+    ctx.engine.flush_db(ctx.view.index(), lazy);
     ctx.force_propagation();
     ctx.client.out.ok();
     Ok(())
@@ -380,7 +395,7 @@ impl Engine {
             false => client.peer.addr.clone(),
         };
         text.extend_from_slice(format!("[{} {addr}]", client.db).as_bytes());
-        for arg in redact::shown(world, found, args) {
+        for arg in redact::shown(world, found.spec.redact, args) {
             text.push(b' ');
             text.extend_from_slice(&protocol::quote(arg));
         }

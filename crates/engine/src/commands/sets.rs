@@ -7,11 +7,13 @@ use store::value::{Item, Value};
 use super::args::{is, positive, random_count, repeat};
 use super::scans::scan_collection;
 use crate::Engine;
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec, Keys};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::data::typed::reply_item;
+use crate::data::view::View;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -24,7 +26,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         sadd,
         -3,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::ADDS)],
         "1.0.0",
         "Adds one or more members to a set. Creates the key if it doesn't exist.",
     ),
@@ -33,7 +35,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         srem,
         -3,
         FAST_WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "1.0.0",
         "Removes one or more members from a set. Deletes the set if the last member was removed.",
     ),
@@ -42,7 +44,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         sismember,
         3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::RO)],
         "1.0.0",
         "Determines whether a member belongs to a set.",
     ),
@@ -51,7 +53,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         smismember,
         -3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "6.2.0",
         "Determines whether multiple members belong to a set.",
     ),
@@ -60,17 +62,17 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         scard,
         2,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::RO)],
         "1.0.0",
         "Returns the number of members in a set.",
     ),
-    set("smembers", smembers, 2, READ, Keys::ONE, "1.0.0", "Returns all members of a set."),
+    set("smembers", smembers, 2, READ, &[KeySpec::at(1, Access::READS)], "1.0.0", "Returns all members of a set.").tips(&["nondeterministic_output_order"]),
     set(
         "smove",
         smove,
         4,
         FAST_WRITE,
-        Keys::TWO,
+        &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "1.0.0",
         "Moves a member from one set to another.",
     ),
@@ -79,26 +81,26 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         spop,
         -2,
         FAST_WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::POPS)],
         "1.0.0",
         "Returns one or more random members from a set after removing them. Deletes the set if the last member was popped.",
-    ),
+    ).tips(&["nondeterministic_output"]),
     set(
         "srandmember",
         srandmember,
         -2,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "1.0.0",
         "Get one or multiple random members from a set",
-    ),
-    set("sinter", sinter, -2, READ, Keys::ALL, "1.0.0", "Returns the intersect of multiple sets."),
+    ).tips(&["nondeterministic_output"]),
+    set("sinter", sinter, -2, READ, &[KeySpec::range(1, -1, 1, Access::READS)], "1.0.0", "Returns the intersect of multiple sets.").tips(&["nondeterministic_output_order"]),
     set(
         "sinterstore",
         sinterstore,
         -3,
         GROW,
-        Keys::ALL,
+        &[KeySpec::at(1, Access::UPDATES), KeySpec::range(2, -1, 1, Access::READS)],
         "1.0.0",
         "Stores the intersect of multiple sets in a key.",
     ),
@@ -106,32 +108,32 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "sintercard",
         sintercard,
         -3,
-        READ.or(Flags::MOVABLE_KEYS),
-        Keys::Counted { count_at: 1 },
+        READ,
+        &[KeySpec::counted(1, Access::READS)],
         "7.0.0",
         "Returns the number of members of the intersect of multiple sets.",
     ),
-    set("sunion", sunion, -2, READ, Keys::ALL, "1.0.0", "Returns the union of multiple sets."),
+    set("sunion", sunion, -2, READ, &[KeySpec::range(1, -1, 1, Access::READS)], "1.0.0", "Returns the union of multiple sets.").tips(&["nondeterministic_output_order"]),
     set(
         "sunionstore",
         sunionstore,
         -3,
         GROW,
-        Keys::ALL,
+        &[KeySpec::at(1, Access::OVERWRITES), KeySpec::range(2, -1, 1, Access::READS)],
         "1.0.0",
         "Stores the union of multiple sets in a key.",
     ),
-    set("sdiff", sdiff, -2, READ, Keys::ALL, "1.0.0", "Returns the difference of multiple sets."),
+    set("sdiff", sdiff, -2, READ, &[KeySpec::range(1, -1, 1, Access::READS)], "1.0.0", "Returns the difference of multiple sets.").tips(&["nondeterministic_output_order"]),
     set(
         "sdiffstore",
         sdiffstore,
         -3,
         GROW,
-        Keys::ALL,
+        &[KeySpec::at(1, Access::OVERWRITES), KeySpec::range(2, -1, 1, Access::READS)],
         "1.0.0",
         "Stores the difference of multiple sets in a key.",
     ),
-    set("sscan", sscan, -3, READ, Keys::ONE, "2.8.0", "Iterates over members of a set."),
+    set("sscan", sscan, -3, READ, &[KeySpec::at(1, Access::READS)], "2.8.0", "Iterates over members of a set.").tips(&["nondeterministic_output"]),
 ];
 
 const fn set(
@@ -147,7 +149,7 @@ const fn set(
 }
 
 fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let members = args.len() - 2;
     let (set, limits) =
         ctx.engine.create_set(db, key, |limits| Set::for_members(args.at(2), members, limits))?;
@@ -162,7 +164,7 @@ fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let Some((set, _)) = ctx.engine.write_set(db, key)? else {
         ctx.client.out.int(0);
         return Ok(());
@@ -175,14 +177,14 @@ fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn sismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let set = ctx.engine.read_set(ctx.client.db, args.at(1))?;
+    let set = ctx.engine.read_set(ctx.view, args.at(1))?;
     let is_member = set.is_some_and(|set| set.contains(args.at(2)));
     ctx.client.out.int(is_member.into());
     Ok(())
 }
 
 fn smismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let set = ctx.engine.read_set(ctx.client.db, args.at(1))?;
+    let set = ctx.engine.read_set(ctx.view, args.at(1))?;
     ctx.client.out.array(args.len() - 2);
     for member in args.iter().skip(2) {
         ctx.client.out.int(set.is_some_and(|set| set.contains(member)).into());
@@ -191,13 +193,13 @@ fn smismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn scard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let len = ctx.engine.read_set(ctx.client.db, args.at(1))?.map_or(0, Set::len);
+    let len = ctx.engine.read_set(ctx.view, args.at(1))?.map_or(0, Set::len);
     ctx.client.out.int(len as i64);
     Ok(())
 }
 
 fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let set = ctx.engine.read_set(ctx.client.db, args.at(1))?;
+    let set = ctx.engine.read_set(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     out.set(set.map_or(0, Set::len));
     set.into_iter().flat_map(Set::iter).for_each(|member| reply_item(out, member));
@@ -205,7 +207,7 @@ fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, from, to, member) = (ctx.client.db, args.at(1), args.at(2), args.at(3));
+    let (db, from, to, member) = (ctx.view, args.at(1), args.at(2), args.at(3));
     let Some(there) = ctx.engine.peek_set(db, from)?.map(|set| set.contains(member)) else {
         ctx.client.out.int(0);
         return Ok(());
@@ -233,7 +235,7 @@ fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if args.len() > 3 {
         return Err(CommandError::Syntax);
     }
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let count = args.get(2).map(positive).transpose()?;
     let mut rng = ctx.engine.rng.fork();
     let Some((set, _)) = ctx.engine.write_set(db, key)? else {
@@ -284,7 +286,7 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         3 => Some(random_count(args.at(2))?),
         _ => return Err(CommandError::Syntax),
     };
-    let set = ctx.engine.read_set(ctx.client.db, args.at(1))?;
+    let set = ctx.engine.read_set(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     match (set, count) {
         (None, None) => out.null(),
@@ -331,15 +333,15 @@ impl Operation {
 
 impl Engine {
     /// Checks that all keys are sets or absent, and lets their time run out, before any is used.
-    fn check_sets(&mut self, db: usize, keys: Args<'_>) -> Result<(), CommandError> {
+    fn check_sets(&mut self, db: View, keys: Args<'_>) -> Result<(), CommandError> {
         keys.iter().try_for_each(|key| self.read_set(db, key).map(|_| ()))
     }
 
     /// The set of a key that [`Self::check_sets`] has seen.
-    fn set_at(&self, db: usize, key: &[u8]) -> Option<&Set> {
-        let entry = self.keyspace.db(db).get(key)?;
+    fn set_at(&self, db: View, key: &[u8]) -> Option<&Set> {
+        let entry = self.keyspace.db(db.index()).get(key)?;
         // A replica keeps expired keys until its master deletes them; nobody sees them.
-        if entry.is_expired(self.now.unix_ms()) && !self.applying {
+        if entry.is_expired(self.now.unix_ms()) && !db.sees_expired {
             return None;
         }
         match entry.value() {
@@ -351,7 +353,7 @@ impl Engine {
     /// Calls `f` with each member of the result, at most once each, until it says that it is enough.
     fn combine(
         &self,
-        db: usize,
+        db: View,
         keys: Args<'_>,
         operation: Operation,
         mut f: impl FnMut(Item<'_>) -> bool,
@@ -411,7 +413,7 @@ fn reply_combined(
     args: Args<'_>,
     operation: Operation,
 ) -> Result<(), CommandError> {
-    let (db, keys) = (ctx.client.db, args.slice(1..args.len()));
+    let (db, keys) = (ctx.view, args.slice(1..args.len()));
     ctx.engine.check_sets(db, keys)?;
     let out = &mut ctx.client.out;
     let mark = out.defer_array();
@@ -442,7 +444,7 @@ fn store_combined(
     args: Args<'_>,
     operation: Operation,
 ) -> Result<(), CommandError> {
-    let (db, dest, keys) = (ctx.client.db, args.at(1), args.slice(2..args.len()));
+    let (db, dest, keys) = (ctx.view, args.at(1), args.slice(2..args.len()));
     ctx.engine.check_sets(db, keys)?;
     let limits = &ctx.engine.settings.limits;
     let mut result = Set::new();
@@ -484,7 +486,7 @@ fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let last = 2 + count as usize;
     let (keys, rest) = (args.slice(2..last), args.slice(last..args.len()));
     let limit = intersection_limit(rest)?;
-    let db = ctx.client.db;
+    let db = ctx.view;
     ctx.engine.check_sets(db, keys)?;
     let mut members = 0;
     ctx.engine.combine(db, keys, Operation::Intersection, |_| {

@@ -7,11 +7,16 @@ use protocol::{Args, parse_f64};
 use store::{End, List, Value, ValueRef};
 
 use super::args::{int, is};
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, Find, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
+const PATTERNS: KeySpec = KeySpec::found(Find::Unknown, Access::READS).noted(
+    "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the content of the key we sort",
+);
+const STORE_NOTES: &str = "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere in the argument array";
 const ACL: Acl = Acl::SET.or(Acl::SORTEDSET).or(Acl::LIST).or(Acl::DANGEROUS);
 
 pub(crate) static ROWS: &[CommandSpec] = &[
@@ -19,27 +24,32 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "sort",
         sort,
         -2,
-        Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
-        Keys::Custom(key_positions),
+        Flags::WRITE.or(Flags::DENYOOM),
+        &[
+            KeySpec::at(1, Access::READS),
+            PATTERNS,
+            KeySpec::found(Find::Parsed(destination), Access::OVERWRITES).noted(STORE_NOTES),
+        ],
         ACL,
         "1.0.0",
         "Sorts the elements in a list, a set, or a sorted set, optionally storing the result.",
-    ),
+    )
+    .group("generic"),
     row(
         "sort_ro",
         sort_ro,
         -2,
-        Flags::READONLY.or(Flags::MOVABLE_KEYS),
-        Keys::ONE,
+        Flags::READONLY,
+        &[KeySpec::at(1, Access::READS), PATTERNS],
         ACL,
         "7.0.0",
         "Returns the sorted elements of a list, a set, or a sorted set.",
-    ),
+    )
+    .group("generic"),
 ];
 
-/// The source, and the destination of the last STORE: that one counts.
-fn key_positions(args: Args<'_>, out: &mut Vec<usize>) {
-    out.push(1);
+/// Where the last STORE says the destination: that one counts.
+fn destination(args: Args<'_>) -> Option<usize> {
     let mut dest = None;
     let mut at = 2;
     while at < args.len() {
@@ -53,7 +63,7 @@ fn key_positions(args: Args<'_>, out: &mut Vec<usize>) {
             () => 1,
         };
     }
-    out.extend(dest);
+    dest
 }
 
 #[derive(Default)]
@@ -123,7 +133,7 @@ fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn run(ctx: &mut Ctx<'_>, args: Args<'_>, may_store: bool) -> Result<(), CommandError> {
     let mut options = Options::parse(args, may_store)?;
-    let source = match ctx.engine.read(ctx.client.db, args.at(1)).map(|entry| entry.value()) {
+    let source = match ctx.engine.read(ctx.view, args.at(1)).map(|entry| entry.value()) {
         None => None,
         Some(value @ (ValueRef::List(_) | ValueRef::Set(_) | ValueRef::ZSet(_))) => Some(value),
         Some(_) => return Err(CommandError::WrongType),
@@ -242,7 +252,7 @@ fn look_up(ctx: &mut Ctx<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>>
         None => (after, None),
     };
     let key = [before, element, after].concat();
-    let value = ctx.engine.read(ctx.client.db, &key)?.value();
+    let value = ctx.engine.read(ctx.view, &key)?.value();
     match (value, field) {
         (ValueRef::Hash(hash), Some(field)) => hash.get(field).map(|item| item.to_vec()),
         (ValueRef::Int(n), None) => Some(itoa::Buffer::new().format(n).as_bytes().to_vec()),

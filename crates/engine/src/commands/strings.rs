@@ -5,10 +5,11 @@ use protocol::{Args, ReplyBuf};
 use store::{DbSlot, Entry, NewValue, SetExpire, Type, ValueRef};
 
 use super::args::{add_float, int, is};
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
@@ -22,7 +23,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "1.0.0",
         "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES).noted("RW and ACCESS due to the optional `GET` argument").judged_by(set_access)]),
     string(
         "setnx",
         setnx,
@@ -30,7 +31,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Set the string value of a key only when the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::CREATES)]),
     string(
         "setex",
         setex,
@@ -38,7 +39,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.0.0",
         "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::OVERWRITES)]),
     string(
         "psetex",
         psetex,
@@ -46,7 +47,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.6.0",
         "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::OVERWRITES)]),
     string(
         "getset",
         getset,
@@ -54,7 +55,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Returns the previous string value of a key after setting it to a new value.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "getdel",
         getdel,
@@ -62,7 +63,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Flags::WRITE.or(Flags::FAST),
         "6.2.0",
         "Returns the string value of a key after deleting the key.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::POPS)]),
     string(
         "getex",
         getex,
@@ -70,8 +71,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Flags::WRITE.or(Flags::FAST),
         "6.2.0",
         "Returns the string value of a key after setting its expiration time.",
-    ),
-    string("strlen", strlen, 2, READ, "2.2.0", "Returns the length of a string value."),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES).noted("RW and UPDATE because it changes the TTL")]),
+    string("strlen", strlen, 2, READ, "2.2.0", "Returns the length of a string value.").keys(&[KeySpec::at(1, Access::RO)]),
     string(
         "append",
         append,
@@ -79,7 +80,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "2.0.0",
         "Appends a string to the value of a key. Creates the key if it doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::ADDS)]),
     string(
         "getrange",
         getrange,
@@ -111,7 +112,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "decr",
         decr,
@@ -119,7 +120,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "incrby",
         incrby,
@@ -127,7 +128,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "decrby",
         decrby,
@@ -135,7 +136,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "incrbyfloat",
         incrbyfloat,
@@ -143,37 +144,37 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "2.6.0",
         "Increment the floating point value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
-    ),
+    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     row(
         "mget",
         mget,
         -2,
         READ,
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::READS)],
         Acl::STRING,
         "1.0.0",
         "Atomically returns the string values of one or more keys.",
-    ),
+    ).tips(&["request_policy:multi_shard"]),
     row(
         "mset",
         mset,
         -3,
         WRITE,
-        Keys::Range(1, -1, 2),
+        &[KeySpec::range(1, -1, 2, Access::OVERWRITES)],
         Acl::STRING,
         "1.0.1",
         "Atomically creates or modifies the string values of one or more keys.",
-    ),
+    ).tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]),
     row(
         "msetnx",
         msetnx,
         -3,
         WRITE,
-        Keys::Range(1, -1, 2),
+        &[KeySpec::range(1, -1, 2, Access::CREATES)],
         Acl::STRING,
         "1.0.1",
         "Atomically modifies the string values of one or more keys only when all keys don't exist.",
-    ),
+    ).tips(&["request_policy:multi_shard", "response_policy:agg_min"]),
 ];
 
 const fn string(
@@ -184,11 +185,20 @@ const fn string(
     since: &'static str,
     summary: &'static str,
 ) -> CommandSpec {
-    row(name, handler, arity, flags, Keys::ONE, Acl::STRING, since, summary)
+    row(
+        name,
+        handler,
+        arity,
+        flags,
+        KeySpec::one(flags.has(Flags::WRITE)),
+        Acl::STRING,
+        since,
+        summary,
+    )
 }
 
 fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let entry = ctx.engine.read(ctx.client.db, args.at(1));
+    let entry = ctx.engine.read(ctx.view, args.at(1));
     reply_string(entry, &mut ctx.client.out)
 }
 
@@ -212,7 +222,7 @@ pub(crate) fn store_string(
     value_at: usize,
     expire: SetExpire,
 ) {
-    let (db, key) = (ctx.client.db, args.at(key_at));
+    let (db, key) = (ctx.view, args.at(key_at));
     let value = match args.shared(value_at) {
         Some(bytes) => NewValue::Shared(bytes.clone()),
         None => NewValue::Bytes(args.at(value_at)),
@@ -296,8 +306,14 @@ impl<'a> SetOptions<'a> {
     }
 }
 
+/// SET only reads where it has GET.
+fn set_access(args: Args<'_>) -> Access {
+    let reads = args.iter().skip(2).any(|arg| is(arg, "get"));
+    if reads { Access::READS_UPDATES } else { Access::OVERWRITES }
+}
+
 fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let options =
         if args.len() > 3 { SetOptions::parse(args, 3, true)? } else { SetOptions::default() };
     let expire_at_ms = options.expire_at_ms(ctx)?;
@@ -338,7 +354,7 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn setnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    if ctx.engine.peek(ctx.client.db, args.at(1)).is_some() {
+    if ctx.engine.peek(ctx.view, args.at(1)).is_some() {
         ctx.client.out.int(0);
         return Ok(());
     }
@@ -359,7 +375,7 @@ fn set_with_ttl(ctx: &mut Ctx<'_>, args: Args<'_>, unit: &[u8]) -> Result<(), Co
     let now_ms = ctx.engine.now.unix_ms();
     let at_ms = expire_option(unit, args.at(2), now_ms, ctx.found.spec.name)?;
     store_string(ctx, args, 1, 3, SetExpire::At(at_ms));
-    ctx.engine.notify(ctx.client.db, args.at(1), Classes::GENERIC, "expire");
+    ctx.engine.notify(ctx.view, args.at(1), Classes::GENERIC, "expire");
     let at = at_ms.to_string();
     ctx.propagate(&[b"SET", args.at(1), args.at(3), b"PXAT", at.as_bytes()]);
     ctx.client.out.ok();
@@ -367,14 +383,14 @@ fn set_with_ttl(ctx: &mut Ctx<'_>, args: Args<'_>, unit: &[u8]) -> Result<(), Co
 }
 
 fn getset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    reply_string(ctx.engine.read(ctx.client.db, args.at(1)), &mut ctx.client.out)?;
+    reply_string(ctx.engine.read(ctx.view, args.at(1)), &mut ctx.client.out)?;
     store_string(ctx, args, 1, 2, SetExpire::Clear);
     ctx.propagate(&[b"SET", args.at(1), args.at(2)]);
     Ok(())
 }
 
 fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let entry = ctx.engine.read(db, key);
     let exists = entry.is_some();
     reply_string(entry, &mut ctx.client.out)?;
@@ -387,7 +403,7 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let now_ms = ctx.engine.now.unix_ms();
     let options = SetOptions::parse(args, 2, false)?;
     // What the expiry says matters only for a string that is there.
@@ -413,12 +429,12 @@ fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             ctx.propagate(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
         }
         SetExpire::At(at_ms) => {
-            ctx.engine.keyspace.db_mut(db).set_expire(key, Some(at_ms));
+            ctx.engine.keyspace.db_mut(db.index()).set_expire(key, Some(at_ms));
             ctx.engine.changed(db, key, Classes::GENERIC, "expire");
             ctx.propagate(&[b"PEXPIREAT", key, at_ms.to_string().as_bytes()]);
         }
         SetExpire::Clear => {
-            if ctx.engine.keyspace.db_mut(db).set_expire(key, None) == Some(true) {
+            if ctx.engine.keyspace.db_mut(db.index()).set_expire(key, None) == Some(true) {
                 ctx.engine.changed(db, key, Classes::GENERIC, "persist");
                 ctx.propagate(&[b"PERSIST", key]);
             }
@@ -451,7 +467,7 @@ pub(crate) fn string_bytes<'a>(
 }
 
 fn strlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let len = match ctx.engine.read(ctx.client.db, args.at(1)) {
+    let len = match ctx.engine.read(ctx.view, args.at(1)) {
         Some(entry) => string_len(entry.value())?,
         None => 0,
     };
@@ -467,7 +483,7 @@ fn check_len(ctx: &Ctx<'_>, len: usize) -> Result<(), CommandError> {
 }
 
 fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key, tail) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, key, tail) = (ctx.view, args.at(1), args.at(2));
     let len = match ctx.engine.peek(db, key) {
         Some(entry) => string_len(entry.value())?,
         None => 0,
@@ -488,7 +504,7 @@ fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (start, end) = (int(args.at(2))?, int(args.at(3))?);
     let mut buf = itoa::Buffer::new();
-    let bytes = match ctx.engine.read(ctx.client.db, args.at(1)) {
+    let bytes = match ctx.engine.read(ctx.view, args.at(1)) {
         Some(entry) => string_bytes(entry.value(), &mut buf)?,
         None => b"",
     };
@@ -505,7 +521,7 @@ fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key, patch) = (ctx.client.db, args.at(1), args.at(3));
+    let (db, key, patch) = (ctx.view, args.at(1), args.at(3));
     let offset = int(args.at(2))?;
     let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
     let len = match ctx.engine.peek(db, key) {
@@ -551,7 +567,7 @@ fn decrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn add(ctx: &mut Ctx<'_>, args: Args<'_>, by: i64) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let sum = match ctx.engine.slot(db, key) {
         DbSlot::Occupied(mut entry) => {
             let old = match entry.value() {
@@ -575,7 +591,7 @@ fn add(ctx: &mut Ctx<'_>, args: Args<'_>, by: i64) -> Result<(), CommandError> {
 }
 
 fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let mut buf = itoa::Buffer::new();
     let old = match ctx.engine.peek(db, key) {
         Some(entry) => string_bytes(entry.value(), &mut buf)?,
@@ -594,7 +610,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.client.out.array(args.len() - 1);
     for key in args.iter().skip(1) {
-        let entry = ctx.engine.read(ctx.client.db, key);
+        let entry = ctx.engine.read(ctx.view, key);
         if reply_string(entry, &mut ctx.client.out).is_err() {
             ctx.client.out.null();
         }
@@ -617,7 +633,7 @@ fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if args.len().is_multiple_of(2) {
         return Err(CommandError::arity("msetnx"));
     }
-    let db = ctx.client.db;
+    let db = ctx.view;
     if (1..args.len()).step_by(2).any(|at| ctx.engine.peek(db, args.at(at)).is_some()) {
         ctx.client.out.int(0);
         return Ok(());

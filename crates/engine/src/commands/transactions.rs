@@ -2,9 +2,11 @@
 
 use protocol::Args;
 
-use crate::client::Multi;
-use crate::command::{Acl, CommandSpec, Flags, Keys, row};
-use crate::ctx::Ctx;
+use crate::clients::client::Multi;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::call::Inside;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::world::Action;
 
@@ -16,7 +18,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         multi,
         1,
         ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI).or(Flags::IN_STREAM),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "1.2.0",
         "Starts a transaction.",
@@ -31,17 +33,18 @@ pub(crate) static ROWS: &[CommandSpec] = &[
             .or(Flags::SKIP_SLOWLOG)
             .or(Flags::NO_MULTI)
             .or(Flags::IN_STREAM),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "1.2.0",
         "Executes all commands in a transaction.",
-    ),
+    )
+    .flagged(Flags::RUNS_QUEUE),
     row(
         "discard",
         discard,
         1,
         ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "2.0.0",
         "Discards a transaction.",
@@ -51,7 +54,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         watch,
         -2,
         ANYTIME.or(Flags::FAST).or(Flags::NO_MULTI),
-        Keys::ALL,
+        &[KeySpec::range(1, -1, 1, Access::RO)],
         Acl::TRANSACTION,
         "2.2.0",
         "Monitors changes to keys to determine the execution of a transaction.",
@@ -61,7 +64,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         unwatch,
         1,
         ANYTIME.or(Flags::FAST),
-        Keys::None,
+        KeySpec::NONE,
         Acl::TRANSACTION,
         "2.2.0",
         "Forgets about watched keys of a transaction.",
@@ -93,11 +96,10 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     }
     // Its effects travel command by command; the door wraps them when they are several.
     ctx.propagate_nothing();
-    ctx.engine.in_exec = true;
     ctx.client.out.array(multi.queue.len());
     for (found, args) in &multi.queue {
         let dirty = ctx.engine.dirty;
-        ctx.engine.call(ctx.client, ctx.world, *found, args.as_args());
+        ctx.run_within(Inside::Exec, *found, args.as_args());
         let changed = found.spec.is_write() && ctx.engine.dirty != dirty;
         // REPLICAOF stands before it in the queue, or it would have been refused there.
         if changed && !ctx.client.is_internal() && ctx.engine.is_read_only_replica() {
@@ -105,7 +107,6 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
             let _ = ctx.perform(Action::StrayWrite);
         }
     }
-    ctx.engine.in_exec = false;
     Ok(())
 }
 
@@ -132,7 +133,7 @@ fn watch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if ctx.client.multi.is_some() {
         return Err(CommandError::WatchInMulti);
     }
-    let db = ctx.client.db;
+    let db = ctx.view.index();
     for key in args.iter().skip(1) {
         let now_ms = ctx.engine.now.unix_ms();
         let entry = ctx.engine.keyspace.db(db).get(key);

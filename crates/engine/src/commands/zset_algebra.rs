@@ -10,15 +10,14 @@ use store::zset::ZSet;
 use super::args::is;
 use super::sets::intersection_limit;
 use super::zsets::{numkeys, reply_member, reply_members_head, zset};
-use crate::command::{CommandSpec, Flags, Keys};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{CommandSpec, Flags};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY.or(Flags::MOVABLE_KEYS);
 const STORE: Flags = Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS);
-const SOURCES: Keys = Keys::Counted { count_at: 1 };
-const DEST_AND_SOURCES: Keys = Keys::DestCounted { dest: 1, count_at: 2 };
 
 pub(crate) static ROWS: &[CommandSpec] = &[
     zset(
@@ -26,7 +25,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zunion,
         -3,
         READ,
-        SOURCES,
+        &[KeySpec::counted(1, Access::READS)],
         "6.2.0",
         "Returns the union of multiple sorted sets.",
     ),
@@ -35,7 +34,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zinter,
         -3,
         READ,
-        SOURCES,
+        &[KeySpec::counted(1, Access::READS)],
         "6.2.0",
         "Returns the intersect of multiple sorted sets.",
     ),
@@ -44,7 +43,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zdiff,
         -3,
         READ,
-        SOURCES,
+        &[KeySpec::counted(1, Access::READS)],
         "6.2.0",
         "Returns the difference between multiple sorted sets.",
     ),
@@ -53,7 +52,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zunionstore,
         -4,
         STORE,
-        DEST_AND_SOURCES,
+        &[KeySpec::at(1, Access::OVERWRITES), KeySpec::counted(2, Access::READS)],
         "2.0.0",
         "Stores the union of multiple sorted sets in a key.",
     ),
@@ -62,7 +61,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zinterstore,
         -4,
         STORE,
-        DEST_AND_SOURCES,
+        &[KeySpec::at(1, Access::OVERWRITES), KeySpec::counted(2, Access::READS)],
         "2.0.0",
         "Stores the intersect of multiple sorted sets in a key.",
     ),
@@ -71,7 +70,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zdiffstore,
         -4,
         STORE,
-        DEST_AND_SOURCES,
+        &[KeySpec::at(1, Access::OVERWRITES), KeySpec::counted(2, Access::READS)],
         "6.2.0",
         "Stores the difference of multiple sorted sets in a key.",
     ),
@@ -80,7 +79,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zintercard,
         -3,
         READ,
-        SOURCES,
+        &[KeySpec::counted(1, Access::READS)],
         "7.0.0",
         "Returns the number of members of the intersect of multiple sorted sets.",
     ),
@@ -210,7 +209,7 @@ impl Source<'_> {
 
 /// Lets the keys' time run out and checks their types; which of them are not there.
 fn check_sources(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Vec<bool>, CommandError> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     keys.iter()
         .map(|key| match ctx.engine.read(db, key).map(|entry| entry.value()) {
             None => Ok(true),
@@ -222,12 +221,12 @@ fn check_sources(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Vec<bool>, Command
 
 /// The sources that [`check_sources`] has seen.
 fn sources<'e>(ctx: &'e Ctx<'_>, keys: Args<'_>, absent: &[bool]) -> Vec<Source<'e>> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     let entries = keys.iter().zip(absent).map(|(key, absent)| {
         if *absent {
             return Source::Absent;
         }
-        match ctx.engine.keyspace.db(db).get(key).map(|entry| entry.value()) {
+        match ctx.engine.keyspace.db(db.index()).get(key).map(|entry| entry.value()) {
             Some(ValueRef::Set(set)) => Source::Set(set),
             Some(ValueRef::ZSet(zset)) => Source::ZSet(zset),
             _ => Source::Absent,

@@ -8,10 +8,11 @@ use store::zset::{LexBound, ScoreRange, ZSet};
 
 use super::args::{c_float, int, is};
 use super::zsets::{reply_member, reply_members_head, zset};
-use crate::command::{CommandSpec, Flags, Keys};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec};
+use crate::command::{CommandSpec, Flags};
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -24,7 +25,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zcount,
         4,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.0.0",
         "Returns the count of members in a sorted set that have scores within a range.",
     ),
@@ -33,7 +34,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zlexcount,
         4,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.8.9",
         "Returns the number of members in a sorted set within a lexicographical range.",
     ),
@@ -42,7 +43,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrange,
         -4,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "1.2.0",
         "Returns members in a sorted set within a range of indexes.",
     ),
@@ -51,7 +52,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrevrange,
         -4,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "1.2.0",
         "Returns members in a sorted set within a range of indexes in reverse order.",
     ),
@@ -60,7 +61,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrangebyscore,
         -4,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "1.0.5",
         "Returns members in a sorted set within a range of scores.",
     ),
@@ -69,7 +70,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrevrangebyscore,
         -4,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.2.0",
         "Returns members in a sorted set within a range of scores in reverse order.",
     ),
@@ -78,7 +79,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrangebylex,
         -4,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.8.9",
         "Returns members in a sorted set within a lexicographical range.",
     ),
@@ -87,7 +88,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrevrangebylex,
         -4,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.8.9",
         "Returns members in a sorted set within a lexicographical range in reverse order.",
     ),
@@ -96,7 +97,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrangestore,
         -5,
         GROW,
-        Keys::TWO,
+        &[KeySpec::at(1, Access::OVERWRITES), KeySpec::at(2, Access::READS)],
         "6.2.0",
         "Stores a range of members from sorted set in a key.",
     ),
@@ -105,7 +106,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zremrangebyrank,
         4,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "2.0.0",
         "Removes members in a sorted set within a range of indexes. Deletes the sorted set if all members were removed.",
     ),
@@ -114,7 +115,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zremrangebyscore,
         4,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "1.2.0",
         "Removes members in a sorted set within a range of scores. Deletes the sorted set if all members were removed.",
     ),
@@ -123,7 +124,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zremrangebylex,
         4,
         WRITE,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "2.8.9",
         "Removes members in a sorted set within a lexicographical range. Deletes the sorted set if all members were removed.",
     ),
@@ -281,7 +282,7 @@ fn range(
 ) -> Result<(), CommandError> {
     let query = RangeQuery::parse(args, 2, by, reverse, false)?;
     let bounds = query.bounds()?;
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     let Some(zset) = zset else {
         out.array(0);
@@ -322,7 +323,7 @@ fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError>
 fn zrangestore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let query = RangeQuery::parse(args, 3, None, false, true)?;
     let bounds = query.bounds()?;
-    let (db, dest, source) = (ctx.client.db, args.at(1), args.at(2));
+    let (db, dest, source) = (ctx.view, args.at(1), args.at(2));
     let limits = ctx.engine.settings.limits.clone();
     let mut result = ZSet::new();
     if let Some(zset) = ctx.engine.read_zset(db, source)? {
@@ -361,7 +362,7 @@ fn remove_range(
     event: &str,
     ranks: impl FnOnce(&ZSet) -> Range<usize>,
 ) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let Some((zset, _)) = ctx.engine.write_zset(db, key)? else {
         ctx.client.out.int(0);
         return Ok(());
@@ -400,7 +401,7 @@ pub(crate) fn lex_bound(arg: &[u8]) -> Result<LexBound<'_>, CommandError> {
 
 fn zcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let range = score_range(args.at(2), args.at(3))?;
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     let count = zset.map_or(0, |zset| zset.ranks_by_score(&range).len());
     ctx.client.out.int(count as i64);
     Ok(())
@@ -408,7 +409,7 @@ fn zcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn zlexcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (min, max) = (lex_bound(args.at(2))?, lex_bound(args.at(3))?);
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     let count = zset.map_or(0, |zset| zset.ranks_by_lex(min, max).len());
     ctx.client.out.int(count as i64);
     Ok(())

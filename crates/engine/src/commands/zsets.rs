@@ -11,11 +11,12 @@ use super::lists::{block_or_null, counted_keys, mpop_count};
 use super::scans::scan_collection;
 use super::zset_ranges::visit;
 use crate::Engine;
-use crate::command::{Acl, CommandSpec, Flags, Handler, Keys, row};
-use crate::ctx::Ctx;
+use crate::command::key_spec::{Access, KeySpec, Keys};
+use crate::command::{Acl, CommandSpec, Flags, Handler, row};
+use crate::data::typed::reply_item;
+use crate::door::ctx::Ctx;
 use crate::error::CommandError;
-use crate::notify::Classes;
-use crate::typed::reply_item;
+use crate::events::notify::Classes;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -29,7 +30,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zadd,
         -4,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::UPDATES)],
         "1.2.0",
         "Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.",
     ),
@@ -38,7 +39,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zincrby,
         4,
         GROW.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS_UPDATES)],
         "1.2.0",
         "Increments the score of a member in a sorted set.",
     ),
@@ -47,7 +48,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrem,
         -3,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::TAKES_FROM)],
         "1.2.0",
         "Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.",
     ),
@@ -56,7 +57,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zscore,
         3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "1.2.0",
         "Returns the score of a member in a sorted set.",
     ),
@@ -65,7 +66,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zmscore,
         -3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "6.2.0",
         "Returns the score of one or more members in a sorted set.",
     ),
@@ -74,7 +75,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zcard,
         2,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::RO)],
         "1.2.0",
         "Returns the number of members in a sorted set.",
     ),
@@ -83,7 +84,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrank,
         -3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.0.0",
         "Returns the index of a member in a sorted set ordered by ascending scores.",
     ),
@@ -92,7 +93,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrevrank,
         -3,
         FAST_READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.0.0",
         "Returns the index of a member in a sorted set ordered by descending scores.",
     ),
@@ -101,7 +102,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zpopmin,
         -2,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::POPS)],
         "5.0.0",
         "Returns the lowest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
     ),
@@ -110,7 +111,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zpopmax,
         -2,
         WRITE.or(Flags::FAST),
-        Keys::ONE,
+        &[KeySpec::at(1, Access::POPS)],
         "5.0.0",
         "Returns the highest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
     ),
@@ -119,7 +120,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bzpopmin,
         -3,
         BLOCK.or(Flags::FAST),
-        Keys::Range(1, -2, 1),
+        &[KeySpec::range(1, -2, 1, Access::POPS)],
         "5.0.0",
         "Removes and returns the member with the lowest score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped.",
     ),
@@ -128,7 +129,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         bzpopmax,
         -3,
         BLOCK.or(Flags::FAST),
-        Keys::Range(1, -2, 1),
+        &[KeySpec::range(1, -2, 1, Access::POPS)],
         "5.0.0",
         "Removes and returns the member with the highest score from one or more sorted sets. Blocks until a member available otherwise.  Deletes the sorted set if the last element was popped.",
     ),
@@ -136,8 +137,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "zmpop",
         zmpop,
         -4,
-        WRITE.or(Flags::MOVABLE_KEYS),
-        Keys::Counted { count_at: 1 },
+        WRITE,
+        &[KeySpec::counted(1, Access::POPS)],
         "7.0.0",
         "Returns the highest- or lowest-scoring members from one or more sorted sets after removing them. Deletes the sorted set if the last member was popped.",
     ),
@@ -145,8 +146,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "bzmpop",
         bzmpop,
         -5,
-        BLOCK.or(Flags::MOVABLE_KEYS),
-        Keys::Counted { count_at: 2 },
+        BLOCK,
+        &[KeySpec::counted(2, Access::POPS)],
         "7.0.0",
         "Removes and returns a member by score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped.",
     ),
@@ -155,19 +156,21 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         zrandmember,
         -2,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "6.2.0",
         "Returns one or more random members from a sorted set.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     zset(
         "zscan",
         zscan,
         -3,
         READ,
-        Keys::ONE,
+        &[KeySpec::at(1, Access::READS)],
         "2.8.0",
         "Iterates over members and scores of a sorted set.",
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
 ];
 
 pub(crate) const fn zset(
@@ -244,7 +247,7 @@ fn add(
     conditions: Conditions,
     first: usize,
 ) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let pairs = (args.len() - first) / 2;
     // All scores are read before the first is used: a bad one changes nothing.
     let mut scores: Vec<f64> = Vec::with_capacity(pairs);
@@ -293,7 +296,7 @@ fn add(
     }
     let empty = zset.is_empty();
     if empty {
-        ctx.engine.keyspace.db_mut(db).remove(key);
+        ctx.engine.keyspace.db_mut(db.index()).remove(key);
     }
     if added + updated > 0 {
         let event = if conditions.incr { "zincr" } else { "zadd" };
@@ -313,7 +316,7 @@ fn add(
 }
 
 fn zrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.client.db, args.at(1));
+    let (db, key) = (ctx.view, args.at(1));
     let Some((zset, _)) = ctx.engine.write_zset(db, key)? else {
         ctx.client.out.int(0);
         return Ok(());
@@ -333,13 +336,13 @@ fn reply_score(out: &mut ReplyBuf, score: Option<f64>) {
 }
 
 fn zscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     reply_score(&mut ctx.client.out, zset.and_then(|zset| zset.score(args.at(2))));
     Ok(())
 }
 
 fn zmscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     ctx.client.out.array(args.len() - 2);
     for member in args.iter().skip(2) {
         reply_score(&mut ctx.client.out, zset.and_then(|zset| zset.score(member)));
@@ -348,7 +351,7 @@ fn zmscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn zcard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let len = ctx.engine.read_zset(ctx.client.db, args.at(1))?.map_or(0, ZSet::len);
+    let len = ctx.engine.read_zset(ctx.view, args.at(1))?.map_or(0, ZSet::len);
     ctx.client.out.int(len as i64);
     Ok(())
 }
@@ -368,7 +371,7 @@ fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Result<(), CommandE
         4 => return Err(CommandError::Syntax),
         _ => return Err(CommandError::arity(ctx.found.spec.name)),
     };
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     let found = zset.and_then(|zset| zset.rank(args.at(2)).map(|found| (zset.len(), found)));
     let out = &mut ctx.client.out;
     let Some((len, (rank, score))) = found else {
@@ -436,7 +439,7 @@ fn pop_reply(
     n: usize,
     mut reply: impl FnMut(&mut ReplyBuf, Item<'_>, f64),
 ) -> Result<(), CommandError> {
-    let db = ctx.client.db;
+    let db = ctx.view;
     let Some((zset, _)) = ctx.engine.write_zset(db, key)? else { return Ok(()) };
     let len = zset.len();
     let ranks = match extreme {
@@ -465,7 +468,7 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, extreme: Extreme) -> Result<(), Comman
     }
     let count = args.get(2).map(positive).transpose()?;
     let key = args.at(1);
-    let len = ctx.engine.peek_zset(ctx.client.db, key)?.map_or(0, ZSet::len);
+    let len = ctx.engine.peek_zset(ctx.view, key)?.map_or(0, ZSet::len);
     let n = count.unwrap_or(1).min(len);
     // With a count RESP3 nests the pairs; alone it is one flat pair.
     if count.is_none() {
@@ -498,7 +501,7 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, extreme: Extreme) -> Result<(
     let timeout_us = timeout_seconds(args.at(args.len() - 1))?;
     let keys = args.slice(1..args.len() - 1);
     for key in keys.iter() {
-        if ctx.engine.peek_zset(ctx.client.db, key)?.is_some() {
+        if ctx.engine.peek_zset(ctx.view, key)?.is_some() {
             ctx.client.out.array(3);
             ctx.client.out.bulk(key);
             pop_reply(ctx, key, extreme, 1, |out, member, score| {
@@ -536,7 +539,7 @@ fn multi_pop(
     let count = mpop_count(rest.slice(1..rest.len()))?;
     let timeout_us = timeout.map(timeout_seconds).transpose()?;
     for key in keys.iter() {
-        let Some(zset) = ctx.engine.peek_zset(ctx.client.db, key)? else { continue };
+        let Some(zset) = ctx.engine.peek_zset(ctx.view, key)? else { continue };
         let n = count.min(zset.len());
         ctx.client.out.array(2);
         ctx.client.out.bulk(key);
@@ -556,7 +559,7 @@ fn multi_pop(
 fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (count, with_scores) = random_query(args, "withscores")?;
     let mut rng = ctx.engine.rng.fork();
-    let zset = ctx.engine.read_zset(ctx.client.db, args.at(1))?;
+    let zset = ctx.engine.read_zset(ctx.view, args.at(1))?;
     let out = &mut ctx.client.out;
     match (zset, count) {
         (None, None) => out.null(),

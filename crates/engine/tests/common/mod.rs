@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use engine::world::{InfoLines, ReplicationInfo};
+use engine::world::{AckWait, Configuration, Machine, Persistence, Replication, ReplicationInfo};
 use engine::{Action, ClientId, CommandError, Engine, Kind, Now, Outcome, Peer, Settings, World};
 use protocol::Args;
 use store::Keyspace;
@@ -21,6 +21,8 @@ pub struct Recorder {
     /// Of those, how many have it on disk; and how far our own file is.
     pub acked_on_disk: u32,
     pub fsynced: Option<u64>,
+    /// Who waits for acknowledgements.
+    pub waits: Vec<(ClientId, AckWait)>,
     /// How many more times the memory is said to be full.
     pub times_full: Cell<u32>,
     /// How far the clock moves with each look at it, and has moved.
@@ -34,43 +36,9 @@ impl World for Recorder {
         self.actions.push(format!("{action:?}"));
         Ok(Outcome::Done)
     }
+}
 
-    fn replicate(&mut self, bytes: &[u8]) {
-        self.stream.extend_from_slice(bytes);
-    }
-
-    fn settings(&self) -> Settings {
-        self.settings.clone()
-    }
-
-    fn config_get(&self, _: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
-        vec![("maxmemory".to_string(), b"0".to_vec())]
-    }
-
-    fn replication(&self) -> ReplicationInfo {
-        self.replication.clone()
-    }
-
-    fn info(&self, _: &str) -> InfoLines {
-        Vec::new()
-    }
-
-    fn stream_offset(&self) -> u64 {
-        self.stream.len() as u64
-    }
-
-    fn fsynced_offset(&self) -> Option<u64> {
-        self.fsynced
-    }
-
-    fn acked_replicas(&self, _: u64) -> (u32, u32) {
-        (self.acked, self.acked_on_disk)
-    }
-
-    fn request_acks(&mut self) {
-        self.actions.push("request_acks".to_string());
-    }
-
+impl Machine for Recorder {
     fn used_memory_bytes(&self) -> u64 {
         let left = self.times_full.get();
         self.times_full.set(left.saturating_sub(1));
@@ -81,13 +49,47 @@ impl World for Recorder {
         self.looked_us.set(self.looked_us.get() + self.step_us.get());
         self.now.mono_us + self.looked_us.get()
     }
+}
 
-    fn write_refusal(&self) -> Option<CommandError> {
-        None
+impl Replication for Recorder {
+    fn replicate(&mut self, bytes: &[u8]) {
+        self.stream.extend_from_slice(bytes);
     }
 
-    fn last_save_unix_s(&self) -> i64 {
-        0
+    fn replication(&self) -> ReplicationInfo {
+        self.replication.clone()
+    }
+
+    fn stream_offset(&self) -> u64 {
+        self.stream.len() as u64
+    }
+
+    fn acked_replicas(&self, _: u64) -> (u32, u32) {
+        (self.acked, self.acked_on_disk)
+    }
+
+    fn wait_for(&mut self, client: ClientId, wait: AckWait) {
+        self.waits.push((client, wait));
+    }
+
+    fn forget_wait(&mut self, client: ClientId) {
+        self.waits.retain(|(other, _)| *other != client);
+    }
+}
+
+impl Persistence for Recorder {
+    fn fsynced_offset(&self) -> Option<u64> {
+        self.fsynced
+    }
+}
+
+impl Configuration for Recorder {
+    fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
+    fn config_get(&self, _: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        vec![("maxmemory".to_string(), b"0".to_vec())]
     }
 }
 
@@ -99,6 +101,24 @@ pub struct Database {
 }
 
 impl Database {
+    /// Ends the waits for which there is enough, as a world with a gate does.
+    #[allow(dead_code)]
+    pub fn acks_changed(&mut self) {
+        for (client, wait) in self.world.waits.clone() {
+            let (acked, on_disk) = (self.world.acked, self.world.acked_on_disk);
+            if wait.local.is_some_and(|local| local > 0) && self.world.fsynced.is_none() {
+                let why = Some(CommandError::WaitaofWithoutAof);
+                self.engine.end_ack_wait(&mut self.world, client, why);
+                continue;
+            }
+            let here = u32::from(self.world.fsynced.is_some_and(|at| at >= wait.offset));
+            let replicas = if wait.local.is_some() { on_disk } else { acked };
+            if replicas >= wait.replicas && here >= wait.local.unwrap_or(0) {
+                self.engine.end_ack_wait(&mut self.world, client, None);
+            }
+        }
+    }
+
     pub fn new() -> Database {
         Database::with(Settings::default())
     }

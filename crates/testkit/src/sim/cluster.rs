@@ -1,20 +1,35 @@
 //! Many nodes, one clock: runs events in order of time and keeps the oracle of all histories. Must not
 //! decide faults (plan) nor know replication's states.
 
+use super::clients::Clients;
+use super::disk::Crash;
 use super::net::{End, Net, Weather};
-use super::node::Node;
-use super::store::Store;
+use super::node::SimNode;
+use super::os::{Keeps, Machine};
+use engine::{ClientId, Now, Settings};
 use fastrand::Rng;
-use repl::{FailoverRequest, MasterAddr, ReplSettings};
+use repl::{MasterAddr, ReplSettings};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 
 /// What a node has scheduled for itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Later {
-    Verified { load: u64 },
-    Loaded { load: u64 },
-    ChildStep { id: repl::SnapshotId },
+    Verified {
+        load: u64,
+    },
+    Loaded {
+        load: u64,
+    },
+    ChildStep {
+        number: u64,
+    },
+    /// A replica that has had its share of a turn.
+    Writable {
+        client: ClientId,
+    },
+    WriteLog,
+    Cron,
 }
 
 /// When, in which order, for which node, in which of its lives, what.
@@ -26,6 +41,8 @@ pub struct Faults {
     pub fork_fails: f64,
     pub snapshot_fails: f64,
     pub load_fails: f64,
+    pub write_fails: f64,
+    pub fsync_fails: f64,
 }
 
 /// Every byte that was ever part of a history: the same replid and offset must mean the same byte
@@ -116,6 +133,8 @@ impl Seen {
     }
 }
 
+const MONO_START_MS: u64 = 1000;
+
 /// What nodes share: time, chance, the network, and the oracles.
 pub struct World {
     pub now_ms: u64,
@@ -123,7 +142,7 @@ pub struct World {
     pub net: Net,
     pub faults: Faults,
     pub ledger: Ledger,
-    pub watches: u64,
+    pub clients: Clients,
     /// How often each known line was logged: what the run has really exercised.
     pub seen: Seen,
     later: BinaryHeap<Reverse<Scheduled>>,
@@ -134,6 +153,15 @@ pub struct World {
 }
 
 impl World {
+    /// Far from zero, so that nothing takes an early time for "never".
+    pub fn now(&self) -> Now {
+        let now_ms = self.now_ms;
+        Now {
+            unix_us: (1_700_000_000_000 + now_ms) * 1000,
+            mono_us: (MONO_START_MS + now_ms) * 1000,
+        }
+    }
+
     /// Remembers a line, for the report of a failure.
     pub fn trace(&mut self, node: usize, text: &str) {
         self.seen.note(text);
@@ -161,84 +189,95 @@ impl World {
 }
 
 /// A cluster of simulated servers.
-pub struct Cluster<S> {
+pub struct Cluster {
     pub world: World,
-    pub nodes: Vec<Node<S>>,
+    pub nodes: Vec<SimNode>,
     seed: u64,
+    /// How each node that is down went down.
+    ends: Vec<Crash>,
 }
 
-impl<S: Store> Cluster<S> {
-    pub fn new(seed: u64, weather: Weather, settings: Vec<ReplSettings>) -> Self {
+/// What one node is configured to.
+pub struct Setup {
+    pub engine: Settings,
+    pub repl: ReplSettings,
+    pub persistence: Keeps,
+}
+
+impl Cluster {
+    pub fn new(seed: u64, weather: Weather, setups: Vec<Setup>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let net = Net::new(weather, rng.fork());
-        let nodes: Vec<Node<S>> = (settings.into_iter().enumerate())
-            .map(|(id, settings)| Node::new(id, 0, settings, rng.u64(..)))
-            .collect();
-        let world = World {
+        let mut world = World {
             now_ms: 0,
             rng,
             net,
             faults: Faults::default(),
             ledger: Ledger::default(),
-            watches: 0,
+            clients: Clients::default(),
             seen: Seen::default(),
             later: BinaryHeap::new(),
             order: 0,
-            up: vec![true; nodes.len()],
+            up: vec![true; setups.len()],
             trace: VecDeque::new(),
             is_loud: std::env::var_os("SIM_LOUD").is_some(),
         };
-        Self { world, nodes, seed }
+        let ends = vec![Crash::Kill; setups.len()];
+        let nodes = (setups.into_iter().enumerate())
+            .map(|(id, setup)| {
+                let machine = Machine::new(id, setup.engine, setup.persistence);
+                SimNode::create(&mut world, machine, setup.repl)
+            })
+            .collect();
+        Self { world, nodes, seed, ends }
     }
 
     pub fn addr(node: usize) -> MasterAddr {
         MasterAddr { host: node.to_string(), port: 6379 }
     }
 
-    pub fn boot(&mut self, node: usize, master: Option<usize>) {
-        self.nodes[node].boot(&mut self.world, master.map(Self::addr));
+    pub fn is_up(&self, node: usize) -> bool {
+        self.nodes[node].is_up
+    }
+
+    /// An operator's command, by the door that everybody uses.
+    pub fn command(&mut self, node: usize, words: &str) {
+        if self.nodes[node].is_up {
+            self.world.trace(node, &format!("-- {words}"));
+            self.nodes[node].command(&mut self.world, words);
+        }
     }
 
     pub fn replicaof(&mut self, node: usize, master: Option<usize>) {
-        if self.nodes[node].is_up && master != Some(node) {
-            self.world.trace(node, &format!("-- REPLICAOF {master:?}"));
-            self.nodes[node].replicaof(&mut self.world, master.map(Self::addr));
+        if master != Some(node) {
+            // A failover that has not come to its end is aborted first, as an operator has to.
+            self.command(node, "FAILOVER ABORT");
+            let of = master.map_or("NO ONE".to_string(), |master| format!("{master} 6379"));
+            self.command(node, &format!("REPLICAOF {of}"));
         }
     }
 
-    pub fn failover(&mut self, node: usize, request: FailoverRequest) {
+    /// Clients ask for so many things.
+    pub fn ask(&mut self, node: usize, count: usize) {
         if self.nodes[node].is_up {
-            self.world.trace(node, &format!("-- FAILOVER {request:?}"));
-            self.nodes[node].failover(&mut self.world, request);
+            self.nodes[node].ask(&mut self.world, count);
         }
     }
 
-    pub fn abort_failover(&mut self, node: usize) {
-        if self.nodes[node].is_up {
-            self.nodes[node].abort_failover(&mut self.world);
-        }
-    }
-
-    pub fn client_write(&mut self, node: usize, count: usize) {
-        if self.nodes[node].is_up {
-            self.nodes[node].client_write(&mut self.world, count);
-        }
-    }
-
-    /// Stops a node, with or without its kernel closing its connections.
-    pub fn stop(&mut self, node: usize, crash: bool) {
-        self.world.trace(node, if crash { "-- crash" } else { "-- stop" });
-        self.nodes[node].is_up = false;
+    /// Ends a node's process without asking it; with its host, nobody is told of its connections.
+    pub fn crash(&mut self, node: usize, how: Crash) {
+        self.world.trace(node, &format!("-- {how:?}"));
+        self.ends[node] = how;
+        self.nodes[node].end(&mut self.world, how);
         self.world.up[node] = false;
-        self.world.net.node_down(self.world.now_ms, node, crash);
+        self.world.net.node_down(self.world.now_ms, node, how == Crash::PowerCut);
     }
 
     /// Starts a stopped node with what is on its disk.
     pub fn start(&mut self, node: usize, master: Option<usize>) {
         self.world.trace(node, &format!("-- start with master {master:?}"));
         self.world.up[node] = true;
-        let seed = self.world.rng.u64(..);
-        self.nodes[node].restart(&mut self.world, master.map(Self::addr), seed);
+        self.nodes[node].start(&mut self.world, master.map(Self::addr), self.ends[node]);
     }
 
     /// Runs everything that happens until then.
@@ -273,12 +312,13 @@ impl<S: Store> Cluster<S> {
     /// Whether every node that is up has the data, id and offset of the root, with its link up.
     pub fn is_in_sync(&self, root: usize) -> bool {
         let top = &self.nodes[root];
-        self.nodes.iter().filter(|n| n.is_up && n.id != root).all(|n| {
-            n.repl.is_link_up()
-                && n.repl.offset() == top.repl.offset()
-                && n.repl.ids().replid == top.repl.ids().replid
-                && n.store.digest() == top.store.digest()
-        })
+        let (offset, replid) = (top.node.repl.offset(), top.node.repl.ids().replid);
+        let is_level = |n: &&SimNode| {
+            let repl = &n.node.repl;
+            repl.is_link_up() && repl.offset() == offset && repl.ids().replid == replid
+        };
+        let mut others = self.nodes.iter().filter(|n| n.is_up && n.id != root);
+        others.all(|n| is_level(&n) && n.digest() == top.digest())
     }
 
     /// The last lines of all nodes' logs, and the state of each: what a failure prints.
@@ -289,18 +329,32 @@ impl<S: Store> Cluster<S> {
             out.push('\n');
         }
         for node in &self.nodes {
-            let digest: String = node.store.digest().chars().take(200).collect();
-            out.push_str(&format!("node {} up={} {:?}\n", node.id, node.is_up, node.repl));
-            out.push_str(&format!("    {digest}\n"));
+            out.push_str(&format!("node {} up={} {:?}\n", node.id, node.is_up, node.node.repl));
+            let (own, first) = (node.listing(), self.nodes[0].listing());
+            for line in own.symmetric_difference(&first).take(20) {
+                let side = if own.contains(line) { "+" } else { "-" };
+                out.push_str(&format!("    {side} {line}\n"));
+            }
         }
         out
     }
 
     fn next_ms(&self) -> u64 {
-        let timers = self.nodes.iter().filter(|n| n.is_up).filter_map(|n| n.repl.poll_timeout());
         let later = self.world.later.peek().map(|Reverse((ms, ..))| *ms);
-        let all = timers.chain(later).chain(self.world.net.next_ms());
-        all.min().unwrap_or(u64::MAX)
+        let timers = (0..self.nodes.len()).filter_map(|node| self.next_timer_ms(node));
+        timers.chain(later).chain(self.world.net.next_ms()).min().unwrap_or(u64::MAX)
+    }
+
+    fn next_timer_ms(&self, node: usize) -> Option<u64> {
+        let sim = &self.nodes[node];
+        let repl = sim.node.repl.poll_timeout().map(|ms| ms.saturating_sub(MONO_START_MS));
+        let engine = sim.node.engine.next_deadline_us();
+        let engine = engine.map(|us| us.div_ceil(1000).saturating_sub(MONO_START_MS));
+        [repl, engine, sim.node.shutdown_deadline_us().map(|us| us / 1000 - MONO_START_MS)]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|_| sim.is_up)
     }
 
     fn run_due(&mut self) {
@@ -308,6 +362,7 @@ impl<S: Store> Cluster<S> {
         while let Some((node, event)) = self.world.net.poll(now_ms) {
             if self.nodes[node].is_up {
                 self.nodes[node].handle_net(&mut self.world, event);
+                self.end_if_asked(node);
             }
         }
         while let Some(Reverse((ms, ..))) = self.world.later.peek()
@@ -315,15 +370,23 @@ impl<S: Store> Cluster<S> {
         {
             let Reverse((_, _, node, life, what)) =
                 self.world.later.pop().expect("it was just seen");
-            if self.nodes[node].is_up && self.nodes[node].life == life {
+            if self.nodes[node].is_up && self.nodes[node].machine.life == life {
                 self.nodes[node].handle_later(&mut self.world, &what);
+                self.end_if_asked(node);
             }
         }
         for node in 0..self.nodes.len() {
-            let due = self.nodes[node].repl.poll_timeout().is_some_and(|ms| ms <= now_ms);
-            if self.nodes[node].is_up && due {
-                self.nodes[node].tick(&mut self.world);
+            if self.next_timer_ms(node).is_some_and(|ms| ms <= now_ms) {
+                self.nodes[node].turn(&mut self.world, |_, _| {});
+                self.end_if_asked(node);
             }
+        }
+    }
+
+    /// SHUTDOWN: the process has done what it wanted to do before its end.
+    fn end_if_asked(&mut self, node: usize) {
+        if self.nodes[node].machine.has_ended {
+            self.crash(node, Crash::Kill);
         }
     }
 }

@@ -1,27 +1,34 @@
 //! What a seed decides: settings, weather, topology, faults, and then a quiet time in which everything has
 //! to come right. Must not look into nodes beyond what an operator sees.
 
-use super::cluster::{Cluster, Faults, Seen};
+use super::cluster::{Cluster, Faults, Seen, Setup};
+use super::disk::{Crash, Fsync};
 use super::net::{End, Weather};
-use super::node::Node;
-use super::store::Store;
+use super::node::SimNode;
+use super::os::{Job, Keeps};
+use engine::Settings;
+use engine::settings::MaxmemoryPolicy;
 use fastrand::Rng;
-use repl::{DisklessLoad, FailoverRequest, LinkPhase, OtherChild, ReplSettings};
+use repl::{DisklessLoad, LinkPhase, ReplSettings};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// How long the cluster may take to come right after the last fault.
 const QUIET_LIMIT_MS: u64 = 600_000;
+
+/// An operator looks again after so long whether everybody has the role that was given to it.
+const SAID_AGAIN_MS: u64 = 10_000;
 
 /// What is in flight arrives within this time, once the faults are over.
 const IN_FLIGHT_MAX_MS: u64 = 2_000;
 
 /// Runs one seed to its end. Panics with the seed, the last lines of the logs, and the line that replays it.
 /// Gives what the run went through.
-pub fn run_seed<S: Store>(seed: u64, replay_with: &str) -> Seen {
+pub fn run_seed(seed: u64, replay_with: &str) -> Seen {
     let mut rng = Rng::with_seed(seed ^ 0x5eed_0000_0000_0000);
     let count = rng.usize(3..=4);
-    let settings = (0..count).map(|node| random_settings(&mut rng, node)).collect();
-    let mut cluster = Cluster::<S>::new(seed, random_weather(&mut rng), settings);
+    let password = rng.bool().then(|| b"secret".to_vec());
+    let setups = (0..count).map(|node| random_setup(&mut rng, node, &password)).collect();
+    let mut cluster = Cluster::new(seed, random_weather(&mut rng), setups);
     let result = catch_unwind(AssertUnwindSafe(|| run(&mut cluster, &mut rng)));
     if let Err(panic) = result {
         eprintln!("{}", cluster.report());
@@ -31,14 +38,10 @@ pub fn run_seed<S: Store>(seed: u64, replay_with: &str) -> Seen {
     cluster.world.seen
 }
 
-fn run<S: Store>(cluster: &mut Cluster<S>, rng: &mut Rng) {
+fn run(cluster: &mut Cluster, rng: &mut Rng) {
     let mut plan = Plan::new(cluster.nodes.len(), rng);
     for node in 0..cluster.nodes.len() {
-        cluster.nodes[node].dump = None;
-        cluster.boot(node, plan.masters[node]);
-        if plan.persists[node] {
-            cluster.nodes[node].save();
-        }
+        cluster.start(node, plan.masters[node]);
     }
     let end_ms = rng.u64(15_000..60_000);
     while cluster.world.now_ms < end_ms {
@@ -47,18 +50,43 @@ fn run<S: Store>(cluster: &mut Cluster<S>, rng: &mut Rng) {
     }
     plan.heal(cluster, rng);
     let root = plan.root;
-    let is_right = cluster.run_while(QUIET_LIMIT_MS, |c| !c.is_in_sync(root));
-    assert!(is_right, "not in sync after {QUIET_LIMIT_MS} ms of quiet");
+    let quiet_from_ms = cluster.world.now_ms;
+    while !cluster.run_while(SAID_AGAIN_MS, |c| !plan.is_arranged(c) || !c.is_in_sync(root)) {
+        let quiet_ms = cluster.world.now_ms - quiet_from_ms;
+        assert!(quiet_ms < QUIET_LIMIT_MS, "not in sync after {QUIET_LIMIT_MS} ms of quiet");
+        // Who was loading has refused, and a SHUTDOWN that a pause held up has taken effect: an operator
+        // says it again.
+        plan.start_all(cluster);
+        plan.tell_roles(cluster, rng);
+    }
     // What has come right stays right, and the root knows it.
-    let offset = cluster.nodes[root].repl.offset();
+    let offset = cluster.nodes[root].node.repl.offset();
     let children = plan.masters.iter().filter(|m| **m == Some(root)).count();
     let is_known = cluster.run_while(QUIET_LIMIT_MS, |c| {
-        c.nodes[root].repl.count_acked(offset) != children || !c.is_in_sync(root)
+        c.nodes[root].node.repl.count_acked(offset) != children || !c.is_in_sync(root)
     });
     assert!(is_known, "the root does not hear of its replicas' offsets");
 }
 
-fn random_settings(rng: &mut Rng, node: usize) -> ReplSettings {
+fn random_setup(rng: &mut Rng, node: usize, password: &Option<Vec<u8>>) -> Setup {
+    let repl = random_settings(rng, node, password);
+    let maxmemory_bytes = if rng.u32(..4) == 0 { rng.u64(5_000..20_000) } else { 0 };
+    let fsync = [Fsync::Always, Fsync::Everysec, Fsync::No][rng.usize(..3)];
+    Setup {
+        engine: Settings {
+            databases: super::data::DBS,
+            requirepass: password.clone().unwrap_or_default(),
+            maxmemory_bytes,
+            maxmemory_policy: MaxmemoryPolicy::VolatileRandom,
+            appendonly: false,
+            ..Settings::default()
+        },
+        repl,
+        persistence: [Keeps::Nothing, Keeps::Rdb, Keeps::Aof(fsync)][rng.usize(..3)],
+    }
+}
+
+fn random_settings(rng: &mut Rng, node: usize, password: &Option<Vec<u8>>) -> ReplSettings {
     ReplSettings {
         repl_backlog_size_bytes: 1 << rng.u32(9..18),
         repl_backlog_ttl_secs: rng.u64(0..30),
@@ -69,7 +97,7 @@ fn random_settings(rng: &mut Rng, node: usize) -> ReplSettings {
         repl_diskless_sync_max_replicas: rng.u64(0..3),
         repl_diskless_load: [DisklessLoad::Disabled, DisklessLoad::OnEmptyDb, DisklessLoad::SwapDb]
             [rng.usize(0..3)],
-        master_auth: rng.bool().then(|| b"secret".to_vec()),
+        master_auth: password.clone(),
         announce_ip: rng.bool().then(|| node.to_string()),
         has_save_points: rng.bool(),
         ..ReplSettings::default()
@@ -85,8 +113,8 @@ fn random_weather(rng: &mut Rng) -> Weather {
 }
 
 /// The link over which a snapshot is coming in.
-fn syncing_link<S: Store>(node: &Node<S>) -> Option<End> {
-    let view = node.repl.view(0);
+fn syncing_link(node: &SimNode) -> Option<End> {
+    let view = node.node.repl.view(node.node.now_ms());
     view.upstream.filter(|up| node.is_up && up.phase == LinkPhase::Sync)?;
     node.link_end()
 }
@@ -95,11 +123,8 @@ struct Plan {
     root: usize,
     /// What each node's configuration says.
     masters: Vec<Option<usize>>,
-    persists: Vec<bool>,
     /// When a stopped node comes back.
     down_until_ms: Vec<u64>,
-    /// When a child ends that is not replication's.
-    child_until_ms: Vec<u64>,
     write_rate: usize,
     is_rough: bool,
 }
@@ -109,9 +134,7 @@ impl Plan {
         let mut plan = Self {
             root: 0,
             masters: vec![None; count],
-            persists: (0..count).map(|_| rng.bool()).collect(),
             down_until_ms: vec![0; count],
-            child_until_ms: vec![u64::MAX; count],
             write_rate: rng.usize(1..12),
             is_rough: rng.u32(..4) > 0,
         };
@@ -134,14 +157,11 @@ impl Plan {
         }
     }
 
-    fn disturb<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+    fn disturb(&mut self, cluster: &mut Cluster, rng: &mut Rng) {
         for node in 0..self.masters.len() {
             // Everyone who is a master takes writes, also one that should not be one any more.
             let count = rng.usize(..=self.write_rate);
-            cluster.client_write(node, count);
-            if cluster.world.now_ms >= self.child_until_ms[node] {
-                self.end_child(cluster, node);
-            }
+            cluster.ask(node, count);
             let is_back = cluster.world.now_ms >= self.down_until_ms[node];
             if !cluster.nodes[node].is_up && is_back {
                 cluster.start(node, self.masters[node]);
@@ -158,25 +178,7 @@ impl Plan {
             cluster.world.net.stall(until_ms, syncing[rng.usize(..syncing.len())]);
         }
         match rng.u32(..100) {
-            0..=5 => {
-                let ends = cluster.world.net.open_ends();
-                if !ends.is_empty() {
-                    let end = ends[rng.usize(..ends.len())];
-                    cluster.world.trace(99, &format!("-- cut {end:?}"));
-                    cluster.world.net.cut(now_ms, end, rng.u32(..3) == 0);
-                }
-            }
-            6..=8 => {
-                let ends = cluster.world.net.open_ends();
-                if !ends.is_empty() {
-                    let until_ms = now_ms + rng.u64(100..15_000);
-                    cluster.world.net.stall(until_ms, ends[rng.usize(..ends.len())]);
-                }
-            }
-            9..=10 => {
-                let (a, b) = (rng.usize(..self.masters.len()), rng.usize(..self.masters.len()));
-                cluster.world.net.partition(now_ms + rng.u64(100..20_000), a, b);
-            }
+            choice @ 0..=10 => disturb_network(cluster, rng, choice),
             11..=13 => self.restart_one(cluster, rng),
             14..=15 => {
                 self.root = rng.usize(..self.masters.len());
@@ -189,9 +191,11 @@ impl Plan {
             }
             17 => {
                 let node = rng.usize(..self.masters.len());
-                let mut settings = random_settings(rng, node);
-                settings.repl_timeout_secs = cluster.nodes[node].settings.repl_timeout_secs;
-                cluster.nodes[node].repl.apply_settings(now_ms, settings);
+                let old = &cluster.nodes[node].repl_settings;
+                let mut settings = random_settings(rng, node, &old.master_auth);
+                settings.repl_timeout_secs = old.repl_timeout_secs;
+                let node = &mut cluster.nodes[node].node;
+                node.repl.apply_settings(node.now_ms(), settings);
             }
             18..=19 => cluster.world.net.set_weather(random_weather(rng)),
             20 => {
@@ -199,79 +203,105 @@ impl Plan {
                     fork_fails: [0.0, 0.3][rng.usize(..2)],
                     snapshot_fails: [0.0, 0.05][rng.usize(..2)],
                     load_fails: [0.0, 0.2][rng.usize(..2)],
+                    write_fails: [0.0, 0.1][rng.usize(..2)],
+                    fsync_fails: [0.0, 0.02][rng.usize(..2)],
                 };
             }
             21..=22 => {
                 // A burst that no small backlog holds.
                 let root = self.root;
-                cluster.client_write(root, rng.usize(..400));
+                cluster.ask(root, rng.usize(..400));
             }
             23..=24 => {
+                // A BGSAVE or an AOF rewrite of the operator's keeps replicas waiting.
                 let node = rng.usize(..self.masters.len());
-                if cluster.nodes[node].is_up && self.persists[node] {
-                    cluster.nodes[node].save();
+                let job = match cluster.nodes[node].machine.persistence {
+                    Keeps::Aof(_) => Job::Rewrite,
+                    _ => Job::Save,
+                };
+                if cluster.is_up(node) {
+                    cluster.nodes[node].turn(&mut cluster.world, |node, os| match job {
+                        Job::Rewrite => os.start_rewrite(node),
+                        job if os.me.child.is_none() => os.start_child(node, job),
+                        _ => {}
+                    });
                 }
             }
             25 => self.clean_failover(cluster, rng),
             26..=27 => {
-                // A BGSAVE or an AOF rewrite of the operator's keeps replicas waiting.
                 let node = rng.usize(..self.masters.len());
-                let child = [OtherChild::Save, OtherChild::Other][rng.usize(..2)];
-                if cluster.nodes[node].is_up {
-                    cluster.nodes[node].repl.handle_other_child(now_ms, child);
-                    self.child_until_ms[node] = now_ms + rng.u64(100..5000);
-                }
+                let kind = ["WRITE", "ALL"][rng.usize(..2)];
+                cluster.command(node, &format!("CLIENT PAUSE {} {kind}", rng.u64(1..3000)));
             }
             28 => {
                 let node = rng.usize(..self.masters.len());
-                cluster.nodes[node].repl.request_acks();
+                cluster.command(node, "CLIENT UNPAUSE");
             }
             29..=31 => self.failover(cluster, rng),
             32 => {
                 let node = rng.usize(..self.masters.len());
-                cluster.abort_failover(node);
+                cluster.command(node, "FAILOVER ABORT");
             }
             _ => {}
         }
     }
 
     /// FAILOVER on some master, to whom it may concern.
-    fn failover<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
-        let masters: Vec<usize> =
-            cluster.nodes.iter().filter(|n| n.is_up && n.repl.is_master()).map(|n| n.id).collect();
+    fn failover(&mut self, cluster: &mut Cluster, rng: &mut Rng) {
+        let masters: Vec<usize> = cluster
+            .nodes
+            .iter()
+            .filter(|n| n.is_up && n.node.repl.is_master())
+            .map(|n| n.id)
+            .collect();
         let Some(node) = (!masters.is_empty()).then(|| masters[rng.usize(..masters.len())]) else {
             return;
         };
         let heir = rng.usize(..self.masters.len());
-        let target = rng.bool().then(|| (heir.to_string(), 6379));
-        let timeout_ms = rng.bool().then(|| rng.u64(1..5000));
-        let force = target.is_some() && timeout_ms.is_some() && rng.bool();
-        cluster.failover(node, FailoverRequest { target, force, timeout_ms });
+        let target = rng.bool().then(|| format!(" TO {heir} 6379"));
+        let force = if target.is_some() && rng.bool() { " FORCE" } else { "" };
+        let timeout =
+            (rng.bool() || !force.is_empty()).then(|| format!(" TIMEOUT {}", rng.u64(1..5000)));
+        let (target, timeout) = (target.unwrap_or_default(), timeout.unwrap_or_default());
+        cluster.command(node, &format!("FAILOVER{target}{force}{timeout}"));
     }
 
-    fn end_child<S: Store>(&mut self, cluster: &mut Cluster<S>, node: usize) {
-        if std::mem::replace(&mut self.child_until_ms[node], u64::MAX) != u64::MAX {
-            let now_ms = cluster.world.now_ms;
-            cluster.nodes[node].repl.handle_other_child(now_ms, OtherChild::None);
-        }
-    }
-
-    fn restart_one<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+    fn restart_one(&mut self, cluster: &mut Cluster, rng: &mut Rng) {
         let node = rng.usize(..self.masters.len());
         if !cluster.nodes[node].is_up {
             return;
         }
-        let crash = rng.bool();
-        if !crash && self.persists[node] {
-            cluster.nodes[node].save();
+        match rng.u32(..3) {
+            0 => cluster.command(node, "SHUTDOWN"),
+            1 => cluster.crash(node, Crash::Kill),
+            _ => cluster.crash(node, Crash::PowerCut),
         }
-        cluster.stop(node, crash);
         self.down_until_ms[node] = cluster.world.now_ms + rng.u64(1..8000);
     }
 
     /// What a failover does: promote the root, point the others.
-    fn promote_and_arrange<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+    fn promote_and_arrange(&mut self, cluster: &mut Cluster, rng: &mut Rng) {
         self.arrange(rng);
+        self.tell_roles(cluster, rng);
+    }
+
+    /// Whether everybody follows whom it was told to follow.
+    fn is_arranged(&self, cluster: &Cluster) -> bool {
+        cluster.nodes.iter().zip(&self.masters).all(|(node, master)| {
+            let follows = node.node.repl.master_addr().map(|addr| addr.host.clone());
+            node.is_up && follows == master.map(|master| master.to_string())
+        })
+    }
+
+    fn start_all(&self, cluster: &mut Cluster) {
+        for node in 0..self.masters.len() {
+            if !cluster.is_up(node) {
+                cluster.start(node, self.masters[node]);
+            }
+        }
+    }
+
+    fn tell_roles(&self, cluster: &mut Cluster, rng: &mut Rng) {
         let mut order: Vec<usize> = (0..self.masters.len()).collect();
         if rng.bool() {
             rng.shuffle(&mut order);
@@ -283,7 +313,7 @@ impl Plan {
 
     /// What a careful operator does: stops writes, waits until a replica has everything, promotes it, and
     /// points the others and the old master to it. With luck, nobody needs a full copy.
-    fn clean_failover<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+    fn clean_failover(&mut self, cluster: &mut Cluster, rng: &mut Rng) {
         let root = self.root;
         for _ in 0..100 {
             cluster.run_for(100);
@@ -291,11 +321,11 @@ impl Plan {
             let heir = cluster.nodes.iter().find(|n| {
                 n.is_up
                     && n.id != root
-                    && n.repl.is_link_up()
-                    && n.repl.ids().replid == top.repl.ids().replid
-                    && n.repl.offset() == top.repl.offset()
+                    && n.node.repl.is_link_up()
+                    && n.node.repl.ids().replid == top.node.repl.ids().replid
+                    && n.node.repl.offset() == top.node.repl.offset()
             });
-            if let (true, Some(heir)) = (top.is_up && top.repl.is_master(), heir) {
+            if let (true, Some(heir)) = (top.is_up && top.node.repl.is_master(), heir) {
                 self.root = heir.id;
                 cluster.world.trace(self.root, "-- clean failover");
                 self.promote_and_arrange(cluster, rng);
@@ -305,7 +335,7 @@ impl Plan {
     }
 
     /// No more faults: everything is up, and everybody is told the final arrangement.
-    fn heal<S: Store>(&mut self, cluster: &mut Cluster<S>, rng: &mut Rng) {
+    fn heal(&mut self, cluster: &mut Cluster, rng: &mut Rng) {
         cluster.world.trace(99, "-- heal");
         cluster.world.faults = Faults::default();
         cluster.world.net.set_weather(Weather {
@@ -314,12 +344,11 @@ impl Plan {
             window_bytes: 65_536,
         });
         for node in 0..self.masters.len() {
-            self.end_child(cluster, node);
-            cluster.abort_failover(node);
-            if !cluster.nodes[node].is_up {
-                cluster.start(node, self.masters[node]);
+            for words in ["CLIENT UNPAUSE", "SHUTDOWN ABORT", "FAILOVER ABORT"] {
+                cluster.command(node, words);
             }
         }
+        self.start_all(cluster);
         // A request to take over may be on its way while its sender is told to abort. Whoever arranges
         // roles for good does so when it has arrived.
         cluster.run_for(IN_FLIGHT_MAX_MS);
@@ -330,7 +359,29 @@ impl Plan {
         for _ in 0..20 {
             cluster.run_for(rng.u64(1..300));
             let root = self.root;
-            cluster.client_write(root, rng.usize(..20));
+            cluster.ask(root, rng.usize(..20));
         }
+    }
+}
+
+fn disturb_network(cluster: &mut Cluster, rng: &mut Rng, choice: u32) {
+    let now_ms = cluster.world.now_ms;
+    let ends = cluster.world.net.open_ends();
+    match choice {
+        0..=5 if !ends.is_empty() => {
+            let end = ends[rng.usize(..ends.len())];
+            cluster.world.trace(99, &format!("-- cut {end:?}"));
+            cluster.world.net.cut(now_ms, end, rng.u32(..3) == 0);
+        }
+        6..=8 if !ends.is_empty() => {
+            let until_ms = now_ms + rng.u64(100..15_000);
+            cluster.world.net.stall(until_ms, ends[rng.usize(..ends.len())]);
+        }
+        9..=10 => {
+            let count = cluster.nodes.len();
+            let (a, b) = (rng.usize(..count), rng.usize(..count));
+            cluster.world.net.partition(now_ms + rng.u64(100..20_000), a, b);
+        }
+        _ => {}
     }
 }

@@ -1,0 +1,253 @@
+//! Owns blocked clients: what each waits for, since when, and who is next when a key is ready.
+//!
+//! A client that blocks on keys keeps its command. When one of its keys is written, the command
+//! runs again through the ordinary door; if it still finds nothing, it blocks on, and keeps its
+//! place in the queue. So a blocking command has no second implementation.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use protocol::{OwnedArgs, ReplyBuf};
+use store::Type;
+
+use crate::command::Found;
+use crate::events::key_map::KeyMap;
+use crate::events::roster::Roster;
+use crate::ids::ClientId;
+use crate::world::{AckWait, World};
+
+pub(crate) type DbKey = (usize, Box<[u8]>);
+
+/// What a blocked client waits for.
+#[derive(Debug)]
+pub enum Waiting {
+    /// One of these keys to hold a value of this type.
+    Keys { keys: Vec<Box<[u8]>>, of: Type },
+    /// Acknowledgements of the stream up to an offset.
+    Acks(AckWait),
+    /// The end of a CLIENT PAUSE.
+    Pause,
+    /// The end of the process, or of the attempt.
+    Shutdown,
+}
+
+impl Waiting {
+    /// Whether the client waits for the server and not for data: nobody can anticipate that.
+    pub fn is_for_server(&self) -> bool {
+        matches!(self, Waiting::Pause | Waiting::Shutdown)
+    }
+}
+
+impl AckWait {
+    /// Whether there is as much as was asked for.
+    pub(crate) fn is_over(&self, world: &dyn World) -> bool {
+        let (local, replicas) = self.count(world);
+        replicas >= self.replicas && local >= self.local.unwrap_or(0)
+    }
+
+    pub(crate) fn reply(&self, out: &mut ReplyBuf, world: &dyn World) {
+        let (local, replicas) = self.count(world);
+        if self.local.is_some() {
+            out.array(2);
+            out.int(local.into());
+        }
+        out.int(replicas.into());
+    }
+
+    fn count(&self, world: &dyn World) -> (u32, u32) {
+        let (acked, fsynced) = world.acked_replicas(self.offset);
+        match self.local {
+            None => (0, acked),
+            Some(_) => {
+                let here = world.fsynced_offset().is_some_and(|at| at >= self.offset);
+                (here.into(), fsynced)
+            }
+        }
+    }
+}
+
+/// What is answered when the time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTimeout {
+    NullArray,
+    Null,
+    /// How many acknowledgements there were.
+    AckCount,
+}
+
+#[derive(Debug)]
+pub struct Blocked {
+    pub waiting: Waiting,
+    pub on_timeout: OnTimeout,
+    /// Monotonic, 0 for never.
+    pub deadline_us: u64,
+    pub db: usize,
+    /// The command to run again; the door fills it in after the handler asked to block.
+    pub again: Option<(Found, OwnedArgs)>,
+    /// What its runs so far took: it counts once, when the wait is over.
+    pub ran_us: u64,
+    /// The place in every queue it stands in: who blocks later has a higher one.
+    pub ticket: u64,
+}
+
+impl Blocked {
+    /// Whether a key with a value of this type is one that the client waits for.
+    pub(crate) fn waits_for(&self, present: Type) -> bool {
+        matches!(self.waiting, Waiting::Keys { of, .. } if of == present)
+    }
+}
+
+/// Those who wait for one key.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Roster<u64, ClientId>,
+    /// Stands in the list of keys that were written.
+    is_ready: bool,
+}
+
+/// Everybody who is blocked, by key and by deadline. Coming and going costs the same for the first and the
+/// ten-thousandth.
+#[derive(Debug, Default)]
+pub struct BlockedClients {
+    by_key: KeyMap<Queue>,
+    deadlines: BTreeSet<(u64, ClientId)>,
+    paused: BTreeMap<u64, ClientId>,
+    awaiting_end: BTreeMap<u64, ClientId>,
+    /// Keys written since the last hand-out, in order, each once.
+    ready: VecDeque<DbKey>,
+    count: usize,
+    last_ticket: u64,
+    /// How often somebody in a queue was looked at: what the tests of its cost count.
+    pub looks: u64,
+}
+
+impl BlockedClients {
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    pub fn keys(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub fn add(&mut self, client: ClientId, blocked: &mut Blocked) {
+        self.count += 1;
+        self.last_ticket += 1;
+        blocked.ticket = self.last_ticket;
+        if blocked.deadline_us != 0 {
+            self.deadlines.insert((blocked.deadline_us, client));
+        }
+        let list = match &blocked.waiting {
+            Waiting::Keys { keys, .. } => {
+                for key in keys {
+                    // BLPOP may name a key twice.
+                    self.by_key.entry(blocked.db, key).waiting.insert(blocked.ticket, client);
+                }
+                return;
+            }
+            // The gate knows who waits for what.
+            Waiting::Acks(_) => return,
+            Waiting::Pause => &mut self.paused,
+            Waiting::Shutdown => &mut self.awaiting_end,
+        };
+        list.insert(blocked.ticket, client);
+    }
+
+    pub fn remove(&mut self, client: ClientId, blocked: &Blocked) {
+        self.count -= 1;
+        self.deadlines.remove(&(blocked.deadline_us, client));
+        let list = match &blocked.waiting {
+            Waiting::Keys { keys, .. } => {
+                for key in keys {
+                    let Some(queue) = self.by_key.get_mut(blocked.db, key) else { continue };
+                    queue.waiting.remove(blocked.ticket);
+                    if queue.waiting.is_empty() {
+                        self.by_key.remove(blocked.db, key);
+                    }
+                }
+                return;
+            }
+            Waiting::Acks(_) => return,
+            Waiting::Pause => &mut self.paused,
+            Waiting::Shutdown => &mut self.awaiting_end,
+        };
+        list.remove(&blocked.ticket);
+    }
+
+    /// A key was written: those who wait for it get their turn after the command.
+    #[inline]
+    pub fn key_written(&mut self, db: usize, key: &[u8]) {
+        if self.by_key.is_empty() {
+            return;
+        }
+        if let Some(queue) = self.by_key.get_mut(db, key)
+            && !queue.is_ready
+        {
+            queue.is_ready = true;
+            self.ready.push_back((db, key.into()));
+        }
+    }
+
+    /// After SWAPDB and the like, any key of `db` may be there.
+    pub fn db_replaced(&mut self, db: usize) {
+        self.by_key.retain(Some(db), |_, key, queue| {
+            if !std::mem::replace(&mut queue.is_ready, true) {
+                self.ready.push_back((db, key.into()));
+            }
+            true
+        });
+    }
+
+    /// How many wait with a deadline.
+    pub fn timeouts(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// A key that was written, and the last ticket of those who wait for it now.
+    pub fn next_ready(&mut self) -> Option<(DbKey, u64)> {
+        let (db, key) = self.ready.pop_front()?;
+        let queue = self.by_key.get_mut(db, &key);
+        let last = queue.and_then(|queue| {
+            queue.is_ready = false;
+            queue.waiting.last_key()
+        });
+        Some(((db, key), last.unwrap_or(0)))
+    }
+
+    /// Who waits for the key next after the one with this ticket.
+    pub fn next_waiting(&mut self, (db, key): &DbKey, ticket: u64) -> Option<(u64, ClientId)> {
+        self.looks += 1;
+        let queue = self.by_key.get(*db, key)?;
+        queue.waiting.first_after(Some(ticket)).map(|(ticket, client)| (ticket, *client))
+    }
+
+    /// The keys written by the command that runs, so that another one can end before it.
+    pub(crate) fn set_ready_aside(&mut self) -> VecDeque<DbKey> {
+        std::mem::take(&mut self.ready)
+    }
+
+    pub(crate) fn take_back_ready(&mut self, ready: VecDeque<DbKey>) {
+        self.ready = ready;
+    }
+
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub fn paused(&self) -> Vec<ClientId> {
+        self.paused.values().copied().collect()
+    }
+
+    pub fn awaiting_end(&self) -> Vec<ClientId> {
+        self.awaiting_end.values().copied().collect()
+    }
+
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        self.deadlines.first().map(|(deadline_us, _)| *deadline_us)
+    }
+
+    /// A client whose time is up, if there is one.
+    pub fn expired(&self, mono_us: u64) -> Option<ClientId> {
+        let (deadline_us, client) = self.deadlines.first()?;
+        (*deadline_us <= mono_us).then_some(*client)
+    }
+}

@@ -1,0 +1,9 @@
+//! What a changed key sets off: WATCH, blocked clients, publish and subscribe, notifications.
+
+pub(crate) mod blocking;
+pub(crate) mod key_map;
+pub mod notify;
+pub(crate) mod pubsub;
+pub(crate) mod push;
+pub(crate) mod roster;
+pub(crate) mod watch;

@@ -1,0 +1,362 @@
+//! What the node asks of this process: `node::Os` over sockets, files, threads and the configuration. Each
+//! call is handed to the file that owns its subject; nothing is decided here.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
+use engine::{Action, Client, ClientId, CommandError, Outcome, Settings};
+use log::{Level, info, log};
+use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Wrote};
+use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
+
+use crate::clock;
+use crate::config::{Program, PropagationErrorBehavior, ReplicaOf};
+use crate::daemon::OomClass;
+use crate::host::{Deferred, Host, HostStats};
+use crate::logging::{self, Speaker};
+use crate::{info, memory, settings};
+
+impl Os for Host {
+    fn perform(&mut self, action: Action<'_>, scene: Scene<'_>) -> Result<Outcome, CommandError> {
+        let client = scene.by;
+        match action {
+            Action::Save => {
+                if self.children.is_saving_rdb() {
+                    return Err(CommandError::err("Background save already in progress"));
+                }
+                self.defer(Deferred::Save { client })
+            }
+            Action::BgSave { schedule, in_exec } => self.request_bgsave(client, schedule, in_exec),
+            Action::BgRewriteAof { in_exec } => self.request_aof_rewrite(client, in_exec),
+            Action::ConfigSet { pairs, in_exec } => self.config_set(scene, pairs, in_exec),
+            Action::ConfigRewrite => self.config_rewrite(),
+            Action::ConfigResetStat => {
+                self.stats = HostStats::default();
+                self.rdb.saves = 0;
+                self.aof.stats.rewrites = 0;
+                scene.repl.reset_stats();
+                Ok(Outcome::Done)
+            }
+            Action::Shutdown(flags) => self.request_shutdown(scene, flags),
+            Action::CloseClient { client } => {
+                self.doomed.push(client);
+                Ok(Outcome::Done)
+            }
+            Action::DebugSleep { us } => Ok(debug_sleep(us)),
+            Action::DebugReload { nosave, noflush: _ } => {
+                self.defer(Deferred::DebugReload { client, nosave })
+            }
+            Action::DebugLoadAof => self.defer(Deferred::DebugLoadAof { client }),
+            Action::DebugCrash { how } => crash(how),
+            Action::DebugAofFlushSleep { us } => {
+                self.aof.flush_sleep_us = us;
+                Ok(Outcome::Done)
+            }
+            Action::DebugConfigRewriteAll => self.config_rewrite_all(),
+            Action::Log { message } => {
+                log::warn!("{message}");
+                Ok(Outcome::Done)
+            }
+            Action::DebugPauseCron { paused } => {
+                self.cron_paused = paused;
+                Ok(Outcome::Done)
+            }
+            Action::DebugLog { message } => {
+                log::warn!("DEBUG LOG: {message}");
+                Ok(Outcome::Done)
+            }
+            // The node's own.
+            Action::ReplicaOf { .. }
+            | Action::StrayWrite
+            | Action::Psync { .. }
+            | Action::Replconf { .. }
+            | Action::Failover { .. }
+            | Action::FailoverAbort
+            | Action::DebugReplication { .. } => Ok(Outcome::Done),
+            Action::AllocatorReport => Ok(Outcome::Text(memory::report())),
+            Action::MemoryPurge => {
+                memory::purge();
+                Ok(Outcome::Done)
+            }
+            Action::KeyspaceFlushed => {
+                self.deferred.push(Deferred::KeyspaceFlushed);
+                Ok(Outcome::Done)
+            }
+            Action::LazyFree(garbage) => {
+                crate::lazy_free::free(garbage.0);
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn has_wishes(&self) -> bool {
+        !self.deferred.is_empty() || !self.doomed.is_empty() || !self.over_limit.is_empty()
+    }
+
+    fn fulfil(&mut self, node: &mut Node) {
+        self.perform_deferred(node);
+        self.close_doomed(node);
+    }
+
+    fn mono_us(&self) -> u64 {
+        clock::mono_us()
+    }
+
+    fn info(&self, section: &str, facts: Facts<'_>) -> InfoLines {
+        info::section(self, section, facts)
+    }
+
+    fn memory_info(&self, memory: EngineMemory, facts: Facts<'_>) -> InfoLines {
+        info::memory_section(self, memory, facts)
+    }
+
+    fn memory_bytes(&self) -> (u64, u64) {
+        (self.memory.used_bytes(), self.aof.buffer_bytes())
+    }
+
+    fn maxmemory_bytes(&self) -> u64 {
+        self.config.memory.maxmemory_bytes
+    }
+
+    fn secret_hex(&self, digits: usize) -> Option<String> {
+        let mut hex = String::new();
+        while hex.len() < digits {
+            hex.push_str(&crate::entropy::forty_hex_digits());
+        }
+        hex.truncate(digits);
+        Some(hex)
+    }
+
+    fn replica_traits(&self) -> ReplicaTraits {
+        let replication = &self.config.replication;
+        ReplicaTraits {
+            priority: replication.replica_priority,
+            read_only: replication.replica_read_only,
+            announced: replication.replica_announced,
+        }
+    }
+
+    fn log(&mut self, level: repl::Level, text: &str) {
+        log!(log_level(level), "{text}");
+        self.supervisor.sync_line(text);
+    }
+
+    fn holds_timers(&self) -> bool {
+        self.cron_paused
+    }
+
+    fn note_master(&mut self, master: Option<&MasterAddr>) {
+        self.config.replication.replicaof = match master {
+            Some(MasterAddr { host, port }) => {
+                ReplicaOf::Master { host: host.clone(), port: *port }
+            }
+            None if self.config.program == Program::Replica => ReplicaOf::NoOne,
+            None => ReplicaOf::Unset,
+        };
+    }
+
+    fn follow_role(&mut self, is_master: bool) {
+        logging::set_speaker(if is_master { Speaker::Master } else { Speaker::Replica });
+        // What goes wrong is in the log, and no reason to stay in the old role.
+        let _ = self.oom.apply(&self.config, OomClass::of_master(is_master));
+    }
+
+    fn peer_ip(&self, client: ClientId) -> String {
+        let addr = self.peer(client).and_then(|facts| facts.addr);
+        addr.map_or_else(String::new, |addr| addr.ip().to_string())
+    }
+
+    fn resume(&mut self, client: ClientId) {
+        self.requeue(client);
+    }
+
+    fn send(&mut self, client: &mut Client, n: usize) -> Sent {
+        self.send_replies(client, n)
+    }
+
+    fn is_drained(&self, client: ClientId) -> bool {
+        self.conns.get(client).is_some()
+    }
+
+    fn write(&mut self, client: ClientId, slices: &[IoSlice<'_>]) -> Wrote {
+        self.write_to_replica(client, slices)
+    }
+
+    fn write_file(&mut self, client: ClientId, id: SnapshotId, position: u64, len: u64) -> Wrote {
+        self.write_file_to_replica(client, id, position, len)
+    }
+
+    fn write_later(&mut self, client: ClientId) {
+        self.watch_replica(client, true);
+    }
+
+    fn became_replica(&mut self, client: ClientId) {
+        if let Some(conn) = self.conns.get_mut(client) {
+            // The stream flows either way.
+            let _ = conn.stream.set_nodelay(!self.config.replication.repl_disable_tcp_nodelay);
+        }
+    }
+
+    fn judge_replica(&mut self, node: &mut Node, client: ClientId) {
+        self.enforce_replica_limit(node, client);
+    }
+
+    fn close(&mut self, node: &mut Node, client: ClientId) {
+        self.close_client(node, client);
+    }
+
+    fn connect(&mut self, link: LinkId, host: &str, port: u16) {
+        self.connect_to_master(link, host.to_owned(), port);
+    }
+
+    fn close_link(&mut self, link: LinkId) {
+        if self.link.as_ref().is_some_and(|present| present.id == link) {
+            self.close_master_link();
+        }
+    }
+
+    fn send_master(&mut self, node: &mut Node, link: LinkId, bytes: &[u8]) {
+        self.send_to_master(node, link, bytes);
+    }
+
+    fn stops_at(&self, fault: &engine::StreamFault) -> bool {
+        match self.config.replication.propagation_error_behavior {
+            PropagationErrorBehavior::Ignore => false,
+            PropagationErrorBehavior::Stop => true,
+            PropagationErrorBehavior::Panic | PropagationErrorBehavior::PanicOnReplicas => {
+                let engine::StreamFault { command, error, .. } = fault;
+                panic!("propagation-error-behavior: '{command}' of the master's stream: {error}")
+            }
+        }
+    }
+
+    fn load_start(&mut self, node: &mut Node, target: LoadTarget, _: Option<u64>) {
+        self.snapshot_begins(node, target);
+    }
+
+    fn load_chunk(&mut self, bytes: Bytes) {
+        if let Some(incoming) = &mut self.incoming {
+            incoming.chunk(bytes);
+        }
+    }
+
+    fn load_end(&mut self, node: &mut Node) {
+        self.snapshot_is_here(node);
+    }
+
+    fn load_commit(&mut self, node: &mut Node) {
+        self.take_snapshot_over(node);
+    }
+
+    fn load_abort(&mut self, node: &mut Node) {
+        self.give_snapshot_up(node);
+    }
+
+    fn has_room_for_snapshot(&self) -> bool {
+        self.incoming.as_ref().is_none_or(|incoming| incoming.has_room())
+    }
+
+    fn start_snapshot(
+        &mut self,
+        node: &mut Node,
+        id: SnapshotId,
+        mode: SnapshotMode,
+        filter: Filter,
+    ) {
+        self.start_replication_snapshot(node, id, mode, filter);
+    }
+
+    fn cancel_snapshot(&mut self, node: &mut Node, id: SnapshotId) {
+        let running = self.children.running.as_ref();
+        if running.is_some_and(|running| running.job.snapshot() == Some(id)) {
+            self.kill_child(node);
+        }
+    }
+
+    fn release_snapshot(&mut self, id: SnapshotId) {
+        if let Some(file) = self.snapshot_files.remove(&id) {
+            // Closing the last handle of a large, replaced file frees its blocks.
+            crate::lazy_free::free(Box::new(file));
+        }
+    }
+
+    fn replies_need(&self) -> Need {
+        self.aof.replies_need()
+    }
+
+    fn append(&mut self, node: &mut Node, bytes: Vec<u8>, point: Point) -> Vec<u8> {
+        if !self.aof.is_on() {
+            return bytes;
+        }
+        let bytes = match self.config.persistence.aof_timestamp_enabled {
+            true => self.aof.annotate(bytes, node.now().unix_s()),
+            false => bytes,
+        };
+        let had_bytes = !bytes.is_empty();
+        let spare = self.aof.append(bytes, point, node.now().mono_us);
+        if had_bytes && node.engine.settings.latency_monitor_threshold_ms > 0 {
+            self.record_aof_latency(node);
+        }
+        spare
+    }
+
+    fn log_progress(&mut self) -> Option<LogProgress> {
+        self.aof.progress()
+    }
+
+    fn end(&mut self, node: &mut Node, flags: ShutdownFlags, _: u64) -> Result<(), CommandError> {
+        self.finish_shutdown(node, flags)
+    }
+}
+
+impl Persistence for Host {
+    fn fsynced_offset(&self) -> Option<u64> {
+        self.aof.fsynced_stream_offset()
+    }
+
+    fn write_refusal(&self) -> Option<CommandError> {
+        self.rdb.write_refusal(&self.config).or_else(|| self.aof.write_refusal())
+    }
+
+    fn last_save_unix_s(&self) -> i64 {
+        self.rdb.last_save_unix_s
+    }
+}
+
+impl Configuration for Host {
+    fn settings(&self) -> Settings {
+        settings::engine_settings(&self.config, self.hash_seed)
+    }
+
+    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        self.config.matching(patterns)
+    }
+
+    fn is_secret_directive(&self, name: &[u8]) -> bool {
+        crate::config::is_secret(name)
+    }
+}
+
+fn log_level(level: repl::Level) -> Level {
+    match level {
+        repl::Level::Debug => Level::Trace,
+        repl::Level::Verbose => Level::Debug,
+        repl::Level::Notice => Level::Info,
+        repl::Level::Warning => Level::Warn,
+    }
+}
+
+fn debug_sleep(us: u64) -> Outcome {
+    std::thread::sleep(std::time::Duration::from_micros(us));
+    Outcome::Done
+}
+
+fn crash(how: &str) -> Result<Outcome, CommandError> {
+    info!("DEBUG {how} asked for the end of this process");
+    match how {
+        "oom" => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 1 << 40]>()),
+        "panic" => panic!("DEBUG PANIC"),
+        _ => std::process::abort(),
+    }
+}
