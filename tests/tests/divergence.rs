@@ -153,7 +153,8 @@ fn shutdown_in_a_masters_stream_is_executed() {
         .set("propagation-error-behavior ignore")
         .replica_of_port(fake.port())
         .start();
-    wait_until(LONG, "the stream is through", || replica.good("EXISTS after").int() == 1);
+    let after = || replica.run("EXISTS after");
+    wait_until(LONG, "the stream is through", || after() == Reply::Int(1));
     assert_eq!(replica.info("replication").text("role"), "slave");
     assert_eq!(replica.config("maxmemory"), "0");
 }

@@ -48,6 +48,10 @@ fn without_outer_make(mut command: Command) -> Command {
     command
 }
 
+/// What runs in the background of a script ignores Ctrl-C, and so would all that it starts; a shell cannot trap
+/// what it was started to ignore. A terminal's commands do not begin like that, and ours here do not either.
+const AS_FROM_A_TERMINAL: [&str; 2] = ["env", "--default-signal=INT"];
+
 /// Starts both, reads `info replication` of both on the terminal, writes, and presses Ctrl-C.
 fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
     let bins = bin_dir(kind);
@@ -56,8 +60,10 @@ fn make_run_starts_a_pair_and_ctrl_c_stops_both(kind: Kind) {
     let output_path = data.path().join("output");
     for life in 1..=2 {
         let output = testkit::process::create_file(&output_path);
-        let mut command = Command::new(script("run.sh"));
+        let mut command = Command::new(AS_FROM_A_TERMINAL[0]);
         command
+            .args(&AS_FROM_A_TERMINAL[1..])
+            .arg(script("run.sh"))
             .arg(bins.path())
             .env("TANDEM_DATA", data.path())
             .env("TANDEM_PORT", port.number().to_string())
@@ -114,9 +120,10 @@ impl Terminal {
         let screen = data.path().join("screen");
         let rule = format!("run:\n\t{} {}\n", script("run.sh").display(), bins.path().display());
         write_script(&data.path().join("Makefile"), &rule);
+        let make_run = format!("{} make run", AS_FROM_A_TERMINAL.join(" "));
         let mut command = without_outer_make(Command::new("script"));
         command
-            .args(["-qec", "make run", "/dev/null"])
+            .args(["-qec", &make_run, "/dev/null"])
             .current_dir(data.path())
             .env("TANDEM_DATA", data.path())
             .env("TANDEM_PORT", port.to_string())

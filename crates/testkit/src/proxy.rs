@@ -297,14 +297,16 @@ fn pump(link: &Link, shared: &Shared, direction: Direction) {
             thread::sleep(TICK);
         }
         let (pass, tripped) = shared.passable(direction, &buf[..n]);
-        if !half_open && buf[..pass].chunks(piece).any(|part| to.write_all(part).is_err()) {
-            break;
-        }
-        shared.counter(direction).fetch_add(pass as u64, Ordering::Relaxed);
+        let gone = !half_open && buf[..pass].chunks(piece).any(|part| to.write_all(part).is_err());
+        // Nobody else is let in once the wire is touched: whoever waits for it hears of it whatever the write did.
         if tripped {
             shared.cut();
             shared.tripped.store(true, Ordering::Relaxed);
         }
+        if gone {
+            break;
+        }
+        shared.counter(direction).fetch_add(pass as u64, Ordering::Relaxed);
         if rate > 0 {
             thread::sleep(Duration::from_secs_f64(n as f64 / rate as f64));
         }
