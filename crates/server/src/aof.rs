@@ -13,7 +13,6 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::CommandError;
@@ -21,11 +20,11 @@ use log::warn;
 use node::{LogProgress, Need, Point, Watermark};
 
 use crate::aof_files::AofFiles;
-use crate::aof_sync::sync_data;
 use crate::aof_writer::{AofWriter, Place, WriterNews, write_whole};
 use crate::clock;
 use crate::config::os_error;
 use crate::config::{AppendFsync, Config};
+use crate::disk_worker::{DiskJob, DiskWorker};
 use crate::mailbox::Mailer;
 
 const SOLVED: &str = "AOF write error looks solved, The server can write again.";
@@ -77,6 +76,7 @@ pub struct Aof {
     /// Taken over once the disk takes writes again.
     next_fsync: Option<AppendFsync>,
     writer: AofWriter,
+    worker: DiskWorker,
     /// The increment; the loop writes to it with `always`.
     incr: Option<File>,
     incr_bytes: u64,
@@ -105,7 +105,7 @@ pub struct Aof {
 }
 
 impl Aof {
-    pub fn new(config: &Config, mailer: Mailer) -> io::Result<Aof> {
+    pub fn new(config: &Config, worker: DiskWorker, mailer: Mailer) -> io::Result<Aof> {
         let persistence = &config.persistence;
         let fsync = persistence.appendfsync;
         Ok(Aof {
@@ -134,7 +134,8 @@ impl Aof {
             fsync_us: 0,
             fsync,
             next_fsync: None,
-            writer: AofWriter::start(fsync == AppendFsync::Everysec, mailer)?,
+            writer: AofWriter::start(fsync == AppendFsync::Everysec, worker.clone(), mailer)?,
+            worker,
             incr: None,
             incr_bytes: 0,
             unwritten: Vec::new(),
@@ -155,6 +156,11 @@ impl Aof {
 
     pub fn is_on(&self) -> bool {
         self.state != AofState::Off
+    }
+
+    #[cfg(test)]
+    pub fn worker(&self) -> &DiskWorker {
+        &self.worker
     }
 
     /// MISCONF, while the disk refuses.
@@ -237,7 +243,9 @@ impl Aof {
             self.writer.set_everysec(self.fsync == AppendFsync::Everysec && !skip);
             if !skip && self.fsync == AppendFsync::Always {
                 // What was written meanwhile.
-                if let Some(Err(error)) = self.incr.as_ref().map(sync_data) {
+                if let Some(Err(error)) =
+                    self.incr.as_ref().map(|incr| self.worker.disk().sync_data(incr))
+                {
                     self.fsync_failed(&error);
                 }
             }
@@ -322,12 +330,13 @@ impl Aof {
 
     fn append_now(&mut self) -> bool {
         let from_us = clock::mono_us();
-        let Some(incr) = &mut self.incr else { return false };
-        let written = write_whole(incr, &self.unwritten, self.incr_bytes);
+        let Some(incr) = &self.incr else { return false };
+        let disk = self.worker.disk();
+        let written = write_whole(disk, incr, &self.unwritten, self.incr_bytes);
         let written_us = clock::mono_us();
         let result = match written {
             Ok(()) if self.skips_fsync => Ok(()),
-            Ok(()) => sync_data(incr).map_err(|error| ("fsync", 0, error)),
+            Ok(()) => disk.sync_data(incr).map_err(|error| ("fsync", 0, error)),
             Err((kept, error)) => Err(("write", kept, error)),
         };
         self.write_us = written_us - from_us;
@@ -519,7 +528,7 @@ impl Aof {
             let path = self.files.temp_incr_path();
             let name = path.file_name().unwrap_or_default().display();
             log::info!("Removing the temp incr aof file {name} in the background");
-            remove_in_background(path.clone());
+            self.worker.order(vec![DiskJob::Unlink(path.clone())]);
         }
     }
 
@@ -549,16 +558,9 @@ impl Aof {
         }
         for path in self.files.forget_history() {
             log::info!("Removing the history file {} in the background", path.display());
-            remove_in_background(path);
+            self.worker.order(vec![DiskJob::Unlink(path)]);
         }
     }
-}
-
-fn remove_in_background(path: PathBuf) {
-    crate::lazy_free::run(move || {
-        // A file that stays is named by no manifest, and only costs its space.
-        let _ = std::fs::remove_file(path);
-    });
 }
 
 #[cfg(test)]
@@ -567,7 +569,10 @@ mod tests {
 
     use mio::Poll;
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::disk::RealDisk;
     use crate::mailbox::Mailbox;
 
     fn aof(fsync: AppendFsync) -> (Aof, Mailbox, Poll) {
@@ -575,7 +580,8 @@ mod tests {
         let mailbox = Mailbox::new(poll.registry()).unwrap();
         let mut config = Config::default();
         config.persistence.appendfsync = fsync;
-        let mut aof = Aof::new(&config, mailbox.mailer()).unwrap();
+        let worker = DiskWorker::start(Arc::new(RealDisk), mailbox.mailer()).unwrap();
+        let mut aof = Aof::new(&config, worker, mailbox.mailer()).unwrap();
         aof.state = AofState::On;
         (aof, mailbox, poll)
     }

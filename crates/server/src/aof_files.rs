@@ -14,7 +14,7 @@ use persist::aof::manifest::{
 };
 
 use crate::config::os_error;
-use crate::disk;
+use crate::disk::{self, RealDisk};
 
 /// The increment that goes on behind a new base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,7 @@ impl AofFiles {
     /// Makes the manifest durable: only then may anything depend on what it says.
     pub fn store(&self) -> io::Result<()> {
         disk::replace_file(
+            &RealDisk,
             &self.path(&temp_manifest_name(&self.appendfilename)),
             &self.path(&manifest_name(&self.appendfilename)),
             &self.manifest.format(),
@@ -179,11 +180,11 @@ impl AofFiles {
         let keep_last_incr = begun == Begun::Incr;
         let base =
             next.manifest.rewritten(&self.appendfilename, format, keep_last_incr).name.clone();
-        disk::put_in_place(temp, &self.path(&base))?;
+        disk::put_in_place(&RealDisk, temp, &self.path(&base))?;
         info!("Successfully renamed the temporary AOF base file {} into {base}", temp.display());
         if begun == Begun::TempIncr {
             let name = next.manifest.next_incr(&self.appendfilename).name.clone();
-            disk::put_in_place(&self.temp_incr_path(), &self.path(&name))?;
+            disk::put_in_place(&RealDisk, &self.temp_incr_path(), &self.path(&name))?;
         }
         next.store()?;
         self.manifest = next.manifest;

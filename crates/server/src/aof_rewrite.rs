@@ -92,14 +92,17 @@ impl Host {
         let config = &self.config.persistence;
         let format = if config.aof_use_rdb_preamble { BaseFormat::Rdb } else { BaseFormat::Aof };
         let steady = config.aof_rewrite_incremental_fsync;
-        let temp = self.aof.files.path(&temp_base_name(self.identity.pid));
         let mut header = self.snapshot_header(node);
         header.set_aof_base();
         let keyspace = &node.engine.keyspace;
+        let files = &self.aof.files;
         let forked = child::spawn(&[], |reporter| {
+            let temp = files.path(&temp_base_name(std::process::id()));
             write_base(keyspace, &header, &temp, format, steady, reporter)
         });
         let child = self.forked(node, forked)?;
+        // Its own: what a child before it has left may be removed at any moment.
+        let temp = self.aof.files.path(&temp_base_name(child.pid as u32));
         info!("Background append only file rewriting started by pid {}", child.pid);
         self.begin_job(node, child, Job::AofRewrite { temp, format })
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use engine::Engine;
 use log::{error, info, log, warn};
@@ -23,6 +24,8 @@ use crate::config::{Config, RoleDecision, StartRole, os_error};
 use crate::conn::Conns;
 use crate::cron::Rates;
 use crate::daemon::{OomClass, OomScore, PidFile, Supervisor};
+use crate::disk::RealDisk;
+use crate::disk_worker::DiskWorker;
 use crate::event_loop::{Server, read_clock};
 use crate::host::{Host, HostStats, Identity, LoadingInfo};
 use crate::listener;
@@ -115,6 +118,7 @@ impl Server {
             Repl::new(now.mono_us / 1000, repl_settings(&config), Box::new(entropy::twenty_bytes));
         let mut node = Node::new(engine, repl);
         node.begin_turn(now);
+        let disk = DiskWorker::start(Arc::new(RealDisk), mailer.clone()).map_err(text)?;
         let mut host = Host {
             signals,
             mailbox,
@@ -140,7 +144,8 @@ impl Server {
             memory: MemoryMeter::new(),
             children: Children::default(),
             rdb: Rdb::new(now),
-            aof: Aof::new(&config, mailer).map_err(text)?,
+            aof: Aof::new(&config, disk.clone(), mailer).map_err(text)?,
+            disk,
             loading: LoadingInfo::default(),
             loader: None,
             load_purpose: LoadPurpose::Start,
@@ -398,7 +403,7 @@ impl Host {
             (LoadPurpose::ReplicaFile, Ok(loaded)) => {
                 log_load(&loaded);
                 self.swap_in(node, *loaded);
-                self.install_snapshot();
+                self.install_snapshot(node);
                 self.replica_load_done(node);
             }
             (LoadPurpose::ReplicaStream, Ok(loaded)) => {

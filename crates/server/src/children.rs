@@ -15,6 +15,7 @@ use persist::aof::manifest::BaseFormat;
 use repl::{OtherChild, SnapshotId};
 
 use crate::child::{Child, Exit, Report};
+use crate::disk_worker::{DiskJob, Then};
 use crate::host::Host;
 use crate::rdb::snapshot_failed;
 use crate::token::Source;
@@ -69,13 +70,14 @@ pub struct Children {
 }
 
 impl Children {
+    /// With an error comes the number of the child, which was ended and is to be reaped.
     pub fn start(
         &mut self,
         registry: &Registry,
         child: Child,
         job: Job,
         keys_total: u64,
-    ) -> std::io::Result<()> {
+    ) -> Result<(), (i32, std::io::Error)> {
         debug_assert!(self.running.is_none(), "one child at a time");
         self.serial += 1;
         let serial = self.serial;
@@ -90,8 +92,7 @@ impl Children {
                 _ => Ok(()),
             });
         if let Err(error) = watched {
-            child.kill();
-            return Err(error);
+            return Err((child.kill(), error));
         }
         self.running = Some(Running { child, job, exit: None, keys_total, serial });
         Ok(())
@@ -188,21 +189,24 @@ impl Host {
     pub fn kill_child(&mut self, node: &mut Node) {
         let Some(running) = self.children.running.take() else { return };
         self.children.pipe_paused = false;
-        running.child.kill();
+        let pid = running.child.kill();
         node.engine.keyspace.resume_resize();
         node.engine.spare_pages = false;
         match running.job {
             Job::RdbFile { temp, snapshot, .. } => {
-                self.remove_temp_rdb(node, &temp);
+                // It may be just about to give its file the name.
+                self.order_for_rdb(node, vec![DiskJob::Reap { pid }], Then::RdbSettled);
+                self.remove_temp_rdb(temp);
                 if let Some(id) = snapshot {
                     snapshot_failed(node, id, "killed");
                 }
             }
             Job::RdbPipe { snapshot, .. } => {
+                self.disk.order(vec![DiskJob::Reap { pid }]);
                 snapshot_failed(node, snapshot, "killed");
             }
             Job::AofRewrite { temp, .. } => {
-                let _ = std::fs::remove_file(temp);
+                self.disk.order(vec![DiskJob::Reap { pid }, DiskJob::Unlink(temp)]);
                 self.aof.rewrite_killed();
             }
         }
@@ -213,7 +217,10 @@ impl Host {
     pub fn tell_replication_of_children(&mut self, node: &mut Node) {
         let skips = self.config.persistence.no_appendfsync_on_rewrite;
         self.aof.skip_fsync(skips && self.children.is_active());
-        let child = self.children.as_other();
+        let child = match self.children.as_other() {
+            OtherChild::None if self.rdb.is_unsettled() => OtherChild::Other,
+            child => child,
+        };
         let now_ms = node.now_ms();
         node.repl.handle_other_child(now_ms, child);
     }

@@ -5,6 +5,7 @@ use log::{info, warn};
 use node::Node;
 
 use crate::config::ShutdownFlags;
+use crate::disk_worker::{DiskDone, Then};
 use crate::host::Host;
 use crate::mailbox::Mail;
 use crate::shutdown;
@@ -129,10 +130,22 @@ impl Host {
             match mail {
                 Mail::Resolved { attempt, result } => self.master_resolved(node, attempt, result),
                 Mail::AofWriter(news) => self.aof.hear_writer(news),
+                Mail::Disk(done) => self.disk_done(node, done),
                 Mail::Loaded { serial, result } => self.loading_ended(node, serial, result),
                 // The next turn reads on by itself; being awake is all that was needed.
                 Mail::LoaderHasRoom => {}
             }
+        }
+    }
+
+    /// Goes on with what an order to the disk was for.
+    fn disk_done(&mut self, node: &mut Node, done: DiskDone) {
+        let DiskDone { then, result, took_us } = done;
+        match then {
+            Then::SnapshotSynced { serial } => self.snapshot_synced(node, serial, result),
+            Then::SnapshotNamed { target } => self.snapshot_named(node, &target, result),
+            Then::TempRdbUnlinked => node.engine.record_latency("rdb-unlink-temp-file", took_us),
+            Then::RdbSettled => self.rdb_settled(node),
         }
     }
 

@@ -25,6 +25,11 @@ impl Host {
                 let saved = self.save_now(node).map_err(|_| CommandError::text("ERR".to_owned()));
                 self.answer(node, client, saved);
             }
+            Deferred::BgSave { client } if self.rdb.is_unsettled() => {
+                // For the moment that the disk needs to give or take the file's name.
+                self.rdb.scheduled = true;
+                self.answer_status(node, client, Ok("Background saving scheduled"));
+            }
             Deferred::BgSave { client } => {
                 let begun = self.start_bgsave(node, None).map(|()| "Background saving started");
                 self.answer_status(node, client, begun.map_err(|_| "ERR"));
@@ -95,6 +100,7 @@ impl Host {
         if !nosave && self.save_now(node).is_err() {
             return Err("Error trying to save the RDB file, check server logs");
         }
+        self.disk.wait();
         if self.load_now(node, crate::boot::LoadFrom::Rdb).is_err() {
             return Err("Error trying to load the RDB dump, check server logs");
         }

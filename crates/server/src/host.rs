@@ -24,6 +24,7 @@ use crate::config::{Config, Directive, StartRole};
 use crate::conn::Conns;
 use crate::cron::Rates;
 use crate::daemon::{OomScore, PidFile, Supervisor};
+use crate::disk_worker::DiskWorker;
 use crate::listener::Listener;
 use crate::load_progress::LoadProgress;
 use crate::loader::{Loaded, Loader};
@@ -155,6 +156,7 @@ pub struct Host {
     pub children: Children,
     pub rdb: Rdb,
     pub aof: Aof,
+    pub disk: DiskWorker,
     pub loading: LoadingInfo,
     pub exit_code: Option<i32>,
     pub rates: Rates,

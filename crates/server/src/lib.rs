@@ -19,6 +19,9 @@ mod conn;
 mod cron;
 mod deferred;
 mod disk;
+#[cfg(test)]
+mod disk_order;
+mod disk_worker;
 mod entropy;
 mod event_loop;
 mod host;

@@ -10,6 +10,7 @@ use std::{fmt, io};
 use mio::{Registry, Waker};
 
 use crate::aof_writer::WriterNews;
+use crate::disk_worker::DiskDone;
 use crate::loader::{LoadFailure, Loaded};
 use crate::token::Source;
 
@@ -19,6 +20,8 @@ pub enum Mail {
     Resolved { attempt: u32, result: io::Result<Vec<SocketAddr>> },
     /// The AOF writer's state changed.
     AofWriter(WriterNews),
+    /// The disk's thread has done an order, or failed at it.
+    Disk(DiskDone),
     /// A load ended.
     Loaded { serial: u32, result: Result<Box<Loaded>, LoadFailure> },
     /// The loader has taken most of what had arrived: the master can be read on.

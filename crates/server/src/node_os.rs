@@ -13,6 +13,7 @@ use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 use crate::clock;
 use crate::config::{Program, PropagationErrorBehavior, ReplicaOf};
 use crate::daemon::OomClass;
+use crate::disk_worker::DiskJob;
 use crate::host::{Deferred, Host, HostStats};
 use crate::logging::{self, Speaker};
 use crate::{info, memory, settings};
@@ -276,7 +277,7 @@ impl Os for Host {
     fn release_snapshot(&mut self, id: SnapshotId) {
         if let Some(file) = self.snapshot_files.remove(&id) {
             // Closing the last handle of a large, replaced file frees its blocks.
-            crate::lazy_free::free(Box::new(file));
+            self.disk.order(vec![DiskJob::Close(file)]);
         }
     }
 

@@ -19,10 +19,10 @@ use store::keyspace::Keyspace;
 
 use crate::child::{self, Exit, Report, Reporter};
 use crate::children::{Job, RdbFileJob, judge};
-use crate::clock;
 use crate::config::os_error;
 use crate::config::{Config, REDIS_VERSION};
-use crate::disk::{self, SteadyWriter};
+use crate::disk::{self, RealDisk, SteadyWriter};
+use crate::disk_worker::{DiskJob, Then};
 use crate::host::{Deferred, Host};
 use crate::key_delay::KeyDelay;
 use crate::signals::{Received, SignalSource};
@@ -56,6 +56,8 @@ pub struct Rdb {
     pub needs_v11: bool,
     /// The RDB file is there because a replica needed it.
     pub made_for_replicas: bool,
+    /// Orders to the disk's thread that may take or give the RDB file's name, and are not done.
+    unsettled: u32,
 }
 
 impl Rdb {
@@ -74,7 +76,12 @@ impl Rdb {
             functions: Vec::new(),
             needs_v11: false,
             made_for_replicas: false,
+            unsettled: 0,
         }
+    }
+
+    pub fn is_unsettled(&self) -> bool {
+        self.unsettled > 0
     }
 
     pub fn write_refusal(&self, config: &Config) -> Option<CommandError> {
@@ -164,7 +171,7 @@ impl SnapshotHeader {
             let mut out = SteadyWriter::create(temp, steady)?;
             let report = self.save(keyspace, &mut out, hook)?;
             out.finish()?;
-            disk::put_in_place(temp, target)?;
+            disk::put_in_place(&RealDisk, temp, target)?;
             Ok(report)
         })();
         if written.is_err() {
@@ -326,6 +333,10 @@ impl Host {
 
     /// SAVE, and the last act of a shutdown: in this process, everybody waits.
     pub fn save_now(&mut self, node: &mut Node) -> io::Result<()> {
+        if self.rdb.is_unsettled() {
+            // What is about to get that name, or a child that was killed a moment ago, must not come later.
+            self.disk.wait();
+        }
         let header = self.snapshot_header(node);
         let (temp, target) = (self.temp_rdb_path(self.identity.pid), self.rdb_path());
         let steady = self.config.persistence.rdb_save_incremental_fsync;
@@ -425,7 +436,9 @@ impl Host {
             "what lacks something must not become the RDB file"
         );
         let started = match mode {
-            _ if self.children.is_active() => Err(io::Error::other("another child runs")),
+            _ if self.children.is_active() || self.rdb.is_unsettled() => {
+                Err(io::Error::other("another child runs"))
+            }
             SnapshotMode::Disk => self.start_bgsave(node, Some(id)),
             SnapshotMode::Socket => self.start_streamed_snapshot(node, id, filter),
         };
@@ -533,7 +546,7 @@ impl Host {
             node.engine.dirty = node.engine.dirty.saturating_sub(job.dirty_at_fork);
         } else {
             warn!("{} is left as it was", job.target.display());
-            self.remove_temp_rdb(node, &job.temp);
+            self.remove_temp_rdb(job.temp);
         }
         let rdb = &mut self.rdb;
         // SIGUSR1 is how an operator ends a child without calling it a failure.
@@ -567,39 +580,51 @@ impl Host {
             && !config.persistence.appendonly
     }
 
-    /// Unlinks the RDB file; its blocks are freed away from the loop, with the last handle.
-    pub fn delete_rdb_file(&mut self) {
+    pub fn delete_rdb_file(&mut self, node: &mut Node) {
         let path = self.rdb_path();
-        let file = File::open(&path);
-        // It may be gone already, which is what was wanted.
-        let _ = fs::remove_file(path);
-        crate::lazy_free::free(Box::new(file));
+        self.order_for_rdb(node, vec![DiskJob::Unlink(path)], Then::RdbSettled);
     }
 
-    fn delete_sync_file(&mut self) {
+    /// Orders what may take or give the name of the RDB file. No other may begin to until it is over.
+    pub fn order_for_rdb(&mut self, node: &mut Node, jobs: Vec<DiskJob>, then: Then) {
+        self.rdb.unsettled += 1;
+        self.disk.order_then(jobs, then);
+        self.tell_replication_of_children(node);
+    }
+
+    /// Such an order is done.
+    pub fn rdb_settled(&mut self, node: &mut Node) {
+        self.rdb.unsettled -= 1;
+        self.tell_replication_of_children(node);
+        if self.rdb.scheduled && !self.cron_paused {
+            self.rdb_cron(node);
+        }
+    }
+
+    fn delete_sync_file(&mut self, node: &mut Node) {
         if self.rdb.made_for_replicas && self.snapshot_files.is_empty() {
             self.rdb.made_for_replicas = false;
             if self.must_delete_sync_files() {
                 info!("Removing the RDB file used to feed replicas in a persistence-less instance");
-                self.delete_rdb_file();
+                self.delete_rdb_file(node);
             }
         }
     }
 
     /// Removes what a child that failed or was ended has left.
-    pub fn remove_temp_rdb(&mut self, node: &mut Node, temp: &Path) {
-        let from_us = clock::mono_us();
-        // Best effort: under its temporary name it is only clutter, and nobody loads it.
-        let _ = fs::remove_file(temp);
-        node.engine.record_latency("rdb-unlink-temp-file", clock::mono_us() - from_us);
+    pub fn remove_temp_rdb(&mut self, temp: PathBuf) {
+        self.disk.order_then(vec![DiskJob::Unlink(temp)], Then::TempRdbUnlinked);
     }
 
     /// Save points, and saves that waited for another child to end.
     pub fn rdb_cron(&mut self, node: &mut Node) {
-        if self.children.is_active() || self.loading.active {
+        if self.children.is_active() || self.loading.active || self.rdb.is_unsettled() {
             return;
         }
-        self.delete_sync_file();
+        self.delete_sync_file(node);
+        if self.rdb.is_unsettled() {
+            return;
+        }
         let now = node.now();
         let rdb = &self.rdb;
         let may_try = rdb.last_bgsave_ok || now.mono_us > rdb.last_try_us + RETRY_AFTER_US;
@@ -638,7 +663,10 @@ impl Host {
 
     pub fn begin_job(&mut self, node: &mut Node, child: child::Child, job: Job) -> io::Result<()> {
         let keys_total = node.engine.keyspace.keys() as u64;
-        self.children.start(&self.registry, child, job, keys_total)?;
+        if let Err((pid, error)) = self.children.start(&self.registry, child, job, keys_total) {
+            self.disk.order(vec![DiskJob::Reap { pid }]);
+            return Err(error);
+        }
         self.tell_replication_of_children(node);
         Ok(())
     }
