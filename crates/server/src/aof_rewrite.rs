@@ -5,23 +5,23 @@
 //! and the manifest says so; the child is forked and writes the base. A crash at any point finds a
 //! manifest whose files together are the data set.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
 use node::Node;
-use persist::aof::manifest::{BaseFormat, temp_base_name};
+use persist::aof::manifest::{BaseFormat, Manifest, temp_base_name};
 use store::keyspace::Keyspace;
 
 use crate::aof::AofState;
 use crate::aof_files::Begun;
 use crate::child::{self, Exit, Report, Reporter};
 use crate::children::{Job, judge};
-use crate::clock;
 use crate::config::os_error;
 use crate::disk::SteadyWriter;
+use crate::disk_worker::DiskJob;
 use crate::host::{ConfigSetWaits, Deferred, Host};
 use crate::rdb::{ChildHook, SnapshotHeader};
 
@@ -29,19 +29,31 @@ use crate::rdb::{ChildHook, SnapshotHeader};
 const FAILURES_BEFORE_PAUSE: u32 = 3;
 const PAUSE_MAX_MINUTES: u64 = 60;
 
+/// The base of a rewrite on its way to its place.
+#[derive(Debug)]
+pub struct InstalledBase {
+    /// True once it is there.
+    manifest: Manifest,
+    /// Where the child has written it.
+    temp: PathBuf,
+    /// Whose base it is; `None` when it was made with the file off.
+    generation: Option<u32>,
+}
+
 impl Host {
     pub fn request_aof_rewrite(
         &mut self,
         client: Option<ClientId>,
         in_exec: bool,
     ) -> Result<Outcome, CommandError> {
-        if self.children.is_rewriting_aof() {
+        if self.children.is_rewriting_aof() || self.aof.is_installing() {
             return Err(CommandError::err(
                 "Background append only file rewriting already in progress",
             ));
         }
-        if self.children.is_active() || in_exec {
-            if self.children.is_active() {
+        let must_wait = self.children.is_active() || self.aof.is_busy();
+        if must_wait || in_exec {
+            if must_wait {
                 self.aof.rewrite_scheduled = true;
             } else {
                 self.deferred.push(Deferred::BgRewriteAof { client: None });
@@ -56,6 +68,10 @@ impl Host {
 impl Host {
     /// Begins a rewrite: with the file off, only to have its base on the disk, as Redis does.
     pub fn start_aof_rewrite(&mut self, node: &mut Node) -> io::Result<()> {
+        if self.aof.is_busy() {
+            self.aof.rewrite_scheduled = true;
+            return Ok(());
+        }
         self.aof.rewrite_scheduled = false;
         let started = self.try_start_aof_rewrite(node);
         if let Err(error) = &started {
@@ -69,7 +85,7 @@ impl Host {
         self.aof.files.create_dir().map_err(io::Error::other)?;
         node.append(self);
         match self.aof.state {
-            AofState::Off => {}
+            AofState::Off | AofState::Closing => {}
             AofState::On => {
                 if self.aof.has_unwritten() {
                     // It must stand in front of the increment that goes on behind the new base.
@@ -109,8 +125,7 @@ impl Host {
 
     pub fn finish_aof_rewrite(
         &mut self,
-        node: &mut Node,
-        temp: &Path,
+        temp: PathBuf,
         format: BaseFormat,
         exit: Exit,
         report: &Report,
@@ -121,39 +136,56 @@ impl Host {
         self.aof.stats.last_rewrite_s = (took_us / 1_000_000) as i64;
         self.aof.stats.last_cow_bytes = report.cow_bytes;
         if !ok {
-            // Best effort: under its temporary name it is only clutter.
-            let _ = fs::remove_file(temp);
+            self.disk.order(vec![DiskJob::Unlink(temp)]);
             if exit != Exit::Signal(libc::SIGUSR1) {
                 self.rewrite_failed();
             }
             return;
         }
         info!("Fork CoW for AOF rewrite: {} MB", report.cow_bytes >> 20);
-        let waits = self.aof.state == AofState::WaitRewrite;
-        // What was handed to the writer must be in the increment before a manifest names that.
-        if waits && !self.aof.drain() {
-            return self.rewrite_failed();
-        }
-        let from_us = clock::mono_us();
         let begun = match self.aof.state {
-            AofState::Off => Begun::Nothing,
+            AofState::Off | AofState::Closing => Begun::Nothing,
             AofState::WaitRewrite => Begun::TempIncr,
             AofState::On => Begun::Incr,
         };
-        let installed = self.aof.files.install_base(temp, format, begun);
-        node.engine.record_latency("aof-rename", clock::mono_us() - from_us);
-        if let Err(error) = installed {
+        // What was handed to the writer must be in the increment before a manifest names that.
+        if begun == Begun::TempIncr && !self.aof.last_write_ok() {
+            self.disk.order(vec![DiskJob::Unlink(temp)]);
+            return self.rewrite_failed();
+        }
+        let (manifest, jobs) = self.aof.files.plan_base(&temp, format, begun);
+        let generation = (begun != Begun::Nothing).then_some(self.aof.generation);
+        let base = InstalledBase { manifest, temp, generation };
+        if let Err(error) = self.aof.install(jobs, base) {
             warn!("Error installing the rewritten AOF: {}", os_error(&error));
-            let _ = fs::remove_file(temp);
+            self.rewrite_failed();
+        }
+    }
+
+    /// The base is in place, or could not be put there.
+    pub fn aof_installed(
+        &mut self,
+        node: &mut Node,
+        base: InstalledBase,
+        result: io::Result<()>,
+        took_us: u64,
+    ) {
+        let InstalledBase { manifest, temp, generation } = base;
+        self.aof.install_ended();
+        node.engine.record_latency("aof-rename", took_us);
+        if let Err(error) = result {
+            warn!("Error installing the rewritten AOF: {}", os_error(&error));
+            self.disk.order(vec![DiskJob::Unlink(temp)]);
             return self.rewrite_failed();
         }
         let aof = &mut self.aof;
-        if aof.is_on() {
+        let name = manifest.base.as_ref().map(|base| base.name.as_str()).unwrap_or_default();
+        info!("Successfully renamed the temporary AOF base file {} into {name}", temp.display());
+        aof.files.manifest = manifest;
+        // The file may have been turned off meanwhile, or begun anew for another data set.
+        if generation == Some(aof.generation) && aof.is_on() {
             aof.rewritten();
-        }
-        if waits {
-            aof.state = AofState::On;
-            aof.all_is_safe();
+            aof.has_begun();
         }
         aof.remove_history();
         aof.current_bytes = aof.files.size_bytes();
@@ -203,7 +235,7 @@ impl Host {
     /// Rewrites that are due: scheduled ones, and those that the file's growth asks for.
     pub fn aof_cron(&mut self, node: &mut Node) {
         let aof = &self.aof;
-        if self.children.is_active() || self.loading.active {
+        if self.children.is_active() || self.loading.active || aof.is_busy() {
             return;
         }
         let config = &self.config.persistence;
@@ -236,7 +268,7 @@ impl Host {
                     self.kill_child(node);
                 }
                 node.append(self);
-                self.aof.stop();
+                self.aof.close();
                 node.engine.propagation.set_aof(false);
             }
             return Ok(());
@@ -275,15 +307,18 @@ impl Host {
         if self.children.is_rewriting_aof() {
             self.kill_child(node);
         }
-        if self.aof.is_on() {
+        if self.aof.state != AofState::Off {
             node.append(self);
-            self.aof.stop();
+            self.aof.forget();
         }
         // A failure is logged, and cron tries again.
         let _ = self.begin_waiting_aof(node);
     }
 
     fn begin_waiting_aof(&mut self, node: &mut Node) -> io::Result<()> {
+        if self.aof.state == AofState::Closing {
+            self.aof.forget();
+        }
         self.aof.state = AofState::WaitRewrite;
         node.engine.propagation.set_aof(true);
         if self.children.is_rewriting_aof() {
@@ -292,6 +327,10 @@ impl Host {
                  background AOF and starting a rewrite now."
             );
             self.kill_child(node);
+        }
+        if self.aof.is_busy() {
+            self.aof.rewrite_scheduled = true;
+            return Ok(());
         }
         if self.children.is_active() {
             self.aof.rewrite_scheduled = true;

@@ -21,23 +21,25 @@ pub struct SyncJob {
     pub number: u64,
     /// What it makes safe, with those before it: offsets as in `WriterProgress`.
     pub position: u64,
+    pub mailer: Mailer,
 }
 
 impl SyncJob {
-    pub fn run(self, disk: &dyn Disk, mailer: &Mailer) {
+    pub fn run(self, disk: &dyn Disk) {
         let shared = &*self.account;
         shared.lock().progress.is_syncing = true;
         let result = disk.sync_data(&self.file);
         let mut state = shared.lock();
         state.progress.is_syncing = false;
         state.pending_syncs -= 1;
-        let news = note(&mut state, &self, result);
+        let mut news = note(&mut state, &self, result);
+        news.extend(state.take_drained());
         drop(state);
         shared.done.notify_all();
         // The next one may be due already.
         shared.work.notify_one();
         for news in news {
-            mailer.send(Mail::AofWriter(news));
+            self.mailer.send(Mail::AofWriter(news));
         }
         // Here the handle goes: closing a file that was replaced may take its time.
     }

@@ -53,6 +53,8 @@ pub enum WriterNews {
     Written,
     /// What was written before is on the disk.
     Synced,
+    /// All that was queued when `ask_drain` was called is written and synced, or the disk refuses.
+    Drained,
 }
 
 /// How far the file is. Offsets count the bytes handed over since the writer was started.
@@ -75,7 +77,7 @@ impl WriterProgress {
         self.synced < self.written
     }
 
-    fn all_is_safe(&self) -> bool {
+    pub fn all_is_safe(&self) -> bool {
         self.synced == self.queued && self.unsafe_file.is_none()
     }
 }
@@ -118,8 +120,9 @@ pub struct State {
     slowest_write_us: u64,
     spare: Vec<u8>,
     everysec: bool,
-    /// Sync at once, whatever the policy: somebody waits in `drain`.
+    /// Sync at once, whatever the policy: somebody waits in `drain`, or to hear of it.
     sync_now: bool,
+    tell_drained: bool,
     stop: bool,
     /// The thread sleeps: only then is waking it worth a system call.
     idle: bool,
@@ -222,6 +225,15 @@ impl AofWriter {
         self.shared.work.notify_one();
     }
 
+    /// Somebody else's fsync has made safe what was written up to `position`.
+    pub fn note_synced(&self, position: u64) {
+        let mut state = self.lock();
+        state.last_synced = state.last_synced.max(position);
+        if state.progress.unsafe_file.is_none() {
+            state.progress.synced = state.progress.synced.max(position);
+        }
+    }
+
     /// Nothing that was handed over is of interest any more.
     pub fn forget_all(&self) {
         let place = {
@@ -241,8 +253,16 @@ impl AofWriter {
         self.lock().progress
     }
 
+    /// Has `WriterNews::Drained` sent when all that was queued is written and synced, or the disk refuses.
+    pub fn ask_drain(&self) {
+        let mut state = self.lock();
+        (state.sync_now, state.tell_drained) = (true, true);
+        drop(state);
+        self.shared.work.notify_one();
+    }
+
     /// Waits until all that was queued is written and synced, or until the disk refuses: false. For
-    /// shutdown, for a change to `always`, and for DEBUG LOADAOF: the loop does block here.
+    /// shutdown and for DEBUG LOADAOF: the loop does block here.
     pub fn drain(&self) -> bool {
         let mut state = self.lock();
         state.sync_now = true;
@@ -277,6 +297,16 @@ impl State {
 
     fn is_syncing(&self) -> bool {
         self.pending_syncs > 0
+    }
+
+    /// The news that somebody waits for, once there is nothing left to do.
+    pub fn take_drained(&mut self) -> Option<WriterNews> {
+        let is_drained = self.tell_drained && !self.sync_now && !self.is_syncing();
+        if !is_drained {
+            return None;
+        }
+        self.tell_drained = false;
+        Some(WriterNews::Drained)
     }
 
     /// An fsync of the file of that number failed.
@@ -323,6 +353,7 @@ impl Thread {
             file: Arc::clone(file),
             number: self.number,
             position: state.progress.written,
+            mailer: self.mailer.clone(),
         })]);
     }
 
@@ -406,7 +437,12 @@ impl Thread {
         if asked && idle {
             state.sync_now = false;
         }
+        let drained = state.take_drained();
+        drop(state);
         shared.done.notify_all();
+        if let Some(news) = drained {
+            self.mailer.send(Mail::AofWriter(news));
+        }
         idle
     }
 

@@ -179,7 +179,7 @@ impl Host {
             }
             Job::RdbPipe { snapshot, .. } => self.finish_rdb_pipe(node, snapshot, exit, &report),
             Job::AofRewrite { temp, format } => {
-                self.finish_aof_rewrite(node, &temp, format, exit, &report, took_us);
+                self.finish_aof_rewrite(temp, format, exit, &report, took_us);
             }
         }
         self.tell_replication_of_children(node);

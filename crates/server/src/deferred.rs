@@ -111,6 +111,7 @@ impl Host {
     fn debug_load_aof(&mut self, node: &mut Node) -> Result<(), &'static str> {
         node.append(self);
         self.aof.drain();
+        self.disk.wait();
         // As at a start: from what the manifest on the disk says.
         if let Err(why) = self.aof.files.open() {
             log::warn!("{why}");

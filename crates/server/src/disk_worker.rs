@@ -20,6 +20,7 @@ use nix::errno::Errno;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use crate::aof_rewrite::InstalledBase;
 use crate::aof_sync::SyncJob;
 use crate::disk::{self, Disk};
 use crate::mailbox::{Mail, Mailer};
@@ -33,6 +34,8 @@ pub enum DiskJob {
     Fsync(File),
     /// And an fsync of the directory: the name is durable when the job is done.
     Rename { from: PathBuf, to: PathBuf },
+    /// A small file whole, such as a manifest: durable under its name when the job is done.
+    Replace { temp: PathBuf, target: PathBuf, bytes: Vec<u8> },
     /// Best effort: what stays only costs its space.
     Unlink(PathBuf),
     /// With the last handle the blocks of a file that has no name any more are freed.
@@ -48,6 +51,10 @@ pub enum Then {
     SnapshotSynced { serial: u32 },
     /// It has been loaded, and has the name of the RDB file.
     SnapshotNamed { target: PathBuf },
+    /// A rewrite's base has its name, and the manifest says so.
+    AofInstalled(Box<InstalledBase>),
+    /// The manifest knows the replaced files no more.
+    AofHistoryForgotten,
     /// What a child that failed or was ended had written is gone.
     TempRdbUnlinked,
     /// The RDB file is gone, or who might have given its name away.
@@ -135,7 +142,7 @@ fn run(received: &Receiver<Message>, disk: &dyn Disk, mailer: &Mailer) {
         match message {
             Message::Order { jobs, then } => {
                 let from_us = clock::mono_us();
-                let result = jobs.into_iter().try_for_each(|job| perform(job, disk, mailer));
+                let result = perform_all(jobs, disk);
                 let took_us = clock::mono_us() - from_us;
                 if let Some(then) = then {
                     mailer.send(Mail::Disk(DiskDone { then, result, took_us }));
@@ -151,14 +158,22 @@ fn run(received: &Receiver<Message>, disk: &dyn Disk, mailer: &Mailer) {
     }
 }
 
-fn perform(job: DiskJob, disk: &dyn Disk, mailer: &Mailer) -> io::Result<()> {
+/// Does an order in the caller's thread: at the start, when there is nobody to keep waiting.
+pub fn perform_all(jobs: Vec<DiskJob>, disk: &dyn Disk) -> io::Result<()> {
+    jobs.into_iter().try_for_each(|job| perform(job, disk))
+}
+
+fn perform(job: DiskJob, disk: &dyn Disk) -> io::Result<()> {
     match job {
         DiskJob::SyncLog(job) => {
-            job.run(disk, mailer);
+            job.run(disk);
             Ok(())
         }
         DiskJob::Fsync(file) => disk.sync_all(&file),
         DiskJob::Rename { from, to } => disk::put_in_place(disk, &from, &to),
+        DiskJob::Replace { temp, target, bytes } => {
+            disk::replace_file(disk, &temp, &target, &bytes)
+        }
         DiskJob::Unlink(path) => {
             let _ = disk.unlink(&path);
             Ok(())

@@ -3,7 +3,6 @@
 use engine::world::{EngineMemory, InfoLines};
 use node::Facts;
 
-use crate::aof::AofState;
 use crate::children::Job;
 use crate::config::REDIS_VERSION;
 use crate::host::Host;
@@ -213,7 +212,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
         _ => -1,
     };
     let saving = host.children.is_saving_rdb();
-    let rewriting = host.children.is_rewriting_aof();
+    let rewriting = host.children.is_rewriting_aof() || aof.is_installing();
     let cow = running.map_or(0, |r| r.child.last.cow_bytes);
     let keys = running.map_or(0, |r| r.child.last.keys);
     let total = running.map_or(0, |r| r.keys_total);
@@ -253,7 +252,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
         "module_fork_in_progress" => 0,
         "module_fork_last_cow_size" => 0,
     };
-    if aof.state != AofState::Off {
+    if aof.is_on() {
         out.extend(lines! {
             "aof_current_size" => aof.current_bytes,
             "aof_base_size" => aof.base_bytes,
