@@ -97,6 +97,34 @@ fn a_rewrite_that_dies_before_its_last_step_costs_nothing(kind: Kind) {
     assert_has(&server, &keys, "killed before the manifest's rename");
 }
 
+/// The start of a rewrite kept everybody waiting for its manifest. Where that cannot be stored the rewrite
+/// fails, and nothing else.
+fn a_manifest_that_takes_long_or_fails_keeps_only_writers_waiting(kind: Kind) {
+    for fsync in ["everysec", "always"] {
+        let faults = Faults::new();
+        let mut server = with_aof(kind, &faults, fsync).start();
+        let mut keys = acknowledged(&mut server.client(), "before");
+        let stall = ["rename stall appendonly.aof.manifest", "write stall temp-rewriteaof"];
+        faults.wait_hit_of(&stall, "rename stall", || {
+            server.client().send(&["BGREWRITEAOF"]).expect("the server lives");
+        });
+        let mut writer = server.client();
+        writer.send(&["SET", "meanwhile", "v"]).expect("the server lives");
+        wait_until(LONG, "the write is seen", || server.run("EXISTS meanwhile").int() == 1);
+        faults.set(&["rename EIO appendonly.aof.manifest", "write stall temp-rewriteaof"]);
+        assert!(writer.read_reply().is_ok_and(|reply| reply.is_ok()));
+        keys.push("meanwhile".into());
+        faults.clear();
+        keys.extend(acknowledged(&mut writer, "after"));
+        let info = server.info("persistence");
+        assert_eq!(info.text("aof_last_bgrewrite_status"), "err");
+        assert_eq!(info.text("aof_rewrite_in_progress"), "0");
+        server.kill();
+        server.start_again();
+        assert_has(&server, &keys, fsync);
+    }
+}
+
 /// Who was told to follow a master stood still while the first base of the new data set, or the file that
 /// was received, got its name. Whenever it dies meanwhile, a whole data set is found: the old one, or the new
 /// one with all that has come behind it.
@@ -410,5 +438,6 @@ cast! {
     a_replica_whose_fsync_failed_does_not_count_for_its_master,
     with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done,
     a_new_data_set_s_file_keeps_nobody_waiting_and_is_whole_whenever_the_server_dies,
-    a_change_of_the_file_s_ways_keeps_nobody_waiting
+    a_change_of_the_file_s_ways_keeps_nobody_waiting,
+    a_manifest_that_takes_long_or_fails_keeps_only_writers_waiting
 }

@@ -7,8 +7,13 @@
 //! With `everysec` and `no` the bytes go to the writer thread. With `always` the loop itself writes
 //! and syncs, once for all commands of a turn, before any of their replies leaves.
 //!
+//! A rewrite begins with a new increment, and does not wait until the manifest names it: how that is kept
+//! safe is in `aof/unnamed.rs`.
+//!
 //! A failed fsync is not made good by the next one, as the kernel may have dropped the pages. From
 //! then on nothing counts as fsynced, until a rewrite has replaced the file that it was of.
+
+mod unnamed;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -27,6 +32,7 @@ use crate::config::os_error;
 use crate::config::{AppendFsync, Config};
 use crate::disk_worker::{DiskJob, DiskWorker, Then};
 use crate::mailbox::Mailer;
+use unnamed::Unnamed;
 
 const SOLVED: &str = "AOF write error looks solved, The server can write again.";
 const RETRY_INTERVAL_US: u64 = 1_000_000;
@@ -83,6 +89,8 @@ pub struct Aof {
     /// `appendfsync always` has begun, and the writer is still busy with what it was given before: what
     /// came since waits in `unwritten`.
     taking_over: bool,
+    /// The increment is not named by the manifest on the disk yet.
+    unnamed: Option<Unnamed>,
     /// The base of a rewrite is being put in place.
     is_installing: bool,
     /// Changes of the manifest that were ordered, and are not done.
@@ -151,6 +159,7 @@ impl Aof {
             writer: AofWriter::start(fsync == AppendFsync::Everysec, worker.clone(), mailer)?,
             worker,
             taking_over: false,
+            unnamed: None,
             is_installing: false,
             manifest_orders: 0,
             written_at_install: 0,
@@ -181,9 +190,14 @@ impl Aof {
         self.is_installing
     }
 
+    /// A rewrite is over only when the manifest has changed for the last time because of it.
+    pub fn is_settling(&self) -> bool {
+        self.is_installing || self.manifest_orders > 0
+    }
+
     /// The manifest is about to change, or appended bytes wait for the writer: a rewrite cannot begin.
     pub fn is_busy(&self) -> bool {
-        self.is_installing || self.manifest_orders > 0 || self.taking_over
+        self.is_settling() || self.taking_over
     }
 
     /// Orders the manifest, and what it names, to be put in place.
@@ -200,8 +214,9 @@ impl Aof {
         Ok(())
     }
 
-    pub fn install_ended(&mut self) {
+    pub fn install_ended(&mut self, is_there: bool) {
         self.is_installing = false;
+        self.name_is_settled(is_there);
     }
 
     /// The file that waited for its base has it.
@@ -321,7 +336,9 @@ impl Aof {
         let progress = self.writer.progress();
         if self.state == AofState::Closing {
             // A disk that refuses does not keep the file from being turned off.
-            self.forget();
+            if self.unnamed.is_none() {
+                self.forget();
+            }
         } else if self.taking_over && progress.queued == progress.written {
             self.take_file_over();
         }
@@ -370,6 +387,9 @@ impl Aof {
             std::thread::sleep(Duration::from_micros(self.flush_sleep_us));
         }
         self.current_bytes += bytes.len() as u64;
+        if let Some(unnamed) = &mut self.unnamed {
+            unnamed.bytes.extend_from_slice(&bytes);
+        }
         (self.write_us, self.fsync_us) = (0, 0);
         if self.fsync == AppendFsync::Always {
             self.unwritten.extend_from_slice(&bytes);
@@ -414,7 +434,11 @@ impl Aof {
             return None;
         }
         self.update_fsynced();
-        Some(LogProgress { written: self.written_log, fsynced: self.fsynced.log })
+        let limit = self.unnamed.as_ref().map_or(u64::MAX, |unnamed| unnamed.from.log);
+        Some(LogProgress {
+            written: self.written_log.min(limit),
+            fsynced: self.fsynced.log.min(limit),
+        })
     }
 
     /// With `always`: what the present file has not taken goes to `file`. False if that does not either.
@@ -539,7 +563,10 @@ impl Aof {
         match self.state {
             AofState::Off => None,
             AofState::WaitRewrite => Some(0),
-            AofState::On | AofState::Closing => Some(self.fsynced.offset),
+            AofState::On | AofState::Closing => {
+                let limit = self.unnamed.as_ref().map_or(u64::MAX, |unnamed| unnamed.from.offset);
+                Some(self.fsynced.offset.min(limit))
+            }
         }
     }
 
@@ -641,6 +668,7 @@ impl Aof {
     fn forget_incr(&mut self) {
         self.generation += 1;
         self.incr = None;
+        self.unnamed = None;
         self.taking_over = false;
         self.unwritten.clear();
         self.marks.clear();
@@ -668,7 +696,8 @@ impl Aof {
 
     pub fn buffer_bytes(&self) -> u64 {
         let progress = self.writer.progress();
-        progress.queued - progress.written + self.unwritten.len() as u64
+        let copied = self.unnamed.as_ref().map_or(0, |unnamed| unnamed.bytes.len());
+        progress.queued - progress.written + (self.unwritten.len() + copied) as u64
     }
 
     /// The writer has the file in hands at the moment.

@@ -143,6 +143,15 @@ impl AofFiles {
         Ok(file)
     }
 
+    /// The same without waiting for the disk: the file, the manifest that names it, and how to store that.
+    /// The directory's entry of the file is durable with the manifest's.
+    pub fn plan_incr(&self) -> io::Result<(File, Manifest, DiskJob)> {
+        let mut next = self.manifest.clone();
+        let file = create_appendable(&self.path(&next.next_incr(&self.appendfilename).name))?;
+        let store = self.store_job(&next);
+        Ok((file, next, store))
+    }
+
     /// The increment of an AOF that is only being turned on has no place in a manifest yet.
     pub fn begin_temp_incr(&self) -> io::Result<File> {
         create_appendable(&self.temp_incr_path())

@@ -1,9 +1,10 @@
 //! Rewriting the append-only file: when, by which child, and how its result is put in place; and
 //! turning the file on and off at run time.
 //!
-//! Order of a rewrite: everything propagated goes to the present increment; a new increment begins
-//! and the manifest says so; the child is forked and writes the base. A crash at any point finds a
-//! manifest whose files together are the data set.
+//! Order of a rewrite: everything propagated goes to the present increment; a new increment begins,
+//! of which nothing counts before the manifest says so; the child is forked and writes the base; the
+//! disk's thread puts that in place, and then the manifest. A crash at any point finds a manifest whose
+//! files together are the data set.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -94,10 +95,8 @@ impl Host {
                         return Err(io::Error::other("the disk refuses writes to the AOF"));
                     }
                 }
-                let file = self.aof.files.begin_incr()?;
-                let name = self.aof.files.manifest.last_incr().map(|f| f.name.clone());
-                info!("Creating AOF incr file {} on background rewrite", name.unwrap_or_default());
-                self.aof.begin_rewrite(file)?;
+                let name = self.aof.begin_incr()?;
+                info!("Creating AOF incr file {name} on background rewrite");
             }
             AofState::WaitRewrite => {
                 let file = self.aof.files.begin_temp_incr()?;
@@ -162,6 +161,19 @@ impl Host {
         }
     }
 
+    /// The manifest names the increment that the rewrite began with, or could not be stored.
+    pub fn incr_named(&mut self, node: &mut Node, before: Manifest, result: io::Result<()>) {
+        if self.aof.incr_named(before, &result) {
+            return;
+        }
+        let why = result.err().as_ref().map(os_error).unwrap_or_default();
+        warn!("Can't rewrite append only file in background: {why}");
+        if self.children.is_rewriting_aof() {
+            self.kill_child(node);
+        }
+        self.rewrite_failed();
+    }
+
     /// The base is in place, or could not be put there.
     pub fn aof_installed(
         &mut self,
@@ -171,7 +183,7 @@ impl Host {
         took_us: u64,
     ) {
         let InstalledBase { manifest, temp, generation } = base;
-        self.aof.install_ended();
+        self.aof.install_ended(result.is_ok());
         node.engine.record_latency("aof-rename", took_us);
         if let Err(error) = result {
             warn!("Error installing the rewritten AOF: {}", os_error(&error));

@@ -19,7 +19,7 @@ use repl::{Filter, Level, LinkId, LoadTarget, MasterAddr, Repl, SnapshotId, Snap
 use crate::aof::{Aof, AofState};
 use crate::config::{AppendFsync, Config};
 use crate::disk::{Disk, RealDisk};
-use crate::disk_worker::{DiskJob, DiskWorker};
+use crate::disk_worker::{DiskDone, DiskJob, DiskWorker, Then};
 use crate::event_loop::read_clock;
 use crate::mailbox::{Mail, Mailbox};
 use crate::repl_settings::repl_settings;
@@ -154,8 +154,12 @@ impl Rig {
 
     fn hear_mail(&mut self) {
         while let Some(mail) = self.mailbox.next() {
-            if let Mail::AofWriter(news) = mail {
-                self.world.aof.hear_writer(news);
+            match mail {
+                Mail::AofWriter(news) => self.world.aof.hear_writer(news),
+                Mail::Disk(DiskDone { then: Then::IncrNamed { before }, result, .. }) => {
+                    self.world.aof.incr_named(*before, &result);
+                }
+                _ => {}
             }
         }
     }
@@ -205,6 +209,57 @@ fn with_everysec_and_no_a_reply_follows_the_write() {
         let at = |event: &Event| events.iter().position(|e| e == event);
         assert!(at(&write("incr")) < at(&sync("incr")), "{fsync:?}: {events:?}");
         assert_eq!(events.iter().filter(|event| **event == sync("incr")).count(), 1);
+    }
+}
+
+/// The loop waited for the manifest that names a rewrite's increment. Now only the replies do whose writes
+/// are in it.
+#[test]
+fn behind_the_start_of_a_rewrite_a_reply_follows_the_manifest() {
+    for fsync in [AppendFsync::Everysec, AppendFsync::Always] {
+        let mut rig = Rig::new(fsync);
+        rig.world.seen.clear();
+        rig.world.aof.begin_incr().unwrap();
+        rig.set("a");
+        rig.run_until_reply();
+        let events = rig.events();
+        let at = |event: &Event| events.iter().position(|e| e == event).expect("it happened");
+        let manifest = "appendonly.aof.manifest";
+        assert!(at(&write("appendonly.aof.1.incr.aof")) < at(&Event::Reply), "{events:?}");
+        assert!(at(&sync(&format!("temp-{manifest}"))) < at(&Event::Rename(manifest.into())));
+        assert!(at(&Event::Rename(manifest.into())) < at(&Event::Reply), "{events:?}");
+    }
+}
+
+/// What went to an increment whose name no manifest took is in the file before it when its reply leaves.
+#[test]
+fn where_the_manifest_cannot_be_stored_no_write_is_lost() {
+    for fsync in [AppendFsync::Everysec, AppendFsync::Always] {
+        let mut rig = Rig::new(fsync);
+        rig.set("before");
+        rig.run_until_reply();
+        let in_the_way = rig.world.aof.files.path("temp-appendonly.aof.manifest");
+        std::fs::create_dir(&in_the_way).unwrap();
+        rig.world.seen.clear();
+        rig.world.aof.begin_incr().unwrap();
+        rig.set("behind");
+        rig.run_until_reply();
+        let text = |rig: &Rig| std::fs::read_to_string(rig.world.aof.files.path("incr")).unwrap();
+        assert_eq!(text(&rig).matches("behind").count(), 1, "{fsync:?}: {:?}", rig.events());
+        assert_eq!(rig.events().last(), Some(&Event::Reply));
+        std::fs::remove_dir(&in_the_way).unwrap();
+        rig.world.seen.clear();
+        rig.set("later");
+        rig.run_until_reply();
+        let text = text(&rig);
+        let at = |key: &str| text.find(key).expect("it is there");
+        assert!(at("before") < at("behind") && at("behind") < at("later"), "{fsync:?}: {text}");
+        // The next attempt has another number, and a name.
+        rig.world.seen.clear();
+        assert_eq!(rig.world.aof.begin_incr().unwrap(), "appendonly.aof.2.incr.aof");
+        rig.set("next");
+        rig.run_until_reply();
+        assert!(rig.events().contains(&write("appendonly.aof.2.incr.aof")));
     }
 }
 

@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle};
 use nix::errno::Errno;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+use persist::aof::manifest::Manifest;
 
 use crate::aof_rewrite::InstalledBase;
 use crate::aof_sync::SyncJob;
@@ -51,6 +52,8 @@ pub enum Then {
     SnapshotSynced { serial: u32 },
     /// It has been loaded, and has the name of the RDB file.
     SnapshotNamed { target: PathBuf },
+    /// The increment that a rewrite began with is named by the manifest on the disk, which was this before.
+    IncrNamed { before: Box<Manifest> },
     /// A rewrite's base has its name, and the manifest says so.
     AofInstalled(Box<InstalledBase>),
     /// The manifest knows the replaced files no more.

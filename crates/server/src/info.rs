@@ -212,7 +212,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
         _ => -1,
     };
     let saving = host.children.is_saving_rdb();
-    let rewriting = host.children.is_rewriting_aof() || aof.is_installing();
+    let rewriting = host.children.is_rewriting_aof() || aof.is_settling();
     let cow = running.map_or(0, |r| r.child.last.cow_bytes);
     let keys = running.map_or(0, |r| r.child.last.keys);
     let total = running.map_or(0, |r| r.keys_total);

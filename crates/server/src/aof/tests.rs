@@ -1,10 +1,9 @@
 //! The append-only file by itself: what counts as written and as safe, whoever writes it.
 
 use std::fs::OpenOptions;
+use std::sync::Arc;
 
 use mio::Poll;
-
-use std::sync::Arc;
 
 use super::*;
 use crate::disk::RealDisk;
