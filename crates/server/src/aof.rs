@@ -667,7 +667,10 @@ impl Aof {
     /// Nothing of what was handed over is a part of the data set any more.
     fn forget_incr(&mut self) {
         self.generation += 1;
-        self.incr = None;
+        if self.incr.take().is_some() {
+            // Where it has its place, or gets it at this moment, there is none under that name.
+            self.worker.order(vec![DiskJob::Unlink(self.files.temp_incr_path())]);
+        }
         self.unnamed = None;
         self.taking_over = false;
         self.unwritten.clear();
@@ -681,11 +684,10 @@ impl Aof {
     /// the increment has.
     pub fn drop_temp_incr(&mut self) {
         if self.incr.is_some() {
-            self.forget_incr();
             let path = self.files.temp_incr_path();
             let name = path.file_name().unwrap_or_default().display();
             log::info!("Removing the temp incr aof file {name} in the background");
-            self.worker.order(vec![DiskJob::Unlink(path.clone())]);
+            self.forget_incr();
         }
     }
 

@@ -36,6 +36,9 @@ pub struct AofFiles {
     appendfilename: String,
     appenddirname: String,
     pub manifest: Manifest,
+    /// Of the last increment with a temporary name: a late write to one that was given up must not reach
+    /// the next.
+    temp_incr: u32,
 }
 
 impl AofFiles {
@@ -47,6 +50,7 @@ impl AofFiles {
             appendfilename: appendfilename.to_owned(),
             appenddirname: appenddirname.to_owned(),
             manifest: Manifest::default(),
+            temp_incr: 0,
         }
     }
 
@@ -153,12 +157,13 @@ impl AofFiles {
     }
 
     /// The increment of an AOF that is only being turned on has no place in a manifest yet.
-    pub fn begin_temp_incr(&self) -> io::Result<File> {
+    pub fn begin_temp_incr(&mut self) -> io::Result<File> {
+        self.temp_incr += 1;
         create_appendable(&self.temp_incr_path())
     }
 
     pub fn temp_incr_path(&self) -> PathBuf {
-        self.path(&temp_incr_name(&self.appendfilename))
+        self.path(&format!("{}.{}", temp_incr_name(&self.appendfilename), self.temp_incr))
     }
 
     /// Goes on writing to the last increment, or begins the first.
