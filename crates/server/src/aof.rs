@@ -156,7 +156,11 @@ impl Aof {
             fsync_us: 0,
             fsync,
             next_fsync: None,
-            writer: AofWriter::start(fsync == AppendFsync::Everysec, worker.clone(), mailer)?,
+            writer: AofWriter::start(
+                fsync == AppendFsync::Everysec,
+                worker.lane("aof_sync", mailer.clone())?,
+                mailer,
+            )?,
             worker,
             taking_over: false,
             unnamed: None,

@@ -6,6 +6,9 @@
 //! and a name is not given away before the child that might still take it is gone. An order that
 //! somebody waits for comes back through the mailbox with what is to be done next, as a value.
 //!
+//! The append-only file's own fsyncs go by a lane of their own: nothing has to come behind one that takes long,
+//! least of all the manifest that replies wait for.
+//!
 //! Decides nothing, and logs nothing. Writing the append-only file is the business of `aof_writer.rs`,
 //! which no rename and no fsync here keeps waiting.
 
@@ -94,10 +97,19 @@ struct Inner {
 
 impl DiskWorker {
     pub fn start(disk: Arc<dyn Disk>, mailer: Mailer) -> io::Result<DiskWorker> {
+        DiskWorker::start_as("disk", disk, mailer)
+    }
+
+    /// A thread of the same kind over the same disk, whose orders and ours do not wait for each other.
+    pub fn lane(&self, name: &str, mailer: Mailer) -> io::Result<DiskWorker> {
+        DiskWorker::start_as(name, Arc::clone(&self.0.disk), mailer)
+    }
+
+    fn start_as(name: &str, disk: Arc<dyn Disk>, mailer: Mailer) -> io::Result<DiskWorker> {
         let (orders, received) = channel();
         let in_thread = Arc::clone(&disk);
         let thread = thread::Builder::new()
-            .name("disk".into())
+            .name(name.into())
             .spawn(move || run(&received, &*in_thread, &mailer))?;
         Ok(DiskWorker(Arc::new(Inner { orders, disk, thread: Some(thread) })))
     }
