@@ -33,10 +33,13 @@ fn an_fsync_that_takes_long_costs_no_acknowledged_write(kind: Kind) {
     let faults = Faults::new();
     let mut server = with_aof(kind, &faults, "everysec").start();
     let mut client = server.client();
-    faults.wait_hit_of(&["fsync stall appendonlydir"], "fsync stall", || {
+    faults.wait_hit_of(&["fsync stall 1.incr.aof"], "fsync stall", || {
         client.good("SET first v");
     });
-    let keys = acknowledged(&mut client, "k");
+    let mut keys = acknowledged(&mut client, "k");
+    // Nor does it keep a rewrite's manifest waiting, and with it the replies to what comes behind.
+    assert!(client.good("BGREWRITEAOF").text().ends_with("started"));
+    keys.extend(acknowledged(&mut client, "behind"));
     server.kill();
     faults.clear();
     server.start_again();
@@ -54,7 +57,7 @@ fn a_rewrite_costs_no_acknowledged_write_whenever_the_server_dies(kind: Kind) {
             ("fsync stall 1.incr.aof", true),
             ("write stall temp-rewriteaof", true),
             ("fsync stall temp-rewriteaof", true),
-            ("rename stall 2.base", false),
+            ("rename stall 2.base", true),
             ("unlink stall 1.incr.aof", true),
         ] {
             let faults = Faults::new();
@@ -95,6 +98,114 @@ fn a_rewrite_that_dies_before_its_last_step_costs_nothing(kind: Kind) {
     faults.clear();
     server.start_again();
     assert_has(&server, &keys, "killed before the manifest's rename");
+}
+
+/// The start of a rewrite kept everybody waiting for its manifest. Where that cannot be stored the rewrite
+/// fails, and nothing else.
+fn a_manifest_that_takes_long_or_fails_keeps_only_writers_waiting(kind: Kind) {
+    for fsync in ["everysec", "always"] {
+        let faults = Faults::new();
+        let mut server = with_aof(kind, &faults, fsync).start();
+        let mut keys = acknowledged(&mut server.client(), "before");
+        let stall = ["rename stall appendonly.aof.manifest", "write stall temp-rewriteaof"];
+        faults.wait_hit_of(&stall, "rename stall", || {
+            server.client().send(&["BGREWRITEAOF"]).expect("the server lives");
+        });
+        let mut writer = server.client();
+        writer.send(&["SET", "meanwhile", "v"]).expect("the server lives");
+        wait_until(LONG, "the write is seen", || server.run("EXISTS meanwhile").int() == 1);
+        faults.set(&["rename EIO appendonly.aof.manifest", "write stall temp-rewriteaof"]);
+        assert!(writer.read_reply().is_ok_and(|reply| reply.is_ok()));
+        keys.push("meanwhile".into());
+        faults.clear();
+        keys.extend(acknowledged(&mut writer, "after"));
+        let info = server.info("persistence");
+        assert_eq!(info.text("aof_last_bgrewrite_status"), "err");
+        assert_eq!(info.text("aof_rewrite_in_progress"), "0");
+        server.kill();
+        server.start_again();
+        assert_has(&server, &keys, fsync);
+    }
+}
+
+/// Who was told to follow a master stood still while the first base of the new data set, or the file that
+/// was received, got its name. Whenever it dies meanwhile, a whole data set is found: the old one, or the new
+/// one with all that has come behind it.
+fn a_new_data_set_s_file_keeps_nobody_waiting_and_is_whole_whenever_the_server_dies(kind: Kind) {
+    let master = Server::of(kind).start();
+    let new = acknowledged(&mut master.client(), "new");
+    for (phase, is_begun) in [
+        ("fsync stall .rdb", false),
+        ("rename stall dump.rdb", false),
+        ("fsync stall temp-appendonly.aof.incr", false),
+        ("rename stall 2.base", false),
+        ("rename stall 2.incr", false),
+        ("fsync stall temp-appendonly.aof.manifest", false),
+        ("rename stall appendonly.aof.manifest", false),
+        ("unlink stall 1.incr.aof", true),
+    ] {
+        let faults = Faults::new();
+        let mut server = with_aof(kind, &faults, "everysec").set("save 3600 1").start();
+        let old = acknowledged(&mut server.client(), "old");
+        let hit = phase.rsplit_once(' ').map_or(phase, |(call, _)| call);
+        faults.wait_hit_of(&[phase], hit, || {
+            assert!(server.run(&format!("REPLICAOF 127.0.0.1 {}", master.port())).is_ok());
+        });
+        let later = format!("later-{}", phase.replace(' ', "-"));
+        if phase != "fsync stall .rdb" {
+            // What has come is served, and what comes is applied.
+            server.wait_link_up();
+            assert!(master.run(&format!("SET {later} v")).is_ok());
+            wait_until(LONG, "the stream is applied", || {
+                server.run(&format!("EXISTS {later}")).int() == 1
+            });
+        }
+        assert_eq!(server.run("PING").text(), "PONG", "{phase}");
+        server.kill();
+        faults.clear();
+        server.start_again();
+        match is_begun {
+            true => {
+                assert_has(&server, &new, phase);
+                assert_has(&server, &[later], phase);
+            }
+            false => assert_has(&server, &old, phase),
+        }
+        assert!(server.run("BGREWRITEAOF").text().starts_with("Background append only"), "{phase}");
+    }
+}
+
+/// Turning the file off, and changes from and to `always`, waited for an fsync with everybody else.
+fn a_change_of_the_file_s_ways_keeps_nobody_waiting(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = with_aof(kind, &faults, "everysec").start();
+    let mut client = server.client();
+    faults.wait_hit_of(&["fsync stall appendonlydir"], "fsync stall", || {
+        client.good("SET first v");
+    });
+    let mut keys = acknowledged(&mut client, "everysec");
+    assert!(server.run("CONFIG SET appendfsync always").is_ok());
+    client.send(&["SET", "always", "v"]).expect("the server lives");
+    wait_until(LONG, "the write is seen", || server.run("EXISTS always").int() == 1);
+    // Its reply waits for the disk, and nobody else does.
+    assert_eq!(server.run("PING").text(), "PONG");
+    faults.clear();
+    assert!(client.read_reply().is_ok_and(|reply| reply.is_ok()));
+    keys.push("always".into());
+    keys.extend(acknowledged(&mut client, "then"));
+    assert!(server.run("CONFIG SET appendfsync everysec").is_ok());
+    keys.extend(acknowledged(&mut client, "again"));
+    faults.wait_hit_of(&["fsync stall appendonlydir"], "fsync stall", || {
+        client.good("SET second v");
+    });
+    assert!(server.run("CONFIG SET appendonly no").is_ok());
+    assert_eq!(server.info("persistence").text("aof_enabled"), "0");
+    assert!(server.run("SET off v").is_ok());
+    server.kill();
+    faults.clear();
+    server.start_again();
+    assert_has(&server, &keys, "turned off while an fsync took long");
+    assert_eq!(server.run("EXISTS off").int(), 0);
 }
 
 /// While the disk refused, `everysec` and `no` answered OK to what was nowhere but in this process.
@@ -333,5 +444,8 @@ cast! {
     a_write_that_a_failover_has_held_up_is_not_answered_before_it_is_written,
     after_a_failed_fsync_nothing_counts_until_a_rewrite_has_replaced_the_file,
     a_replica_whose_fsync_failed_does_not_count_for_its_master,
-    with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done
+    with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done,
+    a_new_data_set_s_file_keeps_nobody_waiting_and_is_whole_whenever_the_server_dies,
+    a_change_of_the_file_s_ways_keeps_nobody_waiting,
+    a_manifest_that_takes_long_or_fails_keeps_only_writers_waiting
 }

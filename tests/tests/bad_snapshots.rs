@@ -90,9 +90,9 @@ fn nothing_is_lost_by_a_bad_snapshot(diskless_load: &str) {
         assert_eq!(master.sync_counts().full, 1, "{what}: {}", replica.log());
         drop(fake);
     }
-    let left: Vec<String> =
-        replica.files("").into_iter().filter(|name| name.starts_with("temp-")).collect();
-    assert!(left.is_empty(), "{left:?}");
+    wait_until(LONG, "nothing of them is left on the disk", || {
+        !replica.files("").iter().any(|name| name.starts_with("temp-"))
+    });
     master.good("SET after 1");
     wait_equal(&master, &replica);
 }

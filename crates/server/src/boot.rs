@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 
 use engine::Engine;
 use log::{error, info, warn};
@@ -13,8 +14,10 @@ use store::seed::HashSeed;
 
 use crate::config::{Config, RoleDecision, StartRole, engine_settings, repl_settings};
 use crate::disk::aof::Aof;
+use crate::disk::files::RealDisk;
 use crate::disk::rdb::Rdb;
 use crate::disk::state::DiskState;
+use crate::disk::worker::DiskWorker;
 use crate::net::listener::{self, ListenSettings};
 use crate::net::state::NetState;
 use crate::net::token::Source;
@@ -103,7 +106,9 @@ impl Server {
             pid: std::process::id(),
         };
         let registry = poll.registry().try_clone().map_err(text)?;
-        let aof = Aof::new(&config, mailer.wrapping(Mail::AofWriter)).map_err(text)?;
+        let worker = DiskWorker::start(Arc::new(RealDisk), mailer.wrapping(Mail::Disk));
+        let worker = worker.map_err(text)?;
+        let aof = Aof::new(&config, worker.clone(), mailer.wrapping(Mail::AofWriter));
         let mut host = Host {
             hash_seed,
             process: ProcessState {
@@ -121,8 +126,9 @@ impl Server {
             },
             net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved)),
             disk: DiskState::new(
-                aof,
+                aof.map_err(text)?,
                 Rdb::new(now),
+                worker,
                 mailer.wrapping(Mail::Loaded),
                 mailer.wrapping(Mail::LoaderHasRoom),
             ),

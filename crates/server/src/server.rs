@@ -14,6 +14,7 @@ use node::Node;
 use crate::disk::aof::writer::WriterNews;
 use crate::disk::chunk_pipe::HasRoom;
 use crate::disk::loader::LoadEnded;
+use crate::disk::worker::DiskDone;
 use crate::net::resolver::Resolved;
 use crate::net::token::Source;
 use crate::os::host::Host;
@@ -32,6 +33,7 @@ pub struct Server {
 pub enum Mail {
     Resolved(Resolved),
     AofWriter(WriterNews),
+    Disk(DiskDone),
     Loaded(LoadEnded),
     LoaderHasRoom(HasRoom),
 }

@@ -118,13 +118,12 @@ impl Child {
         Some(exit)
     }
 
-    /// Ends the child and waits until it is gone, which after SIGKILL is as soon as its pages are
-    /// freed. What it has written is the caller's to remove.
-    pub fn kill(self) {
-        let pid = Pid::from_raw(self.pid);
+    /// Ends the child. It is gone once it is reaped, which the caller has to see to: a call that it is in
+    /// may still be finished, and its pages have to be freed. So is what it has written.
+    pub fn kill(self) -> i32 {
         // It may have ended by itself a moment ago; then there is nothing to kill.
-        let _ = kill(pid, Signal::SIGKILL);
-        while let Err(nix::errno::Errno::EINTR) = waitpid(pid, None) {}
+        let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+        self.pid
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one background child: which job it does, and what is done when it ends.
 //!
 //! There is at most one at a time, whatever its job: two snapshots at once would double the cost of
-//! copied pages. The jobs themselves are in `rdb.rs` and `aof_rewrite.rs`.
+//! copied pages. The jobs themselves are in `rdb.rs` and `../os/aof_rewrite.rs`.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -66,13 +66,14 @@ pub struct Children {
 }
 
 impl Children {
+    /// With an error comes the number of the child, which was ended and is to be reaped.
     pub fn start(
         &mut self,
         registry: &Registry,
         child: Child,
         job: Job,
         keys_total: u64,
-    ) -> std::io::Result<()> {
+    ) -> Result<(), (i32, std::io::Error)> {
         debug_assert!(self.running.is_none(), "one child at a time");
         self.serial += 1;
         let serial = self.serial;
@@ -87,8 +88,7 @@ impl Children {
                 _ => Ok(()),
             });
         if let Err(error) = watched {
-            child.kill();
-            return Err(error);
+            return Err((child.kill(), error));
         }
         self.running = Some(Running { child, job, exit: None, keys_total, serial });
         Ok(())

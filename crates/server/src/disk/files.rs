@@ -1,7 +1,9 @@
 //! Files that appear whole or not at all: written under a temporary name, synced, renamed.
 //!
 //! Knows no format. The functions run in the loop's thread only where a command asks for that
-//! (SAVE, shutdown); otherwise in a child or a helper thread.
+//! (SAVE, shutdown); otherwise in a child or the disk's thread (`worker.rs`).
+//!
+//! [`Disk`] is the seam at which a test sees the order of what the kernel is asked for.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -11,6 +13,38 @@ use std::path::Path;
 /// Dirty pages are pushed out in such steps, so that the fsync at the end does not stall the disk
 /// for everybody else.
 const SYNC_STEP_BYTES: u64 = 4 << 20;
+
+/// What is asked of the kernel wherever the order of it is what makes a file safe.
+pub trait Disk: Send + Sync {
+    fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<usize> {
+        file.write(bytes)
+    }
+
+    /// fdatasync. What cannot be synced at all (a pipe, a device) has no cache that could lose anything.
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        match file.sync_data() {
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn sync_all(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+}
+
+/// The kernel itself.
+pub struct RealDisk;
+
+impl Disk for RealDisk {}
 
 /// A file that is pushed to the disk while it is written.
 pub struct SteadyWriter {
@@ -67,21 +101,21 @@ pub fn begin_writeback(file: &File, from: u64, len: u64) {
 
 /// Puts the finished `temp` in the place of `target`, so that a crash at any moment leaves one of
 /// them whole under the name.
-pub fn put_in_place(temp: &Path, target: &Path) -> io::Result<()> {
-    fs::rename(temp, target)?;
+pub fn put_in_place(disk: &dyn Disk, temp: &Path, target: &Path) -> io::Result<()> {
+    disk.rename(temp, target)?;
     sync_parent(target)
 }
 
 /// Writes a small file whole: temporary name, fsync, rename, fsync of the directory.
-pub fn replace_file(temp: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn replace_file(disk: &dyn Disk, temp: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = (|| {
         let mut file = File::create(temp)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        disk.sync_all(&file)
     })();
-    if let Err(error) = written.and_then(|()| put_in_place(temp, target)) {
+    if let Err(error) = written.and_then(|()| put_in_place(disk, temp, target)) {
         // Best effort: what is left is only clutter under a name that nobody loads.
-        let _ = fs::remove_file(temp);
+        let _ = disk.unlink(temp);
         return Err(error);
     }
     Ok(())
@@ -105,7 +139,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (temp, target) = (dir.path().join("t"), dir.path().join("f"));
         fs::write(&target, b"old").unwrap();
-        replace_file(&temp, &target, b"new").unwrap();
+        replace_file(&RealDisk, &temp, &target, b"new").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert!(!temp.exists());
     }
@@ -116,7 +150,7 @@ mod tests {
         let target = dir.path().join("f");
         fs::write(&target, b"old").unwrap();
         let nowhere = dir.path().join("missing").join("t");
-        assert!(replace_file(&nowhere, &target, b"new").is_err());
+        assert!(replace_file(&RealDisk, &nowhere, &target, b"new").is_err());
         assert_eq!(fs::read(&target).unwrap(), b"old");
     }
 

@@ -14,3 +14,7 @@ pub mod null_world;
 pub mod rdb;
 pub mod snapshot_in;
 pub mod state;
+pub mod worker;
+
+#[cfg(test)]
+mod order_tests;

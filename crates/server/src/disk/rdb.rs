@@ -12,7 +12,7 @@ use store::keyspace::Keyspace;
 
 use crate::config::Config;
 use crate::disk::child::Reporter;
-use crate::disk::files::{self, SteadyWriter};
+use crate::disk::files::{self, RealDisk, SteadyWriter};
 use crate::disk::key_delay::KeyDelay;
 use crate::process::signals::{Received, SignalSource};
 use crate::process::version::REDIS_VERSION;
@@ -41,6 +41,8 @@ pub struct Rdb {
     pub needs_v11: bool,
     /// The RDB file is there because a replica needed it.
     pub made_for_replicas: bool,
+    /// Orders to the disk's thread that may take or give the RDB file's name, and are not done.
+    pub unsettled: u32,
 }
 
 impl Rdb {
@@ -59,7 +61,12 @@ impl Rdb {
             functions: Vec::new(),
             needs_v11: false,
             made_for_replicas: false,
+            unsettled: 0,
         }
+    }
+
+    pub fn is_unsettled(&self) -> bool {
+        self.unsettled > 0
     }
 
     pub fn write_refusal(&self, config: &Config) -> Option<CommandError> {
@@ -149,7 +156,7 @@ impl SnapshotHeader {
             let mut out = SteadyWriter::create(temp, steady)?;
             let report = self.save(keyspace, &mut out, hook)?;
             out.finish()?;
-            files::put_in_place(temp, target)?;
+            files::put_in_place(&RealDisk, temp, target)?;
             Ok(report)
         })();
         if written.is_err() {

@@ -3,7 +3,7 @@
 //! A file is checked as it comes, at the cost of a checksum, then rehearsed, so that the old data set
 //! is given up only for one that is whole and can be loaded; it gets its name once it has been.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -12,6 +12,7 @@ use persist::rdb::SnapshotVerifier;
 
 use crate::disk::chunk_pipe::ChunkFeed;
 use crate::disk::files;
+use crate::disk::worker::DiskJob;
 use crate::process::os_error::os_error;
 
 /// The file is pushed out to the disk in such steps, so that its fsync does not take long.
@@ -31,6 +32,8 @@ pub struct IncomingFile {
     verifier: SnapshotVerifier,
     written: u64,
     synced: u64,
+    /// Tells this snapshot from those that were given up.
+    pub serial: u32,
     /// The first thing that went wrong: told when the snapshot ends.
     failure: Option<String>,
 }
@@ -54,7 +57,7 @@ impl IncomingSnapshot {
 }
 
 impl IncomingFile {
-    pub fn create(temp: PathBuf) -> io::Result<IncomingFile> {
+    pub fn create(temp: PathBuf, serial: u32) -> io::Result<IncomingFile> {
         let file =
             File::options().read(true).write(true).create(true).truncate(true).open(&temp)?;
         Ok(IncomingFile {
@@ -63,6 +66,7 @@ impl IncomingFile {
             verifier: SnapshotVerifier::new(),
             written: 0,
             synced: 0,
+            serial,
             failure: None,
         })
     }
@@ -95,19 +99,13 @@ impl IncomingFile {
         Ok(())
     }
 
-    /// All of it is here: is it a whole snapshot, and safely on the disk?
-    pub fn verify(&self) -> Result<(), String> {
+    /// All of it is here: is it a whole snapshot? What is to be synced then.
+    pub fn verify(&self) -> Result<File, String> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
         self.verifier.finish().map_err(|error| error.to_string())?;
-        self.file.sync_all().map_err(|error| {
-            format!(
-                "Failed trying to sync the temp DB to disk in MASTER <-> REPLICA synchronization: \
-                 {}",
-                os_error(&error)
-            )
-        })
+        self.file.try_clone().map_err(|error| sync_failure(&error))
     }
 
     /// The file from its beginning, and its length, for a loader.
@@ -116,12 +114,18 @@ impl IncomingFile {
     }
 
     /// Gives the file the name of the RDB file: only what has been loaded may replace that.
-    pub fn install(self, target: &std::path::Path) -> io::Result<()> {
-        files::put_in_place(&self.temp, target)
+    pub fn install(self, target: PathBuf) -> Vec<DiskJob> {
+        vec![DiskJob::Rename { from: self.temp, to: target }, DiskJob::Close(self.file)]
     }
 
-    pub fn discard(self) {
-        // Under its temporary name it is only clutter.
-        let _ = fs::remove_file(&self.temp);
+    pub fn discard(self) -> Vec<DiskJob> {
+        vec![DiskJob::Unlink(self.temp), DiskJob::Close(self.file)]
     }
+}
+
+pub fn sync_failure(error: &io::Error) -> String {
+    format!(
+        "Failed trying to sync the temp DB to disk in MASTER <-> REPLICA synchronization: {}",
+        os_error(error)
+    )
 }

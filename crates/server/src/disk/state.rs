@@ -11,9 +11,12 @@ use crate::disk::chunk_pipe::HasRoom;
 use crate::disk::loader::{LoadEnded, LoadPurpose, Loaded, Loader, LoadingInfo};
 use crate::disk::rdb::Rdb;
 use crate::disk::snapshot_in::IncomingSnapshot;
+use crate::disk::worker::DiskWorker;
 use crate::process::mailbox::Mailer;
 
 pub struct DiskState {
+    /// What keeps the order in which files change.
+    pub worker: DiskWorker,
     pub aof: Aof,
     pub rdb: Rdb,
     pub children: Children,
@@ -35,10 +38,12 @@ impl DiskState {
     pub fn new(
         aof: Aof,
         rdb: Rdb,
+        worker: DiskWorker,
         load_ended: Mailer<LoadEnded>,
         has_room: Mailer<HasRoom>,
     ) -> DiskState {
         DiskState {
+            worker,
             aof,
             rdb,
             children: Children::default(),

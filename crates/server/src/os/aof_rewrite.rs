@@ -1,18 +1,19 @@
 //! Rewriting the append-only file: when, by which child, and how its result is put in place; and
 //! turning the file on and off at run time.
 //!
-//! Order of a rewrite: everything propagated goes to the present increment; a new increment begins
-//! and the manifest says so; the child is forked and writes the base. A crash at any point finds a
-//! manifest whose files together are the data set.
+//! Order of a rewrite: everything propagated goes to the present increment; a new increment begins,
+//! of which nothing counts before the manifest says so; the child is forked and writes the base; the
+//! disk's thread puts that in place, and then the manifest. A crash at any point finds a manifest whose
+//! files together are the data set.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
 use node::Node;
-use persist::aof::manifest::{BaseFormat, temp_base_name};
+use persist::aof::manifest::{BaseFormat, Manifest, temp_base_name};
 use store::keyspace::Keyspace;
 
 use crate::disk::aof::AofState;
@@ -21,8 +22,8 @@ use crate::disk::child::{self, Exit, Report, Reporter};
 use crate::disk::children::{Job, judge};
 use crate::disk::files::SteadyWriter;
 use crate::disk::rdb::{ChildHook, SnapshotHeader};
+use crate::disk::worker::{DiskJob, InstalledBase};
 use crate::os::host::{ConfigSetWaits, Deferred, Host};
-use crate::process::clock;
 use crate::process::os_error::os_error;
 
 /// From this many failures in a row on, automatic rewrites pause: 1 minute, then 2, 4, ...
@@ -35,13 +36,14 @@ impl Host {
         client: Option<ClientId>,
         in_exec: bool,
     ) -> Result<Outcome, CommandError> {
-        if self.disk.children.is_rewriting_aof() {
+        if self.disk.children.is_rewriting_aof() || self.disk.aof.is_installing() {
             return Err(CommandError::err(
                 "Background append only file rewriting already in progress",
             ));
         }
-        if self.disk.children.is_active() || in_exec {
-            if self.disk.children.is_active() {
+        let must_wait = self.disk.children.is_active() || self.disk.aof.is_busy();
+        if must_wait || in_exec {
+            if must_wait {
                 self.disk.aof.rewrite_scheduled = true;
             } else {
                 self.deferred.push(Deferred::BgRewriteAof { client: None });
@@ -56,6 +58,10 @@ impl Host {
 impl Host {
     /// Begins a rewrite: with the file off, only to have its base on the disk, as Redis does.
     pub fn start_aof_rewrite(&mut self, node: &mut Node) -> io::Result<()> {
+        if self.disk.aof.is_busy() {
+            self.disk.aof.rewrite_scheduled = true;
+            return Ok(());
+        }
         self.disk.aof.rewrite_scheduled = false;
         let started = self.try_start_aof_rewrite(node);
         if let Err(error) = &started {
@@ -69,7 +75,7 @@ impl Host {
         self.disk.aof.files.create_dir().map_err(io::Error::other)?;
         node.append(self);
         match self.disk.aof.state {
-            AofState::Off => {}
+            AofState::Off | AofState::Closing => {}
             AofState::On => {
                 if self.disk.aof.has_unwritten() {
                     // It must stand in front of the increment that goes on behind the new base.
@@ -78,10 +84,8 @@ impl Host {
                         return Err(io::Error::other("the disk refuses writes to the AOF"));
                     }
                 }
-                let file = self.disk.aof.files.begin_incr()?;
-                let name = self.disk.aof.files.manifest.last_incr().map(|f| f.name.clone());
-                info!("Creating AOF incr file {} on background rewrite", name.unwrap_or_default());
-                self.disk.aof.begin_rewrite(file)?;
+                let name = self.disk.aof.begin_incr()?;
+                info!("Creating AOF incr file {name} on background rewrite");
             }
             AofState::WaitRewrite => {
                 let file = self.disk.aof.files.begin_temp_incr()?;
@@ -92,22 +96,24 @@ impl Host {
         let config = &self.config.persistence;
         let format = if config.aof_use_rdb_preamble { BaseFormat::Rdb } else { BaseFormat::Aof };
         let steady = config.aof_rewrite_incremental_fsync;
-        let temp = self.disk.aof.files.path(&temp_base_name(self.process.identity.pid));
         let mut header = self.snapshot_header(node);
         header.set_aof_base();
         let keyspace = &node.engine.keyspace;
+        let files = &self.disk.aof.files;
         let forked = child::spawn(&[], |reporter| {
+            let temp = files.path(&temp_base_name(std::process::id()));
             write_base(keyspace, &header, &temp, format, steady, reporter)
         });
         let child = self.forked(node, forked)?;
+        // Its own: what a child before it has left may be removed at any moment.
+        let temp = self.disk.aof.files.path(&temp_base_name(child.pid as u32));
         info!("Background append only file rewriting started by pid {}", child.pid);
         self.begin_job(node, child, Job::AofRewrite { temp, format })
     }
 
     pub fn finish_aof_rewrite(
         &mut self,
-        node: &mut Node,
-        temp: &Path,
+        temp: PathBuf,
         format: BaseFormat,
         exit: Exit,
         report: &Report,
@@ -118,39 +124,69 @@ impl Host {
         self.disk.aof.stats.last_rewrite_s = (took_us / 1_000_000) as i64;
         self.disk.aof.stats.last_cow_bytes = report.cow_bytes;
         if !ok {
-            // Best effort: under its temporary name it is only clutter.
-            let _ = fs::remove_file(temp);
+            self.disk.worker.order(vec![DiskJob::Unlink(temp)]);
             if exit != Exit::Signal(libc::SIGUSR1) {
                 self.rewrite_failed();
             }
             return;
         }
         info!("Fork CoW for AOF rewrite: {} MB", report.cow_bytes >> 20);
-        let waits = self.disk.aof.state == AofState::WaitRewrite;
-        // What was handed to the writer must be in the increment before a manifest names that.
-        if waits && !self.disk.aof.drain() {
-            return self.rewrite_failed();
-        }
-        let from_us = clock::mono_us();
         let begun = match self.disk.aof.state {
-            AofState::Off => Begun::Nothing,
+            AofState::Off | AofState::Closing => Begun::Nothing,
             AofState::WaitRewrite => Begun::TempIncr,
             AofState::On => Begun::Incr,
         };
-        let installed = self.disk.aof.files.install_base(temp, format, begun);
-        node.engine.record_latency("aof-rename", clock::mono_us() - from_us);
-        if let Err(error) = installed {
+        // What was handed to the writer must be in the increment before a manifest names that.
+        if begun == Begun::TempIncr && !self.disk.aof.last_write_ok() {
+            self.disk.worker.order(vec![DiskJob::Unlink(temp)]);
+            return self.rewrite_failed();
+        }
+        let (manifest, jobs) = self.disk.aof.files.plan_base(&temp, format, begun);
+        let generation = (begun != Begun::Nothing).then_some(self.disk.aof.generation);
+        let base = InstalledBase { manifest, temp, generation };
+        if let Err(error) = self.disk.aof.install(jobs, base) {
             warn!("Error installing the rewritten AOF: {}", os_error(&error));
-            let _ = fs::remove_file(temp);
+            self.rewrite_failed();
+        }
+    }
+
+    /// The manifest names the increment that the rewrite began with, or could not be stored.
+    pub fn incr_named(&mut self, node: &mut Node, before: Manifest, result: io::Result<()>) {
+        if self.disk.aof.incr_named(before, &result) {
+            return;
+        }
+        let why = result.err().as_ref().map(os_error).unwrap_or_default();
+        warn!("Can't rewrite append only file in background: {why}");
+        if self.disk.children.is_rewriting_aof() {
+            self.kill_child(node);
+        }
+        self.rewrite_failed();
+    }
+
+    /// The base is in place, or could not be put there.
+    pub fn aof_installed(
+        &mut self,
+        node: &mut Node,
+        base: InstalledBase,
+        result: io::Result<()>,
+        took_us: u64,
+    ) {
+        let InstalledBase { manifest, temp, generation } = base;
+        self.disk.aof.install_ended(result.is_ok());
+        node.engine.record_latency("aof-rename", took_us);
+        if let Err(error) = result {
+            warn!("Error installing the rewritten AOF: {}", os_error(&error));
+            self.disk.worker.order(vec![DiskJob::Unlink(temp)]);
             return self.rewrite_failed();
         }
         let aof = &mut self.disk.aof;
-        if aof.is_on() {
+        let name = manifest.base.as_ref().map(|base| base.name.as_str()).unwrap_or_default();
+        info!("Successfully renamed the temporary AOF base file {} into {name}", temp.display());
+        aof.files.manifest = manifest;
+        // The file may have been turned off meanwhile, or begun anew for another data set.
+        if generation == Some(aof.generation) && aof.is_on() {
             aof.rewritten();
-        }
-        if waits {
-            aof.state = AofState::On;
-            aof.all_is_safe();
+            aof.has_begun();
         }
         aof.remove_history();
         aof.current_bytes = aof.files.size_bytes();
@@ -200,7 +236,7 @@ impl Host {
     /// Rewrites that are due: scheduled ones, and those that the file's growth asks for.
     pub fn aof_cron(&mut self, node: &mut Node) {
         let aof = &self.disk.aof;
-        if self.disk.children.is_active() || self.disk.loading.active {
+        if self.disk.children.is_active() || self.disk.loading.active || aof.is_busy() {
             return;
         }
         let config = &self.config.persistence;
@@ -233,7 +269,7 @@ impl Host {
                     self.kill_child(node);
                 }
                 node.append(self);
-                self.disk.aof.stop();
+                self.disk.aof.close();
                 node.engine.propagation.set_aof(false);
             }
             return Ok(());
@@ -272,15 +308,18 @@ impl Host {
         if self.disk.children.is_rewriting_aof() {
             self.kill_child(node);
         }
-        if self.disk.aof.is_on() {
+        if self.disk.aof.state != AofState::Off {
             node.append(self);
-            self.disk.aof.stop();
+            self.disk.aof.forget();
         }
         // A failure is logged, and cron tries again.
         let _ = self.begin_waiting_aof(node);
     }
 
     fn begin_waiting_aof(&mut self, node: &mut Node) -> io::Result<()> {
+        if self.disk.aof.state == AofState::Closing {
+            self.disk.aof.forget();
+        }
         self.disk.aof.state = AofState::WaitRewrite;
         node.engine.propagation.set_aof(true);
         if self.disk.children.is_rewriting_aof() {
@@ -289,6 +328,10 @@ impl Host {
                  background AOF and starting a rewrite now."
             );
             self.kill_child(node);
+        }
+        if self.disk.aof.is_busy() {
+            self.disk.aof.rewrite_scheduled = true;
+            return Ok(());
         }
         if self.disk.children.is_active() {
             self.disk.aof.rewrite_scheduled = true;

@@ -1,10 +1,11 @@
 //! What follows from the end of a child: the job's own end, and what engine and replication are told.
 
 use node::Node;
-use repl::{SnapshotEvent, SnapshotProgress};
+use repl::{OtherChild, SnapshotEvent, SnapshotProgress};
 
 use crate::disk::child::{Exit, Report};
 use crate::disk::children::{Job, RdbFileJob, Running};
+use crate::disk::worker::{DiskDone, DiskJob, Then};
 use crate::os::host::Host;
 use crate::os::snapshots_out::snapshot_failed;
 
@@ -62,7 +63,7 @@ impl Host {
             }
             Job::RdbPipe { snapshot, .. } => self.finish_rdb_pipe(node, snapshot, exit, &report),
             Job::AofRewrite { temp, format } => {
-                self.finish_aof_rewrite(node, &temp, format, exit, &report, took_us);
+                self.finish_aof_rewrite(temp, format, exit, &report, took_us);
             }
         }
         self.tell_replication_of_children(node);
@@ -72,21 +73,24 @@ impl Host {
     pub fn kill_child(&mut self, node: &mut Node) {
         let Some(running) = self.disk.children.running.take() else { return };
         self.disk.children.pipe_paused = false;
-        running.child.kill();
+        let pid = running.child.kill();
         node.engine.keyspace.resume_resize();
         node.engine.spare_pages = false;
         match running.job {
             Job::RdbFile { temp, snapshot, .. } => {
-                self.remove_temp_rdb(node, &temp);
+                // It may be just about to give its file the name.
+                self.order_for_rdb(node, vec![DiskJob::Reap { pid }], Then::RdbSettled);
+                self.remove_temp_rdb(temp);
                 if let Some(id) = snapshot {
                     snapshot_failed(node, id, "killed");
                 }
             }
             Job::RdbPipe { snapshot, .. } => {
+                self.disk.worker.order(vec![DiskJob::Reap { pid }]);
                 snapshot_failed(node, snapshot, "killed");
             }
             Job::AofRewrite { temp, .. } => {
-                let _ = std::fs::remove_file(temp);
+                self.disk.worker.order(vec![DiskJob::Reap { pid }, DiskJob::Unlink(temp)]);
                 self.disk.aof.rewrite_killed();
             }
         }
@@ -97,8 +101,25 @@ impl Host {
     pub fn tell_replication_of_children(&mut self, node: &mut Node) {
         let skips = self.config.persistence.no_appendfsync_on_rewrite;
         self.disk.aof.skip_fsync(skips && self.disk.children.is_active());
-        let child = self.disk.children.as_other();
+        let child = match self.disk.children.as_other() {
+            OtherChild::None if self.disk.rdb.is_unsettled() => OtherChild::Other,
+            child => child,
+        };
         let now_ms = node.now_ms();
         node.repl.handle_other_child(now_ms, child);
+    }
+
+    /// Goes on with what an order to the disk was for.
+    pub fn disk_done(&mut self, node: &mut Node, done: DiskDone) {
+        let DiskDone { then, result, took_us } = done;
+        match then {
+            Then::SnapshotSynced { serial } => self.snapshot_synced(node, serial, result),
+            Then::SnapshotNamed { target } => self.snapshot_named(node, &target, result),
+            Then::IncrNamed { before } => self.incr_named(node, *before, result),
+            Then::AofInstalled(base) => self.aof_installed(node, *base, result, took_us),
+            Then::AofHistoryForgotten => self.disk.aof.history_forgotten(result),
+            Then::TempRdbUnlinked => node.engine.record_latency("rdb-unlink-temp-file", took_us),
+            Then::RdbSettled => self.rdb_settled(node),
+        }
     }
 }

@@ -26,6 +26,11 @@ impl Host {
                 let saved = self.save_now(node).map_err(|_| CommandError::text("ERR".to_owned()));
                 self.answer(node, client, saved);
             }
+            Deferred::BgSave { client } if self.disk.rdb.is_unsettled() => {
+                // For the moment that the disk needs to give or take the file's name.
+                self.disk.rdb.scheduled = true;
+                self.answer_status(node, client, Ok("Background saving scheduled"));
+            }
             Deferred::BgSave { client } => {
                 let begun = self.start_bgsave(node, None).map(|()| "Background saving started");
                 self.answer_status(node, client, begun.map_err(|_| "ERR"));
@@ -96,6 +101,7 @@ impl Host {
         if !nosave && self.save_now(node).is_err() {
             return Err("Error trying to save the RDB file, check server logs");
         }
+        self.disk.worker.wait();
         if self.load_now(node, LoadFrom::Rdb).is_err() {
             return Err("Error trying to load the RDB dump, check server logs");
         }
@@ -106,6 +112,7 @@ impl Host {
     fn debug_load_aof(&mut self, node: &mut Node) -> Result<(), &'static str> {
         node.append(self);
         self.disk.aof.drain();
+        self.disk.worker.wait();
         // As at a start: from what the manifest on the disk says.
         if let Err(why) = self.disk.aof.files.open() {
             log::warn!("{why}");

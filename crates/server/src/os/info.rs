@@ -3,7 +3,6 @@
 use engine::world::{EngineMemory, InfoLines};
 use node::Facts;
 
-use crate::disk::aof::AofState;
 use crate::disk::children::Job;
 use crate::net::listener::Listener;
 use crate::os::host::Host;
@@ -217,7 +216,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
         _ => -1,
     };
     let saving = host.disk.children.is_saving_rdb();
-    let rewriting = host.disk.children.is_rewriting_aof();
+    let rewriting = host.disk.children.is_rewriting_aof() || aof.is_settling();
     let cow = running.map_or(0, |r| r.child.last.cow_bytes);
     let keys = running.map_or(0, |r| r.child.last.keys);
     let total = running.map_or(0, |r| r.keys_total);
@@ -256,7 +255,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
         "module_fork_in_progress" => 0,
         "module_fork_last_cow_size" => 0,
     };
-    if aof.state != AofState::Off {
+    if aof.is_on() {
         out.extend(lines! {
             "aof_current_size" => aof.current_bytes,
             "aof_base_size" => aof.base_bytes,

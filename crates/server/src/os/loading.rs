@@ -257,7 +257,7 @@ impl Host {
             (LoadPurpose::ReplicaFile, Ok(loaded)) => {
                 log_load(&loaded);
                 self.swap_in(node, *loaded);
-                self.install_snapshot();
+                self.install_snapshot(node);
                 self.replica_load_done(node);
             }
             (LoadPurpose::ReplicaStream, Ok(loaded)) => {

@@ -12,6 +12,7 @@ use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 
 use crate::config;
 use crate::config::{Program, PropagationErrorBehavior, ReplicaOf};
+use crate::disk::worker::DiskJob;
 use crate::os::host::{Deferred, Host};
 use crate::os::info;
 use crate::os::stats::HostStats;
@@ -285,7 +286,7 @@ impl Os for Host {
     fn release_snapshot(&mut self, id: SnapshotId) {
         if let Some(file) = self.disk.snapshot_files.remove(&id) {
             // Closing the last handle of a large, replaced file frees its blocks.
-            crate::process::lazy_free::free(Box::new(file));
+            self.disk.worker.order(vec![DiskJob::Close(file)]);
         }
     }
 

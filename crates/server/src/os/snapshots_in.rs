@@ -2,6 +2,8 @@
 //! When each of these happens is the replication core's to say.
 
 use std::fs::File;
+use std::io;
+use std::path::Path;
 
 use log::{info, warn};
 use node::Node;
@@ -9,7 +11,8 @@ use repl::LoadTarget;
 
 use crate::disk::chunk_pipe::chunk_pipe;
 use crate::disk::loader::{LoadPurpose, What};
-use crate::disk::snapshot_in::{IncomingFile, IncomingSnapshot};
+use crate::disk::snapshot_in::{IncomingFile, IncomingSnapshot, sync_failure};
+use crate::disk::worker::{DiskJob, Then};
 use crate::os::host::Host;
 use crate::process::os_error::os_error;
 
@@ -20,7 +23,8 @@ impl Host {
                 let name =
                     format!("temp-{}.{}.rdb", node.now().unix_s(), self.process.identity.pid);
                 let path = self.config.persistence.dir.join(name);
-                match IncomingFile::create(path) {
+                self.disk.load_serial += 1;
+                match IncomingFile::create(path, self.disk.load_serial) {
                     Ok(file) => self.disk.incoming = Some(IncomingSnapshot::File(file)),
                     Err(error) => {
                         let why = format!(
@@ -54,10 +58,12 @@ impl Host {
     pub fn snapshot_is_here(&mut self, node: &mut Node) {
         match &mut self.disk.incoming {
             Some(IncomingSnapshot::File(file)) => {
-                let verified =
-                    file.verify().and_then(|()| file.reader().map_err(|error| os_error(&error)));
-                match verified {
-                    Ok((file, len)) => self.rehearse_load(node, file, len),
+                let serial = file.serial;
+                match file.verify() {
+                    Ok(file) => {
+                        let then = Then::SnapshotSynced { serial };
+                        self.disk.worker.order_then(vec![DiskJob::Fsync(file)], then);
+                    }
                     Err(why) => self.load_failed(node, &why),
                 }
             }
@@ -74,6 +80,22 @@ impl Host {
                 }
             }
             None => self.load_failed(node, "nothing was received"),
+        }
+    }
+
+    /// It is on the disk, unless it was given up meanwhile.
+    pub fn snapshot_synced(&mut self, node: &mut Node, serial: u32, result: io::Result<()>) {
+        let Some(IncomingSnapshot::File(file)) = &self.disk.incoming else { return };
+        if file.serial != serial {
+            return;
+        }
+        let reader = match result {
+            Ok(()) => file.reader().map_err(|error| os_error(&error)),
+            Err(error) => Err(sync_failure(&error)),
+        };
+        match reader {
+            Ok((file, len)) => self.rehearse_load(node, file, len),
+            Err(why) => self.load_failed(node, &why),
         }
     }
 
@@ -131,10 +153,15 @@ impl Host {
     }
 
     /// The snapshot that was received is the data set now, and is to be what a restart finds.
-    pub fn install_snapshot(&mut self) {
+    pub fn install_snapshot(&mut self, node: &mut Node) {
         let Some(IncomingSnapshot::File(file)) = self.disk.incoming.take() else { return };
         let target = self.rdb_path();
-        if let Err(error) = file.install(&target) {
+        let jobs = file.install(target.clone());
+        self.order_for_rdb(node, jobs, Then::SnapshotNamed { target });
+    }
+
+    pub fn snapshot_named(&mut self, node: &mut Node, target: &Path, result: io::Result<()>) {
+        if let Err(error) = result {
             // The data is here, and the next save tries the same name again.
             warn!(
                 "Failed trying to rename the temp DB into {} in MASTER <-> REPLICA \
@@ -147,14 +174,15 @@ impl Host {
             info!(
                 "Removing the RDB file obtained from the master. This replica has persistence disabled"
             );
-            self.delete_rdb_file();
+            self.delete_rdb_file(node);
         }
+        self.rdb_settled(node);
     }
 
     pub fn give_snapshot_up(&mut self, node: &mut Node) {
         self.stop_loading(node);
         if let Some(IncomingSnapshot::File(file)) = self.disk.incoming.take() {
-            file.discard();
+            self.disk.worker.order(file.discard());
         }
     }
 

@@ -3,10 +3,10 @@
 //! Who needs a snapshot and when is decided by the commands, the save points and the replication
 //! core; here they are made, in a child wherever somebody else waits.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use engine::{ClientId, CommandError, Outcome};
@@ -19,6 +19,7 @@ use store::keyspace::Keyspace;
 use crate::disk::child::{self, Exit, Report};
 use crate::disk::children::{Job, RdbFileJob, judge};
 use crate::disk::rdb::{ChildHook, OwnSave, SnapshotHeader};
+use crate::disk::worker::{DiskJob, Then};
 use crate::os::host::{Deferred, Host};
 use crate::process::clock;
 use crate::process::os_error::os_error;
@@ -103,6 +104,10 @@ impl Host {
 
     /// SAVE, and the last act of a shutdown: in this process, everybody waits.
     pub fn save_now(&mut self, node: &mut Node) -> io::Result<()> {
+        if self.disk.rdb.is_unsettled() {
+            // What is about to get that name, or a child that was killed a moment ago, must not come later.
+            self.disk.worker.wait();
+        }
         let header = self.snapshot_header(node);
         let (temp, target) = (self.temp_rdb_path(self.process.identity.pid), self.rdb_path());
         let steady = self.config.persistence.rdb_save_incremental_fsync;
@@ -202,7 +207,9 @@ impl Host {
             "what lacks something must not become the RDB file"
         );
         let started = match mode {
-            _ if self.disk.children.is_active() => Err(io::Error::other("another child runs")),
+            _ if self.disk.children.is_active() || self.disk.rdb.is_unsettled() => {
+                Err(io::Error::other("another child runs"))
+            }
             SnapshotMode::Disk => self.start_bgsave(node, Some(id)),
             SnapshotMode::Socket => self.start_streamed_snapshot(node, id, filter),
         };
@@ -310,7 +317,7 @@ impl Host {
             node.engine.dirty = node.engine.dirty.saturating_sub(job.dirty_at_fork);
         } else {
             warn!("{} is left as it was", job.target.display());
-            self.remove_temp_rdb(node, &job.temp);
+            self.remove_temp_rdb(job.temp);
         }
         let rdb = &mut self.disk.rdb;
         // SIGUSR1 is how an operator ends a child without calling it a failure.
@@ -344,39 +351,54 @@ impl Host {
             && !config.persistence.appendonly
     }
 
-    /// Unlinks the RDB file; its blocks are freed away from the loop, with the last handle.
-    pub fn delete_rdb_file(&mut self) {
+    pub fn delete_rdb_file(&mut self, node: &mut Node) {
         let path = self.rdb_path();
-        let file = File::open(&path);
-        // It may be gone already, which is what was wanted.
-        let _ = fs::remove_file(path);
-        crate::process::lazy_free::free(Box::new(file));
+        self.order_for_rdb(node, vec![DiskJob::Unlink(path)], Then::RdbSettled);
     }
 
-    fn delete_sync_file(&mut self) {
+    /// Orders what may take or give the name of the RDB file. No other may begin to until it is over.
+    pub fn order_for_rdb(&mut self, node: &mut Node, jobs: Vec<DiskJob>, then: Then) {
+        self.disk.rdb.unsettled += 1;
+        self.disk.worker.order_then(jobs, then);
+        self.tell_replication_of_children(node);
+    }
+
+    /// Such an order is done.
+    pub fn rdb_settled(&mut self, node: &mut Node) {
+        self.disk.rdb.unsettled -= 1;
+        self.tell_replication_of_children(node);
+        if self.disk.rdb.scheduled && !self.process.cron_paused {
+            self.rdb_cron(node);
+        }
+    }
+
+    fn delete_sync_file(&mut self, node: &mut Node) {
         if self.disk.rdb.made_for_replicas && self.disk.snapshot_files.is_empty() {
             self.disk.rdb.made_for_replicas = false;
             if self.must_delete_sync_files() {
                 info!("Removing the RDB file used to feed replicas in a persistence-less instance");
-                self.delete_rdb_file();
+                self.delete_rdb_file(node);
             }
         }
     }
 
     /// Removes what a child that failed or was ended has left.
-    pub fn remove_temp_rdb(&mut self, node: &mut Node, temp: &Path) {
-        let from_us = clock::mono_us();
-        // Best effort: under its temporary name it is only clutter, and nobody loads it.
-        let _ = fs::remove_file(temp);
-        node.engine.record_latency("rdb-unlink-temp-file", clock::mono_us() - from_us);
+    pub fn remove_temp_rdb(&mut self, temp: PathBuf) {
+        self.disk.worker.order_then(vec![DiskJob::Unlink(temp)], Then::TempRdbUnlinked);
     }
 
     /// Save points, and saves that waited for another child to end.
     pub fn rdb_cron(&mut self, node: &mut Node) {
-        if self.disk.children.is_active() || self.disk.loading.active {
+        if self.disk.children.is_active()
+            || self.disk.loading.active
+            || self.disk.rdb.is_unsettled()
+        {
             return;
         }
-        self.delete_sync_file();
+        self.delete_sync_file(node);
+        if self.disk.rdb.is_unsettled() {
+            return;
+        }
         let now = node.now();
         let rdb = &self.disk.rdb;
         let may_try = rdb.last_bgsave_ok || now.mono_us > rdb.last_try_us + RETRY_AFTER_US;
@@ -415,7 +437,12 @@ impl Host {
 
     pub fn begin_job(&mut self, node: &mut Node, child: child::Child, job: Job) -> io::Result<()> {
         let keys_total = node.engine.keyspace.keys() as u64;
-        self.disk.children.start(&self.net.registry, child, job, keys_total)?;
+        if let Err((pid, error)) =
+            self.disk.children.start(&self.net.registry, child, job, keys_total)
+        {
+            self.disk.worker.order(vec![DiskJob::Reap { pid }]);
+            return Err(error);
+        }
         self.tell_replication_of_children(node);
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! A thread for work that takes long and that nobody waits for: dropping large values, unlinking
-//! and closing large files.
+//! A thread for what takes long and nobody waits for: dropping large values. Files are the business of
+//! `disk/worker.rs`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,23 +8,17 @@ use std::thread;
 
 use crate::process::memory;
 
-type Work = Box<dyn FnOnce() + Send>;
+type Garbage = Box<dyn Send>;
 
-static QUEUE: OnceLock<Sender<Work>> = OnceLock::new();
+static QUEUE: OnceLock<Sender<Garbage>> = OnceLock::new();
 static PENDING: AtomicU64 = AtomicU64::new(0);
 static DONE: AtomicU64 = AtomicU64::new(0);
 
 /// Drops `garbage` in the helper thread.
 pub fn free(garbage: Box<dyn Send>) {
-    run(move || drop(garbage));
-}
-
-/// Runs `work` in the helper thread, in order. Where there can be no thread, at once.
-pub fn run(work: impl FnOnce() + Send + 'static) {
     PENDING.fetch_add(1, Ordering::Relaxed);
-    let queue = QUEUE.get_or_init(start);
-    if let Err(refused) = queue.send(Box::new(work)) {
-        (refused.0)();
+    // Where there can be no thread, it is dropped here, with the error that gives it back.
+    if QUEUE.get_or_init(start).send(garbage).is_err() {
         PENDING.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -34,13 +28,13 @@ pub fn counts() -> (u64, u64) {
     (PENDING.load(Ordering::Relaxed), DONE.load(Ordering::Relaxed))
 }
 
-fn start() -> Sender<Work> {
-    let (tx, rx) = channel::<Work>();
+fn start() -> Sender<Garbage> {
+    let (tx, rx) = channel::<Garbage>();
     // When it cannot be started, `rx` is gone and `send` gives the work back.
     let _ = thread::Builder::new().name("lazy_free".into()).spawn(move || {
         memory::begin_helper_thread();
-        for work in rx {
-            work();
+        for garbage in rx {
+            drop(garbage);
             memory::settle_thread();
             PENDING.fetch_sub(1, Ordering::Relaxed);
             DONE.fetch_add(1, Ordering::Relaxed);

@@ -22,6 +22,12 @@ pub struct Mailbox<M> {
 }
 
 impl<M: 'static> Mailer<M> {
+    /// Nobody hears what it sends.
+    #[cfg(test)]
+    pub fn unheard() -> Mailer<M> {
+        Mailer { send: Arc::new(drop) }
+    }
+
     /// Never blocks. A loop that is gone no longer cares, so that failing is not an error.
     pub fn send(&self, message: M) {
         (self.send)(message);

@@ -7,13 +7,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use log::{info, warn};
+use log::info;
 use persist::aof::manifest::{
     AofFile, BaseFormat, Found, Manifest, manifest_name, needs_upgrade, temp_incr_name,
     temp_manifest_name,
 };
 
-use crate::disk::files as disk;
+use crate::disk::files::{self as disk, RealDisk};
+use crate::disk::worker::{DiskJob, perform_all};
 use crate::process::os_error::os_error;
 
 /// The increment that goes on behind a new base.
@@ -35,6 +36,9 @@ pub struct AofFiles {
     appendfilename: String,
     appenddirname: String,
     pub manifest: Manifest,
+    /// Of the last increment with a temporary name: a late write to one that was given up must not reach
+    /// the next.
+    temp_incr: u32,
 }
 
 impl AofFiles {
@@ -46,6 +50,7 @@ impl AofFiles {
             appendfilename: appendfilename.to_owned(),
             appenddirname: appenddirname.to_owned(),
             manifest: Manifest::default(),
+            temp_incr: 0,
         }
     }
 
@@ -124,12 +129,8 @@ impl AofFiles {
     }
 
     /// Makes the manifest durable: only then may anything depend on what it says.
-    pub fn store(&self) -> io::Result<()> {
-        disk::replace_file(
-            &self.path(&temp_manifest_name(&self.appendfilename)),
-            &self.path(&manifest_name(&self.appendfilename)),
-            &self.manifest.format(),
-        )
+    fn store(&self) -> io::Result<()> {
+        perform_all(vec![self.store_job(&self.manifest)], &RealDisk)
     }
 
     /// Begins the increment that is written from now on. Nothing changes if it cannot.
@@ -146,13 +147,23 @@ impl AofFiles {
         Ok(file)
     }
 
+    /// The same without waiting for the disk: the file, the manifest that names it, and how to store that.
+    /// The directory's entry of the file is durable with the manifest's.
+    pub fn plan_incr(&self) -> io::Result<(File, Manifest, DiskJob)> {
+        let mut next = self.manifest.clone();
+        let file = create_appendable(&self.path(&next.next_incr(&self.appendfilename).name))?;
+        let store = self.store_job(&next);
+        Ok((file, next, store))
+    }
+
     /// The increment of an AOF that is only being turned on has no place in a manifest yet.
-    pub fn begin_temp_incr(&self) -> io::Result<File> {
+    pub fn begin_temp_incr(&mut self) -> io::Result<File> {
+        self.temp_incr += 1;
         create_appendable(&self.temp_incr_path())
     }
 
     pub fn temp_incr_path(&self) -> PathBuf {
-        self.path(&temp_incr_name(&self.appendfilename))
+        self.path(&format!("{}.{}", temp_incr_name(&self.appendfilename), self.temp_incr))
     }
 
     /// Goes on writing to the last increment, or begins the first.
@@ -167,41 +178,58 @@ impl AofFiles {
         OpenOptions::new().append(true).create(true).open(self.path(&last.name))
     }
 
-    /// Puts a child's finished file in place as the new base. An increment that was begun under a
-    /// temporary name gets its place, too. The files replaced are history then.
+    /// What puts a child's finished file in place as the new base, and the manifest that is true once
+    /// that is done. An increment that was begun under a temporary name gets its place, too. The files
+    /// replaced are history then.
+    pub fn plan_base(
+        &self,
+        temp: &Path,
+        format: BaseFormat,
+        begun: Begun,
+    ) -> (Manifest, Vec<DiskJob>) {
+        let mut next = self.manifest.clone();
+        let keep_last_incr = begun == Begun::Incr;
+        let base = &next.rewritten(&self.appendfilename, format, keep_last_incr).name;
+        let mut jobs = vec![DiskJob::Rename { from: temp.to_owned(), to: self.path(base) }];
+        if begun == Begun::TempIncr {
+            let incr = &next.next_incr(&self.appendfilename).name;
+            jobs.push(DiskJob::Rename { from: self.temp_incr_path(), to: self.path(incr) });
+        }
+        // Last: a manifest names only what is there.
+        jobs.push(self.store_job(&next));
+        (next, jobs)
+    }
+
+    /// Does it at once.
     pub fn install_base(
         &mut self,
         temp: &Path,
         format: BaseFormat,
         begun: Begun,
     ) -> io::Result<()> {
-        let mut next = self.clone();
-        let keep_last_incr = begun == Begun::Incr;
-        let base =
-            next.manifest.rewritten(&self.appendfilename, format, keep_last_incr).name.clone();
-        disk::put_in_place(temp, &self.path(&base))?;
-        info!("Successfully renamed the temporary AOF base file {} into {base}", temp.display());
-        if begun == Begun::TempIncr {
-            let name = next.manifest.next_incr(&self.appendfilename).name.clone();
-            disk::put_in_place(&self.temp_incr_path(), &self.path(&name))?;
-        }
-        next.store()?;
-        self.manifest = next.manifest;
+        let (next, jobs) = self.plan_base(temp, format, begun);
+        perform_all(jobs, &RealDisk)?;
+        self.manifest = next;
         Ok(())
     }
 
-    /// Takes the history out of the manifest and names the files that may be removed.
-    pub fn forget_history(&mut self) -> Vec<PathBuf> {
+    /// Makes `manifest` the one on the disk.
+    fn store_job(&self, manifest: &Manifest) -> DiskJob {
+        DiskJob::Replace {
+            temp: self.path(&temp_manifest_name(&self.appendfilename)),
+            target: self.path(&manifest_name(&self.appendfilename)),
+            bytes: manifest.format(),
+        }
+    }
+
+    /// Takes the history out of the manifest: how to store that, and which files may go then.
+    pub fn forget_history(&mut self) -> Option<(DiskJob, Vec<PathBuf>)> {
         if self.manifest.history.is_empty() {
-            return Vec::new();
+            return None;
         }
         let paths = self.manifest.history.iter().map(|file| self.path(&file.name)).collect();
         self.manifest.clear_history();
-        if let Err(error) = self.store() {
-            // The files go all the same: the manifest that still names them as history is valid.
-            warn!("Error storing the AOF manifest: {}", os_error(&error));
-        }
-        paths
+        Some((self.store_job(&self.manifest), paths))
     }
 
     /// Total bytes of the files that are the data set.
@@ -258,7 +286,8 @@ mod tests {
         let names: Vec<_> = files.manifest.files().map(|f| f.name.clone()).collect();
         assert_eq!(names, ["appendonly.aof.1.base.rdb", "appendonly.aof.2.incr.aof"]);
         assert_eq!(files.size_bytes(), 7);
-        let gone = files.forget_history();
+        let (store, gone) = files.forget_history().expect("there is one");
+        perform_all(vec![store], &RealDisk).unwrap();
         assert_eq!(gone, [files.path("appendonly.aof.1.incr.aof")]);
         let mut again = at(dir.path());
         again.open().unwrap();
@@ -277,7 +306,8 @@ mod tests {
         files.install_base(&temp, BaseFormat::Rdb, Begun::Nothing).unwrap();
         let names: Vec<_> = files.manifest.files().map(|f| f.name.clone()).collect();
         assert_eq!(names, ["appendonly.aof.1.base.rdb"]);
-        assert_eq!(files.forget_history(), [files.path("appendonly.aof.1.incr.aof")]);
+        let (_, gone) = files.forget_history().expect("there is one");
+        assert_eq!(gone, [files.path("appendonly.aof.1.incr.aof")]);
     }
 
     #[test]

@@ -1,23 +1,26 @@
 //! The append-only file while the server runs: where propagated bytes go, and when they are safe.
 //!
-//! Three states: off; on; and waiting for its first base (`appendonly` was turned on at run time, or
+//! States: off; on; closing, until what was handed over before it was turned off is written; and waiting for its first base (`appendonly` was turned on at run time, or
 //! a replica has just taken over a new data set), in which writes go to an increment with a
 //! temporary name until the rewrite that was started with it has made the base they build upon.
 //!
 //! With `everysec` and `no` the bytes go to the writer thread. With `always` the loop itself writes
 //! and syncs, once for all commands of a turn, before any of their replies leaves.
 //!
+//! A rewrite begins with a new increment, and does not wait until the manifest names it: how that is kept
+//! safe is in `aof/unnamed.rs`.
+//!
 //! A failed fsync is not made good by the next one, as the kernel may have dropped the pages. From
 //! then on nothing counts as fsynced, until a rewrite has replaced the file that it was of.
 
 pub mod files;
 mod sync;
+mod unnamed;
 pub mod writer;
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::CommandError;
@@ -26,8 +29,9 @@ use node::{LogProgress, Need, Point, Watermark};
 
 use crate::config::{AppendFsync, Config};
 use crate::disk::aof::files::AofFiles;
-use crate::disk::aof::sync::sync_data;
+use crate::disk::aof::unnamed::Unnamed;
 use crate::disk::aof::writer::{AofWriter, Place, WriterNews, write_whole};
+use crate::disk::worker::{DiskJob, DiskWorker, InstalledBase, Then};
 use crate::process::clock;
 use crate::process::mailbox::Mailer;
 use crate::process::os_error::os_error;
@@ -45,6 +49,8 @@ pub enum AofState {
     /// Until the first rewrite is done.
     WaitRewrite,
     On,
+    /// Turned off: nothing more is handed over, and the replies that wait for the file still do.
+    Closing,
 }
 
 /// Figures for INFO.
@@ -81,6 +87,20 @@ pub struct Aof {
     /// Taken over once the disk takes writes again.
     next_fsync: Option<AppendFsync>,
     writer: AofWriter,
+    worker: DiskWorker,
+    /// `appendfsync always` has begun, and the writer is still busy with what it was given before: what
+    /// came since waits in `unwritten`.
+    taking_over: bool,
+    /// The increment is not named by the manifest on the disk yet.
+    unnamed: Option<Unnamed>,
+    /// The base of a rewrite is being put in place.
+    is_installing: bool,
+    /// Changes of the manifest that were ordered, and are not done.
+    manifest_orders: u32,
+    /// What was written when the base, and the fsync of the increment, were ordered.
+    written_at_install: u64,
+    /// Tells the present file from those that were turned off or replaced before.
+    pub generation: u32,
     /// The increment; the loop writes to it with `always`.
     incr: Option<File>,
     incr_bytes: u64,
@@ -109,7 +129,7 @@ pub struct Aof {
 }
 
 impl Aof {
-    pub fn new(config: &Config, mailer: Mailer<WriterNews>) -> io::Result<Aof> {
+    pub fn new(config: &Config, worker: DiskWorker, mailer: Mailer<WriterNews>) -> io::Result<Aof> {
         let persistence = &config.persistence;
         let fsync = persistence.appendfsync;
         Ok(Aof {
@@ -138,7 +158,18 @@ impl Aof {
             fsync_us: 0,
             fsync,
             next_fsync: None,
-            writer: AofWriter::start(fsync == AppendFsync::Everysec, mailer)?,
+            writer: AofWriter::start(
+                fsync == AppendFsync::Everysec,
+                worker.lane("aof_sync")?,
+                mailer,
+            )?,
+            worker,
+            taking_over: false,
+            unnamed: None,
+            is_installing: false,
+            manifest_orders: 0,
+            written_at_install: 0,
+            generation: 0,
             incr: None,
             incr_bytes: 0,
             unwritten: Vec::new(),
@@ -158,7 +189,53 @@ impl Aof {
     }
 
     pub fn is_on(&self) -> bool {
-        self.state != AofState::Off
+        matches!(self.state, AofState::On | AofState::WaitRewrite)
+    }
+
+    pub fn is_installing(&self) -> bool {
+        self.is_installing
+    }
+
+    /// A rewrite is over only when the manifest has changed for the last time because of it.
+    pub fn is_settling(&self) -> bool {
+        self.is_installing || self.manifest_orders > 0
+    }
+
+    /// The manifest is about to change, or appended bytes wait for the writer: a rewrite cannot begin.
+    pub fn is_busy(&self) -> bool {
+        self.is_settling() || self.taking_over
+    }
+
+    /// Orders the manifest, and what it names, to be put in place.
+    pub fn install(&mut self, mut jobs: Vec<DiskJob>, base: InstalledBase) -> io::Result<()> {
+        self.written_at_install = self.writer.progress().written;
+        if self.state == AofState::WaitRewrite
+            && let Some(incr) = &self.incr
+        {
+            // What was written to the increment must be on the disk before a manifest names that.
+            jobs.insert(0, DiskJob::Fsync(incr.try_clone()?));
+        }
+        self.is_installing = true;
+        self.worker.order_then(jobs, Then::AofInstalled(Box::new(base)));
+        Ok(())
+    }
+
+    pub fn install_ended(&mut self, is_there: bool) {
+        self.is_installing = false;
+        self.name_is_settled(is_there);
+    }
+
+    /// The file that waited for its base has it.
+    pub fn has_begun(&mut self) {
+        if self.state == AofState::WaitRewrite {
+            self.state = AofState::On;
+            self.writer.note_synced(self.written_at_install);
+        }
+    }
+
+    #[cfg(test)]
+    pub fn worker(&self) -> &DiskWorker {
+        &self.worker
     }
 
     /// MISCONF, while the disk refuses.
@@ -217,21 +294,60 @@ impl Aof {
         if fsync == self.fsync {
             return;
         }
-        let changes_places = fsync == AppendFsync::Always || self.fsync == AppendFsync::Always;
-        // What one of them could not write yet must not be overtaken by the other, and `always` promises
-        // what a file is not good for whose fsync has failed.
-        if changes_places && (!self.last_write_ok() || !self.drain()) {
+        let was_always = self.fsync == AppendFsync::Always;
+        let changes_places = fsync == AppendFsync::Always || was_always;
+        // `always` promises what a file is not good for whose fsync has failed, and what the loop could not
+        // write must not be overtaken.
+        if changes_places && !self.last_write_ok() {
             self.next_fsync = Some(fsync);
             return;
         }
-        self.writer.set_everysec(fsync == AppendFsync::Everysec && !self.skips_fsync);
-        if changes_places && let Some(incr) = &self.incr {
-            self.incr_bytes = incr.metadata().map_or(self.incr_bytes, |m| m.len());
-            if let Ok(file) = incr.try_clone() {
-                self.writer.switch(file);
+        if self.taking_over {
+            // The writer has the file still, and gets what has come meanwhile.
+            self.taking_over = false;
+            let bytes = std::mem::take(&mut self.unwritten);
+            self.hand_over(bytes, self.appended);
+        } else if was_always {
+            if !self.drain() {
+                self.next_fsync = Some(fsync);
+                return;
             }
+            self.give_file_to_writer();
+        } else if changes_places && self.incr.is_some() {
+            self.taking_over = true;
+            self.writer.ask_drain();
         }
+        self.writer.set_everysec(fsync == AppendFsync::Everysec && !self.skips_fsync);
         self.fsync = fsync;
+    }
+
+    /// The writer learns how long the file is by now.
+    fn give_file_to_writer(&mut self) {
+        if let Some(Ok(file)) = self.incr.as_ref().map(File::try_clone) {
+            self.writer.switch(file);
+        }
+    }
+
+    /// The writer has done all that it was given before `always`: the loop goes on behind it.
+    fn take_file_over(&mut self) {
+        self.taking_over = false;
+        if let Some(incr) = &self.incr {
+            self.incr_bytes = incr.metadata().map_or(self.incr_bytes, |m| m.len());
+        }
+        self.retry_at_us = 0;
+    }
+
+    /// The writer is done with what it had, or cannot go on.
+    fn drained(&mut self) {
+        let progress = self.writer.progress();
+        if self.state == AofState::Closing {
+            // A disk that refuses does not keep the file from being turned off.
+            if self.unnamed.is_none() {
+                self.forget();
+            }
+        } else if self.taking_over && progress.queued == progress.written {
+            self.take_file_over();
+        }
     }
 
     /// Leaves fsync to the kernel while a child writes, or no longer.
@@ -241,7 +357,9 @@ impl Aof {
             self.writer.set_everysec(self.fsync == AppendFsync::Everysec && !skip);
             if !skip && self.fsync == AppendFsync::Always {
                 // What was written meanwhile.
-                if let Some(Err(error)) = self.incr.as_ref().map(sync_data) {
+                if let Some(Err(error)) =
+                    self.incr.as_ref().map(|incr| self.worker.disk().sync_data(incr))
+                {
                     self.fsync_failed(&error);
                 }
             }
@@ -275,9 +393,16 @@ impl Aof {
             std::thread::sleep(Duration::from_micros(self.flush_sleep_us));
         }
         self.current_bytes += bytes.len() as u64;
+        if let Some(unnamed) = &mut self.unnamed {
+            unnamed.bytes.extend_from_slice(&bytes);
+        }
         (self.write_us, self.fsync_us) = (0, 0);
         if self.fsync == AppendFsync::Always {
             self.unwritten.extend_from_slice(&bytes);
+            if self.taking_over {
+                bytes.clear();
+                return bytes;
+            }
             let written = now_us >= self.retry_at_us && self.append_now();
             bytes.clear();
             if !written && now_us >= self.retry_at_us {
@@ -285,6 +410,10 @@ impl Aof {
             }
             return bytes;
         }
+        self.hand_over(bytes, point)
+    }
+
+    fn hand_over(&mut self, bytes: Vec<u8>, point: Point) -> Vec<u8> {
         self.handed_over += bytes.len() as u64;
         self.mark(point);
         let appended = self.writer.append(bytes);
@@ -307,11 +436,15 @@ impl Aof {
 
     /// How far the file is, in the door's bytes; `None` while it is off.
     pub fn progress(&mut self) -> Option<LogProgress> {
-        if !self.is_on() {
+        if self.state == AofState::Off {
             return None;
         }
         self.update_fsynced();
-        Some(LogProgress { written: self.written_log, fsynced: self.fsynced.log })
+        let limit = self.unnamed.as_ref().map_or(u64::MAX, |unnamed| unnamed.from.log);
+        Some(LogProgress {
+            written: self.written_log.min(limit),
+            fsynced: self.fsynced.log.min(limit),
+        })
     }
 
     /// With `always`: what the present file has not taken goes to `file`. False if that does not either.
@@ -326,12 +459,13 @@ impl Aof {
 
     fn append_now(&mut self) -> bool {
         let from_us = clock::mono_us();
-        let Some(incr) = &mut self.incr else { return false };
-        let written = write_whole(incr, &self.unwritten, self.incr_bytes);
+        let Some(incr) = &self.incr else { return false };
+        let disk = self.worker.disk();
+        let written = write_whole(disk, incr, &self.unwritten, self.incr_bytes);
         let written_us = clock::mono_us();
         let result = match written {
             Ok(()) if self.skips_fsync => Ok(()),
-            Ok(()) => sync_data(incr).map_err(|error| ("fsync", 0, error)),
+            Ok(()) => disk.sync_data(incr).map_err(|error| ("fsync", 0, error)),
             Err((kept, error)) => Err(("write", kept, error)),
         };
         self.write_us = written_us - from_us;
@@ -377,6 +511,7 @@ impl Aof {
             WriterNews::SyncFailed(_) => {}
             // As in `recovered`.
             WriterNews::SyncRecovered => self.no_auto_rewrite_before_us = 1,
+            WriterNews::Drained => self.drained(),
             // Being awake is all that was needed: the turn's end looks how far the file is.
             WriterNews::Written | WriterNews::Synced => {}
         }
@@ -422,6 +557,9 @@ impl Aof {
             warn!("{SOLVED}");
         }
         self.error = None;
+        if self.taking_over {
+            self.writer.ask_drain();
+        }
         self.take_over_fsync();
     }
 
@@ -440,14 +578,17 @@ impl Aof {
         match self.state {
             AofState::Off => None,
             AofState::WaitRewrite => Some(0),
-            AofState::On => Some(self.fsynced.offset),
+            AofState::On | AofState::Closing => {
+                let limit = self.unnamed.as_ref().map_or(u64::MAX, |unnamed| unnamed.from.offset);
+                Some(self.fsynced.offset.min(limit))
+            }
         }
     }
 
     /// Notes how far the file is. What is not in the file, such as a heartbeat of the master, is as safe
     /// as what stands before it.
     fn update_fsynced(&mut self) {
-        if self.fsync == AppendFsync::Always || self.incr.is_none() {
+        if self.fsync == AppendFsync::Always && !self.taking_over || self.incr.is_none() {
             if self.unwritten.is_empty() {
                 self.written_log = self.appended.log;
                 if !self.skips_fsync && !self.is_distrusted() {
@@ -463,14 +604,15 @@ impl Aof {
             self.unwritten_marks.pop_front();
             self.written_log = log;
         }
-        if self.unwritten_marks.is_empty() {
+        if self.unwritten_marks.is_empty() && self.unwritten.is_empty() {
             self.written_log = self.appended.log;
         }
         let safe = self.marks.iter().take_while(|(bytes, _)| *bytes <= progress.synced).count();
         if let Some((_, point)) = self.marks.drain(..safe).next_back() {
             self.fsynced = point;
         }
-        if self.marks.is_empty() && progress.unsafe_file.is_none() {
+        let all_is_marked = self.marks.is_empty() && self.unwritten.is_empty();
+        if all_is_marked && progress.unsafe_file.is_none() {
             self.fsynced = self.appended;
         }
     }
@@ -499,14 +641,37 @@ impl Aof {
     /// Everything is on the disk when this returns true. The loop waits for it.
     pub fn drain(&mut self) -> bool {
         if self.fsync == AppendFsync::Always {
+            if self.taking_over {
+                if !self.writer.drain() {
+                    return false;
+                }
+                self.take_file_over();
+            }
             return (self.unwritten.is_empty() || self.append_now()) && !self.is_distrusted();
         }
         self.writer.drain()
     }
 
-    /// Stops writing, for good or until a new base is begun.
-    pub fn stop(&mut self) {
-        self.drain();
+    /// Turns the file off as soon as it has what was handed over, which the loop does not wait for.
+    pub fn close(&mut self) {
+        if self.fsync == AppendFsync::Always && !self.taking_over {
+            // What the disk refuses even now was not answered either.
+            self.drain();
+            return self.forget();
+        }
+        if self.taking_over {
+            self.taking_over = false;
+            let bytes = std::mem::take(&mut self.unwritten);
+            self.hand_over(bytes, self.appended);
+            self.give_file_to_writer();
+        }
+        self.state = AofState::Closing;
+        self.rewrite_scheduled = false;
+        self.writer.ask_drain();
+    }
+
+    /// Turns the file off at once: what was handed over and is not written is of no use to anybody.
+    pub fn forget(&mut self) {
         self.state = AofState::Off;
         self.forget_incr();
         self.appended.offset = 0;
@@ -516,7 +681,13 @@ impl Aof {
 
     /// Nothing of what was handed over is a part of the data set any more.
     fn forget_incr(&mut self) {
-        self.incr = None;
+        self.generation += 1;
+        if self.incr.take().is_some() {
+            // Where it has its place, or gets it at this moment, there is none under that name.
+            self.worker.order(vec![DiskJob::Unlink(self.files.temp_incr_path())]);
+        }
+        self.unnamed = None;
+        self.taking_over = false;
         self.unwritten.clear();
         self.marks.clear();
         self.writer.forget_all();
@@ -528,11 +699,10 @@ impl Aof {
     /// the increment has.
     pub fn drop_temp_incr(&mut self) {
         if self.incr.is_some() {
-            self.forget_incr();
             let path = self.files.temp_incr_path();
             let name = path.file_name().unwrap_or_default().display();
             log::info!("Removing the temp incr aof file {name} in the background");
-            remove_in_background(path.clone());
+            self.forget_incr();
         }
     }
 
@@ -543,7 +713,8 @@ impl Aof {
 
     pub fn buffer_bytes(&self) -> u64 {
         let progress = self.writer.progress();
-        progress.queued - progress.written + self.unwritten.len() as u64
+        let copied = self.unnamed.as_ref().map_or(0, |unnamed| unnamed.bytes.len());
+        progress.queued - progress.written + (self.unwritten.len() + copied) as u64
     }
 
     /// The writer has the file in hands at the moment.
@@ -557,181 +728,26 @@ impl Aof {
 
     /// Removes replaced files away from the loop: unlinking a large file takes its time.
     pub fn remove_history(&mut self) {
-        if self.keeps_history {
+        if self.keeps_history || self.is_installing {
             return;
         }
-        for path in self.files.forget_history() {
+        let Some((store, paths)) = self.files.forget_history() else { return };
+        self.manifest_orders += 1;
+        self.worker.order_then(vec![store], Then::AofHistoryForgotten);
+        for path in paths {
             log::info!("Removing the history file {} in the background", path.display());
-            remove_in_background(path);
+            self.worker.order(vec![DiskJob::Unlink(path)]);
         }
     }
-}
 
-fn remove_in_background(path: PathBuf) {
-    crate::process::lazy_free::run(move || {
-        // A file that stays is named by no manifest, and only costs its space.
-        let _ = std::fs::remove_file(path);
-    });
+    pub fn history_forgotten(&mut self, result: io::Result<()>) {
+        self.manifest_orders -= 1;
+        if let Err(error) = result {
+            // The files go all the same: the manifest that still names them as history is valid.
+            warn!("Error storing the AOF manifest: {}", os_error(&error));
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::OpenOptions;
-
-    use mio::{Poll, Token};
-
-    use super::*;
-    use crate::process::mailbox::Mailbox;
-
-    fn aof(fsync: AppendFsync) -> (Aof, Mailbox<WriterNews>, Poll) {
-        let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let mut config = Config::default();
-        config.persistence.appendfsync = fsync;
-        let mut aof = Aof::new(&config, mailbox.mailer()).unwrap();
-        aof.state = AofState::On;
-        (aof, mailbox, poll)
-    }
-
-    fn appendable(path: &std::path::Path) -> File {
-        OpenOptions::new().append(true).create(true).open(path).unwrap()
-    }
-
-    fn at(n: u64) -> Point {
-        Point { log: n, offset: n }
-    }
-
-    /// Whether the replies to all that was appended may leave.
-    fn is_settled(aof: &mut Aof) -> bool {
-        let needs_disk = aof.replies_need() == Need::one(Watermark::Fsynced);
-        let progress = aof.progress().expect("it is on");
-        let mark = if needs_disk { progress.fsynced } else { progress.written };
-        mark >= aof.appended.log
-    }
-
-    #[test]
-    fn with_always_a_refusing_disk_holds_replies_until_it_takes_the_bytes() {
-        let (mut aof, _mailbox, _poll) = aof(AppendFsync::Always);
-        aof.switch_to(OpenOptions::new().append(true).open("/dev/full").unwrap()).unwrap();
-        aof.append(b"one".to_vec(), at(3), 0);
-        assert!(!is_settled(&mut aof));
-        assert!(aof.write_refusal().is_some());
-        aof.append(b"two".to_vec(), at(6), 1);
-        assert!(!is_settled(&mut aof), "not asked again within a second");
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("incr");
-        aof.switch_to(appendable(&path)).unwrap();
-        aof.append(Vec::new(), at(6), 2 * RETRY_INTERVAL_US);
-        assert!(is_settled(&mut aof));
-        assert!(aof.write_refusal().is_none());
-        assert_eq!(std::fs::read(path).unwrap(), b"onetwo");
-        aof.progress();
-        assert_eq!(aof.fsynced_stream_offset(), Some(6));
-    }
-
-    #[test]
-    fn changing_to_always_and_back_keeps_the_order_of_the_bytes() {
-        let (mut aof, _mailbox, _poll) = aof(AppendFsync::Everysec);
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("incr");
-        aof.switch_to(appendable(&path)).unwrap();
-        aof.append(b"a".to_vec(), at(1), 0);
-        aof.set_fsync(AppendFsync::Always);
-        aof.append(b"b".to_vec(), at(2), 0);
-        assert!(is_settled(&mut aof));
-        aof.set_fsync(AppendFsync::No);
-        aof.append(b"c".to_vec(), at(3), 0);
-        assert!(aof.drain());
-        assert_eq!(std::fs::read(path).unwrap(), b"abc");
-    }
-
-    #[test]
-    fn a_change_from_always_waits_for_what_the_disk_has_refused() {
-        let (mut aof, _mailbox, _poll) = aof(AppendFsync::Always);
-        aof.switch_to(OpenOptions::new().append(true).open("/dev/full").unwrap()).unwrap();
-        aof.append(b"one".to_vec(), at(3), 0);
-        assert!(!is_settled(&mut aof));
-        aof.set_fsync(AppendFsync::No);
-        assert!(!is_settled(&mut aof), "its reply is still kept back");
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("incr");
-        aof.switch_to(appendable(&path)).unwrap();
-        aof.append(b"two".to_vec(), at(6), 2 * RETRY_INTERVAL_US);
-        assert!(is_settled(&mut aof));
-        assert_eq!(aof.fsync, AppendFsync::No);
-        aof.append(b"three".to_vec(), at(11), 0);
-        assert!(aof.drain());
-        assert_eq!(std::fs::read(path).unwrap(), b"onetwothree");
-    }
-
-    #[test]
-    fn the_fsynced_offset_follows_the_writer() {
-        let (mut aof, _mailbox, _poll) = aof(AppendFsync::Everysec);
-        let dir = tempfile::tempdir().unwrap();
-        aof.switch_to(appendable(&dir.path().join("incr"))).unwrap();
-        aof.append(b"abc".to_vec(), at(103), 0);
-        assert!(aof.drain());
-        aof.progress();
-        assert_eq!(aof.fsynced_stream_offset(), Some(103));
-        // A heartbeat moves the stream and not the file.
-        aof.append(Vec::new(), at(117), 0);
-        aof.progress();
-        assert_eq!(aof.fsynced_stream_offset(), Some(117));
-        aof.stop();
-        assert_eq!(aof.fsynced_stream_offset(), None);
-    }
-
-    /// After a failed fsync the next one's success was taken for both, and a change to `always` did not
-    /// mind.
-    #[test]
-    fn after_a_failed_fsync_nothing_is_safe_until_a_rewrite_has_replaced_the_file() {
-        for fsync in [AppendFsync::Everysec, AppendFsync::Always] {
-            let (mut aof, _mailbox, _poll) = aof(fsync);
-            let dir = tempfile::tempdir().unwrap();
-            aof.switch_to(appendable(&dir.path().join("one"))).unwrap();
-            aof.append(b"abc".to_vec(), at(103), 0);
-            assert!(aof.drain());
-            aof.progress();
-            aof.fsync_failed(&io::Error::from_raw_os_error(libc::EIO));
-            aof.append(b"def".to_vec(), at(106), 0);
-            assert!(!aof.drain(), "{fsync:?}");
-            aof.progress();
-            assert_eq!(aof.fsynced_stream_offset(), Some(103));
-            assert!(aof.write_refusal().is_some() && !aof.last_write_ok());
-            let other = match fsync {
-                AppendFsync::Always => AppendFsync::No,
-                _ => AppendFsync::Always,
-            };
-            aof.set_fsync(other);
-            assert_eq!(aof.fsync, fsync, "what is promised does not change in the midst of it");
-            aof.begin_rewrite(appendable(&dir.path().join("two"))).unwrap();
-            aof.append(b"ghi".to_vec(), at(109), 0);
-            assert!(!aof.drain());
-            aof.progress();
-            assert_eq!(aof.fsynced_stream_offset(), Some(103));
-            assert_eq!(is_settled(&mut aof), fsync != AppendFsync::Always);
-            aof.rewritten();
-            assert_eq!(aof.fsync, other);
-            aof.progress();
-            assert_eq!(aof.fsynced_stream_offset(), Some(109));
-            assert!(aof.write_refusal().is_none());
-            assert!(is_settled(&mut aof));
-        }
-    }
-
-    #[test]
-    fn unsafe_bytes_hold_the_offset_back_however_many_there_are() {
-        let (mut aof, _mailbox, _poll) = aof(AppendFsync::No);
-        let dir = tempfile::tempdir().unwrap();
-        aof.switch_to(appendable(&dir.path().join("incr"))).unwrap();
-        for i in 1..=10_000 {
-            aof.append(b"x".to_vec(), at(100 + i), 0);
-        }
-        assert!(aof.marks.len() <= MARKS_MAX);
-        aof.progress();
-        assert_eq!(aof.fsynced_stream_offset(), Some(0));
-        assert!(aof.drain());
-        aof.progress();
-        assert_eq!(aof.fsynced_stream_offset(), Some(10_100));
-    }
-}
+mod tests;

@@ -1,54 +1,47 @@
-//! The thread that fsyncs the append-only file, so that an fsync, however long it takes, keeps no write
-//! waiting.
+//! An fsync of the append-only file in the disk's thread, so that an fsync, however long it takes, keeps no
+//! write waiting.
 //!
-//! It works off what the writing thread asks for, in order, and keeps the account of what is safe. It
-//! decides neither when an fsync is due nor what a failure means to the data set.
+//! Keeps the account of what is safe. It decides neither when an fsync is due nor what a failure means
+//! to the data set.
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 use crate::disk::aof::writer::{Shared, State, WriterNews};
+use crate::disk::files::Disk;
 use crate::process::mailbox::Mailer;
-use crate::process::memory;
 
 /// An fsync of one file.
 pub struct SyncJob {
+    /// The account of the writer that has asked for it.
+    pub account: Arc<Shared>,
     pub file: Arc<File>,
     /// The number of the file.
     pub number: u64,
     /// What it makes safe, with those before it: offsets as in `WriterProgress`.
     pub position: u64,
+    pub mailer: Mailer<WriterNews>,
 }
 
-/// Until `stop_syncs` is set and nothing is left to do.
-pub fn run_syncs(shared: &Shared, mailer: &Mailer<WriterNews>) {
-    memory::begin_helper_thread();
-    let mut state = shared.lock();
-    loop {
-        if let Some(job) = state.syncs.pop_front() {
-            state.progress.is_syncing = true;
-            drop(state);
-            let result = sync_data(&job.file);
-            state = shared.lock();
-            state.progress.is_syncing = false;
-            let news = note(&mut state, &job, result);
-            drop(state);
-            shared.done.notify_all();
-            // The next one may be due already.
-            shared.work.notify_one();
-            for news in news {
-                mailer.send(news);
-            }
-            // Closing a file that was replaced may take its time.
-            drop(job);
-            memory::settle_thread();
-            state = shared.lock();
-        } else if state.stop_syncs {
-            return;
-        } else {
-            state = shared.sync_work.wait(state).expect("nobody panics with the lock");
+impl SyncJob {
+    pub fn run(self, disk: &dyn Disk) {
+        let shared = &*self.account;
+        shared.lock().progress.is_syncing = true;
+        let result = disk.sync_data(&self.file);
+        let mut state = shared.lock();
+        state.progress.is_syncing = false;
+        state.pending_syncs -= 1;
+        let mut news = note(&mut state, &self, result);
+        news.extend(state.take_drained());
+        drop(state);
+        shared.done.notify_all();
+        // The next one may be due already.
+        shared.work.notify_one();
+        for news in news {
+            self.mailer.send(news);
         }
+        // Here the handle goes: closing a file that was replaced may take its time.
     }
 }
 
@@ -74,12 +67,4 @@ fn note(state: &mut State, job: &SyncJob, result: io::Result<()>) -> Vec<WriterN
         }
     }
     news
-}
-
-/// fdatasync. What cannot be synced at all (a pipe, a device) has no cache that could lose anything.
-pub fn sync_data(file: &File) -> io::Result<()> {
-    match file.sync_data() {
-        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(()),
-        result => result,
-    }
 }

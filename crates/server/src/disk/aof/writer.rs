@@ -1,7 +1,7 @@
 //! The thread that writes the append-only file, so that the loop never waits for a disk.
 //!
-//! The loop hands over buffers; the thread writes them in order and asks the syncing thread
-//! (`aof_sync.rs`) for an fsync once a second (`everysec`) or leaves that to the kernel (`no`). With
+//! The loop hands over buffers; the thread writes them in order and asks the disk's thread
+//! (`sync.rs`) for an fsync once a second (`everysec`) or leaves that to the kernel (`no`). With
 //! `always` the loop itself writes and syncs, and this thread has nothing to do.
 //!
 //! The loop keeps the replies of writers back until the kernel has their bytes, so that what kills
@@ -22,13 +22,15 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::disk::aof::sync::{SyncJob, run_syncs};
+use crate::disk::aof::sync::SyncJob;
+use crate::disk::files::Disk;
+use crate::disk::worker::{DiskJob, DiskWorker};
 use crate::process::clock;
 use crate::process::mailbox::Mailer;
 use crate::process::memory;
@@ -51,6 +53,8 @@ pub enum WriterNews {
     Written,
     /// What was written before is on the disk.
     Synced,
+    /// All that was queued when `ask_drain` was called is written and synced, or the disk refuses.
+    Drained,
 }
 
 /// How far the file is. Offsets count the bytes handed over since the writer was started.
@@ -73,7 +77,7 @@ impl WriterProgress {
         self.synced < self.written
     }
 
-    fn all_is_safe(&self) -> bool {
+    pub fn all_is_safe(&self) -> bool {
         self.synced == self.queued && self.unsafe_file.is_none()
     }
 }
@@ -116,8 +120,9 @@ pub struct State {
     slowest_write_us: u64,
     spare: Vec<u8>,
     everysec: bool,
-    /// Sync at once, whatever the policy: somebody waits in `drain`.
+    /// Sync at once, whatever the policy: somebody waits in `drain`, or to hear of it.
     sync_now: bool,
+    tell_drained: bool,
     stop: bool,
     /// The thread sleeps: only then is waking it worth a system call.
     idle: bool,
@@ -127,11 +132,11 @@ pub struct State {
     first_file: u64,
     /// Bytes were written to the current file after its last fsync was asked for.
     pub dirty: bool,
-    pub syncs: VecDeque<SyncJob>,
+    /// Fsyncs that were asked for, and are not over.
+    pub pending_syncs: u32,
     /// What the last fsync that went well has covered.
     pub last_synced: u64,
     pub sync_failing: bool,
-    pub stop_syncs: bool,
 }
 
 #[derive(Default)]
@@ -139,8 +144,6 @@ pub struct Shared {
     state: Mutex<State>,
     /// The writing thread waits here for work.
     pub work: Condvar,
-    /// The syncing thread waits here for work.
-    pub sync_work: Condvar,
     /// The loop waits here for room, and for a drained queue at shutdown.
     pub done: Condvar,
 }
@@ -154,21 +157,21 @@ impl Shared {
 pub struct AofWriter {
     shared: Arc<Shared>,
     writing: Option<JoinHandle<()>>,
-    syncing: Option<JoinHandle<()>>,
 }
 
 impl AofWriter {
-    pub fn start(everysec: bool, mailer: Mailer<WriterNews>) -> io::Result<AofWriter> {
+    pub fn start(
+        everysec: bool,
+        worker: DiskWorker,
+        mailer: Mailer<WriterNews>,
+    ) -> io::Result<AofWriter> {
         let shared = Arc::new(Shared::default());
         shared.lock().everysec = everysec;
-        let mut writer = AofWriter { shared, writing: None, syncing: None };
-        let (shared, of_syncs) = (Arc::clone(&writer.shared), mailer.clone());
-        let syncing = thread::Builder::new().name("aof_sync".into());
-        writer.syncing = Some(syncing.spawn(move || run_syncs(&shared, &of_syncs))?);
-        let shared = Arc::clone(&writer.shared);
-        let writing = thread::Builder::new().name("aof_writer".into());
-        writer.writing = Some(writing.spawn(move || Thread::new(shared, mailer).run())?);
-        Ok(writer)
+        let in_thread = Arc::clone(&shared);
+        let writing = thread::Builder::new()
+            .name("aof_writer".into())
+            .spawn(move || Thread::new(in_thread, worker, mailer).run())?;
+        Ok(AofWriter { shared, writing: Some(writing) })
     }
 
     pub fn set_everysec(&self, everysec: bool) {
@@ -226,6 +229,15 @@ impl AofWriter {
         self.shared.work.notify_one();
     }
 
+    /// Somebody else's fsync has made safe what was written up to `position`.
+    pub fn note_synced(&self, position: u64) {
+        let mut state = self.lock();
+        state.last_synced = state.last_synced.max(position);
+        if state.progress.unsafe_file.is_none() {
+            state.progress.synced = state.progress.synced.max(position);
+        }
+    }
+
     /// Nothing that was handed over is of interest any more.
     pub fn forget_all(&self) {
         let place = {
@@ -245,8 +257,16 @@ impl AofWriter {
         self.lock().progress
     }
 
+    /// Has `WriterNews::Drained` sent when all that was queued is written and synced, or the disk refuses.
+    pub fn ask_drain(&self) {
+        let mut state = self.lock();
+        (state.sync_now, state.tell_drained) = (true, true);
+        drop(state);
+        self.shared.work.notify_one();
+    }
+
     /// Waits until all that was queued is written and synced, or until the disk refuses: false. For
-    /// shutdown, for a change to `always`, and for DEBUG LOADAOF: the loop does block here.
+    /// shutdown and for DEBUG LOADAOF: the loop does block here.
     pub fn drain(&self) -> bool {
         let mut state = self.lock();
         state.sync_now = true;
@@ -268,10 +288,6 @@ impl Drop for AofWriter {
         self.shared.work.notify_one();
         // A thread that panicked has said so on stderr; there is nothing left to save here.
         let _ = self.writing.take().map(JoinHandle::join);
-        // What the writer has asked for last is still done.
-        self.lock().stop_syncs = true;
-        self.shared.sync_work.notify_one();
-        let _ = self.syncing.take().map(JoinHandle::join);
     }
 }
 
@@ -284,14 +300,17 @@ impl State {
     }
 
     fn is_syncing(&self) -> bool {
-        self.progress.is_syncing || !self.syncs.is_empty()
+        self.pending_syncs > 0
     }
 
-    /// Asks for an fsync of what was written to `file`, which is the current one.
-    fn sync(&mut self, file: &Arc<File>, number: u64) {
-        let job = SyncJob { file: Arc::clone(file), number, position: self.progress.written };
-        self.dirty = false;
-        self.syncs.push_back(job);
+    /// The news that somebody waits for, once there is nothing left to do.
+    pub fn take_drained(&mut self) -> Option<WriterNews> {
+        let is_drained = self.tell_drained && !self.sync_now && !self.is_syncing();
+        if !is_drained {
+            return None;
+        }
+        self.tell_drained = false;
+        Some(WriterNews::Drained)
     }
 
     /// An fsync of the file of that number failed.
@@ -313,6 +332,7 @@ fn is_full(state: &State) -> bool {
 /// The thread's own side.
 struct Thread {
     shared: Arc<Shared>,
+    worker: DiskWorker,
     mailer: Mailer<WriterNews>,
     file: Option<Arc<File>>,
     /// The file's number.
@@ -322,9 +342,24 @@ struct Thread {
 }
 
 impl Thread {
-    fn new(shared: Arc<Shared>, mailer: Mailer<WriterNews>) -> Thread {
+    fn new(shared: Arc<Shared>, worker: DiskWorker, mailer: Mailer<WriterNews>) -> Thread {
         let synced_at_us = clock::mono_us();
-        Thread { shared, mailer, file: None, number: 0, synced_at_us, failing: false }
+        Thread { shared, worker, mailer, file: None, number: 0, synced_at_us, failing: false }
+    }
+
+    /// Asks for an fsync of what was written to the current file.
+    fn sync(&self, state: &mut State) {
+        let Some(file) = &self.file else { return };
+        state.dirty = false;
+        state.pending_syncs += 1;
+        let job = SyncJob {
+            account: Arc::clone(&self.shared),
+            file: Arc::clone(file),
+            number: self.number,
+            position: state.progress.written,
+            mailer: self.mailer.clone(),
+        };
+        self.worker.order(vec![DiskJob::Run(Box::new(move |disk| job.run(disk)))]);
     }
 
     fn run(mut self) {
@@ -400,18 +435,19 @@ impl Thread {
         let is_due = state.everysec && now_us >= self.synced_at_us + FSYNC_INTERVAL_US;
         // One at a time: what is written while one takes long is for the next.
         let is_due = is_due && !state.is_syncing();
-        if state.dirty
-            && (is_due || state.sync_now || state.stop)
-            && let Some(file) = &self.file
-        {
+        if state.dirty && (is_due || state.sync_now || state.stop) {
             self.synced_at_us = now_us;
-            state.sync(file, self.number);
-            shared.sync_work.notify_one();
+            self.sync(&mut state);
         }
         if asked && idle {
             state.sync_now = false;
         }
+        let drained = state.take_drained();
+        drop(state);
         shared.done.notify_all();
+        if let Some(news) = drained {
+            self.mailer.send(news);
+        }
         idle
     }
 
@@ -421,12 +457,9 @@ impl Thread {
             Job::Append(bytes) => self.append(bytes),
             Job::Switch(file) => {
                 let mut state = self.shared.lock();
-                if state.dirty
-                    && let Some(old) = &self.file
-                {
+                if state.dirty {
                     // The old increment must be whole before a manifest forgets that it was last.
-                    state.sync(old, self.number);
-                    self.shared.sync_work.notify_one();
+                    self.sync(&mut state);
                 }
                 state.file_len = file.metadata().map(|m| m.len()).unwrap_or(0);
                 drop(state);
@@ -448,7 +481,7 @@ impl Thread {
         // The loop opens a file before it appends; without one there is nowhere to write to.
         let Some(file) = &self.file else { return Err(Job::Append(bytes)) };
         let from_us = clock::mono_us();
-        let result = write_whole(file, &bytes, file_len);
+        let result = write_whole(self.worker.disk(), file, &bytes, file_len);
         let took_us = clock::mono_us() - from_us;
         match result {
             Ok(()) => {
@@ -503,13 +536,14 @@ impl Thread {
 /// Appends `bytes` whole. After a failure part way the file is cut back to its old length, so that
 /// a command is not left in halves; where even that fails, says how many bytes stand.
 pub fn write_whole(
-    mut file: &File,
+    disk: &dyn Disk,
+    file: &File,
     bytes: &[u8],
     len_before: u64,
 ) -> Result<(), (usize, io::Error)> {
     let mut done = 0;
     while done < bytes.len() {
-        match file.write(&bytes[done..]) {
+        match disk.write(file, &bytes[done..]) {
             Ok(0) => return Err(cut_back(file, done, len_before, io::ErrorKind::WriteZero.into())),
             Ok(n) => done += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -532,10 +566,16 @@ mod tests {
     use mio::{Poll, Token};
 
     use super::*;
+    use crate::disk::files::RealDisk;
     use crate::process::mailbox::Mailbox;
 
     fn appendable(path: &std::path::Path) -> File {
         OpenOptions::new().append(true).create(true).open(path).unwrap()
+    }
+
+    fn start(everysec: bool, mailbox: &Mailbox<WriterNews>) -> AofWriter {
+        let worker = DiskWorker::start(Arc::new(RealDisk), Mailer::unheard()).unwrap();
+        AofWriter::start(everysec, worker, mailbox.mailer()).unwrap()
     }
 
     #[test]
@@ -544,7 +584,7 @@ mod tests {
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
         let poll = Poll::new().unwrap();
         let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let writer = AofWriter::start(true, mailbox.mailer()).unwrap();
+        let writer = start(true, &mailbox);
         writer.switch(appendable(&one));
         writer.append(b"a".to_vec());
         writer.append(b"b".to_vec());
@@ -563,7 +603,7 @@ mod tests {
         let path = dir.path().join("aof");
         let poll = Poll::new().unwrap();
         let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
+        let writer = start(false, &mailbox);
         writer.switch(appendable(&path));
         writer.drain();
         for n in 1..=100 {
@@ -580,7 +620,7 @@ mod tests {
     fn a_disk_that_refuses_is_reported_and_the_bytes_are_kept() {
         let poll = Poll::new().unwrap();
         let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
+        let writer = start(false, &mailbox);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("next");
         writer.switch(OpenOptions::new().write(true).open("/dev/full").unwrap());
@@ -608,7 +648,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let poll = Poll::new().unwrap();
         let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
+        let writer = start(false, &mailbox);
         let first = writer.switch(appendable(&dir.path().join("one")));
         writer.append(b"a".to_vec());
         assert!(writer.drain());
@@ -635,7 +675,7 @@ mod tests {
         let path = dir.path().join("aof");
         let poll = Poll::new().unwrap();
         let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let writer = AofWriter::start(false, mailbox.mailer()).unwrap();
+        let writer = start(false, &mailbox);
         writer.switch(appendable(&path));
         writer.append(vec![b'x'; 100_000]);
         drop(writer);
