@@ -8,17 +8,18 @@
 //! and syncs, once for all commands of a turn, before any of their replies leaves.
 //!
 //! A rewrite begins with a new increment, and does not wait until the manifest names it: how that is kept
-//! safe is in `aof/unnamed.rs`.
+//! safe is in `naming.rs`.
 //!
 //! A failed fsync is not made good by the next one, as the kernel may have dropped the pages. From
 //! then on nothing counts as fsynced, until a rewrite has replaced the file that it was of.
 
+mod account;
 pub mod files;
+mod naming;
 mod sync;
 mod unnamed;
 pub mod writer;
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::time::Duration;
@@ -28,9 +29,10 @@ use log::warn;
 use node::{LogProgress, Need, Point, Watermark};
 
 use crate::config::{AppendFsync, Config};
+use crate::disk::aof::account::Account;
 use crate::disk::aof::files::AofFiles;
 use crate::disk::aof::unnamed::Unnamed;
-use crate::disk::aof::writer::{AofWriter, Place, WriterNews, write_whole};
+use crate::disk::aof::writer::{AofWriter, Place, WriterNews, WriterProgress, write_whole};
 use crate::disk::worker::{DiskJob, DiskWorker, InstalledBase, Then};
 use crate::process::clock;
 use crate::process::mailbox::Mailer;
@@ -38,9 +40,6 @@ use crate::process::os_error::os_error;
 
 const SOLVED: &str = "AOF write error looks solved, The server can write again.";
 const RETRY_INTERVAL_US: u64 = 1_000_000;
-/// With `appendfsync no` nothing may become safe for a long time: an even number, so that the newest mark
-/// is among those that stay.
-const MARKS_MAX: usize = 4096;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AofState {
@@ -113,19 +112,11 @@ pub struct Aof {
     annotated_unix_s: i64,
     /// DEBUG AOF-FLUSH-SLEEP: makes the disk look slow.
     pub flush_sleep_us: u64,
-    /// Where the stream stood after so many bytes were handed over, while they are not safe.
-    marks: Vec<(u64, Point)>,
-    /// The same for the door's bytes, while the kernel does not have them.
-    unwritten_marks: VecDeque<(u64, u64)>,
-    handed_over: u64,
     /// Where the increment begins whose base the present rewrite makes.
     rewrite_from: Place,
     /// Why an fsync failed whose file is still a part of the data set.
     fsync_error: Option<String>,
-    /// Where the stream stood when bytes, or none, were last handed over.
-    appended: Point,
-    written_log: u64,
-    fsynced: Point,
+    account: Account,
 }
 
 impl Aof {
@@ -177,14 +168,9 @@ impl Aof {
             retry_at_us: 0,
             annotated_unix_s: 0,
             flush_sleep_us: 0,
-            marks: Vec::new(),
-            unwritten_marks: VecDeque::new(),
-            handed_over: 0,
             rewrite_from: Place::default(),
             fsync_error: None,
-            appended: Point::default(),
-            written_log: 0,
-            fsynced: Point::default(),
+            account: Account::default(),
         })
     }
 
@@ -306,7 +292,7 @@ impl Aof {
             // The writer has the file still, and gets what has come meanwhile.
             self.taking_over = false;
             let bytes = std::mem::take(&mut self.unwritten);
-            self.hand_over(bytes, self.appended);
+            self.hand_over(bytes, self.account.appended());
         } else if was_always {
             if !self.drain() {
                 self.next_fsync = Some(fsync);
@@ -380,7 +366,7 @@ impl Aof {
     /// Hands over what left by the door in this turn, up to `point`. How far it has got is said by
     /// `progress`. Gives an empty buffer back.
     pub fn append(&mut self, mut bytes: Vec<u8>, point: Point, now_us: u64) -> Vec<u8> {
-        self.appended = point;
+        self.account.arrived(point);
         if bytes.is_empty() && self.unwritten.is_empty() {
             return bytes;
         }
@@ -414,14 +400,13 @@ impl Aof {
     }
 
     fn hand_over(&mut self, bytes: Vec<u8>, point: Point) -> Vec<u8> {
-        self.handed_over += bytes.len() as u64;
-        self.mark(point);
+        let position = self.account.handed_over(bytes.len(), point);
         let appended = self.writer.append(bytes);
         self.write_us = appended.write_us;
         if appended.waited_us > 0 {
             self.stats.delayed_fsync += 1;
         }
-        debug_assert_eq!(appended.position, self.handed_over);
+        debug_assert_eq!(appended.position, position);
         appended.spare
     }
 
@@ -439,12 +424,9 @@ impl Aof {
         if self.state == AofState::Off {
             return None;
         }
-        self.update_fsynced();
-        let limit = self.unnamed.as_ref().map_or(u64::MAX, |unnamed| unnamed.from.log);
-        Some(LogProgress {
-            written: self.written_log.min(limit),
-            fsynced: self.fsynced.log.min(limit),
-        })
+        self.update_account();
+        let fsynced = self.account.fsynced().log;
+        Some(LogProgress { written: self.account.written_log(), fsynced })
     }
 
     /// With `always`: what the present file has not taken goes to `file`. False if that does not either.
@@ -578,64 +560,24 @@ impl Aof {
         match self.state {
             AofState::Off => None,
             AofState::WaitRewrite => Some(0),
-            AofState::On | AofState::Closing => {
-                let limit = self.unnamed.as_ref().map_or(u64::MAX, |unnamed| unnamed.from.offset);
-                Some(self.fsynced.offset.min(limit))
-            }
+            AofState::On | AofState::Closing => Some(self.account.fsynced().offset),
         }
     }
 
-    /// Notes how far the file is. What is not in the file, such as a heartbeat of the master, is as safe
-    /// as what stands before it.
-    fn update_fsynced(&mut self) {
+    /// Notes how far the file is.
+    fn update_account(&mut self) {
         if self.fsync == AppendFsync::Always && !self.taking_over || self.incr.is_none() {
             if self.unwritten.is_empty() {
-                self.written_log = self.appended.log;
+                self.account.all_is_written();
                 if !self.skips_fsync && !self.is_distrusted() {
-                    self.all_is_safe();
+                    self.account.all_is_safe();
                 }
             }
             return;
         }
-        let progress = self.writer.progress();
-        while let Some(&(bytes, log)) = self.unwritten_marks.front()
-            && bytes <= progress.written
-        {
-            self.unwritten_marks.pop_front();
-            self.written_log = log;
-        }
-        if self.unwritten_marks.is_empty() && self.unwritten.is_empty() {
-            self.written_log = self.appended.log;
-        }
-        let safe = self.marks.iter().take_while(|(bytes, _)| *bytes <= progress.synced).count();
-        if let Some((_, point)) = self.marks.drain(..safe).next_back() {
-            self.fsynced = point;
-        }
-        let all_is_marked = self.marks.is_empty() && self.unwritten.is_empty();
-        if all_is_marked && progress.unsafe_file.is_none() {
-            self.fsynced = self.appended;
-        }
-    }
-
-    /// Everything that was handed over is on the disk.
-    pub fn all_is_safe(&mut self) {
-        self.marks.clear();
-        self.unwritten_marks.clear();
-        self.written_log = self.appended.log;
-        self.fsynced = self.appended;
-    }
-
-    fn mark(&mut self, point: Point) {
-        self.unwritten_marks.push_back((self.handed_over, point.log));
-        if self.marks.len() >= MARKS_MAX {
-            // Every second one tells enough, and the last one must stay.
-            let mut keep = true;
-            self.marks.retain(|_| {
-                keep = !keep;
-                keep
-            });
-        }
-        self.marks.push((self.handed_over, point));
+        let WriterProgress { written, synced, unsafe_file, .. } = self.writer.progress();
+        let all_was_handed_over = self.unwritten.is_empty();
+        self.account.follow(written, synced, unsafe_file.is_none(), all_was_handed_over);
     }
 
     /// Everything is on the disk when this returns true. The loop waits for it.
@@ -662,7 +604,7 @@ impl Aof {
         if self.taking_over {
             self.taking_over = false;
             let bytes = std::mem::take(&mut self.unwritten);
-            self.hand_over(bytes, self.appended);
+            self.hand_over(bytes, self.account.appended());
             self.give_file_to_writer();
         }
         self.state = AofState::Closing;
@@ -674,8 +616,7 @@ impl Aof {
     pub fn forget(&mut self) {
         self.state = AofState::Off;
         self.forget_incr();
-        self.appended.offset = 0;
-        self.fsynced.offset = 0;
+        self.account.forget_stream();
         self.rewrite_scheduled = false;
     }
 
@@ -689,7 +630,7 @@ impl Aof {
         self.unnamed = None;
         self.taking_over = false;
         self.unwritten.clear();
-        self.marks.clear();
+        self.account.forget();
         self.writer.forget_all();
         (self.error, self.fsync_error) = (None, None);
         self.take_over_fsync();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mio::{Poll, Token};
 
 use super::*;
+use crate::disk::aof::account::MARKS_MAX;
 use crate::disk::files::RealDisk;
 use crate::process::mailbox::Mailbox;
 
@@ -42,7 +43,7 @@ fn is_settled(aof: &mut Aof) -> bool {
     let needs_disk = aof.replies_need() == Need::one(Watermark::Fsynced);
     let progress = aof.progress().expect("it is on");
     let mark = if needs_disk { progress.fsynced } else { progress.written };
-    mark >= aof.appended.log
+    mark >= aof.account.appended().log
 }
 
 #[test]
@@ -185,7 +186,7 @@ fn unsafe_bytes_hold_the_offset_back_however_many_there_are() {
     for i in 1..=10_000 {
         aof.append(b"x".to_vec(), at(100 + i), 0);
     }
-    assert!(aof.marks.len() <= MARKS_MAX);
+    assert!(aof.account.marks() <= MARKS_MAX);
     aof.progress();
     assert_eq!(aof.fsynced_stream_offset(), Some(0));
     assert!(aof.drain());

@@ -1,114 +1,14 @@
-//! The increment with which a rewrite begins, until the manifest on the disk names it.
-//!
-//! A fork and the file that goes on behind it belong together, and the manifest would keep the loop waiting.
-//! So bytes go to the new file at once, and count neither as written nor as fsynced before the manifest is
-//! stored: nothing that a crash would lose is acknowledged. Where it cannot be stored, they go once more,
-//! behind the last ones of the file before.
+//! What is kept of a rewrite's increment while no manifest on the disk names it (`naming.rs`).
 
 use std::fs::File;
-use std::io;
 
-use node::Point;
 use persist::aof::manifest::Manifest;
-
-use crate::config::AppendFsync;
-use crate::disk::aof::{Aof, AofState};
-use crate::disk::worker::{DiskJob, Then};
 
 pub struct Unnamed {
     /// The file before it.
-    file: File,
+    pub file: File,
     /// What was handed over since.
     pub bytes: Vec<u8>,
-    /// Where the stream stood when it began: more does not count.
-    pub from: Point,
     /// The manifest on the disk, when the first attempt to replace it has failed.
-    before: Option<Manifest>,
-}
-
-impl Aof {
-    /// Begins the increment that goes on behind the base of a rewrite. Its name is for the log.
-    pub fn begin_incr(&mut self) -> io::Result<String> {
-        let (file, mut next, store) = self.files.plan_incr()?;
-        let name = next.last_incr().map(|incr| incr.name.clone()).unwrap_or_default();
-        let before_file = self.incr.as_ref().map(File::try_clone).transpose()?;
-        self.begin_rewrite(file)?;
-        std::mem::swap(&mut self.files.manifest, &mut next);
-        // A number is used once: the file of an attempt that failed may be unlinked at any moment.
-        next.incr_seq = self.files.manifest.incr_seq;
-        if let Some(file) = before_file {
-            self.unnamed =
-                Some(Unnamed { file, bytes: Vec::new(), from: self.appended, before: None });
-        }
-        self.manifest_orders += 1;
-        self.worker.order_then(vec![store], Then::IncrNamed { before: Box::new(next) });
-        Ok(name)
-    }
-
-    /// The manifest is stored, or could not be: false when the rewrite is not to go on.
-    pub fn incr_named(&mut self, before: Manifest, result: &io::Result<()>) -> bool {
-        self.manifest_orders -= 1;
-        if result.is_err() && self.is_installing {
-            // The base is on its way already, with a manifest that names the increment as well.
-            if let Some(unnamed) = &mut self.unnamed {
-                unnamed.before = Some(before);
-            }
-            return true;
-        }
-        match result {
-            Ok(()) => self.forget_copy(),
-            Err(_) => self.go_back(before),
-        }
-        result.is_ok()
-    }
-
-    /// The base that was on its way is there, and with it the increment's name; or neither is.
-    pub fn name_is_settled(&mut self, is_there: bool) {
-        let before = self.unnamed.as_mut().and_then(|unnamed| unnamed.before.take());
-        match before {
-            Some(before) if !is_there => self.go_back(before),
-            _ => self.forget_copy(),
-        }
-    }
-
-    /// The manifest names the increment.
-    fn forget_copy(&mut self) {
-        if let Some(unnamed) = self.unnamed.take() {
-            self.worker.order(vec![DiskJob::Close(unnamed.file)]);
-            self.go_on_closing();
-        }
-    }
-
-    fn go_on_closing(&self) {
-        if self.state == AofState::Closing {
-            self.writer.ask_drain();
-        }
-    }
-
-    /// The file before is the last one again, and gets what the new one has.
-    fn go_back(&mut self, before: Manifest) {
-        let gone = std::mem::replace(&mut self.files.manifest, before);
-        if let Some(incr) = gone.last_incr() {
-            self.worker.order(vec![DiskJob::Unlink(self.files.path(&incr.name))]);
-        }
-        let Some(Unnamed { file, bytes, from, .. }) = self.unnamed.take() else { return };
-        if let Err(error) = self.switch_to(file) {
-            self.write_failed(&error);
-        }
-        self.marks.retain(|(_, point)| point.log <= from.log);
-        self.unwritten_marks.retain(|(_, log)| *log <= from.log);
-        self.written_log = self.written_log.min(from.log);
-        self.fsynced.log = self.fsynced.log.min(from.log);
-        self.fsynced.offset = self.fsynced.offset.min(from.offset);
-        if self.fsync == AppendFsync::Always {
-            // All that is unwritten is among it.
-            self.taking_over = false;
-            self.unwritten = bytes;
-            self.retry_at_us = 0;
-        } else if !bytes.is_empty() {
-            let point = self.appended;
-            self.hand_over(bytes, point);
-        }
-        self.go_on_closing();
-    }
+    pub before: Option<Manifest>,
 }
