@@ -6,7 +6,8 @@ use std::ops::{Index, Range};
 
 use bytes::Bytes;
 
-use crate::request::BIG_BULK_LEN;
+/// From this length on a bulk is read straight into a buffer of its own, which can be stored.
+pub const BIG_BULK_LEN: usize = 32 * 1024;
 
 /// Where one argument lies: in the request's own bytes, or in a bulk with a buffer of its own.
 #[derive(Clone, Copy, Debug)]

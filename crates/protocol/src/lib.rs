@@ -15,12 +15,12 @@ mod request;
 pub mod slot;
 mod split;
 
-pub use args::{Args, Iter, OwnedArgs};
+pub use args::{Args, BIG_BULK_LEN, Iter, OwnedArgs};
 pub use command::{encode_command, encoded_command_len};
 pub use error::ProtocolError;
 pub use number::{format_f64, format_f64_digits, parse_f64, parse_i64};
 pub use reply::{DeferMark, ReplyBuf, Resp};
 pub use reply_parser::{ReplyError, ReplyParser, Value};
-pub use request::{BIG_BULK_LEN, Limits, Request, RequestParser};
+pub use request::{Limits, Request, RequestParser};
 pub use slot::key_slot;
 pub use split::{quote, split_args};

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use crate::number::{F64_TEXT_MAX, push_header, write_f64};
 
 /// From this length on, bytes that are shared are sent from where they lie.
-const SHARED_LEN: usize = crate::request::BIG_BULK_LEN;
+const SHARED_LEN: usize = crate::args::BIG_BULK_LEN;
 /// A tail above this is sealed into a chunk, so that a slow client's output is freed as it goes.
 const CHUNK_LEN: usize = 64 * 1024;
 /// What an empty tail may keep allocated.

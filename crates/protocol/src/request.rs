@@ -11,12 +11,9 @@ use bytes::Bytes;
 
 use self::big_bulk::BigBulk;
 use self::header::{Header, LINE_MAX, header_number, plain_header};
-use crate::args::{Args, Span};
+use crate::args::{Args, BIG_BULK_LEN, Span};
 use crate::error::ProtocolError;
 use crate::split::split_in_place;
-
-/// From this length on a bulk is read straight into a buffer of its own, which can be stored.
-pub const BIG_BULK_LEN: usize = 32 * 1024;
 
 const MULTIBULK_MAX: i64 = i32::MAX as i64;
 const UNAUTHENTICATED_ARGS_MAX: i64 = 10;

@@ -3,7 +3,7 @@
 //! Everything that blocks, waits or reads the time happens in this crate; what a command does, what
 //! a file means and who syncs from where is decided in the crates below it.
 //!
-//! Folders are rooms, and arrows between them go one way (`tests/rooms.rs`): the files here stand uppermost, then
+//! Folders are rooms, and arrows between them go one way (`tests/tests/rooms.rs`): the files here stand uppermost, then
 //! `os`, `disk`, `net`, `config`, and `process` lowest.
 
 mod boot;
