@@ -1,13 +1,14 @@
-//! A client's output: replies in the protocol it speaks, and the bytes on their way to its socket.
+//! A client's output: replies in the protocol it speaks, until they may leave.
 //!
 //! Must not know commands or sockets: the caller writes what `io_slices` shows and calls `advance`.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use crate::number::{F64_TEXT_MAX, push_header, write_f64};
+use crate::output::Output;
 
 /// From this length on, bytes that are shared are sent from where they lie.
 const SHARED_LEN: usize = crate::args::BIG_BULK_LEN;
@@ -26,8 +27,8 @@ pub enum Resp {
     V3,
 }
 
-/// Replies on their way to a client. In order: `chunks`, then the rest of `tail` with each of
-/// `shared` at its place.
+/// Replies on their way to a client. In order: what was passed on to its connection, which has it now; `chunks`;
+/// then the rest of `tail` with each of `shared` at its place. All of it counts until it is sent.
 ///
 /// It takes no more than its limit: what goes beyond is dropped together with all that waits, and
 /// `is_overflowed` says so from then on. Such a client cannot be answered any more.
@@ -45,12 +46,21 @@ pub struct ReplyBuf {
     outside_len: usize,
     /// Aggregates whose length is not known yet; the tail is not sealed under them.
     deferred: usize,
+    /// Bytes that the connection has, and that are not sent.
+    passed: usize,
     /// Bytes sent since ever.
     taken: u64,
     /// With a tail as long as this, an append is looked at more closely; 0 while nothing is taken.
     look_from: usize,
     limit_bytes: usize,
     is_overflowed: bool,
+}
+
+/// A piece of what is taken out.
+enum Piece<'a> {
+    /// With memory of its own, or shared.
+    Own(Bytes),
+    OfTail(&'a [u8]),
 }
 
 /// An aggregate whose length is not known yet: finish them in reverse order.
@@ -72,6 +82,7 @@ impl Default for ReplyBuf {
             shared: VecDeque::new(),
             outside_len: 0,
             deferred: 0,
+            passed: 0,
             taken: 0,
             look_from: CHUNK_LEN,
             limit_bytes: usize::MAX,
@@ -338,6 +349,12 @@ impl ReplyBuf {
     /// Bytes that wait to be sent.
     #[inline]
     pub fn len_bytes(&self) -> usize {
+        self.passed + self.own_len()
+    }
+
+    /// Without what was passed on.
+    #[inline]
+    fn own_len(&self) -> usize {
         self.outside_len + self.tail.len() - self.sent
     }
 
@@ -355,7 +372,7 @@ impl ReplyBuf {
 
     /// Bytes allocated, shared ones included: what output buffer limits bound.
     pub fn memory_bytes(&self) -> usize {
-        self.tail.capacity() + self.outside_len
+        self.passed + self.tail.capacity() + self.outside_len
     }
 
     /// Bytes allocated for what is not sealed yet.
@@ -363,8 +380,10 @@ impl ReplyBuf {
         self.tail.capacity()
     }
 
-    /// Fills `slices` with the first bytes to send, for a vectored write; returns how many it set.
+    /// Fills `slices` with the first bytes to send, for a vectored write; returns how many it set. Nothing may
+    /// be passed on and not sent: that goes first.
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        debug_assert_eq!(self.passed, 0);
         if self.outside_len == 0 {
             // Nearly always: everything lies in one piece.
             let unsent = &self.tail[self.sent..];
@@ -400,18 +419,52 @@ impl ReplyBuf {
         count
     }
 
-    /// The first `n` bytes were sent.
-    pub fn advance(&mut self, mut n: usize) {
-        assert!(n <= self.len_bytes());
+    /// The first `n` bytes were sent from where `io_slices` has shown them.
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.own_len() && self.passed == 0);
         self.taken += n as u64;
         if self.outside_len == 0 {
             self.sent += n;
-            n = 0;
+        } else {
+            self.remove(n, |_| {});
         }
+        self.tidy();
+    }
+
+    /// Gives the next `n` bytes, of those that were not, to the connection's `output`. They still count here, until
+    /// `sent` says that they are gone.
+    pub fn pass_on(&mut self, n: usize, output: &mut Output) {
+        assert!(n <= self.own_len());
+        if self.tail.len() >= CHUNK_LEN && self.deferred == 0 {
+            self.seal();
+        }
+        self.passed += n;
+        self.remove(n, |piece| match piece {
+            Piece::Own(bytes) => output.push(bytes),
+            Piece::OfTail(bytes) => output.extend_from_slice(bytes),
+        });
+        self.tidy();
+    }
+
+    /// So many of the bytes that were passed on were sent.
+    pub fn sent(&mut self, n: usize) {
+        // After an overflow they were given up already.
+        let n = n.min(self.passed);
+        self.taken += n as u64;
+        self.passed -= n;
+    }
+
+    /// Bytes that were passed on and are not sent.
+    pub fn passed_len(&self) -> usize {
+        self.passed
+    }
+
+    /// Takes the first `n` bytes out.
+    fn remove(&mut self, mut n: usize, mut piece: impl FnMut(Piece<'_>)) {
         while n > 0 {
             if let Some(chunk) = self.chunks.front_mut() {
                 let taken = n.min(chunk.len());
-                chunk.advance(taken);
+                piece(Piece::Own(chunk.split_to(taken)));
                 self.outside_len -= taken;
                 n -= taken;
                 if chunk.is_empty() {
@@ -422,7 +475,7 @@ impl ReplyBuf {
             match self.shared.front_mut() {
                 Some((at, bytes)) if *at == self.sent => {
                     let taken = n.min(bytes.len());
-                    bytes.advance(taken);
+                    piece(Piece::Own(bytes.split_to(taken)));
                     self.outside_len -= taken;
                     n -= taken;
                     if bytes.is_empty() {
@@ -432,12 +485,18 @@ impl ReplyBuf {
                 next => {
                     let end = next.map_or(self.tail.len(), |(at, _)| *at);
                     let taken = n.min(end - self.sent);
+                    piece(Piece::OfTail(&self.tail[self.sent..self.sent + taken]));
                     self.sent += taken;
                     n -= taken;
                 }
             }
         }
-        if self.is_empty() && self.deferred == 0 {
+    }
+
+    /// A tail of which all is gone begins anew.
+    #[inline]
+    fn tidy(&mut self) {
+        if self.own_len() == 0 && self.deferred == 0 {
             self.tail.clear();
             self.sent = 0;
             if self.tail.capacity() > KEPT_LEN {
@@ -446,15 +505,18 @@ impl ReplyBuf {
         }
     }
 
-    /// Drops all that waits to be sent.
+    /// Drops all that was not passed on.
     pub fn clear(&mut self) {
         self.deferred = 0;
-        self.advance(self.len_bytes());
+        let n = self.own_len();
+        self.taken += n as u64;
+        self.remove(n, |_| {});
+        self.tidy();
     }
 
     /// Returns memory that an idle client does not need.
     pub fn shrink(&mut self) {
-        if self.is_empty() && self.deferred == 0 {
+        if self.own_len() == 0 && self.deferred == 0 {
             self.tail = Vec::new();
             self.sent = 0;
         }

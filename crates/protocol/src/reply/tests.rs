@@ -70,13 +70,13 @@ fn a_deferred_length_is_written_where_the_aggregate_began() {
 fn bytes_leave_in_order_whatever_each_write_takes_and_what_is_written_muted_never_does() {
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..200 {
-        let mut out = ReplyBuf::new();
+        let (mut out, mut passed) = (ReplyBuf::new(), Output::default());
         let mut expected = Vec::new();
         let mut sent = Vec::new();
         for _ in 0..40 {
             let len = [0, 5, 1000, SHARED_LEN, 70_000][random.usize(..5)];
             let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(len).collect();
-            match random.u8(..5) {
+            match random.u8(..6) {
                 0 => {
                     out.raw(&bytes);
                     expected.extend_from_slice(&bytes);
@@ -95,16 +95,40 @@ fn bytes_leave_in_order_whatever_each_write_takes_and_what_is_written_muted_neve
                     out.finish_array(mark, 1);
                     out.unmute();
                 }
+                3 => {
+                    let n = random.usize(..=out.len_bytes() - out.passed_len());
+                    out.pass_on(n, &mut passed);
+                }
                 _ => {
+                    // The connection's own goes first.
+                    let is_passed = !passed.is_empty();
                     let mut slices = [IoSlice::new(&[]); 3];
-                    let count = out.io_slices(&mut slices);
+                    let count = match is_passed {
+                        true => passed.io_slices(&mut slices),
+                        false => out.io_slices(&mut slices),
+                    };
                     let seen = slices[..count].iter().flat_map(|s| s.to_vec()).collect::<Vec<u8>>();
                     let n = random.usize(..=seen.len());
                     sent.extend_from_slice(&seen[..n]);
-                    out.advance(n);
+                    if is_passed {
+                        passed.advance(n);
+                        out.sent(n);
+                    } else {
+                        out.advance(n);
+                    }
                 }
             }
             assert_eq!(out.len_bytes(), expected.len() - sent.len());
+            assert_eq!(out.passed_len(), passed.len_bytes());
+            assert_eq!(out.written(), expected.len() as u64);
+        }
+        while !passed.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 1];
+            passed.io_slices(&mut slices);
+            let n = slices[0].len();
+            sent.extend_from_slice(&slices[0]);
+            passed.advance(n);
+            out.sent(n);
         }
         sent.extend(out.to_vec());
         assert!(sent == expected);

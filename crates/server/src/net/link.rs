@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 
 use mio::Registry;
 use mio::event::Event;
-use protocol::{ReplyBuf, RequestParser};
+use protocol::{Output, ReplyBuf, RequestParser};
 
 use crate::net::token::Source;
 use crate::net::transport::{ReadOutcome, Transport};
@@ -18,8 +18,9 @@ pub struct Link {
     transport: Transport,
     source: Source,
     pub parser: RequestParser,
-    /// What is said besides replies, which stay with their client until they may leave.
-    out: Vec<u8>,
+    /// What has left for here and was not taken by the socket. Mostly nothing: replies go straight from
+    /// where they were written.
+    output: Output,
     /// epoll has said that the peer closed its side: a short read is not the end of the story.
     pub read_closed: bool,
     /// Nor does the peer take anything any more.
@@ -48,7 +49,7 @@ impl Link {
             transport,
             source,
             parser: RequestParser::new(),
-            out: Vec::new(),
+            output: Output::default(),
             read_closed: false,
             peer_gone: false,
             write_blocked: false,
@@ -96,7 +97,7 @@ impl Link {
     }
 
     /// Writes the first `n` bytes of `replies` until they are sent, the socket is full or `budget` bytes are
-    /// sent: one reader of huge replies is not to keep the others waiting.
+    /// sent: one reader of huge replies is not to keep the others waiting. What is left of them is the link's.
     pub fn flush(
         &mut self,
         registry: &Registry,
@@ -104,26 +105,46 @@ impl Link {
         budget: usize,
         n: usize,
     ) -> Flushed {
-        let mut sent = 0;
-        while sent < n {
-            if sent >= budget {
-                return self.flushed(registry, Flushed::Partly);
-            }
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let count = match n - sent {
-                all if all == replies.len_bytes() => replies.io_slices(&mut slices),
-                part => replies.io_slices_of(part, &mut slices),
+        // What is here already had its gate open.
+        let n = n.max(self.output.len_bytes());
+        let mut left = n;
+        while left > 0 {
+            let written = match n - left {
+                sent if sent >= budget => Ok(None),
+                _ if self.output.is_empty() => self.write_replies(replies, left),
+                _ => self.write_output(),
             };
-            match self.write(&slices[..count]) {
-                Ok(Some(n)) => {
-                    replies.advance(n);
-                    sent += n;
+            match written {
+                Ok(Some(written)) => left -= written,
+                Ok(None) => {
+                    replies.pass_on(left - self.output.len_bytes(), &mut self.output);
+                    return self.flushed(registry, Flushed::Partly);
                 }
-                Ok(None) => return self.flushed(registry, Flushed::Partly),
                 Err(_) => return Flushed::Broken,
             }
+            replies.sent(replies.passed_len().saturating_sub(self.output.len_bytes()));
         }
         self.flushed(registry, Flushed::All)
+    }
+
+    fn write_replies(&mut self, replies: &mut ReplyBuf, n: usize) -> io::Result<Option<usize>> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = match n {
+            all if all == replies.len_bytes() => replies.io_slices(&mut slices),
+            part => replies.io_slices_of(part, &mut slices),
+        };
+        let written = self.write(&slices[..count])?;
+        replies.advance(written.unwrap_or(0));
+        Ok(written)
+    }
+
+    fn write_output(&mut self) -> io::Result<Option<usize>> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = self.output.io_slices(&mut slices);
+        let written = self.transport.write(&slices[..count])?;
+        self.output.advance(written.unwrap_or(0));
+        self.bytes_out += written.unwrap_or(0) as u64;
+        Ok(written)
     }
 
     fn flushed(&mut self, registry: &Registry, how: Flushed) -> Flushed {
@@ -135,17 +156,16 @@ impl Link {
 
     /// Says something, as soon as the socket takes it.
     pub fn send(&mut self, registry: &Registry, bytes: &[u8]) -> io::Result<()> {
-        self.out.extend_from_slice(bytes);
+        self.output.extend_from_slice(bytes);
         self.send_rest(registry)
     }
 
     /// What is left of what was said.
     pub fn send_rest(&mut self, registry: &Registry) -> io::Result<()> {
-        while !self.out.is_empty() {
-            let written = self.transport.write(&[IoSlice::new(&self.out)])?;
-            let Some(n) = written else { return self.wait_writable(registry, true) };
-            self.out.drain(..n);
-            self.bytes_out += n as u64;
+        while !self.output.is_empty() {
+            if self.write_output()?.is_none() {
+                return self.wait_writable(registry, true);
+            }
         }
         self.wait_writable(registry, false)
     }
@@ -171,5 +191,57 @@ impl Link {
             self.write_blocked = wait;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use mio::Poll;
+    use mio::net::UnixStream;
+
+    use super::*;
+    use crate::net::token::ConnId;
+
+    /// Replies that the socket did not take stayed with the client, so that a link could not be moved alone.
+    #[test]
+    fn what_the_socket_does_not_take_is_the_link_s_and_leaves_in_order() {
+        let poll = Poll::new().unwrap();
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let source = Source::Client(ConnId { index: 0, generation: 1 });
+        let mut link = Link::open(poll.registry(), Transport::Unix(one), source).unwrap();
+        let mut replies = ReplyBuf::new();
+        let mut expected = Vec::new();
+        let mut say = |replies: &mut ReplyBuf, n: usize| {
+            let text = format!("{n}:{}", "x".repeat(n));
+            replies.bulk(text.as_bytes());
+            expected.extend_from_slice(format!("${}\r\n{text}\r\n", text.len()).as_bytes());
+        };
+        let mut flush = |replies: &mut ReplyBuf, n: usize, budget: usize| {
+            link.flush(poll.registry(), replies, budget, n)
+        };
+        // One whose gate is not open stays where it was written.
+        say(&mut replies, 2_000_000);
+        let open = replies.len_bytes();
+        say(&mut replies, 10);
+        assert_eq!(flush(&mut replies, open, usize::MAX), Flushed::Partly);
+        let held = replies.len_bytes() - replies.passed_len();
+        assert_eq!(held, "$13\r\n10:\r\n".len() + 10);
+        let (mut got, mut block) = (Vec::new(), vec![0; 100_000]);
+        let mut round = 0;
+        while (got.len() as u64) < replies.written() {
+            if let Ok(n) = other.read(&mut block) {
+                got.extend_from_slice(&block[..n]);
+            }
+            round += 1;
+            if round < 20 {
+                say(&mut replies, round * 100);
+            }
+            let all = replies.len_bytes();
+            flush(&mut replies, all, 50_000);
+            assert_eq!(replies.passed_len(), replies.len_bytes(), "all may leave");
+        }
+        assert!(got == expected);
     }
 }
