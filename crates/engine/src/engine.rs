@@ -27,7 +27,7 @@ use crate::report::latency_monitor::LatencyMonitor;
 use crate::report::slowlog::Slowlog;
 use crate::report::stats::Stats;
 use crate::settings::Settings;
-use crate::world::{Garbage, Now, World};
+use crate::world::{Garbage, Now, World, earlier};
 
 /// Whose writes count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -261,8 +261,7 @@ impl Engine {
     /// more to evict.
     pub fn next_deadline_us(&self) -> Option<u64> {
         let eviction = self.eviction.unfinished.then_some(self.now.mono_us);
-        let due = [self.blocked.next_deadline_us(), self.pauses.next_end_us(), eviction];
-        due.into_iter().flatten().min()
+        earlier(earlier(self.blocked.next_deadline_us(), self.pauses.next_end_us()), eviction)
     }
 
     /// The replication stream takes up the door's output: called at the end of every unit.

@@ -363,11 +363,15 @@ impl ReplyBuf {
         self.tail.capacity()
     }
 
+    /// All that waits to be sent, where it lies in one piece: nearly always.
+    #[inline]
+    pub fn in_one_piece(&self) -> Option<&[u8]> {
+        (self.outside_len == 0).then(|| &self.tail[self.sent..])
+    }
+
     /// Fills `slices` with the first bytes to send, for a vectored write; returns how many it set.
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        if self.outside_len == 0 {
-            // Nearly always: everything lies in one piece.
-            let unsent = &self.tail[self.sent..];
+        if let Some(unsent) = self.in_one_piece() {
             return match slices.first_mut() {
                 Some(slot) if !unsent.is_empty() => {
                     *slot = IoSlice::new(unsent);

@@ -199,6 +199,7 @@ impl Engine {
 
     /// A link that is down and a load in progress refuse what needs the data. EXEC itself never
     /// does, but lacks what one of its commands lacks.
+    #[inline]
     fn check_data_is_there(&self, client: &Client, found: &Found) -> Result<(), CommandError> {
         let flags = found.spec.flags;
         let queue = match &client.multi {

@@ -17,7 +17,8 @@ const MAX_SLICES: usize = 64;
 pub struct Link {
     transport: Transport,
     source: Source,
-    pub parser: RequestParser,
+    /// `None` while it is lent out, because what it has found runs.
+    pub parser: Option<Box<RequestParser>>,
     /// What is said besides replies, which stay with their client until they may leave.
     out: Vec<u8>,
     /// epoll has said that the peer closed its side: a short read is not the end of the story.
@@ -47,7 +48,7 @@ impl Link {
         Ok(Link {
             transport,
             source,
-            parser: RequestParser::new(),
+            parser: Some(Box::default()),
             out: Vec::new(),
             read_closed: false,
             peer_gone: false,
@@ -73,17 +74,24 @@ impl Link {
 
     /// One read into the parser's buffer.
     pub fn read(&mut self) -> io::Result<ReadOutcome> {
-        let room = self.parser.spare();
+        // While it runs what it has said there is no parser to take more: that is read another time.
+        let Some(parser) = &mut self.parser else { return Ok(ReadOutcome::Filled(0)) };
+        let room = parser.spare();
         if room.is_empty() {
             // A large argument is whole, but the client is blocked and nobody has parsed it yet.
             return Ok(ReadOutcome::Drained(0));
         }
         let outcome = self.transport.read(room)?;
         if let ReadOutcome::Drained(n) | ReadOutcome::Filled(n) = outcome {
-            self.parser.filled(n);
+            parser.filled(n);
             self.bytes_in += n as u64;
         }
         Ok(outcome)
+    }
+
+    /// Bytes received whose requests have not been run.
+    pub fn buffered_len(&self) -> usize {
+        self.parser.as_ref().map_or(0, |parser| parser.buffered_len())
     }
 
     /// One read of bytes that are another's to parse.
@@ -109,12 +117,13 @@ impl Link {
             if sent >= budget {
                 return self.flushed(registry, Flushed::Partly);
             }
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let count = match n - sent {
-                all if all == replies.len_bytes() => replies.io_slices(&mut slices),
-                part => replies.io_slices_of(part, &mut slices),
+            let rest = n - sent;
+            // Nearly always; an array of many slices costs more than all else here.
+            let written = match replies.in_one_piece() {
+                Some(all) => self.write(&[IoSlice::new(&all[..rest])]),
+                None => self.write_pieces(replies, rest),
             };
-            match self.write(&slices[..count]) {
+            match written {
                 Ok(Some(n)) => {
                     replies.advance(n);
                     sent += n;
@@ -124,6 +133,13 @@ impl Link {
             }
         }
         self.flushed(registry, Flushed::All)
+    }
+
+    #[inline(never)]
+    fn write_pieces(&mut self, replies: &ReplyBuf, n: usize) -> io::Result<Option<usize>> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = replies.io_slices_of(n, &mut slices);
+        self.write(&slices[..count])
     }
 
     fn flushed(&mut self, registry: &Registry, how: Flushed) -> Flushed {
