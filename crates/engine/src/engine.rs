@@ -77,6 +77,8 @@ pub struct Engine {
     pub(crate) local_expires: LocalExpires,
     pub(crate) eviction: EvictionState,
     pub(crate) pending_pushes: PendingPushes,
+    /// How often somebody was written to out of turn, or would have been.
+    pub(crate) pushes: u64,
     /// When an aborted web request was logged last.
     pub(crate) web_request_logged_s: i64,
     /// Removed values that are freed away from the loop.
@@ -125,6 +127,7 @@ impl Engine {
             local_expires: LocalExpires::default(),
             eviction: EvictionState::default(),
             pending_pushes: PendingPushes::default(),
+            pushes: 0,
             web_request_logged_s: 0,
             garbage: Vec::new(),
             spare_pages: false,
@@ -197,9 +200,9 @@ impl Engine {
         self.blocked.count()
     }
 
-    /// How often somebody who waits for a key or watches one was looked at, since ever.
+    /// How often somebody who waits, watches a key or is subscribed was looked at, since ever.
     pub fn queue_looks(&self) -> u64 {
-        self.blocked.looks + self.watches.looks
+        self.blocked.looks + self.watches.looks + self.pushes
     }
 
     /// Takes the clients whose output has grown since the last call.

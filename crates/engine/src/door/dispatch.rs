@@ -529,6 +529,7 @@ impl Engine {
     /// A pause has ended: paused commands run through the whole door, and may wait there again.
     pub(crate) fn retry_paused(&mut self, world: &mut dyn World) {
         for id in self.blocked.paused() {
+            self.blocked.looks += 1;
             let Some(mut client) = self.take_client(id) else { continue };
             let Some(mut blocked) = client.blocked.take() else {
                 self.put_client(client);
