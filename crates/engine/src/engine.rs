@@ -27,7 +27,7 @@ use crate::report::latency_monitor::LatencyMonitor;
 use crate::report::slowlog::Slowlog;
 use crate::report::stats::Stats;
 use crate::settings::Settings;
-use crate::world::{Garbage, Now, World};
+use crate::world::{Garbage, Now, World, earlier};
 
 /// Whose writes count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub struct Engine {
     pub(crate) local_expires: LocalExpires,
     pub(crate) eviction: EvictionState,
     pub(crate) pending_pushes: PendingPushes,
+    /// How often somebody was written to out of turn, or would have been.
+    pub(crate) pushes: u64,
     /// When an aborted web request was logged last.
     pub(crate) web_request_logged_s: i64,
     /// Removed values that are freed away from the loop.
@@ -125,6 +127,7 @@ impl Engine {
             local_expires: LocalExpires::default(),
             eviction: EvictionState::default(),
             pending_pushes: PendingPushes::default(),
+            pushes: 0,
             web_request_logged_s: 0,
             garbage: Vec::new(),
             spare_pages: false,
@@ -197,9 +200,9 @@ impl Engine {
         self.blocked.count()
     }
 
-    /// How often somebody who waits for a key or watches one was looked at, since ever.
+    /// How often somebody who waits, watches a key or is subscribed was looked at, since ever.
     pub fn queue_looks(&self) -> u64 {
-        self.blocked.looks + self.watches.looks
+        self.blocked.looks + self.watches.looks + self.pushes
     }
 
     /// Takes the clients whose output has grown since the last call.
@@ -261,8 +264,7 @@ impl Engine {
     /// more to evict.
     pub fn next_deadline_us(&self) -> Option<u64> {
         let eviction = self.eviction.unfinished.then_some(self.now.mono_us);
-        let due = [self.blocked.next_deadline_us(), self.pauses.next_end_us(), eviction];
-        due.into_iter().flatten().min()
+        earlier(earlier(self.blocked.next_deadline_us(), self.pauses.next_end_us()), eviction)
     }
 
     /// The replication stream takes up the door's output: called at the end of every unit.

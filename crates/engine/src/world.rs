@@ -30,6 +30,15 @@ impl Now {
     }
 }
 
+/// The earlier of two times, either of which may be none.
+#[inline]
+pub fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Where a replica is told to sync from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MasterAddress {

@@ -206,6 +206,73 @@ fn a_change_is_told_to_each_watcher_once() {
     }
 }
 
+/// A channel's subscribers were a list, searched for each who left: who leaves, by word or by closing, is
+/// nobody else's concern, and who stays is looked at once a message.
+#[test]
+fn ten_thousand_on_one_channel_are_told_one_look_each() {
+    const CLIENTS: u64 = 10_000;
+    let mut db = Database::new();
+    let hearing: Vec<_> = (0..CLIENTS).map(|_| db.connect()).collect();
+    let publisher = db.connect();
+    let (looks, ()) = looks_of(&mut db, |db| {
+        for client in &hearing {
+            db.run(*client, "SUBSCRIBE news");
+        }
+    });
+    assert_eq!(looks, 0, "who comes");
+    let publish = |db: &mut Database| looks_of(db, |db| db.run(publisher, "PUBLISH news x"));
+    assert_eq!(publish(&mut db), (CLIENTS, format!(":{CLIENTS}\r\n")));
+    let (looks, ()) = looks_of(&mut db, |db| {
+        for (n, client) in hearing.iter().enumerate() {
+            match n % 4 {
+                0 => drop(db.run(*client, "UNSUBSCRIBE news")),
+                1 => db.engine.disconnect(*client),
+                2 => db.engine.say_goodbye(*client),
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(looks, 0, "who goes");
+    assert_eq!(publish(&mut db), (CLIENTS / 4, format!(":{}\r\n", CLIENTS / 4)));
+    let message = "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n";
+    for client in hearing.iter().skip(3).step_by(4) {
+        assert_eq!(db.replies(*client), message.repeat(2));
+    }
+}
+
+/// However often the loop turns meanwhile, nobody is looked at before the pause has ended, and then each
+/// once: by its time or by UNPAUSE.
+#[test]
+fn ten_thousand_paused_clients_are_looked_at_once_each() {
+    const CLIENTS: u64 = 10_000;
+    for unpause in [false, true] {
+        let mut db = Database::new();
+        let paused: Vec<_> = (0..CLIENTS).map(|_| db.connect()).collect();
+        let pauser = db.connect();
+        db.run(pauser, "CLIENT PAUSE 1000");
+        let (looks, ()) = looks_of(&mut db, |db| {
+            for client in &paused {
+                assert_eq!(db.run(*client, "INCR n"), "");
+            }
+            for client in paused.iter().step_by(2) {
+                db.engine.disconnect(*client);
+            }
+            (0..99).for_each(|_| db.advance_ms(10));
+            db.run(pauser, "CLIENT PAUSE 1000");
+        });
+        assert_eq!((looks, db.engine.blocked_clients() as u64), (0, CLIENTS / 2));
+        let (looks, ()) = looks_of(&mut db, |db| match unpause {
+            true => {
+                db.run(pauser, "CLIENT UNPAUSE");
+                db.advance_ms(0);
+            }
+            false => (0..101).for_each(|_| db.advance_ms(10)),
+        });
+        assert_eq!((looks, db.engine.blocked_clients()), (CLIENTS / 2, 0));
+        assert_eq!(db.run(pauser, "GET n"), format!("$4\r\n{}\r\n", CLIENTS / 2));
+    }
+}
+
 /// Who waits for the end of a pause goes on in the order of coming, and leaves no gap by leaving.
 #[test]
 fn ten_thousand_paused_clients_go_on_in_order() {

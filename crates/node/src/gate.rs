@@ -159,13 +159,18 @@ impl Gate {
 
     /// The turn is over: from here on, what its writers were answered waits.
     pub fn end_turn(&mut self) {
-        for client in std::mem::take(&mut self.turn) {
+        if self.turn.is_empty() {
+            return;
+        }
+        let mut turn = std::mem::take(&mut self.turn);
+        for client in turn.drain(..) {
             let slot = self.slot_mut(client);
             let Some((point, end)) = slot.turn.take() else { continue };
             slot.parts.push_back((end, false));
             let need = self.replies_need;
             self.hold(Held { client, point, need, what: What::Replies { end } });
         }
+        self.turn = turn;
     }
 
     /// WAIT and WAITAOF: [`Opened::Wait`] says when all of `need` has passed `point`. A client waits for
@@ -205,14 +210,20 @@ impl Gate {
     }
 
     fn pass(&mut self, watermark: Watermark, to: u64) {
-        let Some(queue) = self.queues.get_mut(&watermark) else { return };
-        let rest = to.checked_add(1).map_or_else(BTreeMap::new, |next| queue.split_off(&(next, 0)));
-        let passed = std::mem::replace(queue, rest);
-        if queue.is_empty() {
-            self.queues.remove(&watermark);
-        }
-        for held in passed.into_values() {
+        while let Some(queue) = self.queues.get_mut(&watermark)
+            && let Some(first) = queue.first_entry()
+            && first.key().0 <= to
+        {
+            let held = first.remove();
             self.hold(Held { need: held.need.without(watermark), ..held });
+        }
+        self.drop_empty_queue(watermark);
+    }
+
+    /// Those of the file fill and empty with every turn, and stay; the others are of any number.
+    fn drop_empty_queue(&mut self, watermark: Watermark) {
+        if watermark.is_momentary() && !self.is_awaited(watermark) {
+            self.queues.remove(&watermark);
         }
     }
 
@@ -277,7 +288,7 @@ impl Gate {
 
     /// Whether anybody waits for this to rise.
     pub fn is_awaited(&self, watermark: Watermark) -> bool {
-        self.queues.contains_key(&watermark)
+        self.queues.get(&watermark).is_some_and(|queue| !queue.is_empty())
     }
 
     fn has_passed(&self, watermark: Watermark, point: Point) -> bool {
@@ -334,10 +345,8 @@ impl Gate {
     fn remove(&mut self, watermark: Watermark, place: Place) {
         if let Some(queue) = self.queues.get_mut(&watermark) {
             queue.remove(&place);
-            if queue.is_empty() {
-                self.queues.remove(&watermark);
-            }
         }
+        self.drop_empty_queue(watermark);
     }
 
     fn slot_mut(&mut self, client: ClientId) -> &mut Slot {

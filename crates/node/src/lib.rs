@@ -31,6 +31,7 @@ mod shutdown;
 mod upstream;
 mod view;
 
+use engine::world::earlier;
 use engine::{ClientId, CommandError, Engine, Kind, Now, Peer};
 use protocol::Args;
 use repl::{ConnId, HistoryPoint, MasterAddr, Repl};
@@ -48,7 +49,7 @@ pub struct Node {
     pub repl: Repl,
     now: Now,
     state: State,
-    /// Scratch of `send_replies`.
+    /// Scratch of `send_replies` and `send_streams`.
     touched: Vec<ClientId>,
 }
 
@@ -176,7 +177,7 @@ impl Node {
         let repl = self.repl.poll_timeout().filter(|_| !os.holds_timers());
         let repl = repl.map(|ms| ms.saturating_mul(1000));
         let shutdown = self.state.shutdown.as_ref().map(|shutdown| shutdown.deadline_us);
-        [repl, shutdown, self.engine.next_deadline_us()].into_iter().flatten().min()
+        earlier(earlier(repl, shutdown), self.engine.next_deadline_us())
     }
 
     /// Timed-out waits, the end of pauses, and what replication does by the clock.
@@ -248,20 +249,28 @@ impl Node {
         true
     }
 
-    /// What commands wished for.
+    /// What commands wished for: nothing, nearly always.
+    #[inline]
     fn fulfil<O: Os>(&mut self, os: &mut O) -> bool {
-        let mut any = false;
+        let any = self.has_wishes(os);
+        if any {
+            self.fulfil_all(os);
+        }
+        any
+    }
+
+    #[inline(never)]
+    fn fulfil_all<O: Os>(&mut self, os: &mut O) {
         while self.has_wishes(os) {
-            any = true;
             for id in std::mem::take(&mut self.state.new_replicas) {
                 self.become_replica(os, id);
             }
             self.act(os);
             os.fulfil(self);
         }
-        any
     }
 
+    #[inline]
     fn has_wishes<O: Os>(&self, os: &O) -> bool {
         !self.state.new_replicas.is_empty() || self.repl.has_actions() || os.has_wishes()
     }

@@ -95,10 +95,15 @@ impl Node {
     }
 
     pub(crate) fn send_streams<O: Os>(&mut self, os: &mut O) {
-        let waiting: Vec<ClientId> = self.repl.conns_with_output().map(client_of).collect();
-        for id in waiting {
+        if !self.repl.has_replicas() {
+            return;
+        }
+        let mut waiting = std::mem::take(&mut self.touched);
+        waiting.extend(self.repl.conns_with_output().map(client_of));
+        for id in waiting.drain(..) {
             self.send_stream(os, id);
         }
+        self.touched = waiting;
     }
 
     /// Writes until the replica has all, its socket is full or its share of the turn is used.

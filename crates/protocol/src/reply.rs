@@ -380,13 +380,17 @@ impl ReplyBuf {
         self.tail.capacity()
     }
 
+    /// All that was not passed on, where it lies in one piece: nearly always.
+    #[inline]
+    pub fn in_one_piece(&self) -> Option<&[u8]> {
+        (self.outside_len == 0).then(|| &self.tail[self.sent..])
+    }
+
     /// Fills `slices` with the first bytes to send, for a vectored write; returns how many it set. Nothing may
     /// be passed on and not sent: that goes first.
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         debug_assert_eq!(self.passed, 0);
-        if self.outside_len == 0 {
-            // Nearly always: everything lies in one piece.
-            let unsent = &self.tail[self.sent..];
+        if let Some(unsent) = self.in_one_piece() {
             return match slices.first_mut() {
                 Some(slot) if !unsent.is_empty() => {
                     *slot = IoSlice::new(unsent);

@@ -93,7 +93,9 @@ struct Queued {
     input_len: usize,
     /// Bytes of the stream it stands for.
     raw_len: usize,
+    spans_start: usize,
     spans_end: usize,
+    bulks_start: usize,
     bulks_end: usize,
     is_raw: bool,
 }
@@ -220,17 +222,12 @@ impl RequestParser {
     /// Queued request `i`, counted from the first that is not consumed.
     #[inline]
     pub fn request(&self, i: usize) -> Request<'_> {
-        let index = self.first + i;
-        let request = &self.queued[index];
-        let (spans_start, bulks_start) = match index.checked_sub(1) {
-            Some(before) => (self.queued[before].spans_end, self.queued[before].bulks_end),
-            None => (0, 0),
-        };
+        let request = &self.queued[self.first + i];
         let bytes = &self.input[request.start..request.start + request.input_len];
         let args = Args::from_spans(
             bytes,
-            &self.spans[spans_start..request.spans_end],
-            &self.bulks[bulks_start..request.bulks_end],
+            &self.spans[request.spans_start..request.spans_end],
+            &self.bulks[request.bulks_start..request.bulks_end],
             request.is_raw.then_some(bytes),
         );
         Request { args, raw_len: request.raw_len }
@@ -267,6 +264,12 @@ impl RequestParser {
         if self.start == self.end {
             self.rewind();
         }
+    }
+
+    /// Whether `parse` would find nothing more, nor an error.
+    #[inline]
+    pub fn is_exhausted(&self) -> bool {
+        self.start == self.end && self.queued.is_empty() && self.error.is_none()
     }
 
     /// Bytes received and not yet consumed: what `client-query-buffer-limit` bounds.
@@ -574,7 +577,9 @@ impl RequestParser {
             start: current.start,
             input_len,
             raw_len: input_len + current.elsewhere,
+            spans_start: current.spans_start,
             spans_end: self.spans.len(),
+            bulks_start: current.bulks_start,
             bulks_end: self.bulks.len(),
             is_raw: is_raw && self.bulks.len() == current.bulks_start,
         });

@@ -197,6 +197,11 @@ impl Repl {
         self.stream.backlog().is_some()
     }
 
+    /// Whether anybody follows, in whatever state.
+    pub fn has_replicas(&self) -> bool {
+        !self.downstream.replicas.is_empty()
+    }
+
     /// The bytes of the stream from `from` on, as far as the backlog still has them, and the offset of
     /// the first: for whoever compares histories.
     pub fn stream_bytes(&mut self, from: u64) -> (u64, Vec<u8>) {

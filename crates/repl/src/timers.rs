@@ -26,6 +26,10 @@ impl Repl {
         let is_needed =
             self.upstream.is_some() || !self.downstream.replicas.is_empty() || backlog_ages;
         let next_ms = is_needed.then_some(self.cron.next_ms);
+        // Asked in every turn of the loop, and that is all for most masters.
+        if self.failover.is_none() && self.upstream.is_none() {
+            return next_ms;
+        }
         [next_ms, self.failover_due_ms(), self.reconnect_at_ms()].into_iter().flatten().min()
     }
 

@@ -7,6 +7,7 @@
 use std::io;
 use std::time::Duration;
 
+use engine::world::earlier;
 use mio::event::Event;
 use mio::{Events, Poll};
 use node::Node;
@@ -113,14 +114,8 @@ impl Server {
         {
             return Some(Duration::ZERO);
         }
-        let deadline_us = [
-            Some(host.turn.next_cron_us),
-            host.net.retry_accept_at_us,
-            node.next_deadline_us(host),
-        ]
-        .into_iter()
-        .flatten()
-        .min()?;
+        let deadline_us = earlier(host.net.retry_accept_at_us, node.next_deadline_us(host));
+        let deadline_us = deadline_us.unwrap_or(u64::MAX).min(host.turn.next_cron_us);
         Some(Duration::from_micros(deadline_us.saturating_sub(end_us)))
     }
 }

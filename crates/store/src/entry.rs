@@ -424,7 +424,11 @@ impl Entry {
         let old = self.shape();
         let (kind, text_len) = payload.kind();
         let new = Shape { key_len: old.key_len, expires: expire_ms.is_some(), kind, text_len };
-        let in_place = new.slack_in(self.allocated_bytes(), MAX_SLACK);
+        let slack = shape::slack(self.base());
+        let in_place = match new == old {
+            true => Some(slack),
+            false => new.slack_in(old.allocated(slack), MAX_SLACK),
+        };
         let fresh = if in_place.is_none() { Some(Entry::allocate(new)) } else { None };
         let clock = self.clock();
         // SAFETY: the value is read out once, and overwritten or left behind below, with nothing

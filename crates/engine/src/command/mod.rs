@@ -338,6 +338,7 @@ impl Index {
         }
     }
 
+    #[inline]
     fn top(&self, name: &[u8]) -> Option<(&'static CommandSpec, u32)> {
         let key = NameKey::of(name);
         let mut at = key.slot_of(self.slots.len());

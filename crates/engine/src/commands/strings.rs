@@ -313,9 +313,17 @@ fn set_access(args: Args<'_>) -> Access {
 }
 
 fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if args.len() > 3 {
+        return set_with_options(ctx, args);
+    }
+    store_string(ctx, args, 1, 2, SetExpire::Clear);
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (db, key) = (ctx.view, args.at(1));
-    let options =
-        if args.len() > 3 { SetOptions::parse(args, 3, true)? } else { SetOptions::default() };
+    let options = SetOptions::parse(args, 3, true)?;
     let expire_at_ms = options.expire_at_ms(ctx)?;
     if options.nx || options.xx || options.get {
         let entry = match options.get {

@@ -199,6 +199,7 @@ impl Engine {
 
     /// A link that is down and a load in progress refuse what needs the data. EXEC itself never
     /// does, but lacks what one of its commands lacks.
+    #[inline]
     fn check_data_is_there(&self, client: &Client, found: &Found) -> Result<(), CommandError> {
         let flags = found.spec.flags;
         let queue = match &client.multi {
@@ -528,6 +529,7 @@ impl Engine {
     /// A pause has ended: paused commands run through the whole door, and may wait there again.
     pub(crate) fn retry_paused(&mut self, world: &mut dyn World) {
         for id in self.blocked.paused() {
+            self.blocked.looks += 1;
             let Some(mut client) = self.take_client(id) else { continue };
             let Some(mut blocked) = client.blocked.take() else {
                 self.put_client(client);

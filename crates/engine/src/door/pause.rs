@@ -18,16 +18,21 @@ pub struct Pause {
 
 /// What is paused, by whom.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Pauses([Option<Pause>; 3]);
+pub struct Pauses {
+    all: [Option<Pause>; 3],
+    /// Whether there are any: every command asks, and nearly always there are none.
+    any: bool,
+}
 
 impl Pauses {
     pub fn begin(&mut self, by: PauseBy, pause: Pause) {
-        self.0[by as usize] = Some(pause);
+        self.all[by as usize] = Some(pause);
+        self.any = true;
     }
 
     /// CLIENT PAUSE within a CLIENT PAUSE can only prolong and widen it.
     pub fn extend(&mut self, by: PauseBy, pause: Pause) {
-        let old = self.0[by as usize].unwrap_or(pause);
+        let old = self.all[by as usize].unwrap_or(pause);
         let until_mono_us = old.until_mono_us.max(pause.until_mono_us);
         let writes_only = old.writes_only && pause.writes_only;
         self.begin(by, Pause { until_mono_us, writes_only });
@@ -35,36 +40,53 @@ impl Pauses {
 
     /// False if there was none.
     pub fn end(&mut self, by: PauseBy) -> bool {
-        self.0[by as usize].take().is_some()
+        let ended = self.all[by as usize].take().is_some();
+        self.any = self.all.iter().any(Option::is_some);
+        ended
     }
 
     /// Whether this one's time is up at `mono_us` from now on.
     pub fn end_at(&mut self, by: PauseBy, mono_us: u64) {
-        if let Some(pause) = &mut self.0[by as usize] {
+        if let Some(pause) = &mut self.all[by as usize] {
             pause.until_mono_us = mono_us;
         }
     }
 
     /// All of them together: the last end and the widest extent.
+    #[inline]
     pub fn in_force(&self, mono_us: u64) -> Option<Pause> {
-        let all = self.0.iter().flatten().filter(|pause| mono_us < pause.until_mono_us);
+        if self.any { self.widest(mono_us) } else { None }
+    }
+
+    #[cold]
+    fn widest(&self, mono_us: u64) -> Option<Pause> {
+        let all = self.all.iter().flatten().filter(|pause| mono_us < pause.until_mono_us);
         all.copied().reduce(|a, b| Pause {
             until_mono_us: a.until_mono_us.max(b.until_mono_us),
             writes_only: a.writes_only && b.writes_only,
         })
     }
 
+    #[inline]
     pub fn next_end_us(&self) -> Option<u64> {
-        let ends = self.0.iter().flatten().map(|pause| pause.until_mono_us);
+        if !self.any {
+            return None;
+        }
+        let ends = self.all.iter().flatten().map(|pause| pause.until_mono_us);
         ends.min().filter(|end| *end != u64::MAX)
     }
 
     /// Forgets those whose time is up; true if there were any.
+    #[inline]
     pub fn expire(&mut self, mono_us: u64) -> bool {
-        let mut any = false;
-        for slot in &mut self.0 {
-            any |= slot.take_if(|pause| pause.until_mono_us <= mono_us).is_some();
+        if !self.any {
+            return false;
         }
-        any
+        let mut expired = false;
+        for slot in &mut self.all {
+            expired |= slot.take_if(|pause| pause.until_mono_us <= mono_us).is_some();
+        }
+        self.any = self.all.iter().any(Option::is_some);
+        expired
     }
 }

@@ -109,6 +109,7 @@ impl Engine {
     /// Writes to a client out of turn. Who is on the way out hears nothing new.
     #[inline]
     pub(crate) fn push(&mut self, id: ClientId, push: &mut Push) {
+        self.pushes += 1;
         match self.clients.get_mut(id.slot as usize) {
             Some(Some(client)) if client.id == id && !client.close_after_reply => {
                 push.write_to(&mut client.out);

@@ -78,7 +78,64 @@ impl<K: Ord + Copy, V> Roster<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::cmp::Ordering;
+
     use super::*;
+
+    thread_local! {
+        static COMPARED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Counts how often it is compared.
+    #[derive(Clone, Copy, Debug)]
+    struct Counted(u32);
+
+    impl Ord for Counted {
+        fn cmp(&self, other: &Counted) -> Ordering {
+            COMPARED.set(COMPARED.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+
+    impl PartialOrd for Counted {
+        fn partial_cmp(&self, other: &Counted) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    impl PartialEq for Counted {
+        fn eq(&self, other: &Counted) -> bool {
+            self.cmp(other) == Ordering::Equal
+        }
+    }
+
+    impl Eq for Counted {}
+
+    /// Subscribers of one channel, and who waits for one key, stood in a list that was searched for each
+    /// who left: ten thousand that were closed compared fifty million times.
+    #[test]
+    fn who_joins_or_leaves_is_compared_with_few_however_many_there_are() {
+        const MANY: u32 = 10_000;
+        let mut roster = Roster::default();
+        let compared_most = |work: &mut dyn FnMut(Counted)| {
+            let one = |n| {
+                let before = COMPARED.get();
+                work(Counted(n));
+                COMPARED.get() - before
+            };
+            // Neither in the order of coming nor against it.
+            (0..MANY).map(|n| n * 7 % MANY).map(one).max()
+        };
+        let joining = compared_most(&mut |key| assert!(roster.insert(key, ())));
+        let leaving = compared_most(&mut |key| assert!(roster.remove(key)));
+        assert!(roster.is_empty());
+        // A node of the tree has eleven keys at most, and five levels hold these many.
+        assert!(
+            joining <= Some(2 * 5 * 11) && leaving <= Some(5 * 11 + 1),
+            "{joining:?} {leaving:?}"
+        );
+    }
 
     #[test]
     fn a_roster_is_an_ordered_map_whatever_joins_and_leaves() {

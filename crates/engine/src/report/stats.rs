@@ -29,6 +29,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
+    #[inline]
     pub fn record(&mut self, usec: u64) {
         // The leading bit tells the doubling, the three behind it the part.
         let doubling = (u64::BITS - (usec | 4).leading_zeros()) as usize - 3;
@@ -117,6 +118,7 @@ impl Default for Stats {
 }
 
 impl Stats {
+    #[inline]
     pub fn record_call(&mut self, stat: u32, usec: u64, failed: bool, histogram: bool) {
         self.total_commands += 1;
         self.total_command_us += usec;

@@ -24,7 +24,10 @@ fn run(stream: &[u8], piece_len: usize, limits: &Limits) -> (Vec<Parsed>, Option
             parser.filled(n);
             piece = &piece[n..];
             loop {
-                match parser.parse(limits, 3) {
+                let is_exhausted = parser.is_exhausted();
+                let parsed = parser.parse(limits, 3);
+                assert!(!is_exhausted || parsed == Ok(0), "there was more");
+                match parsed {
                     Ok(0) => break,
                     Ok(n) => {
                         for i in 0..n {

@@ -17,7 +17,8 @@ const MAX_SLICES: usize = 64;
 pub struct Link {
     transport: Transport,
     source: Source,
-    pub parser: RequestParser,
+    /// `None` while it is lent out, because what it has found runs.
+    pub parser: Option<Box<RequestParser>>,
     /// What has left for here and was not taken by the socket. Mostly nothing: replies go straight from
     /// where they were written.
     output: Output,
@@ -48,7 +49,7 @@ impl Link {
         Ok(Link {
             transport,
             source,
-            parser: RequestParser::new(),
+            parser: Some(Box::default()),
             output: Output::default(),
             read_closed: false,
             peer_gone: false,
@@ -74,17 +75,24 @@ impl Link {
 
     /// One read into the parser's buffer.
     pub fn read(&mut self) -> io::Result<ReadOutcome> {
-        let room = self.parser.spare();
+        // While it runs what it has said there is no parser to take more: that is read another time.
+        let Some(parser) = &mut self.parser else { return Ok(ReadOutcome::Filled(0)) };
+        let room = parser.spare();
         if room.is_empty() {
             // A large argument is whole, but the client is blocked and nobody has parsed it yet.
             return Ok(ReadOutcome::Drained(0));
         }
         let outcome = self.transport.read(room)?;
         if let ReadOutcome::Drained(n) | ReadOutcome::Filled(n) = outcome {
-            self.parser.filled(n);
+            parser.filled(n);
             self.bytes_in += n as u64;
         }
         Ok(outcome)
+    }
+
+    /// Bytes received whose requests have not been run.
+    pub fn buffered_len(&self) -> usize {
+        self.parser.as_ref().map_or(0, |parser| parser.buffered_len())
     }
 
     /// One read of bytes that are another's to parse.
@@ -128,16 +136,23 @@ impl Link {
     }
 
     fn write_replies(&mut self, replies: &mut ReplyBuf, n: usize) -> io::Result<Option<usize>> {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let count = match n {
-            all if all == replies.len_bytes() => replies.io_slices(&mut slices),
-            part => replies.io_slices_of(part, &mut slices),
-        };
-        let written = self.write(&slices[..count])?;
+        // Nearly always; an array of many slices costs more than all else here.
+        let written = match replies.in_one_piece() {
+            Some(all) => self.write(&[IoSlice::new(&all[..n])]),
+            None => self.write_pieces(replies, n),
+        }?;
         replies.advance(written.unwrap_or(0));
         Ok(written)
     }
 
+    #[inline(never)]
+    fn write_pieces(&mut self, replies: &ReplyBuf, n: usize) -> io::Result<Option<usize>> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = replies.io_slices_of(n, &mut slices);
+        self.write(&slices[..count])
+    }
+
+    #[cold]
     fn write_output(&mut self) -> io::Result<Option<usize>> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let count = self.output.io_slices(&mut slices);

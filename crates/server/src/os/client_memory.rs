@@ -20,17 +20,24 @@ impl Host {
         else {
             return false;
         };
-        client.input = input_buffer(&conn.link.parser);
+        if let Some(parser) = &conn.link.parser {
+            client.input = input_buffer(parser);
+        }
         self.net.client_memory.changed.push(id);
         self.evict_clients(node);
         self.net.conns.get(id).is_some()
     }
 
     /// Part of `before_sleep`: closes clients until the others are within the limit.
+    #[inline]
     pub fn evict_clients(&mut self, node: &mut Node) {
-        if !self.net.client_memory.is_on() {
-            return;
+        if self.net.client_memory.is_on() {
+            self.evict_largest(node);
         }
+    }
+
+    #[inline(never)]
+    fn evict_largest(&mut self, node: &mut Node) {
         for id in std::mem::take(&mut self.net.client_memory.changed) {
             // Whose output is too much by itself goes for that, before others go for it.
             let limits = &self.config.network.client_output_buffer_limit;

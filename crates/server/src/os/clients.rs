@@ -71,8 +71,10 @@ impl Host {
     /// Goes on where a turn was cut short. Each gets one more turn, then waits for the next round,
     /// so that others' events come in between.
     pub fn serve_ready(&mut self, node: &mut Node) {
-        for index in std::mem::take(&mut self.net.ready_listeners) {
-            self.accept_clients(node, index);
+        if !self.net.ready_listeners.is_empty() {
+            for index in std::mem::take(&mut self.net.ready_listeners) {
+                self.accept_clients(node, index);
+            }
         }
         for _ in 0..self.net.ready.len() {
             let Some(id) = self.net.ready.pop_front() else { return };
@@ -181,7 +183,7 @@ impl Host {
             }
             return;
         }
-        if blocked && conn.link.parser.buffered_len() > BLOCKED_READ_AHEAD {
+        if blocked && conn.link.buffered_len() > BLOCKED_READ_AHEAD {
             // It is read again once it is unblocked; a peer that has gone is noticed all the same.
             if conn.link.read_closed {
                 self.end_input(node, id);
@@ -239,10 +241,7 @@ impl Host {
     /// Runs what is complete in the input buffer, until the client blocks or is to be closed. The
     /// buffer is what one read has brought, which bounds the turn.
     fn run_commands(&mut self, node: &mut Node, id: ClientId) {
-        while self.run_batch(node, id) {
-            // Before keys are evicted for what clients hold.
-            self.evict_clients(node);
-        }
+        while self.run_batch(node, id) {}
     }
 
     /// Runs a batch of complete requests; true if the client may have more.
@@ -262,25 +261,26 @@ impl Host {
         };
         let Some(conn) = self.net.conns.get_mut(id) else { return false };
         // Lent out while its requests run, which may close the connection.
-        let mut parser = std::mem::take(&mut conn.link.parser);
+        let Some(mut parser) = conn.link.parser.take() else { return false };
         let parsed = parser.parse(&limits, REQUESTS_PER_BATCH);
         let ran = parsed.map(|count| self.run_requests(node, id, &parser, count));
         let (ran, ended) = match ran {
             Ok((ran, ended)) => (ran, ended),
             Err(error) => {
                 if let Some(conn) = self.net.conns.get_mut(id) {
-                    conn.link.parser = parser;
+                    conn.link.parser = Some(parser);
                 }
                 self.protocol_error(node, id, &error.to_string());
                 return false;
             }
         };
         parser.consume(ran);
+        let is_exhausted = parser.is_exhausted();
         if let Some(client) = node.engine.client_mut(id) {
             client.input = input_buffer(&parser);
         }
         if let Some(conn) = self.net.conns.get_mut(id) {
-            conn.link.parser = parser;
+            conn.link.parser = Some(parser);
         }
         if self.net.client_memory.is_on() {
             self.net.client_memory.changed.push(id);
@@ -288,7 +288,12 @@ impl Host {
         if ended {
             self.enforce_output_limit(node, id);
         }
-        ran > 0 && !ended
+        if ran == 0 || ended {
+            return false;
+        }
+        // Before keys are evicted for what clients hold.
+        self.evict_clients(node);
+        !is_exhausted
     }
 
     /// Runs parsed requests until one of them keeps the client from being heard further. How many ran, and
@@ -300,7 +305,6 @@ impl Host {
         parser: &RequestParser,
         count: usize,
     ) -> (usize, bool) {
-        let output_limits = self.config.network.client_output_buffer_limit;
         let mut ahead = KeysAhead::default();
         let mut ran = 0;
         while ran < count {
@@ -314,12 +318,16 @@ impl Host {
             match node.engine.client(id) {
                 Some(client) if client.is_blocked() || client.close_after_reply => break,
                 Some(client) if self.net.client_memory.is_exceeded_by(client) => break,
-                Some(client) if is_over_hard_limit(&output_limits, client) => return (ran, true),
+                Some(client) if self.has_too_much(client) => return (ran, true),
                 Some(_) => {}
                 None => break,
             }
         }
         (ran, false)
+    }
+
+    fn has_too_much(&self, client: &Client) -> bool {
+        is_over_hard_limit(&self.config.network.client_output_buffer_limit, client)
     }
 
     /// Who has not said its password yet gets its replies before it is heard further, and is closed if
@@ -348,7 +356,7 @@ impl Host {
     fn enforce_query_buffer_limit(&mut self, node: &mut Node, id: ClientId) {
         let limit = self.config.network.client_query_buffer_limit_bytes;
         let Some(conn) = self.net.conns.get(id) else { return };
-        if conn.link.parser.buffered_len() as u64 > limit {
+        if conn.link.buffered_len() as u64 > limit {
             let line = node.client_line(self, id);
             warn!("Closing client that reached max query buffer length: {line}");
             self.close_client(node, id);
@@ -439,15 +447,17 @@ impl Host {
             if let Some(conn) = self.net.conns.in_slot(slot) {
                 let id = conn.id;
                 let idle_us = node.now().mono_us - conn.last_interaction_us;
-                if let Some(client) = node.engine.client_mut(id) {
+                if let Some(client) = node.engine.client_mut(id)
+                    && let Some(parser) = &mut conn.link.parser
+                {
                     let peaks = &mut self.net.client_peaks;
-                    peaks.note(now_s, conn.link.parser.capacity(), client.out.memory_bytes());
-                    let is_large = conn.link.parser.capacity() > LARGE_INPUT_BYTES
-                        && conn.link.parser.buffered_len() == 0;
-                    if (idle_us > IDLE_US || is_large) && conn.link.parser.queued_len() == 0 {
-                        conn.link.parser.shrink();
+                    peaks.note(now_s, parser.capacity(), client.out.memory_bytes());
+                    let is_large =
+                        parser.capacity() > LARGE_INPUT_BYTES && parser.buffered_len() == 0;
+                    if (idle_us > IDLE_US || is_large) && parser.queued_len() == 0 {
+                        parser.shrink();
                         client.out.shrink();
-                        client.input = input_buffer(&conn.link.parser);
+                        client.input = input_buffer(parser);
                     }
                 }
                 self.close_if_idle(node, id, idle_us);

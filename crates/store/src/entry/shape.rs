@@ -36,7 +36,7 @@ pub(super) enum Kind {
 }
 
 /// Everything that decides the layout of an entry.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) key_len: usize,
     pub(super) expires: bool,
