@@ -208,6 +208,24 @@ fn a_streamed_snapshot_waits_for_the_slowest_replica() {
     assert!(master.snapshot_wants_data());
 }
 
+// Bytes that everybody has taken and that still counted would leave the child's pipe unread for ever, and the sync
+// would hang until its timeout.
+#[test]
+fn what_all_replicas_have_taken_of_a_streamed_snapshot_makes_room_again() {
+    let settings = ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() };
+    let mut master = new_repl(1, settings);
+    introduce(&mut master, CONN, "6380");
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut master);
+    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    for len in [2 << 20, 1 << 20, 1] {
+        let bytes = Bytes::from(vec![b'r'; len]);
+        master.handle_snapshot(0, SnapshotEvent::Chunk { id, bytes });
+        output(&mut master, 0, CONN);
+        assert!(master.snapshot_wants_data(), "{len} bytes that are sent stand in the way");
+    }
+}
+
 #[test]
 fn a_latecomer_shares_a_disk_snapshot_with_its_stream() {
     let mut master = new_repl(1, disk_settings());
