@@ -1,51 +1,12 @@
 //! What passes between the engine and the process by way of the node, on machines of the simulation: nothing
 //! may be lost or made up on the way.
 
-use engine::{Kind, Peer, Settings};
-use protocol::Args;
-use repl::ReplSettings;
-use std::io::IoSlice;
-use testkit::sim::cluster::{Cluster, Setup};
+mod common;
+
+use common::{ask, cluster, run};
+use engine::Settings;
+use testkit::sim::Cluster;
 use testkit::sim::disk::Crash;
-use testkit::sim::net::Weather;
-use testkit::sim::os::{Conn, Keeps};
-
-/// A master and its replicas, all in sync.
-fn cluster(nodes: usize, engine: Settings) -> Cluster {
-    let weather = Weather { delay_max_ms: 1, fragment_max_bytes: 65_536, window_bytes: 65_536 };
-    let setups = (0..nodes).map(|_| Setup {
-        engine: engine.clone(),
-        repl: ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() },
-        persistence: Keeps::Nothing,
-    });
-    let mut cluster = Cluster::new(1, weather, setups.collect());
-    for node in 0..nodes {
-        cluster.start(node, (node > 0).then_some(0));
-    }
-    assert!(cluster.run_while(60_000, |c| !c.is_in_sync(0)), "{}", cluster.report());
-    cluster
-}
-
-/// A new client's commands, all in one turn of the node; gives the last reply as it is before anything leaves.
-fn ask(cluster: &mut Cluster, node: usize, commands: &[&str]) -> String {
-    let mut reply = Vec::new();
-    let Cluster { nodes, world, .. } = cluster;
-    nodes[node].turn(world, |node, os| {
-        let id = node.connect(Kind::Normal, Peer { local: true, ..Peer::default() });
-        os.me.conns.insert(id, Conn::default());
-        for words in commands {
-            let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
-            let before = node.engine.client(id).map_or(0, |client| client.out.len_bytes());
-            node.execute(os, id, Args::new(&words));
-            let out = &node.engine.client(id).expect("it stays").out;
-            let mut slices = [IoSlice::new(&[]); 16];
-            let count = out.io_slices(&mut slices);
-            let bytes = slices[..count].iter().flat_map(|slice| slice.iter().copied());
-            reply = bytes.skip(before).collect::<Vec<u8>>();
-        }
-    });
-    String::from_utf8_lossy(&reply).into_owned()
-}
 
 /// A field of INFO, or of a line of CLIENT LIST.
 fn field(text: &str, name: &str) -> i64 {
@@ -98,6 +59,32 @@ fn eviction_goes_by_what_the_process_says_it_uses() {
 fn what_only_the_process_knows_is_its_word() {
     let mut cluster = cluster(1, Settings::default());
     assert_eq!(ask(&mut cluster, 0, &["LASTSAVE"]), ":1600000000\r\n");
+}
+
+// WAIT slept until its timeout, or for ever, though the replica had said that it has everything.
+#[test]
+fn a_wait_ends_when_the_acknowledgement_comes() {
+    let mut cluster = cluster(2, Settings::default());
+    let (id, _) = run(&mut cluster, 0, &["SET key value", "WAIT 1 0"]);
+    let waits = |cluster: &Cluster| {
+        cluster.nodes[0].node.engine.client(id).is_some_and(|client| client.is_blocked())
+    };
+    assert!(waits(&cluster), "the replica has not even got the write");
+    assert!(cluster.run_while(500, waits), "{}", cluster.report());
+}
+
+// The number comes from a file or a peer, and the stream's commands would run outside of every database.
+#[test]
+fn a_stream_goes_on_in_a_database_that_is_there() {
+    let mut cluster = cluster(2, Settings::default());
+    cluster.crash(0, Crash::Kill);
+    cluster.run_for(1000);
+    let replica = &mut cluster.nodes[1].node;
+    let last = replica.engine.keyspace.len() - 1;
+    for (told, expected) in [(3, 3), (last, last), (last + 1, last), (usize::MAX, last)] {
+        replica.set_stream_db(told);
+        assert_eq!(replica.stream_db(), expected);
+    }
 }
 
 // A refusal that nobody passed on kept a replica waiting for its timeout, a minute after the master was back.

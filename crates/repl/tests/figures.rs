@@ -97,3 +97,14 @@ fn nobody_knows_how_long_a_transfer_takes_that_has_not_begun() {
         "sent_bytes=0,total_bytes=1000,estimated=0,perc=0.00,bytes_per_second=0,seconds_left=-1"
     );
 }
+
+// A core that always wants to be called wakes an idle server every second, for nothing.
+#[test]
+fn a_master_that_nobody_follows_wants_no_timer() {
+    let mut master = new_repl(1, disk_settings());
+    assert_eq!(master.poll_timeout(), None);
+    add_replica(&mut master, CONN, "6380");
+    assert!(master.poll_timeout().is_some());
+    master.handle_conn_closed(0, CONN);
+    assert!(master.poll_timeout().is_some(), "the backlog ages");
+}

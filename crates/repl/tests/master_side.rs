@@ -450,6 +450,21 @@ fn a_backlog_without_replicas_is_given_back_and_its_history_ended() {
     wanted_snapshot(&mut master);
 }
 
+// A replica that had given its backlog back would have to copy everything to whoever follows it once it is promoted.
+#[test]
+fn a_backlog_stays_with_a_replica_and_where_it_is_to_be_kept_for_ever() {
+    let (mut replica, _) =
+        synced_replica(ReplSettings { repl_backlog_ttl_secs: 10, ..disk_settings() });
+    let mut master = new_repl(1, ReplSettings { repl_backlog_ttl_secs: 0, ..disk_settings() });
+    add_replica(&mut master, CONN, "6380");
+    master.handle_conn_closed(0, CONN);
+    for s in 1..=30 {
+        replica.handle_timeout(s * 1000);
+        master.handle_timeout(s * 1000);
+    }
+    assert!(replica.has_backlog() && master.has_backlog());
+}
+
 #[test]
 fn a_slow_replica_costs_its_distance() {
     let (mut master, _) = master_with_replica();
