@@ -46,7 +46,7 @@ sim: ## Run SIM_SEEDS simulated clusters, from SIM_SEED on, on both processors
 	scripts/sim.sh $(SIM_SEEDS)
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
+fuzz: ## Run every fuzz target for FUZZ_SECONDS (needs cargo-fuzz)
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: conformance
