@@ -450,19 +450,32 @@ fn a_backlog_without_replicas_is_given_back_and_its_history_ended() {
     wanted_snapshot(&mut master);
 }
 
-// A replica that had given its backlog back would have to copy everything to whoever follows it once it is promoted.
+// A replica that had given its backlog back would have to copy everything to whoever follows it once it is promoted;
+// and under a replica that is connected, or a snapshot that is being made, its place would be gone.
 #[test]
-fn a_backlog_stays_with_a_replica_and_where_it_is_to_be_kept_for_ever() {
-    let (mut replica, _) =
-        synced_replica(ReplSettings { repl_backlog_ttl_secs: 10, ..disk_settings() });
-    let mut master = new_repl(1, ReplSettings { repl_backlog_ttl_secs: 0, ..disk_settings() });
-    add_replica(&mut master, CONN, "6380");
-    master.handle_conn_closed(0, CONN);
+fn a_backlog_stays_where_it_is_used_or_may_be() {
+    let settings = ReplSettings { repl_backlog_ttl_secs: 10, ..disk_settings() };
+    let (mut replica, _) = synced_replica(settings.clone());
+    let mut for_ever = new_repl(1, ReplSettings { repl_backlog_ttl_secs: 0, ..disk_settings() });
+    add_replica(&mut for_ever, CONN, "6380");
+    for_ever.handle_conn_closed(0, CONN);
+    let mut followed = new_repl(1, settings.clone());
+    add_replica(&mut followed, CONN, "6380");
+    let mut saving = new_repl(1, ReplSettings { has_save_points: true, ..settings });
+    psync(&mut saving, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut saving);
+    start_snapshot(&mut saving, id);
+    saving.handle_conn_closed(0, CONN);
     for s in 1..=30 {
-        replica.handle_timeout(s * 1000);
-        master.handle_timeout(s * 1000);
+        followed.handle_replica_alive(s * 1000, CONN);
+        for repl in [&mut replica, &mut for_ever, &mut followed, &mut saving] {
+            repl.handle_timeout(s * 1000);
+            assert!(repl.has_backlog(), "after {s} seconds: {repl:?}");
+        }
     }
-    assert!(replica.has_backlog() && master.has_backlog());
+    saving.handle_snapshot(30_000, SnapshotEvent::Ready { id, size_bytes: 5 });
+    saving.handle_timeout(31_000);
+    assert!(!saving.has_backlog(), "the last who needed it is done");
 }
 
 #[test]

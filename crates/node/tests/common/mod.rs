@@ -12,11 +12,15 @@ use testkit::sim::os::{Conn, Keeps};
 
 /// A master and its replicas, all in sync.
 pub fn cluster(nodes: usize, engine: Settings) -> Cluster {
+    cluster_that_keeps(Keeps::Nothing, nodes, engine)
+}
+
+pub fn cluster_that_keeps(persistence: Keeps, nodes: usize, engine: Settings) -> Cluster {
     let weather = Weather { delay_max_ms: 1, fragment_max_bytes: 65_536, window_bytes: 65_536 };
     let setups = (0..nodes).map(|_| Setup {
         engine: engine.clone(),
         repl: ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() },
-        persistence: Keeps::Nothing,
+        persistence,
     });
     let mut cluster = Cluster::new(1, weather, setups.collect());
     for node in 0..nodes {
