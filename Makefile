@@ -49,6 +49,10 @@ sim: ## Run SIM_SEEDS simulated clusters, from SIM_SEED on, on both processors
 fuzz: ## Run every fuzz target for FUZZ_SECONDS (needs cargo-fuzz)
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
+.PHONY: asan
+asan: ## Run the tests of store, persist and engine under AddressSanitizer
+	scripts/asan.sh
+
 .PHONY: conformance
 conformance: build ## Run units of Redis's own Tcl suite (Debian's source package) against our server
 	scripts/conformance.sh $(RELEASE_DIR) $(UNITS)
