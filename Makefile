@@ -46,8 +46,18 @@ sim: ## Run SIM_SEEDS simulated clusters, from SIM_SEED on, on both processors
 	scripts/sim.sh $(SIM_SEEDS)
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
+fuzz: ## Run every fuzz target for FUZZ_SECONDS (needs cargo-fuzz)
 	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+MUTANTS ?= 0/9
+
+.PHONY: mutants
+mutants: ## Break repl and node in many ways, a sample K/N of all; list what no test notices (needs cargo-mutants)
+	scripts/mutants.sh $(MUTANTS)
+
+.PHONY: asan
+asan: ## Run the tests of store, persist and engine under AddressSanitizer
+	scripts/asan.sh
 
 .PHONY: conformance
 conformance: build ## Run units of Redis's own Tcl suite (Debian's source package) against our server

@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
-# fuzz.sh SECONDS [TARGET...]: runs every fuzz target, or those named, for so long each.
+# fuzz.sh SECONDS [TARGET...]: runs every fuzz target, or those named, for so long each. With a nightly
+# toolchain if there is one, otherwise with the usual one, told to allow what only nightly allows.
 set -eu
 cd "$(dirname "$0")/../fuzz"
 
 seconds=$1
 shift
 if ! cargo fuzz --version >/dev/null 2>&1; then
-    echo "cargo-fuzz is missing: cargo install cargo-fuzz (and: rustup toolchain install nightly)" >&2
+    echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2
     exit 1
+fi
+if RUSTUP_AUTO_INSTALL=0 cargo +nightly --version >/dev/null 2>&1; then
+    cargo=(cargo +nightly)
+else
+    cargo=(env RUSTC_BOOTSTRAP=1 cargo)
 fi
 targets=("$@")
 if [ ${#targets[@]} = 0 ]; then
@@ -19,6 +25,6 @@ for target in "${targets[@]}"; do
     mkdir -p "target/corpus/$target"
     seeds=()
     [ -d "corpus/$target" ] && seeds=("corpus/$target")
-    cargo +nightly fuzz run "$target" "target/corpus/$target" "${seeds[@]}" -- \
+    "${cargo[@]}" fuzz run "$target" "target/corpus/$target" "${seeds[@]}" -- \
         -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 -malloc_limit_mb=512
 done

@@ -454,6 +454,40 @@ mod tests {
         }
     }
 
+    const KIB: u64 = 1024;
+
+    fn feed(backlog: &mut Backlog, n: u64) {
+        backlog.receive(&vec![b'x'; n as usize]);
+        backlog.advance(n);
+    }
+
+    // Eviction does not count what replicas keep waiting, and is told of it by this figure: one that is wrong makes
+    // it stop too early or never.
+    #[test]
+    fn what_a_slow_reader_keeps_is_told_with_the_list_of_its_blocks() {
+        let mut backlog = Backlog::new(16 * KIB, 1);
+        let reader = backlog.open_reader_at_end();
+        feed(&mut backlog, 16 * KIB);
+        assert_eq!(backlog.bytes_beyond_window(), 0, "the window has all that it needs");
+        feed(&mut backlog, 100 * KIB);
+        let block = KIB + size_of::<Block>() as u64;
+        assert!(backlog.memory_bytes() >= 116 * block, "{}", backlog.memory_bytes());
+        assert!(backlog.bytes_beyond_window() >= 100 * block, "{}", backlog.bytes_beyond_window());
+        assert!(backlog.bytes_beyond_window() <= backlog.memory_bytes());
+        backlog.close_reader(reader);
+        assert_eq!(backlog.bytes_beyond_window(), 0);
+    }
+
+    #[test]
+    fn a_slow_reader_that_is_gone_leaves_no_long_empty_list() {
+        let mut backlog = Backlog::new(16 * KIB, 1);
+        let reader = backlog.open_reader_at_end();
+        feed(&mut backlog, 4096 * KIB);
+        backlog.close_reader(reader);
+        let list = 8 * 18 * size_of::<Block>() as u64;
+        assert!(backlog.memory_bytes() <= 18 * KIB + list, "{}", backlog.memory_bytes());
+    }
+
     #[test]
     fn a_stream_without_backlog_counts_units_and_no_bytes() {
         let mut stream = Stream::new(5);

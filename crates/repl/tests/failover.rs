@@ -132,6 +132,23 @@ fn time_that_runs_out_ends_a_failover_or_forces_it() {
     }
 }
 
+// Replicas behind one address differ by their ports alone: whoever had everything first became the master,
+// and not the one that was named.
+#[test]
+fn only_the_replica_that_was_named_becomes_the_heir() {
+    let (mut master, _) = master_with_replica();
+    add_replica(&mut master, ConnId(9), "6381");
+    master.handle_write(b"A");
+    master.failover(0, to(6381)).unwrap();
+    ack(&mut master, CONN);
+    master.handle_timeout(500);
+    assert!(master.is_master(), "the other one has everything, and was not named");
+    ack(&mut master, ConnId(9));
+    master.handle_timeout(600);
+    assert!(!master.is_master());
+    assert_eq!(master.master_addr().map(|addr| addr.port), Some(6381));
+}
+
 #[test]
 fn heartbeats_leave_the_offset_alone_when_time_is_short() {
     for (timeout_ms, is_quiet) in [(Some(60_000), true), (None, false)] {

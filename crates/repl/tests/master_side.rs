@@ -208,6 +208,24 @@ fn a_streamed_snapshot_waits_for_the_slowest_replica() {
     assert!(master.snapshot_wants_data());
 }
 
+// Bytes that everybody has taken and that still counted would leave the child's pipe unread for ever, and the sync
+// would hang until its timeout.
+#[test]
+fn what_all_replicas_have_taken_of_a_streamed_snapshot_makes_room_again() {
+    let settings = ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() };
+    let mut master = new_repl(1, settings);
+    introduce(&mut master, CONN, "6380");
+    psync(&mut master, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut master);
+    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    for len in [2 << 20, 1 << 20, 1] {
+        let bytes = Bytes::from(vec![b'r'; len]);
+        master.handle_snapshot(0, SnapshotEvent::Chunk { id, bytes });
+        output(&mut master, 0, CONN);
+        assert!(master.snapshot_wants_data(), "{len} bytes that are sent stand in the way");
+    }
+}
+
 #[test]
 fn a_latecomer_shares_a_disk_snapshot_with_its_stream() {
     let mut master = new_repl(1, disk_settings());
@@ -430,6 +448,34 @@ fn a_backlog_without_replicas_is_given_back_and_its_history_ended() {
     master.handle_write(b"B");
     psync(&mut master, 16_000, CONN, replid.as_str(), &(offset + 1).to_string()).unwrap();
     wanted_snapshot(&mut master);
+}
+
+// A replica that had given its backlog back would have to copy everything to whoever follows it once it is promoted;
+// and under a replica that is connected, or a snapshot that is being made, its place would be gone.
+#[test]
+fn a_backlog_stays_where_it_is_used_or_may_be() {
+    let settings = ReplSettings { repl_backlog_ttl_secs: 10, ..disk_settings() };
+    let (mut replica, _) = synced_replica(settings.clone());
+    let mut for_ever = new_repl(1, ReplSettings { repl_backlog_ttl_secs: 0, ..disk_settings() });
+    add_replica(&mut for_ever, CONN, "6380");
+    for_ever.handle_conn_closed(0, CONN);
+    let mut followed = new_repl(1, settings.clone());
+    add_replica(&mut followed, CONN, "6380");
+    let mut saving = new_repl(1, ReplSettings { has_save_points: true, ..settings });
+    psync(&mut saving, 0, CONN, "?", "-1").unwrap();
+    let (id, _) = wanted_snapshot(&mut saving);
+    start_snapshot(&mut saving, id);
+    saving.handle_conn_closed(0, CONN);
+    for s in 1..=30 {
+        followed.handle_replica_alive(s * 1000, CONN);
+        for repl in [&mut replica, &mut for_ever, &mut followed, &mut saving] {
+            repl.handle_timeout(s * 1000);
+            assert!(repl.has_backlog(), "after {s} seconds: {repl:?}");
+        }
+    }
+    saving.handle_snapshot(30_000, SnapshotEvent::Ready { id, size_bytes: 5 });
+    saving.handle_timeout(31_000);
+    assert!(!saving.has_backlog(), "the last who needed it is done");
 }
 
 #[test]

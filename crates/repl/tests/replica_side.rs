@@ -185,6 +185,21 @@ fn a_resumed_stream_goes_on_at_the_last_boundary() {
     );
 }
 
+// Bytes from somewhere in a history, applied on top of other data: nothing would ever tell that they differ.
+#[test]
+fn a_master_that_continues_what_nobody_asked_for_is_not_believed() {
+    let mut replica = new_repl(2, ReplSettings::default());
+    replica.boot(0, Some(addr("m")), None);
+    let link = wanted_link(&mut replica);
+    let asked = shake_hands(&mut replica, 0, link);
+    assert!(asked.ends_with("$1\r\n?\r\n$2\r\n-1\r\n"), "{asked}");
+    let (actions, logs) = fed(&mut replica, link, format!("+CONTINUE {ID}\r\n").as_bytes());
+    assert!(!replica.is_link_up());
+    assert!(logs[0].starts_with("Unexpected reply to PSYNC from master: +CONTINUE"), "{logs:?}");
+    let retried = Action::SendMaster { link, bytes: "SYNC\r\n".into() };
+    assert_eq!(actions, [retried], "a full sync is what can follow");
+}
+
 #[test]
 fn a_new_id_of_the_master_is_adopted_and_passed_on() {
     let (mut replica, link) = synced_replica(ReplSettings::default());

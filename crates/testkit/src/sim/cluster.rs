@@ -339,22 +339,17 @@ impl Cluster {
         out
     }
 
-    fn next_ms(&self) -> u64 {
+    fn next_ms(&mut self) -> u64 {
         let later = self.world.later.peek().map(|Reverse((ms, ..))| *ms);
+        let net = self.world.net.next_ms();
         let timers = (0..self.nodes.len()).filter_map(|node| self.next_timer_ms(node));
-        timers.chain(later).chain(self.world.net.next_ms()).min().unwrap_or(u64::MAX)
+        timers.chain(later).chain(net).min().unwrap_or(u64::MAX)
     }
 
-    fn next_timer_ms(&self, node: usize) -> Option<u64> {
-        let sim = &self.nodes[node];
-        let repl = sim.node.repl.poll_timeout().map(|ms| ms.saturating_sub(MONO_START_MS));
-        let engine = sim.node.engine.next_deadline_us();
-        let engine = engine.map(|us| us.div_ceil(1000).saturating_sub(MONO_START_MS));
-        [repl, engine, sim.node.shutdown_deadline_us().map(|us| us / 1000 - MONO_START_MS)]
-            .into_iter()
-            .flatten()
-            .min()
-            .filter(|_| sim.is_up)
+    /// As the server's loop does, goes by the node's own word, or a deadline that it forgets would be met here.
+    fn next_timer_ms(&mut self, node: usize) -> Option<u64> {
+        let next_us = self.nodes[node].next_deadline_us(&mut self.world)?;
+        Some(next_us.div_ceil(1000).saturating_sub(MONO_START_MS))
     }
 
     fn run_due(&mut self) {

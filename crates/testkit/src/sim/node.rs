@@ -71,6 +71,11 @@ impl SimNode {
         });
     }
 
+    pub fn next_deadline_us(&mut self, world: &mut World) -> Option<u64> {
+        let os = SimOs { world, me: &mut self.machine };
+        self.node.next_deadline_us(&os).filter(|_| self.is_up)
+    }
+
     pub fn handle_later(&mut self, world: &mut World, later: &Later) {
         self.turn(world, |node, os| {
             life::handle_later(node, os, later);

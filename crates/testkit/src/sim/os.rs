@@ -287,6 +287,10 @@ impl Configuration for SimOs<'_> {
     fn settings(&self) -> Settings {
         self.me.settings.clone()
     }
+
+    fn is_secret_directive(&self, name: &[u8]) -> bool {
+        name == b"requirepass"
+    }
 }
 
 impl Persistence for SimOs<'_> {
@@ -297,6 +301,10 @@ impl Persistence for SimOs<'_> {
     fn write_refusal(&self) -> Option<CommandError> {
         let error = self.me.log.as_ref()?.error?;
         Some(CommandError::text(format!("MISCONF Errors writing to the AOF file: {error}")))
+    }
+
+    fn last_save_unix_s(&self) -> i64 {
+        1_600_000_000
     }
 }
 

@@ -1,0 +1,41 @@
+//! What a reply promises is so before it leaves, with a disk that lets wait.
+
+mod common;
+
+use common::{cluster_that_keeps, run};
+use engine::{ClientId, Settings};
+use testkit::sim::Cluster;
+use testkit::sim::disk::Fsync;
+use testkit::sim::os::Keeps;
+
+/// Bytes of replies that have not left.
+fn held(cluster: &Cluster, id: ClientId) -> usize {
+    cluster.nodes[0].node.engine.client(id).expect("it stays").out.len_bytes()
+}
+
+// `appendfsync always` answered before the disk had the write, and a power cut made a liar of it.
+#[test]
+fn the_reply_to_a_write_waits_for_the_disk_that_was_promised() {
+    let keeps = Keeps::Aof(Fsync::Always);
+    let mut cluster = cluster_that_keeps(keeps, 1, Settings::default());
+    cluster.world.faults.fsync_fails = 1.0;
+    let (writer, _) = run(&mut cluster, 0, &["SET key value"]);
+    let (reader, _) = run(&mut cluster, 0, &["PING"]);
+    assert_eq!((held(&cluster, writer), held(&cluster, reader)), ("+OK\r\n".len(), 0));
+    // A rewrite makes good for what an fsync has lost.
+    cluster.world.faults.fsync_fails = 0.0;
+    assert!(cluster.run_while(5000, |c| held(c, writer) > 0), "{}", cluster.report());
+}
+
+// Without a backlog there is no stream and nothing to count by: WAITAOF found every write on the disk already.
+#[test]
+fn waitaof_waits_for_the_disk_where_nobody_follows() {
+    let keeps = Keeps::Aof(Fsync::Everysec);
+    let mut cluster = cluster_that_keeps(keeps, 1, Settings::default());
+    let (id, _) = run(&mut cluster, 0, &["SET key value", "WAITAOF 1 0 0"]);
+    let waits = |cluster: &Cluster| {
+        cluster.nodes[0].node.engine.client(id).is_some_and(|client| client.is_blocked())
+    };
+    assert!(waits(&cluster), "the disk cannot have it yet");
+    assert!(cluster.run_while(5000, waits), "{}", cluster.report());
+}
