@@ -41,13 +41,11 @@ impl Host {
                 "Background append only file rewriting already in progress",
             ));
         }
-        let must_wait = self.disk.children.is_active() || self.disk.aof.is_busy();
-        if must_wait || in_exec {
-            if must_wait {
-                self.disk.aof.rewrite_scheduled = true;
-            } else {
-                self.deferred.push(Deferred::BgRewriteAof { client: None });
-            }
+        // What else a transaction has asked for may be a child as well, and there is one at a time.
+        if in_exec || self.disk.children.is_active() || self.disk.aof.is_busy() {
+            self.disk.aof.rewrite_scheduled = true;
+            // Who asks for it is not to wait because the last ones failed.
+            self.disk.aof.stats.consecutive_failures = 0;
             return Ok(Outcome::Status("Background append only file rewriting scheduled".into()));
         }
         self.deferred.push(Deferred::BgRewriteAof { client });
@@ -58,7 +56,7 @@ impl Host {
 impl Host {
     /// Begins a rewrite: with the file off, only to have its base on the disk, as Redis does.
     pub fn start_aof_rewrite(&mut self, node: &mut Node) -> io::Result<()> {
-        if self.disk.aof.is_busy() {
+        if self.disk.aof.is_busy() || self.disk.children.is_active() {
             self.disk.aof.rewrite_scheduled = true;
             return Ok(());
         }

@@ -39,19 +39,16 @@ impl Host {
         if self.disk.children.is_saving_rdb() {
             return Err(CommandError::err("Background save already in progress"));
         }
+        // What else the transaction has asked for may be a child as well, and there is one at a time.
+        if in_exec || schedule && self.disk.children.is_active() {
+            self.disk.rdb.scheduled = true;
+            return Ok(Outcome::Status("Background saving scheduled".into()));
+        }
         if self.disk.children.is_active() {
-            if schedule || in_exec {
-                self.disk.rdb.scheduled = true;
-                return Ok(Outcome::Status("Background saving scheduled".into()));
-            }
             return Err(CommandError::err(
                 "Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE \
                  SCHEDULE in order to schedule a BGSAVE whenever possible.",
             ));
-        }
-        if in_exec {
-            self.deferred.push(Deferred::BgSave { client: None });
-            return Ok(Outcome::Status("Background saving scheduled".into()));
         }
         self.deferred.push(Deferred::BgSave { client });
         Ok(Outcome::Silent)
