@@ -1,9 +1,9 @@
 //! Work that is begun while other work is under way: a second child, another load, an order to the disk whose
 //! end comes late. Nothing is lost by it, and no state lasts for ever.
 
-use tandem_tests::each_server;
+use tandem_tests::{cast, each_server};
 use testkit::wait::{LONG, wait_until};
-use testkit::{Info, Kind, Server};
+use testkit::{Faults, Info, Kind, Reply, Server};
 
 fn number(info: &Info, field: &str) -> i64 {
     info.text(field).parse().expect("a number")
@@ -35,6 +35,65 @@ fn children_of_one_transaction_run_one_after_another(kind: Kind) {
         assert_eq!(server.info("persistence").text("rdb_last_bgsave_status"), "ok");
         assert_eq!(server.info("persistence").text("aof_last_bgrewrite_status"), "ok");
     }
+}
+
+/// The fsync of the folder failed when the manifest had its name already: the increment that it names was
+/// removed, and the server did not start again.
+fn an_increment_that_the_manifest_names_is_not_removed(kind: Kind) {
+    for with_base in [false, true] {
+        let faults = Faults::new();
+        let mut server = Server::of(kind).faults(&faults).set("appendonly yes").start();
+        let mut client = server.client();
+        client.good("INCR n");
+        let manifest = ["rename stall .manifest"];
+        if with_base {
+            faults.wait_hit_of(&["write stall temp-rewriteaof"], "write stall", || {
+                client.good("BGREWRITEAOF");
+            });
+            faults.wait_hit_of(&manifest, "rename stall", || {});
+        } else {
+            faults.wait_hit_of(&manifest, "rename stall", || {
+                client.good("BGREWRITEAOF");
+            });
+        }
+        faults.wait_hit_of(&["fsync EIO appendonlydir$"], "fsync EIO", || {});
+        // What follows a failed fsync counts again when a rewrite has replaced the file.
+        wait_until(LONG, "the failure is known", || client.run("INCR n").is_error());
+        faults.clear();
+        client.run("BGREWRITEAOF");
+        let mut value = 0;
+        wait_until(LONG, "writes are taken", || match client.run("INCR n") {
+            Reply::Int(n) => {
+                value = n;
+                true
+            }
+            _ => false,
+        });
+        server.kill();
+        server.start_again();
+        assert_eq!(server.run("GET n").text(), value.to_string(), "with a base: {with_base}");
+    }
+}
+
+/// The server is killed in the moment in which the damage was done, before any other rewrite.
+fn an_increment_that_the_manifest_names_is_found_at_once(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = Server::of(kind).faults(&faults).set("appendonly yes").start();
+    let mut client = server.client();
+    client.good("INCR n");
+    faults.wait_hit_of(&["fsync EIO appendonlydir$", "fork EAGAIN"], "fsync EIO", || {
+        client.send(&["BGREWRITEAOF"]).expect("the server lives");
+    });
+    server.wait_log("Can't rewrite append only file in background: Input/output error");
+    server.kill();
+    faults.clear();
+    server.start_again();
+    assert_eq!(server.run("GET n").text(), "1");
+}
+
+cast! { alone: (testkit::Kind::Tandem):
+    an_increment_that_the_manifest_names_is_not_removed,
+    an_increment_that_the_manifest_names_is_found_at_once
 }
 
 each_server! { children_of_one_transaction_run_one_after_another }

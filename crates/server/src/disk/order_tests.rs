@@ -163,8 +163,8 @@ impl Rig {
         while let Some(mail) = self.mailbox.next() {
             match mail {
                 Mail::AofWriter(news) => self.world.aof.hear_writer(news),
-                Mail::Disk(DiskDone { then: Then::IncrNamed { before }, result, .. }) => {
-                    self.world.aof.incr_named(*before, &result);
+                Mail::Disk(DiskDone { then: Then::IncrNamed(named), result, .. }) => {
+                    self.world.aof.incr_named(*named, &result);
                 }
                 _ => {}
             }

@@ -56,8 +56,8 @@ pub enum Then {
     SnapshotSynced { serial: u32 },
     /// It has been loaded, and has the name of the RDB file.
     SnapshotNamed { target: PathBuf },
-    /// The increment that a rewrite began with is named by the manifest on the disk, which was this before.
-    IncrNamed { before: Box<Manifest> },
+    /// The increment that a rewrite began with is named by the manifest on the disk.
+    IncrNamed(Box<NamedIncr>),
     /// A rewrite's base has its name, and the manifest says so.
     AofInstalled(Box<InstalledBase>),
     /// The manifest knows the replaced files no more.
@@ -66,6 +66,14 @@ pub enum Then {
     TempRdbUnlinked,
     /// The RDB file is gone, or who might have given its name away.
     RdbSettled,
+}
+
+/// An increment on its way into the manifest.
+#[derive(Debug)]
+pub struct NamedIncr {
+    pub name: String,
+    /// What the manifest is until then.
+    pub before: Manifest,
 }
 
 /// The base of a rewrite on its way to its place.

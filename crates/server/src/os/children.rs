@@ -115,7 +115,7 @@ impl Host {
         match then {
             Then::SnapshotSynced { serial } => self.snapshot_synced(node, serial, result),
             Then::SnapshotNamed { target } => self.snapshot_named(node, &target, result),
-            Then::IncrNamed { before } => self.incr_named(node, *before, result),
+            Then::IncrNamed(named) => self.incr_named(node, *named, result),
             Then::AofInstalled(base) => self.aof_installed(node, *base, result, took_us),
             Then::AofHistoryForgotten => self.disk.aof.history_forgotten(result),
             Then::TempRdbUnlinked => node.engine.record_latency("rdb-unlink-temp-file", took_us),
