@@ -112,10 +112,12 @@ impl Aof {
         self.fsynced.log = self.fsynced.log.min(from.log);
         self.fsynced.offset = self.fsynced.offset.min(from.offset);
         if self.fsync == AppendFsync::Always {
-            // All that is unwritten is among it.
-            self.taking_over = false;
+            // All that is unwritten is among it. What the writer still has of the file before comes first.
             self.unwritten = bytes;
             self.retry_at_us = 0;
+            if self.taking_over {
+                self.writer.ask_drain();
+            }
         } else if !bytes.is_empty() {
             let point = self.appended;
             self.hand_over(bytes, point);
