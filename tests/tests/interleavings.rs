@@ -91,9 +91,54 @@ fn an_increment_that_the_manifest_names_is_found_at_once(kind: Kind) {
     assert_eq!(server.run("GET n").text(), "1");
 }
 
+/// DEBUG RELOAD took the load of the master's snapshot for its own, whose end nobody heard of then: the link
+/// stayed down for as long as the master lived.
+fn debug_reload_leaves_a_master_s_snapshot_alone(kind: Kind) {
+    let master = Server::of(kind).start();
+    let keys = 200;
+    (0..keys).for_each(|n| assert!(master.run(&format!("SET new{n} v")).is_ok()));
+    for command in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
+        for (load, answer) in [("disabled", "OK"), ("swapdb", "LOADING")] {
+            let replica = Server::of(kind).set(&format!("repl-diskless-load {load}")).start();
+            replica.good("SET old v");
+            replica.good("CONFIG SET key-load-delay 100000");
+            replica.follow(&master);
+            wait_until(LONG, "the snapshot is rehearsed or loaded", || {
+                ["Rehearsing", "Loading"].iter().any(|word| replica.log().contains(word))
+            });
+            let reply = replica.run(command);
+            let told = if reply.is_error() { reply.error().to_string() } else { reply.text() };
+            assert!(told.starts_with(answer), "{command} with {load}: {told}");
+            replica.good("CONFIG SET key-load-delay 0");
+            replica.wait_link_up();
+            assert_eq!(replica.run("DBSIZE").int(), keys);
+        }
+    }
+}
+
+/// It saved what there was of the first load, nothing, over the file that was being loaded.
+fn debug_reload_during_the_first_load_is_refused(kind: Kind) {
+    let mut server = Server::of(kind).start();
+    let keys = 200;
+    (0..keys).for_each(|n| assert!(server.run(&format!("SET k{n} v")).is_ok()));
+    server.good("SAVE");
+    server.kill();
+    server.edit_config(|text| text + "\nkey-load-delay 100000\n");
+    server.spawn();
+    wait_until(LONG, "it loads", || server.log().contains("Loading an RDB file"));
+    let mut client = server.client();
+    for command in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
+        assert!(client.run(command).error().starts_with("LOADING"), "{command}");
+    }
+    client.good("CONFIG SET key-load-delay 0");
+    wait_until(LONG, "it is loaded", || server.run("DBSIZE") == Reply::Int(keys));
+}
+
 cast! { alone: (testkit::Kind::Tandem):
     an_increment_that_the_manifest_names_is_not_removed,
-    an_increment_that_the_manifest_names_is_found_at_once
+    an_increment_that_the_manifest_names_is_found_at_once,
+    debug_reload_leaves_a_master_s_snapshot_alone,
+    debug_reload_during_the_first_load_is_refused
 }
 
 each_server! { children_of_one_transaction_run_one_after_another }
