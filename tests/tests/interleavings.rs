@@ -134,11 +134,36 @@ fn debug_reload_during_the_first_load_is_refused(kind: Kind) {
     wait_until(LONG, "it is loaded", || server.run("DBSIZE") == Reply::Int(keys));
 }
 
+/// The file of a snapshot that was given up was removed late, by its name, which the next one had by then.
+fn a_snapshot_begun_within_the_second_has_a_file_of_its_own(kind: Kind) {
+    let master = Server::of(kind).start();
+    master.good("SET new v");
+    let faults = Faults::new();
+    let replica = Server::of(kind).faults(&faults).start();
+    replica.good("SET old v");
+    faults.wait_hit_of(&["fsync stall temp-"], "fsync stall", || replica.follow(&master));
+    let files = || replica.files("").into_iter().filter(|name| name.starts_with("temp-"));
+    let first: Vec<String> = files().collect();
+    // Two of them, so that in one of them the second is the same one.
+    for _ in 0..2 {
+        replica.good("REPLICAOF NO ONE");
+        let before = files().count();
+        replica.follow(&master);
+        wait_until(LONG, "another one is received", || files().count() > before);
+    }
+    assert!(first.iter().all(|name| files().any(|other| other == *name)));
+    faults.clear();
+    replica.wait_link_up();
+    assert_eq!(replica.run("GET new").text(), "v");
+    assert!(!replica.log().contains("No such file"), "{}", replica.log());
+}
+
 cast! { alone: (testkit::Kind::Tandem):
     an_increment_that_the_manifest_names_is_not_removed,
     an_increment_that_the_manifest_names_is_found_at_once,
     debug_reload_leaves_a_master_s_snapshot_alone,
-    debug_reload_during_the_first_load_is_refused
+    debug_reload_during_the_first_load_is_refused,
+    a_snapshot_begun_within_the_second_has_a_file_of_its_own
 }
 
 each_server! { children_of_one_transaction_run_one_after_another }

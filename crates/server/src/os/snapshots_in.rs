@@ -20,11 +20,12 @@ impl Host {
     pub fn snapshot_begins(&mut self, node: &mut Node, target: LoadTarget) {
         match target {
             LoadTarget::File => {
-                let name =
-                    format!("temp-{}.{}.rdb", node.now().unix_s(), self.process.identity.pid);
-                let path = self.config.persistence.dir.join(name);
                 self.disk.load_serial += 1;
-                match IncomingFile::create(path, self.disk.load_serial) {
+                let (serial, pid) = (self.disk.load_serial, self.process.identity.pid);
+                // Its own: one that was given up within this second may be unlinked at any moment.
+                let name = format!("temp-{}.{pid}.{serial}.rdb", node.now().unix_s());
+                let path = self.config.persistence.dir.join(name);
+                match IncomingFile::create(path, serial) {
                     Ok(file) => self.disk.incoming = Some(IncomingSnapshot::File(file)),
                     Err(error) => {
                         let why = format!(
