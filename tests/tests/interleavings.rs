@@ -158,12 +158,30 @@ fn a_snapshot_begun_within_the_second_has_a_file_of_its_own(kind: Kind) {
     assert!(!replica.log().contains("No such file"), "{}", replica.log());
 }
 
+/// It was removed in the belief that it was the master's, which had been in its place a moment before.
+fn what_save_has_written_is_not_removed_as_a_master_s_file(kind: Kind) {
+    let master = Server::of(kind).start();
+    let faults = Faults::new();
+    let replica = Server::of(kind).faults(&faults).set("rdb-del-sync-files yes").start();
+    faults.wait_hit_of(&["rename stall dump.rdb"], "rename stall", || replica.follow(&master));
+    let mut client = replica.client();
+    client.send(&["SAVE"]).expect("the server lives");
+    faults.clear();
+    assert!(client.read_reply().is_ok_and(|reply| reply.is_ok()));
+    replica.wait_link_up();
+    // The mail of that moment is read, and what was ordered then is done.
+    assert_eq!(replica.good("PING").text(), "PONG");
+    replica.good("DEBUG RELOAD NOSAVE");
+    assert!(replica.file("dump.rdb").exists());
+}
+
 cast! { alone: (testkit::Kind::Tandem):
     an_increment_that_the_manifest_names_is_not_removed,
     an_increment_that_the_manifest_names_is_found_at_once,
     debug_reload_leaves_a_master_s_snapshot_alone,
     debug_reload_during_the_first_load_is_refused,
-    a_snapshot_begun_within_the_second_has_a_file_of_its_own
+    a_snapshot_begun_within_the_second_has_a_file_of_its_own,
+    what_save_has_written_is_not_removed_as_a_master_s_file
 }
 
 each_server! { children_of_one_transaction_run_one_after_another }

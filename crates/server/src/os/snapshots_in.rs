@@ -157,7 +157,14 @@ impl Host {
     pub fn install_snapshot(&mut self, node: &mut Node) {
         let Some(IncomingSnapshot::File(file)) = self.disk.incoming.take() else { return };
         let target = self.rdb_path();
-        let jobs = file.install(target.clone());
+        let mut jobs = file.install(target.clone());
+        if self.must_delete_sync_files() {
+            info!(
+                "Removing the RDB file obtained from the master. This replica has persistence disabled"
+            );
+            // In one order with it: what a SAVE puts there after that stays.
+            jobs.push(DiskJob::Unlink(target.clone()));
+        }
         self.order_for_rdb(node, jobs, Then::SnapshotNamed { target });
     }
 
@@ -170,12 +177,6 @@ impl Host {
                 target.display(),
                 os_error(&error)
             );
-        }
-        if self.must_delete_sync_files() {
-            info!(
-                "Removing the RDB file obtained from the master. This replica has persistence disabled"
-            );
-            self.delete_rdb_file(node);
         }
         self.rdb_settled(node);
     }
