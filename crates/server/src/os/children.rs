@@ -73,24 +73,26 @@ impl Host {
     pub fn kill_child(&mut self, node: &mut Node) {
         let Some(running) = self.disk.children.running.take() else { return };
         self.disk.children.pipe_paused = false;
-        let pid = running.child.kill();
+        let mut jobs: Vec<DiskJob> =
+            running.end().map(|pid| DiskJob::Reap { pid }).into_iter().collect();
         node.engine.keyspace.resume_resize();
         node.engine.spare_pages = false;
         match running.job {
             Job::RdbFile { temp, snapshot, .. } => {
                 // It may be just about to give its file the name.
-                self.order_for_rdb(node, vec![DiskJob::Reap { pid }], Then::RdbSettled);
+                self.order_for_rdb(node, jobs, Then::RdbSettled);
                 self.remove_temp_rdb(temp);
                 if let Some(id) = snapshot {
                     snapshot_failed(node, id, "killed");
                 }
             }
             Job::RdbPipe { snapshot, .. } => {
-                self.disk.worker.order(vec![DiskJob::Reap { pid }]);
+                self.disk.worker.order(jobs);
                 snapshot_failed(node, snapshot, "killed");
             }
             Job::AofRewrite { temp, .. } => {
-                self.disk.worker.order(vec![DiskJob::Reap { pid }, DiskJob::Unlink(temp)]);
+                jobs.push(DiskJob::Unlink(temp));
+                self.disk.worker.order(jobs);
                 self.disk.aof.rewrite_killed();
             }
         }
