@@ -158,6 +158,16 @@ fn a_snapshot_begun_within_the_second_has_a_file_of_its_own(kind: Kind) {
     assert!(!replica.log().contains("No such file"), "{}", replica.log());
 }
 
+/// The disk's thread hung in an fsync, and the process never ended after it had said good bye.
+fn a_disk_that_does_not_answer_does_not_keep_the_server_from_ending(kind: Kind) {
+    let master = Server::of(kind).start();
+    let faults = Faults::new();
+    let mut replica = Server::of(kind).faults(&faults).start();
+    faults.wait_hit_of(&["fsync stall temp-"], "fsync stall", || replica.follow(&master));
+    replica.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(replica.wait_exit().success());
+}
+
 /// It was removed in the belief that it was the master's, which had been in its place a moment before.
 fn what_save_has_written_is_not_removed_as_a_master_s_file(kind: Kind) {
     let master = Server::of(kind).start();
@@ -176,11 +186,10 @@ fn what_save_has_written_is_not_removed_as_a_master_s_file(kind: Kind) {
 }
 
 cast! { alone: (testkit::Kind::Tandem):
-    an_increment_that_the_manifest_names_is_not_removed,
-    an_increment_that_the_manifest_names_is_found_at_once,
-    debug_reload_leaves_a_master_s_snapshot_alone,
-    debug_reload_during_the_first_load_is_refused,
+    an_increment_that_the_manifest_names_is_not_removed, an_increment_that_the_manifest_names_is_found_at_once,
+    debug_reload_leaves_a_master_s_snapshot_alone, debug_reload_during_the_first_load_is_refused,
     a_snapshot_begun_within_the_second_has_a_file_of_its_own,
+    a_disk_that_does_not_answer_does_not_keep_the_server_from_ending,
     what_save_has_written_is_not_removed_as_a_master_s_file
 }
 
