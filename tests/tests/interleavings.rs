@@ -168,6 +168,21 @@ fn a_disk_that_does_not_answer_does_not_keep_the_server_from_ending(kind: Kind) 
     assert!(replica.wait_exit().success());
 }
 
+/// While the disk hung in the rename of a replica's snapshot, nobody could sync with that replica, also not those
+/// who need no file.
+fn a_rename_that_takes_long_keeps_no_streamed_snapshot_waiting(kind: Kind) {
+    let master = Server::of(kind).start();
+    master.good("SET k v");
+    let faults = Faults::new();
+    let replica = Server::of(kind).faults(&faults).set("repl-diskless-sync yes").start();
+    faults.wait_hit_of(&["rename stall dump.rdb"], "rename stall", || replica.follow(&master));
+    let below = Server::of(kind).start();
+    below.follow(&replica);
+    below.wait_link_up();
+    assert_eq!(below.run("GET k").text(), "v");
+    faults.clear();
+}
+
 /// It was removed in the belief that it was the master's, which had been in its place a moment before.
 fn what_save_has_written_is_not_removed_as_a_master_s_file(kind: Kind) {
     let master = Server::of(kind).start();
@@ -190,6 +205,7 @@ cast! { alone: (testkit::Kind::Tandem):
     debug_reload_leaves_a_master_s_snapshot_alone, debug_reload_during_the_first_load_is_refused,
     a_snapshot_begun_within_the_second_has_a_file_of_its_own,
     a_disk_that_does_not_answer_does_not_keep_the_server_from_ending,
+    a_rename_that_takes_long_keeps_no_streamed_snapshot_waiting,
     what_save_has_written_is_not_removed_as_a_master_s_file
 }
 

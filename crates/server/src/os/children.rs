@@ -104,7 +104,7 @@ impl Host {
         let skips = self.config.persistence.no_appendfsync_on_rewrite;
         self.disk.aof.skip_fsync(skips && self.disk.children.is_active());
         let child = match self.disk.children.as_other() {
-            OtherChild::None if self.disk.rdb.is_unsettled() => OtherChild::Other,
+            OtherChild::None if self.disk.rdb.is_unsettled() => OtherChild::RdbName,
             child => child,
         };
         let now_ms = node.now_ms();

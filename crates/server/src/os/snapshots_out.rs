@@ -204,8 +204,9 @@ impl Host {
             "what lacks something must not become the RDB file"
         );
         let started = match mode {
-            _ if self.disk.children.is_active() || self.disk.rdb.is_unsettled() => {
-                Err(io::Error::other("another child runs"))
+            _ if self.disk.children.is_active() => Err(io::Error::other("another child runs")),
+            SnapshotMode::Disk if self.disk.rdb.is_unsettled() => {
+                Err(io::Error::other("the RDB file is about to get or lose its name"))
             }
             SnapshotMode::Disk => self.start_bgsave(node, Some(id)),
             SnapshotMode::Socket => self.start_streamed_snapshot(node, id, filter),
