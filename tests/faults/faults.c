@@ -7,6 +7,7 @@
  *
  * CALL is fsync (and fdatasync), write, rename, unlink or fork; WHAT is the name of an error, or
  * `stall`: the call waits for as long as the line stands. For rename the path is the new one.
+ * A part that ends in $ is meant to be the end of the path, as that of a folder is.
  * What was hit is appended to the file with `.hits` behind its name: `CALL WHAT PATH`.
  */
 #define _GNU_SOURCE
@@ -40,6 +41,13 @@ static int number_of(const char *name) {
     return NONE;
 }
 
+static int is_part(char *part, const char *path) {
+    size_t len = strlen(part), path_len = strlen(path);
+    if (len == 0 || part[len - 1] != '$') return strstr(path, part) != NULL;
+    part[--len] = 0;
+    return path_len >= len && strcmp(path + path_len - len, part) == 0;
+}
+
 /* What the control file says of such a call now. */
 static int asked_for(const char *call, const char *path, char *what, size_t size) {
     const char *control = getenv("TANDEM_FAULTS");
@@ -55,7 +63,7 @@ static int asked_for(const char *call, const char *path, char *what, size_t size
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         char name[32], error[32], part[1024] = "";
         if (sscanf(line, "%31s %31s %1023s", name, error, part) < 2) continue;
-        if (strcmp(name, call) != 0 || !strstr(path, part)) continue;
+        if (strcmp(name, call) != 0 || !is_part(part, path)) continue;
         snprintf(what, size, "%s", error);
         return number_of(error);
     }

@@ -231,6 +231,27 @@ fn a_write_that_the_disk_refuses_is_answered_when_the_disk_has_taken_it(kind: Ki
     assert_has(&server, &["refused".into()], "the disk was full for a while");
 }
 
+/// Every command of the stream put off the next attempt to write: the file of a busy replica whose disk had been
+/// full for a moment was never written again, and what it owed filled the memory.
+fn a_disk_that_takes_writes_again_is_written_to_whatever_the_stream_brings(kind: Kind) {
+    let master = Server::of(kind).start();
+    let faults = Faults::new();
+    let replica = with_aof(kind, &faults, "everysec").replica_of(&master).start();
+    replica.wait_link_up();
+    replica.wait_no_child();
+    let status = || replica.info("persistence").text("aof_last_write_status").to_string();
+    wait_until(LONG, "the first base is there", || status() == "ok");
+    faults.wait_hit_of(&["write ENOSPC incr"], "write ENOSPC", || {
+        master.good("INCR n");
+    });
+    wait_until(LONG, "the refusal is known", || status() == "err");
+    faults.clear();
+    wait_until(LONG, "the file is written", || {
+        master.good("INCR n");
+        status() == "ok"
+    });
+}
+
 /// FAILOVER that times out ran the writes that had waited, and their replies left at once: whoever
 /// looked for writers looked only where a client's own input is run.
 fn a_write_that_a_failover_has_held_up_is_not_answered_before_it_is_written(kind: Kind) {
@@ -442,6 +463,7 @@ cast! {
     a_rewrite_that_dies_before_its_last_step_costs_nothing,
     a_write_that_the_disk_refuses_is_answered_when_the_disk_has_taken_it,
     a_write_that_a_failover_has_held_up_is_not_answered_before_it_is_written,
+    a_disk_that_takes_writes_again_is_written_to_whatever_the_stream_brings,
     after_a_failed_fsync_nothing_counts_until_a_rewrite_has_replaced_the_file,
     a_replica_whose_fsync_failed_does_not_count_for_its_master,
     with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done,

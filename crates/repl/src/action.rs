@@ -144,6 +144,9 @@ pub enum OtherChild {
     None,
     Save,
     Other,
+    /// None, but the disk has yet to give or take the name of the RDB file, however long that takes: only a
+    /// snapshot that is streamed can begin.
+    RdbName,
 }
 
 /// What a replica's connection has to send now.

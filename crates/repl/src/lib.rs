@@ -232,7 +232,7 @@ impl Repl {
     /// Tells whether a child of another kind runs, which keeps a snapshot from starting.
     pub fn handle_other_child(&mut self, now_ms: u64, child: OtherChild) {
         self.other_child = child;
-        if child == OtherChild::None {
+        if matches!(child, OtherChild::None | OtherChild::RdbName) {
             self.start_pending_snapshot(now_ms);
         }
     }

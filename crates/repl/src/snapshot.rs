@@ -172,7 +172,8 @@ impl Repl {
         }
         match self.other_child {
             OtherChild::Save => return self.log_cannot_attach(),
-            OtherChild::Other => {
+            OtherChild::RdbName if self.mode_for(filter, knows_eof) == SnapshotMode::Socket => {}
+            OtherChild::Other | OtherChild::RdbName => {
                 let text = "No BGSAVE in progress, but another BG operation is active. BGSAVE for \
                             replication delayed";
                 return self.log(Level::Notice, text);
@@ -190,7 +191,9 @@ impl Repl {
 
     /// Starts a snapshot if replicas have waited long enough for one, or enough of them wait.
     pub(crate) fn start_pending_snapshot(&mut self, now_ms: u64) {
-        if self.snapshot.is_some() || self.other_child != OtherChild::None {
+        if self.snapshot.is_some()
+            || matches!(self.other_child, OtherChild::Save | OtherChild::Other)
+        {
             return;
         }
         let waiting = || self.downstream.replicas.iter().filter(|r| is_waiting_for_start(r));
@@ -199,6 +202,11 @@ impl Repl {
         let count = alike().count() as u64;
         let longest_ms = alike().map(|r| now_ms.saturating_sub(r.since_ms)).max().unwrap_or(0);
         let all_know_eof = alike().all(|r| r.intro.knows_eof);
+        if self.other_child == OtherChild::RdbName
+            && self.mode_for(filter, all_know_eof) == SnapshotMode::Disk
+        {
+            return;
+        }
         let enough = self.settings.repl_diskless_sync_max_replicas;
         if !self.settings.repl_diskless_sync
             || enough > 0 && count >= enough
@@ -289,12 +297,16 @@ impl Repl {
             .is_some_and(|s| matches!(s.phase, Phase::Draining) && position == s.queue.end_position)
     }
 
-    fn start_snapshot(&mut self, filter: Filter, all_know_eof: bool) {
+    fn mode_for(&self, filter: Filter, all_know_eof: bool) -> SnapshotMode {
         let wants_socket = self.settings.repl_diskless_sync || filter.is_active();
-        let (mode, target) = if wants_socket && all_know_eof {
-            (SnapshotMode::Socket, "replicas sockets")
-        } else {
-            (SnapshotMode::Disk, "disk")
+        if wants_socket && all_know_eof { SnapshotMode::Socket } else { SnapshotMode::Disk }
+    }
+
+    fn start_snapshot(&mut self, filter: Filter, all_know_eof: bool) {
+        let mode = self.mode_for(filter, all_know_eof);
+        let target = match mode {
+            SnapshotMode::Socket => "replicas sockets",
+            SnapshotMode::Disk => "disk",
         };
         self.log(Level::Notice, format!("Starting BGSAVE for SYNC with target: {target}"));
         let id = SnapshotId(self.next_id());

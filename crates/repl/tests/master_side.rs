@@ -274,6 +274,25 @@ fn replicas_wait_for_children_of_others() {
     }
 }
 
+/// A disk that hung in a rename kept every replica from syncing, also those that need no file.
+#[test]
+fn only_a_file_waits_for_the_name_of_the_file() {
+    let streamed = ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() };
+    for (settings, waits) in [(disk_settings(), true), (streamed, false)] {
+        let mut master = new_repl(1, settings);
+        master.handle_other_child(0, OtherChild::RdbName);
+        introduce(&mut master, CONN, "6380");
+        psync(&mut master, 0, CONN, "?", "-1").unwrap();
+        if waits {
+            assert_eq!(drain(&mut master).0, []);
+            master.handle_other_child(0, OtherChild::RdbName);
+            assert_eq!(drain(&mut master).0, []);
+            master.handle_other_child(0, OtherChild::None);
+        }
+        wanted_snapshot(&mut master);
+    }
+}
+
 #[test]
 fn a_snapshot_that_nobody_wants_is_cancelled() {
     let settings = ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() };

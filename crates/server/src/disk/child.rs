@@ -120,7 +120,7 @@ impl Child {
 
     /// Ends the child. It is gone once it is reaped, which the caller has to see to: a call that it is in
     /// may still be finished, and its pages have to be freed. So is what it has written.
-    pub fn kill(self) -> i32 {
+    pub fn kill(&self) -> i32 {
         // It may have ended by itself a moment ago; then there is nothing to kill.
         let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
         self.pid

@@ -57,6 +57,14 @@ pub struct Running {
     serial: u32,
 }
 
+impl Running {
+    /// Ends the child, whose number has to be reaped then. Nobody's where that is done: its pipe may be
+    /// read long after, and the number be another process's by now.
+    pub fn end(&self) -> Option<i32> {
+        self.exit.is_none().then(|| self.child.kill())
+    }
+}
+
 #[derive(Default)]
 pub struct Children {
     pub running: Option<Running>,
@@ -154,5 +162,24 @@ pub fn judge(what: &str, failure: &str, exit: Exit, report: &Report) -> bool {
             warn!("{what} terminated by signal {signal}");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::child;
+
+    /// Of a streamed snapshot whose replicas are slow: the number was killed, and waited for, that belonged
+    /// to nobody any more, or to somebody else.
+    #[test]
+    fn a_child_that_was_reaped_is_not_killed() {
+        let child = child::spawn(&[], |_| Ok(Report::default())).unwrap();
+        let job = Job::RdbPipe { snapshot: SnapshotId(1), pipe: None };
+        let mut running = Running { child, job, exit: None, keys_total: 0, serial: 1 };
+        while running.exit.is_none() {
+            running.exit = running.child.reap();
+        }
+        assert_eq!(running.end(), None);
     }
 }

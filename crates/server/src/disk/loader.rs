@@ -260,11 +260,15 @@ fn load(order: Order, progress: &Progress, notes: &mut Notes) -> Result<Loaded, 
         What::Aof { files, truncate_tail } => {
             let mut aof = AofLoad::new(keyspace, order.settings, order.rng_seed, order.options);
             aof.errors_end_it = order.errors_end_it;
-            let sizes = files.iter().map(|(_, path)| fs::metadata(path).map_or(0, |m| m.len()));
-            progress.total_bytes.store(sizes.sum(), Ordering::Relaxed);
-            let count = files.len();
+            let size = |(_, path): &(String, PathBuf)| fs::metadata(path).map_or(0, |m| m.len());
+            let sizes: Vec<u64> = files.iter().map(size).collect();
+            progress.total_bytes.store(sizes.iter().sum(), Ordering::Relaxed);
+            // A rewrite's increment may be there before the last bytes of the one before it are written: what
+            // nothing follows is the tail. A base, which comes first, is whole before it has its name.
+            let last_with_bytes = sizes.iter().rposition(|size| *size > 0).unwrap_or(0);
+            let tail = last_with_bytes.max(1).min(sizes.len().saturating_sub(1));
             let result = files.into_iter().enumerate().try_for_each(|(index, (name, path))| {
-                let truncate = truncate_tail && index + 1 == count;
+                let truncate = truncate_tail && index >= tail;
                 aof.file(&name, &path, truncate, progress, notes)
             });
             notes.extend(aof.world.told().map(|text| (Level::Warn, text)));
@@ -533,6 +537,30 @@ mod tests {
         let failure = load_here(order(what)).err().unwrap();
         assert!(failure.why.contains("Unexpected end of file"), "{}", failure.why);
         assert_eq!(fs::read(path).unwrap(), cut);
+    }
+
+    /// The manifest named a rewrite's increment while the one before it was still being written to: killed then,
+    /// the server did not start again.
+    #[test]
+    fn a_cut_tail_is_cut_off_in_front_of_an_empty_increment_and_of_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let cut = [SET_A, &SET_B[..10]].concat();
+        let files = |contents: [&[u8]; 3]| {
+            let write = |(n, bytes): (usize, &[u8])| {
+                let path = dir.path().join(n.to_string());
+                fs::write(&path, bytes).unwrap();
+                (n.to_string(), path)
+            };
+            let files = contents.into_iter().enumerate().map(write).collect();
+            load_here(order(What::Aof { files, truncate_tail: true }))
+        };
+        let loaded = files([SET_A, &cut, b""]).unwrap_or_else(|failure| panic!("{}", failure.why));
+        assert_eq!(keys(&loaded), 1);
+        assert_eq!(fs::read(dir.path().join("1")).unwrap(), SET_A);
+        for damaged in [[SET_A, &cut, SET_B], [&cut, b"", b""]] {
+            let failure = files(damaged).err().unwrap();
+            assert!(failure.why.contains("Unexpected end of file"), "{}", failure.why);
+        }
     }
 
     #[test]

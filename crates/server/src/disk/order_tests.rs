@@ -40,19 +40,23 @@ enum Event {
 
 /// What has happened, in its order, whichever thread did it.
 #[derive(Default)]
-struct Recorder(Mutex<Vec<Event>>);
+struct Recorder {
+    events: Mutex<Vec<Event>>,
+    /// Whoever has it keeps the writer's thread from writing.
+    gate: Mutex<()>,
+}
 
 impl Recorder {
     fn note(&self, event: Event) {
-        self.0.lock().expect("nobody panics with it").push(event);
+        self.events.lock().expect("nobody panics with it").push(event);
     }
 
     fn events(&self) -> Vec<Event> {
-        self.0.lock().expect("nobody panics with it").clone()
+        self.events.lock().expect("nobody panics with it").clone()
     }
 
     fn clear(&self) {
-        self.0.lock().expect("nobody panics with it").clear();
+        self.events.lock().expect("nobody panics with it").clear();
     }
 }
 
@@ -69,6 +73,8 @@ fn name_of(file: &File) -> String {
 /// Notes what the kernel has done, once it has.
 impl Disk for Recorder {
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize> {
+        let is_writer = std::thread::current().name() == Some("aof_writer");
+        let _gate = is_writer.then(|| self.gate.lock().expect("nobody panics with it"));
         let n = RealDisk.write(file, bytes)?;
         self.note(Event::Write(name_of(file)));
         Ok(n)
@@ -163,8 +169,8 @@ impl Rig {
         while let Some(mail) = self.mailbox.next() {
             match mail {
                 Mail::AofWriter(news) => self.world.aof.hear_writer(news),
-                Mail::Disk(DiskDone { then: Then::IncrNamed { before }, result, .. }) => {
-                    self.world.aof.incr_named(*before, &result);
+                Mail::Disk(DiskDone { then: Then::IncrNamed(named), result, .. }) => {
+                    self.world.aof.incr_named(*named, &result);
                 }
                 _ => {}
             }
@@ -269,6 +275,32 @@ fn where_the_manifest_cannot_be_stored_no_write_is_lost() {
         rig.run_until_reply();
         assert!(rig.events().contains(&write("appendonly.aof.2.incr.aof")));
     }
+}
+
+/// The loop was about to take the file over from the writer when the manifest was refused: it wrote at once, in
+/// front of what the writer still had.
+#[test]
+fn behind_a_refused_manifest_writes_keep_their_order() {
+    let mut rig = Rig::new(AppendFsync::Everysec);
+    std::fs::create_dir(rig.world.aof.files.path("temp-appendonly.aof.manifest")).unwrap();
+    let seen = Arc::clone(&rig.world.seen);
+    let gate = seen.gate.lock().unwrap();
+    rig.set("first");
+    rig.world.aof.begin_incr().unwrap();
+    rig.world.aof.set_fsync(AppendFsync::Always);
+    while rig.world.aof.is_settling() {
+        rig.hear_mail();
+    }
+    rig.set("second");
+    drop(gate);
+    let text = |rig: &Rig| std::fs::read_to_string(rig.world.aof.files.path("incr")).unwrap();
+    while !["first", "second"].iter().all(|key| text(&rig).contains(key)) {
+        rig.hear_mail();
+        rig.node.settle(&mut rig.world);
+    }
+    let text = text(&rig);
+    assert!(text.find("first") < text.find("second"), "{text}");
+    assert_eq!(text.matches("second").count(), 1, "{text}");
 }
 
 /// What is ordered later happens later, in whichever thread the orders are given.

@@ -16,8 +16,9 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::wait::waitpid;
@@ -27,6 +28,10 @@ use persist::aof::manifest::Manifest;
 use crate::disk::files::{self, Disk};
 use crate::process::mailbox::Mailer;
 use crate::process::{clock, memory};
+
+/// How long the end of the process waits for what was ordered: a disk that does not answer is not to keep it
+/// for ever.
+const END_WAIT: Duration = Duration::from_secs(10);
 
 /// A step that notes by itself how it went.
 pub type Job = Box<dyn FnOnce(&dyn Disk) + Send>;
@@ -56,8 +61,8 @@ pub enum Then {
     SnapshotSynced { serial: u32 },
     /// It has been loaded, and has the name of the RDB file.
     SnapshotNamed { target: PathBuf },
-    /// The increment that a rewrite began with is named by the manifest on the disk, which was this before.
-    IncrNamed { before: Box<Manifest> },
+    /// The increment that a rewrite began with is named by the manifest on the disk.
+    IncrNamed(Box<NamedIncr>),
     /// A rewrite's base has its name, and the manifest says so.
     AofInstalled(Box<InstalledBase>),
     /// The manifest knows the replaced files no more.
@@ -66,6 +71,14 @@ pub enum Then {
     TempRdbUnlinked,
     /// The RDB file is gone, or who might have given its name away.
     RdbSettled,
+}
+
+/// An increment on its way into the manifest.
+#[derive(Debug)]
+pub struct NamedIncr {
+    pub name: String,
+    /// What the manifest is until then.
+    pub before: Manifest,
 }
 
 /// The base of a rewrite on its way to its place.
@@ -97,7 +110,7 @@ enum Message {
     Stop,
 }
 
-/// The loop's end. Every handle keeps the thread; the last one waits for what was ordered.
+/// The loop's end. Every handle keeps the thread; the last one waits for what was ordered, up to a limit.
 #[derive(Clone)]
 pub struct DiskWorker(Arc<Inner>);
 
@@ -162,7 +175,13 @@ impl DiskWorker {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let (tell, told) = sync_channel(1);
+        let _ = self.orders.send(Message::Barrier(tell));
         let _ = self.orders.send(Message::Stop);
+        if told.recv_timeout(END_WAIT) == Err(RecvTimeoutError::Timeout) {
+            // The thread ends with the process.
+            return;
+        }
         // A thread that panicked has said so on stderr; there is nothing left to save here.
         let _ = self.thread.take().map(JoinHandle::join);
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
 use node::Node;
-use persist::aof::manifest::{BaseFormat, Manifest, temp_base_name};
+use persist::aof::manifest::{BaseFormat, temp_base_name};
 use store::keyspace::Keyspace;
 
 use crate::disk::aof::AofState;
@@ -22,7 +22,7 @@ use crate::disk::child::{self, Exit, Report, Reporter};
 use crate::disk::children::{Job, judge};
 use crate::disk::files::SteadyWriter;
 use crate::disk::rdb::{ChildHook, SnapshotHeader};
-use crate::disk::worker::{DiskJob, InstalledBase};
+use crate::disk::worker::{DiskJob, InstalledBase, NamedIncr};
 use crate::os::host::{ConfigSetWaits, Deferred, Host};
 use crate::process::os_error::os_error;
 
@@ -41,13 +41,11 @@ impl Host {
                 "Background append only file rewriting already in progress",
             ));
         }
-        let must_wait = self.disk.children.is_active() || self.disk.aof.is_busy();
-        if must_wait || in_exec {
-            if must_wait {
-                self.disk.aof.rewrite_scheduled = true;
-            } else {
-                self.deferred.push(Deferred::BgRewriteAof { client: None });
-            }
+        // What else a transaction has asked for may be a child as well, and there is one at a time.
+        if in_exec || self.disk.children.is_active() || self.disk.aof.is_busy() {
+            self.disk.aof.rewrite_scheduled = true;
+            // Who asks for it is not to wait because the last ones failed.
+            self.disk.aof.stats.consecutive_failures = 0;
             return Ok(Outcome::Status("Background append only file rewriting scheduled".into()));
         }
         self.deferred.push(Deferred::BgRewriteAof { client });
@@ -58,7 +56,7 @@ impl Host {
 impl Host {
     /// Begins a rewrite: with the file off, only to have its base on the disk, as Redis does.
     pub fn start_aof_rewrite(&mut self, node: &mut Node) -> io::Result<()> {
-        if self.disk.aof.is_busy() {
+        if self.disk.aof.is_busy() || self.disk.children.is_active() {
             self.disk.aof.rewrite_scheduled = true;
             return Ok(());
         }
@@ -151,8 +149,8 @@ impl Host {
     }
 
     /// The manifest names the increment that the rewrite began with, or could not be stored.
-    pub fn incr_named(&mut self, node: &mut Node, before: Manifest, result: io::Result<()>) {
-        if self.disk.aof.incr_named(before, &result) {
+    pub fn incr_named(&mut self, node: &mut Node, named: NamedIncr, result: io::Result<()>) {
+        if self.disk.aof.incr_named(named, &result) {
             return;
         }
         let why = result.err().as_ref().map(os_error).unwrap_or_default();
@@ -171,14 +169,14 @@ impl Host {
         result: io::Result<()>,
         took_us: u64,
     ) {
-        let InstalledBase { manifest, temp, generation } = base;
-        self.disk.aof.install_ended(result.is_ok());
+        self.disk.aof.install_ended(&result);
         node.engine.record_latency("aof-rename", took_us);
         if let Err(error) = result {
             warn!("Error installing the rewritten AOF: {}", os_error(&error));
-            self.disk.worker.order(vec![DiskJob::Unlink(temp)]);
+            self.disk.aof.install_failed(base, &error);
             return self.rewrite_failed();
         }
+        let InstalledBase { manifest, temp, generation } = base;
         let aof = &mut self.disk.aof;
         let name = manifest.base.as_ref().map(|base| base.name.as_str()).unwrap_or_default();
         info!("Successfully renamed the temporary AOF base file {} into {name}", temp.display());

@@ -73,24 +73,26 @@ impl Host {
     pub fn kill_child(&mut self, node: &mut Node) {
         let Some(running) = self.disk.children.running.take() else { return };
         self.disk.children.pipe_paused = false;
-        let pid = running.child.kill();
+        let mut jobs: Vec<DiskJob> =
+            running.end().map(|pid| DiskJob::Reap { pid }).into_iter().collect();
         node.engine.keyspace.resume_resize();
         node.engine.spare_pages = false;
         match running.job {
             Job::RdbFile { temp, snapshot, .. } => {
                 // It may be just about to give its file the name.
-                self.order_for_rdb(node, vec![DiskJob::Reap { pid }], Then::RdbSettled);
+                self.order_for_rdb(node, jobs, Then::RdbSettled);
                 self.remove_temp_rdb(temp);
                 if let Some(id) = snapshot {
                     snapshot_failed(node, id, "killed");
                 }
             }
             Job::RdbPipe { snapshot, .. } => {
-                self.disk.worker.order(vec![DiskJob::Reap { pid }]);
+                self.disk.worker.order(jobs);
                 snapshot_failed(node, snapshot, "killed");
             }
             Job::AofRewrite { temp, .. } => {
-                self.disk.worker.order(vec![DiskJob::Reap { pid }, DiskJob::Unlink(temp)]);
+                jobs.push(DiskJob::Unlink(temp));
+                self.disk.worker.order(jobs);
                 self.disk.aof.rewrite_killed();
             }
         }
@@ -102,7 +104,7 @@ impl Host {
         let skips = self.config.persistence.no_appendfsync_on_rewrite;
         self.disk.aof.skip_fsync(skips && self.disk.children.is_active());
         let child = match self.disk.children.as_other() {
-            OtherChild::None if self.disk.rdb.is_unsettled() => OtherChild::Other,
+            OtherChild::None if self.disk.rdb.is_unsettled() => OtherChild::RdbName,
             child => child,
         };
         let now_ms = node.now_ms();
@@ -115,7 +117,7 @@ impl Host {
         match then {
             Then::SnapshotSynced { serial } => self.snapshot_synced(node, serial, result),
             Then::SnapshotNamed { target } => self.snapshot_named(node, &target, result),
-            Then::IncrNamed { before } => self.incr_named(node, *before, result),
+            Then::IncrNamed(named) => self.incr_named(node, *named, result),
             Then::AofInstalled(base) => self.aof_installed(node, *base, result, took_us),
             Then::AofHistoryForgotten => self.disk.aof.history_forgotten(result),
             Then::TempRdbUnlinked => node.engine.record_latency("rdb-unlink-temp-file", took_us),

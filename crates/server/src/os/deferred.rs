@@ -26,8 +26,11 @@ impl Host {
                 let saved = self.save_now(node).map_err(|_| CommandError::text("ERR".to_owned()));
                 self.answer(node, client, saved);
             }
-            Deferred::BgSave { client } if self.disk.rdb.is_unsettled() => {
-                // For the moment that the disk needs to give or take the file's name.
+            Deferred::BgSave { client }
+                if self.disk.rdb.is_unsettled() || self.disk.children.is_active() =>
+            {
+                // For the moment that the disk needs to give or take the file's name, or that a child takes
+                // which has begun since.
                 self.disk.rdb.scheduled = true;
                 self.answer_status(node, client, Ok("Background saving scheduled"));
             }

@@ -323,7 +323,8 @@ impl Host {
             Ok(mut loaded) => {
                 log_load(&loaded);
                 let expired = std::mem::take(&mut loaded.report.expired);
-                self.swap_in(node, *loaded);
+                // A rehearsal goes on: the data set in service is no business of it.
+                self.replace_data_set(node, *loaded);
                 node.with_world(self, |engine, world| engine.propagate_dropped(&expired, world));
                 Ok(())
             }
@@ -334,9 +335,13 @@ impl Host {
         }
     }
 
-    /// Puts a loaded data set in the place of the old one.
+    /// The load is over, and what came of it takes the place of the old data set.
     pub fn swap_in(&mut self, node: &mut Node, loaded: Loaded) {
         self.stop_loading(node);
+        self.replace_data_set(node, loaded);
+    }
+
+    fn replace_data_set(&mut self, node: &mut Node, loaded: Loaded) {
         let Loaded { keyspace, report, unexpected_errors, .. } = loaded;
         node.engine.stats.unexpected_error_replies += unexpected_errors;
         let rdb = &mut self.disk.rdb;

@@ -48,6 +48,10 @@ impl Os for Host {
                 Ok(Outcome::Done)
             }
             Action::DebugSleep { us } => Ok(debug_sleep(us)),
+            // What is there at that time is no data set to save, nor the place for another one.
+            Action::DebugReload { .. } | Action::DebugLoadAof if self.disk.loading.active => {
+                Err(CommandError::Loading)
+            }
             Action::DebugReload { nosave, noflush: _ } => {
                 self.defer(Deferred::DebugReload { client, nosave })
             }

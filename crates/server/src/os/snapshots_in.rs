@@ -20,11 +20,12 @@ impl Host {
     pub fn snapshot_begins(&mut self, node: &mut Node, target: LoadTarget) {
         match target {
             LoadTarget::File => {
-                let name =
-                    format!("temp-{}.{}.rdb", node.now().unix_s(), self.process.identity.pid);
-                let path = self.config.persistence.dir.join(name);
                 self.disk.load_serial += 1;
-                match IncomingFile::create(path, self.disk.load_serial) {
+                let (serial, pid) = (self.disk.load_serial, self.process.identity.pid);
+                // Its own: one that was given up within this second may be unlinked at any moment.
+                let name = format!("temp-{}.{pid}.{serial}.rdb", node.now().unix_s());
+                let path = self.config.persistence.dir.join(name);
+                match IncomingFile::create(path, serial) {
                     Ok(file) => self.disk.incoming = Some(IncomingSnapshot::File(file)),
                     Err(error) => {
                         let why = format!(
@@ -156,7 +157,14 @@ impl Host {
     pub fn install_snapshot(&mut self, node: &mut Node) {
         let Some(IncomingSnapshot::File(file)) = self.disk.incoming.take() else { return };
         let target = self.rdb_path();
-        let jobs = file.install(target.clone());
+        let mut jobs = file.install(target.clone());
+        if self.must_delete_sync_files() {
+            info!(
+                "Removing the RDB file obtained from the master. This replica has persistence disabled"
+            );
+            // In one order with it: what a SAVE puts there after that stays.
+            jobs.push(DiskJob::Unlink(target.clone()));
+        }
         self.order_for_rdb(node, jobs, Then::SnapshotNamed { target });
     }
 
@@ -169,12 +177,6 @@ impl Host {
                 target.display(),
                 os_error(&error)
             );
-        }
-        if self.must_delete_sync_files() {
-            info!(
-                "Removing the RDB file obtained from the master. This replica has persistence disabled"
-            );
-            self.delete_rdb_file(node);
         }
         self.rdb_settled(node);
     }

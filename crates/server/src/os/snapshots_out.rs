@@ -39,19 +39,16 @@ impl Host {
         if self.disk.children.is_saving_rdb() {
             return Err(CommandError::err("Background save already in progress"));
         }
+        // What else the transaction has asked for may be a child as well, and there is one at a time.
+        if in_exec || schedule && self.disk.children.is_active() {
+            self.disk.rdb.scheduled = true;
+            return Ok(Outcome::Status("Background saving scheduled".into()));
+        }
         if self.disk.children.is_active() {
-            if schedule || in_exec {
-                self.disk.rdb.scheduled = true;
-                return Ok(Outcome::Status("Background saving scheduled".into()));
-            }
             return Err(CommandError::err(
                 "Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE \
                  SCHEDULE in order to schedule a BGSAVE whenever possible.",
             ));
-        }
-        if in_exec {
-            self.deferred.push(Deferred::BgSave { client: None });
-            return Ok(Outcome::Status("Background saving scheduled".into()));
         }
         self.deferred.push(Deferred::BgSave { client });
         Ok(Outcome::Silent)
@@ -207,8 +204,9 @@ impl Host {
             "what lacks something must not become the RDB file"
         );
         let started = match mode {
-            _ if self.disk.children.is_active() || self.disk.rdb.is_unsettled() => {
-                Err(io::Error::other("another child runs"))
+            _ if self.disk.children.is_active() => Err(io::Error::other("another child runs")),
+            SnapshotMode::Disk if self.disk.rdb.is_unsettled() => {
+                Err(io::Error::other("the RDB file is about to get or lose its name"))
             }
             SnapshotMode::Disk => self.start_bgsave(node, Some(id)),
             SnapshotMode::Socket => self.start_streamed_snapshot(node, id, filter),

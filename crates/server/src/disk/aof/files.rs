@@ -79,6 +79,19 @@ impl AofFiles {
         Ok(())
     }
 
+    /// Whether the manifest that a start would find names that increment: where storing one has failed only
+    /// at the last step, its directory's fsync, it does.
+    pub fn is_named(&self, incr: &str) -> bool {
+        let stored = self.read_manifest().ok().flatten().unwrap_or_default();
+        stored.incrs.iter().any(|file| file.name == incr)
+    }
+
+    /// The same for the whole of a manifest.
+    pub fn is_stored(&self, manifest: &Manifest) -> bool {
+        fs::read(self.path(&manifest_name(&self.appendfilename)))
+            .is_ok_and(|text| text == manifest.format())
+    }
+
     fn read_manifest(&self) -> Result<Option<Manifest>, String> {
         let path = self.path(&manifest_name(&self.appendfilename));
         let text = match fs::read(&path) {

@@ -206,9 +206,23 @@ impl Aof {
         Ok(())
     }
 
-    pub fn install_ended(&mut self, is_there: bool) {
+    pub fn install_ended(&mut self, result: &io::Result<()>) {
         self.is_installing = false;
-        self.name_is_settled(is_there);
+        self.name_is_settled(result);
+    }
+
+    /// The base is not known to be in place. Where only the fsync of the directory has failed the manifest is,
+    /// for all but a power cut, and what it names must stay.
+    pub fn install_failed(&mut self, base: InstalledBase, error: &io::Error) {
+        let InstalledBase { manifest, temp, generation } = base;
+        self.worker.order(vec![DiskJob::Unlink(temp)]);
+        if !self.files.is_stored(&manifest) {
+            return;
+        }
+        self.files.manifest = manifest;
+        if self.state == AofState::On && generation == Some(self.generation) {
+            self.fsync_failed(error);
+        }
     }
 
     /// The file that waited for its base has it.
@@ -669,7 +683,8 @@ impl Aof {
 
     /// Removes replaced files away from the loop: unlinking a large file takes its time.
     pub fn remove_history(&mut self) {
-        if self.keeps_history || self.is_installing {
+        // A manifest on its way would bring them back, or could be taken back itself.
+        if self.keeps_history || self.is_settling() {
             return;
         }
         let Some((store, paths)) = self.files.forget_history() else { return };

@@ -3,17 +3,16 @@
 //! A fork and the file that goes on behind it belong together, and the manifest would keep the loop waiting.
 //! So bytes go to the new file at once, and count neither as written nor as fsynced before the manifest is
 //! stored: nothing that a crash would lose is acknowledged. Where it cannot be stored, they go once more,
-//! behind the last ones of the file before.
+//! behind the last ones of the file before. Where only the fsync of its directory fails, a start would find
+//! it: the increment stays, and nothing counts as fsynced, as after every failed fsync.
 
 use std::fs::File;
 use std::io;
 
-use persist::aof::manifest::Manifest;
-
 use crate::config::AppendFsync;
 use crate::disk::aof::unnamed::Unnamed;
 use crate::disk::aof::{Aof, AofState};
-use crate::disk::worker::{DiskJob, Then};
+use crate::disk::worker::{DiskJob, NamedIncr, Then};
 
 impl Aof {
     /// Begins the increment that goes on behind the base of a rewrite. Its name is for the log.
@@ -26,37 +25,50 @@ impl Aof {
         // A number is used once: the file of an attempt that failed may be unlinked at any moment.
         next.incr_seq = self.files.manifest.incr_seq;
         if let Some(file) = before_file {
-            self.unnamed = Some(Unnamed { file, bytes: Vec::new(), before: None });
+            self.unnamed = Some(Unnamed { file, bytes: Vec::new(), failed: None });
             self.account.set_limit();
         }
         self.manifest_orders += 1;
-        self.worker.order_then(vec![store], Then::IncrNamed { before: Box::new(next) });
+        let named = NamedIncr { name: name.clone(), before: next };
+        self.worker.order_then(vec![store], Then::IncrNamed(Box::new(named)));
         Ok(name)
     }
 
     /// The manifest is stored, or could not be: false when the rewrite is not to go on.
-    pub fn incr_named(&mut self, before: Manifest, result: &io::Result<()>) -> bool {
+    pub fn incr_named(&mut self, named: NamedIncr, result: &io::Result<()>) -> bool {
         self.manifest_orders -= 1;
-        if result.is_err() && self.is_installing {
+        let Err(error) = result else {
+            self.forget_copy();
+            return true;
+        };
+        if self.is_installing {
             // The base is on its way already, with a manifest that names the increment as well.
             if let Some(unnamed) = &mut self.unnamed {
-                unnamed.before = Some(before);
+                unnamed.failed = Some(named);
             }
             return true;
         }
-        match result {
-            Ok(()) => self.forget_copy(),
-            Err(_) => self.go_back(before),
-        }
-        result.is_ok()
+        self.name_refused(named, error);
+        false
     }
 
     /// The base that was on its way is there, and with it the increment's name; or neither is.
-    pub fn name_is_settled(&mut self, is_there: bool) {
-        let before = self.unnamed.as_mut().and_then(|unnamed| unnamed.before.take());
-        match before {
-            Some(before) if !is_there => self.go_back(before),
+    pub fn name_is_settled(&mut self, result: &io::Result<()>) {
+        let failed = self.unnamed.as_mut().and_then(|unnamed| unnamed.failed.take());
+        match (failed, result) {
+            (Some(named), Err(error)) => self.name_refused(named, error),
             _ => self.forget_copy(),
+        }
+    }
+
+    fn name_refused(&mut self, named: NamedIncr, error: &io::Error) {
+        if !self.files.is_named(&named.name) {
+            return self.go_back(named);
+        }
+        // Whoever reads the manifest looks for the file; it may be another one after a power cut.
+        if self.unnamed.is_some() {
+            self.forget_copy();
+            self.fsync_failed(error);
         }
     }
 
@@ -76,21 +88,21 @@ impl Aof {
     }
 
     /// The file before is the last one again, and gets what the new one has.
-    fn go_back(&mut self, before: Manifest) {
-        let gone = std::mem::replace(&mut self.files.manifest, before);
-        if let Some(incr) = gone.last_incr() {
-            self.worker.order(vec![DiskJob::Unlink(self.files.path(&incr.name))]);
-        }
+    fn go_back(&mut self, gone: NamedIncr) {
+        self.files.manifest = gone.before;
+        self.worker.order(vec![DiskJob::Unlink(self.files.path(&gone.name))]);
         let Some(Unnamed { file, bytes, .. }) = self.unnamed.take() else { return };
         if let Err(error) = self.switch_to(file) {
             self.write_failed(&error);
         }
         self.account.go_back_to_limit();
         if self.fsync == AppendFsync::Always {
-            // All that is unwritten is among it.
-            self.taking_over = false;
+            // All that is unwritten is among it. What the writer still has of the file before comes first.
             self.unwritten = bytes;
             self.retry_at_us = 0;
+            if self.taking_over {
+                self.writer.ask_drain();
+            }
         } else if !bytes.is_empty() {
             let point = self.account.appended();
             self.hand_over(bytes, point);

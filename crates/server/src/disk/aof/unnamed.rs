@@ -2,13 +2,13 @@
 
 use std::fs::File;
 
-use persist::aof::manifest::Manifest;
+use crate::disk::worker::NamedIncr;
 
 pub struct Unnamed {
     /// The file before it.
     pub file: File,
     /// What was handed over since.
     pub bytes: Vec<u8>,
-    /// The manifest on the disk, when the first attempt to replace it has failed.
-    pub before: Option<Manifest>,
+    /// The first attempt to store the manifest has failed.
+    pub failed: Option<NamedIncr>,
 }

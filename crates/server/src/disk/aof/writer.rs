@@ -38,7 +38,7 @@ use crate::process::memory;
 /// More than this is not queued while the disk is merely slow.
 const QUEUE_MAX_BYTES: u64 = 64 << 20;
 const FSYNC_INTERVAL_US: u64 = 1_000_000;
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL_US: u64 = 1_000_000;
 
 /// A change that the loop must hear of.
 #[derive(Debug)]
@@ -339,12 +339,15 @@ struct Thread {
     number: u64,
     synced_at_us: u64,
     failing: bool,
+    /// A disk that refused is asked again only then.
+    retry_at_us: u64,
 }
 
 impl Thread {
     fn new(shared: Arc<Shared>, worker: DiskWorker, mailer: Mailer<WriterNews>) -> Thread {
         let synced_at_us = clock::mono_us();
-        Thread { shared, worker, mailer, file: None, number: 0, synced_at_us, failing: false }
+        let (failing, retry_at_us) = (false, 0);
+        Thread { shared, worker, mailer, file: None, number: 0, synced_at_us, failing, retry_at_us }
     }
 
     /// Asks for an fsync of what was written to the current file.
@@ -385,37 +388,30 @@ impl Thread {
     fn take_jobs(&mut self) -> (VecDeque<Job>, bool, bool) {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
-        let mut retry_waited = false;
         loop {
             let asked = state.sync_now || state.stop;
             let ready = !state.jobs.is_empty() || asked;
-            if ready && (!self.failing || retry_waited || asked) {
+            let now_us = clock::mono_us();
+            if ready && (!self.failing || now_us >= self.retry_at_us || asked) {
                 break;
             }
-            let wait = if self.failing {
-                Some(RETRY_INTERVAL)
+            let due_us = if self.failing {
+                Some(self.retry_at_us)
             } else if state.everysec && state.dirty && !state.is_syncing() {
-                let due_us = self.synced_at_us + FSYNC_INTERVAL_US;
-                Some(Duration::from_micros(due_us.saturating_sub(clock::mono_us())))
+                Some(self.synced_at_us + FSYNC_INTERVAL_US)
             } else {
                 None
             };
             state.idle = true;
-            match wait {
-                Some(Duration::ZERO) => break,
-                Some(wait) => {
-                    let (guard, timeout) =
-                        shared.work.wait_timeout(state, wait).expect("the loop does not panic");
-                    state = guard;
-                    if timeout.timed_out() {
-                        retry_waited = true;
-                        if self.failing || state.dirty {
-                            break;
-                        }
-                    }
+            // Whoever wakes the thread does not put off what is due.
+            state = match due_us.map(|due_us| due_us.saturating_sub(now_us)) {
+                Some(0) => break,
+                Some(us) => {
+                    let waited = shared.work.wait_timeout(state, Duration::from_micros(us));
+                    waited.expect("the loop does not panic").0
                 }
-                None => state = shared.work.wait(state).expect("the loop does not panic"),
-            }
+                None => shared.work.wait(state).expect("the loop does not panic"),
+            };
         }
         state.idle = false;
         (std::mem::take(&mut state.jobs), state.sync_now, state.stop)
@@ -516,6 +512,7 @@ impl Thread {
     }
 
     fn failed(&mut self, error: io::Error) {
+        self.retry_at_us = clock::mono_us() + RETRY_INTERVAL_US;
         // Once per spell of trouble: the log is not to fill the disk that is full.
         if !self.failing {
             self.failing = true;
