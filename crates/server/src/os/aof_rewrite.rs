@@ -43,6 +43,8 @@ impl Host {
         }
         let must_wait = self.disk.children.is_active() || self.disk.aof.is_busy();
         if must_wait || in_exec {
+            // The pause after failures is for what begins by itself, not for what somebody asks for.
+            self.disk.aof.stats.consecutive_failures = 0;
             if must_wait {
                 self.disk.aof.rewrite_scheduled = true;
             } else {
