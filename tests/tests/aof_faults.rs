@@ -351,6 +351,28 @@ fn with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done(kind: Kind
     assert_has(&server, &["k".into()], "the fsync failed once");
 }
 
+/// BGREWRITEAOF while something else ran was noted down, and then waited out the pause that holds automatic
+/// rewrites back after failures, for up to an hour, though the log had said that it begins one at once.
+fn a_rewrite_that_was_asked_for_does_not_wait_out_the_pause_after_failures(kind: Kind) {
+    let faults = Faults::new();
+    let server = with_aof(kind, &faults, "everysec").start();
+    faults.set(&["fork EAGAIN"]);
+    wait_until(LONG, "three have failed", || {
+        server.run("BGREWRITEAOF");
+        server.log().matches("Can't rewrite append only file in background").count() >= 3
+    });
+    faults.wait_hit_of(&["fsync stall temp-"], "fsync stall", || {
+        server.good("BGSAVE");
+    });
+    assert!(server.good("BGREWRITEAOF").text().ends_with("scheduled"));
+    faults.clear();
+    let is_paused = || server.log().contains("will retry in");
+    wait_until(LONG, "it begins or is put off", || {
+        is_paused() || server.info("persistence").text("aof_rewrites") != "0"
+    });
+    assert!(!is_paused(), "{}", server.log());
+}
+
 /// They said OK when the fork had failed, and CONFIG SET went on as if there were a file.
 fn what_cannot_be_begun_is_an_error_and_changes_nothing(kind: Kind) {
     let faults = Faults::new();
@@ -450,6 +472,7 @@ fn a_shutdown_that_cannot_save_says_what_to_do(kind: Kind) {
 }
 
 each_server! {
+    a_rewrite_that_was_asked_for_does_not_wait_out_the_pause_after_failures,
     what_cannot_be_begun_is_an_error_and_changes_nothing,
     what_is_answered_late_keeps_its_place,
     a_disk_that_fails_the_aof_does_not_keep_the_server_from_ending,

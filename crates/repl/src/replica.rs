@@ -26,7 +26,7 @@ const HELD_MAX_BYTES: u64 = 1 << 20;
 /// What follows the end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reconnect {
-    /// At once, if the link had lived or was up, and this is not the next of many failures.
+    /// At once, if the link had lived or was up, and this is not the next of many that brought nothing.
     Soon,
     /// After a pause: the master has said something that it will say again.
     Later,
@@ -82,7 +82,7 @@ pub(crate) struct Upstream {
     pub(crate) announces_ip: bool,
     pub(crate) last_io_ms: u64,
     attempt_ms: u64,
-    /// Attempts since a link was up that had lived, with the one under way.
+    /// Attempts since a link was up that had lived or brought something, with the one under way.
     attempts: u32,
     /// When a link that is idle is made anew.
     pub(crate) retry_at_ms: u64,
@@ -244,7 +244,10 @@ impl Repl {
 
     /// The stream was run up to a boundary that lies `n` bytes after the last one.
     pub fn applied(&mut self, _now_ms: u64, n: u64) {
-        if self.upstream.as_ref().is_some_and(Upstream::is_streaming) && n > 0 {
+        let streaming = self.upstream.as_mut().filter(|up| up.is_streaming() && n > 0);
+        if let Some(up) = streaming {
+            // However soon the link breaks, it was no attempt that failed.
+            up.attempts = 0;
             self.leave_standstill();
             self.stream.advance(n);
         }
