@@ -18,7 +18,7 @@ use crate::data::replica_expiry::LocalExpires;
 use crate::door::pause::Pauses;
 use crate::door::propagate::Propagation;
 use crate::door::stream_fault::StreamFault;
-use crate::events::blocking::BlockedClients;
+use crate::events::blocking::{BlockedClients, Unblocked};
 use crate::events::pubsub::PubSub;
 use crate::events::push::PendingPushes;
 use crate::events::watch::Watches;
@@ -66,7 +66,7 @@ pub struct Engine {
     pub(crate) clients: Slab<Option<Box<Client>>>,
     pub(crate) next_client_id: u64,
     pub(crate) pending_output: Vec<ClientId>,
-    pub(crate) unblocked: Vec<ClientId>,
+    pub(crate) unblocked: Vec<Unblocked>,
     pub(crate) blocked: BlockedClients,
     pub(crate) watches: Watches,
     pub(crate) pubsub: PubSub,
@@ -235,7 +235,7 @@ impl Engine {
     }
 
     /// Takes the clients that were blocked and may go on with what they have sent meanwhile.
-    pub fn take_unblocked(&mut self) -> Vec<ClientId> {
+    pub fn take_unblocked(&mut self) -> Vec<Unblocked> {
         std::mem::take(&mut self.unblocked)
     }
 

@@ -26,6 +26,7 @@ pub use door::stream_fault::StreamFault;
 pub use door::{pause, propagate};
 pub use engine::{Engine, Role};
 pub use error::CommandError;
+pub use events::blocking::Unblocked;
 pub use events::notify;
 pub use ids::ClientId;
 pub use report::REDIS_VERSION;

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Database, script};
+use engine::Unblocked;
 
 #[test]
 fn hashes_answer_as_redis_does() {
@@ -121,7 +122,7 @@ fn a_blocked_pop_is_served_by_the_push_and_travels_as_a_pop() {
     assert_eq!(db.run(pushes, "RPUSH b x y"), ":2\r\n");
     assert_eq!(db.replies(waits), "*2\r\n$1\r\nb\r\n$1\r\nx\r\n");
     assert_eq!(db.stream(), "SELECT 0 RPUSH b x y LPOP b");
-    assert_eq!(db.engine.take_unblocked(), vec![waits]);
+    assert_eq!(db.engine.take_unblocked(), [Unblocked { id: waits, by_write: true }]);
 }
 
 #[test]

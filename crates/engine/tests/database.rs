@@ -4,6 +4,7 @@
 mod common;
 
 use common::Database;
+use engine::Unblocked;
 
 #[test]
 fn a_value_is_set_read_and_deleted() {
@@ -150,7 +151,7 @@ fn wait_answers_when_enough_replicas_have_it() {
     db.world.acked = 1;
     db.acks_changed();
     assert_eq!(db.replies(c), ":1\r\n");
-    assert_eq!(db.engine.take_unblocked(), vec![c]);
+    assert_eq!(db.engine.take_unblocked(), [Unblocked { id: c, by_write: false }]);
     assert_eq!(db.run(c, "WAIT 2 100"), "");
     db.advance_ms(100);
     assert_eq!(db.replies(c), ":1\r\n");

@@ -32,7 +32,7 @@ mod upstream;
 mod view;
 
 use engine::world::earlier;
-use engine::{ClientId, CommandError, Engine, Kind, Now, Peer};
+use engine::{ClientId, CommandError, Engine, Kind, Now, Peer, Unblocked};
 use protocol::Args;
 use repl::{ConnId, HistoryPoint, MasterAddr, Repl};
 use store::Key;
@@ -238,10 +238,9 @@ impl Node {
         if !self.engine.has_unblocked() {
             return false;
         }
-        for id in self.engine.take_unblocked() {
-            // Its reply may tell of what another's write has caused.
+        for Unblocked { id, by_write } in self.engine.take_unblocked() {
             let point = self.point();
-            if let Some(client) = self.engine.client(id) {
+            if let Some(client) = self.engine.client(id).filter(|_| by_write) {
                 self.state.gate.wrote(id, point, client.out.written());
             }
             os.resume(id);

@@ -14,7 +14,7 @@ use crate::door::stream_fault::check_belongs_to_stream;
 use crate::door::{oversize, web_request};
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::events::blocking::{Blocked, OnTimeout, Waiting};
+use crate::events::blocking::{Blocked, OnTimeout, Unblocked, Waiting};
 use crate::ids::ClientId;
 use crate::settings::Guard;
 use crate::world::{Action, Now, World};
@@ -436,7 +436,7 @@ impl Engine {
             client.blocked = Some(blocked);
         } else {
             self.blocked.remove(id, &blocked);
-            self.unblocked.push(id);
+            self.unblocked.push(Unblocked { id, by_write: true });
         }
         self.put_client(client);
     }
@@ -454,7 +454,7 @@ impl Engine {
         }
         if let Some(blocked) = client.blocked.take() {
             self.blocked.remove(id, &blocked);
-            self.unblocked.push(id);
+            self.unblocked.push(Unblocked { id, by_write: false });
             if matches!(blocked.waiting, Waiting::Acks(_)) {
                 world.forget_wait(id);
             }
@@ -537,7 +537,7 @@ impl Engine {
             };
             self.blocked.remove(id, &blocked);
             self.put_client(client);
-            self.unblocked.push(id);
+            self.unblocked.push(Unblocked { id, by_write: false });
             if let Some((_, args)) = blocked.again.take() {
                 world.speaks_for(id);
                 self.execute(self.now, world, id, args.as_args());

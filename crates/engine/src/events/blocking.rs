@@ -74,6 +74,14 @@ pub enum OnTimeout {
     AckCount,
 }
 
+/// A client that waits no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unblocked {
+    pub id: ClientId,
+    /// By what a write has brought: its reply may tell of that, and must not leave before the write may.
+    pub by_write: bool,
+}
+
 #[derive(Debug)]
 pub struct Blocked {
     pub waiting: Waiting,
