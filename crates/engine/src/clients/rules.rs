@@ -56,7 +56,7 @@ pub(crate) fn merge_selectors<'a>(words: &[&'a [u8]]) -> Result<Vec<Cow<'a, [u8]
     for &word in words {
         let closes = word.ends_with(b")");
         match &mut open {
-            _ if word.starts_with(b"(") && !closes => open = Some((word, word.to_vec())),
+            None if word.starts_with(b"(") && !closes => open = Some((word, word.to_vec())),
             None => merged.push(Cow::Borrowed(word)),
             Some((_, selector)) => {
                 selector.push(b' ');

@@ -10,7 +10,7 @@ use protocol::Args;
 
 use crate::clients::pattern::Pattern;
 use crate::command::bits::bits;
-use crate::command::key_spec::{Access, Find, Keys};
+use crate::command::key_spec::{Access, Find, KeySpec, Keys};
 use crate::command::{self, Acl, Channels, Flags, Found};
 
 bits! {
@@ -174,18 +174,24 @@ impl Selector {
 
     #[inline]
     fn check_keys(&self, keys: Keys, args: Args<'_>) -> Result<(), Denial> {
-        for spec in keys {
-            if spec.access.has(Access::NOT_KEY) {
-                continue;
-            }
+        // What most commands have: one key, at a place that is known.
+        if let [KeySpec { find: Find::Range { first, last, .. }, access, access_by: None, .. }] =
+            keys
+            && i16::from(*first) == i16::from(*last)
+            && !access.has(Access::NOT_KEY)
+        {
+            return self.check_key(args, usize::from(*first), Rights::needed_for(*access));
+        }
+        self.check_all_keys(keys, args)
+    }
+
+    fn check_all_keys(&self, keys: Keys, args: Args<'_>) -> Result<(), Denial> {
+        // Where a count of keys is wrong, nobody knows which they are: the command will refuse it.
+        if !keys.iter().all(|spec| spec.is_borne_out(args)) {
+            return Ok(());
+        }
+        for spec in keys.iter().filter(|spec| !spec.access.has(Access::NOT_KEY)) {
             let needed = Rights::needed_for(spec.access_in(args));
-            // What most commands have: one key, at a place that is known.
-            if let Find::Range { first, last, .. } = spec.find
-                && i16::from(first) == i16::from(last)
-            {
-                self.check_key(args, first.into(), needed)?;
-                continue;
-            }
             for at in spec.positions(args) {
                 self.check_key(args, at, needed)?;
             }

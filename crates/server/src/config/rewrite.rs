@@ -433,6 +433,27 @@ mod tests {
         assert_eq!(loaded(&text, Program::Server).security, config.security);
     }
 
+    #[test]
+    fn users_have_lines_where_they_had_them_and_as_they_are_read() {
+        let line = |words: &[&[u8]]| canonical_line(words, false).expect("a user");
+        let users = [
+            line(&[b"a\"b", b"~'x", b"(~\xff +get)"]),
+            line(&[b"ann", b"+get"]),
+            default_user_line(b""),
+        ];
+        let config = Config::default();
+        let text = config.rewritten(b"user ann -@all +get\nhz 10\nuser bob on\n", &users);
+        let text = String::from_utf8(text).expect("escaped");
+        assert!(text.starts_with("user ann -@all +get\nhz 10\nuser \"a\\\"b\" off "), "{text}");
+        assert!(!text.contains("bob") && !text.contains("user default"), "{text}");
+        let again = loaded(&text, Program::Server);
+        assert_eq!(again.rewritten(text.as_bytes(), &users), text.as_bytes());
+        let mut elsewhere = loaded("aclfile users.acl\n", Program::Server);
+        elsewhere.config_file = None;
+        let text = elsewhere.rewritten(b"aclfile users.acl\nuser ann on\n", &users);
+        assert!(!String::from_utf8_lossy(&text).contains("user ann"));
+    }
+
     /// Whatever CONFIG SET accepts, the rewritten file must give back at the next start.
     #[test]
     fn every_accepted_value_survives_a_rewrite() {
