@@ -1,7 +1,8 @@
 //! Users where they are kept, in one file or the other, over restarts; and as which user a replica comes.
 
 use tandem_tests::{each_server, pairings};
-use testkit::{Kind, Server, wait_equal};
+use testkit::replication::wait_equal;
+use testkit::{Kind, Server};
 
 fn list(server: &Server) -> Vec<String> {
     server.good("ACL LIST").texts()
@@ -80,10 +81,8 @@ fn users_that_cannot_be_stop_the_start(kind: Kind) {
 
 /// Rules were looked up before commands had got their other names, which were never given to them then.
 fn rules_name_commands_as_they_are_called_in_the_table(kind: Kind) {
-    let server = Server::of(kind)
-        .set("rename-command GET fetch")
-        .set("user ann on nopass ~k +get")
-        .start();
+    let server =
+        Server::of(kind).set("rename-command GET fetch").set("user ann on nopass ~k +get").start();
     let mut client = server.client();
     client.args(&["AUTH", "ann", "x"]);
     assert!(!client.run("FETCH k").is_error());
@@ -94,11 +93,8 @@ fn rules_name_commands_as_they_are_called_in_the_table(kind: Kind) {
 fn a_replica_needs_few_rights(m: Kind, r: Kind) {
     let master = Server::of(m).set("user repl on >rp +psync +replconf +ping").start();
     master.good("SET k before");
-    let replica = Server::of(r)
-        .set("masteruser repl")
-        .set("masterauth rp")
-        .replica_of(&master)
-        .start();
+    let replica =
+        Server::of(r).set("masteruser repl").set("masterauth rp").replica_of(&master).start();
     wait_equal(&master, &replica);
     // Its user is removed, and its connection with it; it comes back when there is one again.
     master.good("ACL DELUSER repl");

@@ -308,7 +308,7 @@ impl<'a> SetOptions<'a> {
 
 /// SET only reads where it has GET.
 fn set_access(args: Args<'_>) -> Access {
-    let reads = args.iter().skip(2).any(|arg| is(arg, "get"));
+    let reads = args.iter().skip(3).any(|arg| is(arg, "get"));
     if reads { Access::READS_UPDATES } else { Access::OVERWRITES }
 }
 

@@ -203,14 +203,13 @@ fn a_line_that_is_refused_says_where_what_and_why() {
         ("tls-replication yes", "TLS is not supported yet"),
         (
             "user ann on +nope",
-            "Error in user declaration '+nope': Unknown command or category name",
+            "Error in user declaration '+nope': Unknown command or category name in ACL",
         ),
-        ("user ann ~a (~b +get", "'(~b': Unmatched parenthesis in acl selector"),
         (
-            "user ann on\nuser ann off",
-            "'ann': Duplicate user found. A user can only be defined once",
+            "user ann ~a (~b +get",
+            "Error in user declaration '(~b': Unmatched parenthesis in acl selector",
         ),
-        ("user 'a b' on", "'a b': Spaces not allowed in ACL usernames"),
+        ("user 'a b' on", "Error in user declaration 'a b': Spaces not allowed in ACL usernames"),
         ("rename-command NOSUCH x", "No such command in rename-command"),
         ("rename-command FLUSHALL get", "Target command name already exists"),
         (
