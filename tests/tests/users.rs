@@ -4,8 +4,10 @@ use tandem_tests::{each_server, pairings};
 use testkit::replication::wait_equal;
 use testkit::{Kind, Server};
 
+/// Without what Redis 7.0 says only of users that were reset.
 fn list(server: &Server) -> Vec<String> {
-    server.good("ACL LIST").texts()
+    let lines = server.good("ACL LIST").texts();
+    lines.into_iter().map(|line| line.replace(" sanitize-payload", "")).collect()
 }
 
 fn users_survive_a_rewrite_and_a_restart(kind: Kind) {
