@@ -110,7 +110,7 @@ impl Server {
             || !host.net.ready_listeners.is_empty()
             || node.engine.has_pending_output()
             || host.link_has_more() && node.wants_master_bytes(host)
-            || host.disk.children.pipe_paused && node.repl.snapshot_wants_data()
+            || host.snapshot_pipe_has_more(node)
         {
             return Some(Duration::ZERO);
         }

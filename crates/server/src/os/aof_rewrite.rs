@@ -104,9 +104,9 @@ impl Host {
         });
         let child = self.forked(node, forked)?;
         // Its own: what a child before it has left may be removed at any moment.
-        let temp = self.disk.aof.files.path(&temp_base_name(child.pid as u32));
-        info!("Background append only file rewriting started by pid {}", child.pid);
-        self.begin_job(node, child, Job::AofRewrite { temp, format })
+        let temp = self.disk.aof.files.path(&temp_base_name(child.pid() as u32));
+        info!("Background append only file rewriting started by pid {}", child.pid());
+        self.begin_job(node, child, Job::AofRewrite { temp, format }, None)
     }
 
     pub fn finish_aof_rewrite(
@@ -262,7 +262,7 @@ impl Host {
         if !on {
             if self.disk.aof.is_on() {
                 if self.disk.children.is_rewriting_aof() {
-                    let pid = self.disk.children.running.as_ref().map_or(0, |r| r.child.pid);
+                    let pid = self.disk.children.pid();
                     info!("Killing running AOF rewrite child: {pid}");
                     self.kill_child(node);
                 }

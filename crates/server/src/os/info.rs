@@ -3,7 +3,6 @@
 use engine::world::{EngineMemory, InfoLines};
 use node::Facts;
 
-use crate::disk::children::Job;
 use crate::net::listener::Listener;
 use crate::os::host::Host;
 use crate::process::lazy_free;
@@ -208,36 +207,33 @@ fn ok(is_ok: bool) -> &'static str {
 
 fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
     let (rdb, aof) = (&host.disk.rdb, &host.disk.aof);
-    let running = host.disk.children.running.as_ref();
-    let elapsed_s = |wanted: bool| match running {
-        Some(r) if wanted => {
-            (facts.now.mono_us.saturating_sub(r.child.started_us) / 1_000_000) as i64
-        }
+    let child = host.disk.children.figures(facts.now.mono_us);
+    let elapsed_s = |wanted: bool| match child.elapsed_us {
+        Some(elapsed_us) if wanted => (elapsed_us / 1_000_000) as i64,
         _ => -1,
     };
     let saving = host.disk.children.is_saving_rdb();
     let rewriting = host.disk.children.is_rewriting_aof() || aof.is_settling();
-    let cow = running.map_or(0, |r| r.child.last.cow_bytes);
-    let keys = running.map_or(0, |r| r.child.last.keys);
-    let total = running.map_or(0, |r| r.keys_total);
-    let fork_percent = if total == 0 { 0.0 } else { keys as f64 * 100.0 / total as f64 };
-    let to_file = matches!(running.map(|r| &r.job), Some(Job::RdbFile { .. }));
+    let fork_percent = match child.keys_total {
+        0 => 0.0,
+        total => child.keys as f64 * 100.0 / total as f64,
+    };
     let loading = &host.disk.loading;
     let mut out = lines! {
         "loading" => u8::from(loading.active && !loading.asynchronous),
         "async_loading" => u8::from(loading.active && loading.asynchronous),
-        "current_cow_peak" => cow,
-        "current_cow_size" => cow,
+        "current_cow_peak" => child.cow_bytes,
+        "current_cow_size" => child.cow_bytes,
         "current_cow_size_age" => 0,
         "current_fork_perc" => format!("{fork_percent:.2}"),
-        "current_save_keys_processed" => keys,
-        "current_save_keys_total" => total,
+        "current_save_keys_processed" => child.keys,
+        "current_save_keys_total" => child.keys_total,
         "rdb_changes_since_last_save" => host.turn.dirty,
         "rdb_bgsave_in_progress" => u8::from(saving),
         "rdb_last_save_time" => rdb.last_save_unix_s,
         "rdb_last_bgsave_status" => ok(rdb.last_bgsave_ok),
         "rdb_last_bgsave_time_sec" => rdb.last_bgsave_s,
-        "rdb_current_bgsave_time_sec" => elapsed_s(to_file),
+        "rdb_current_bgsave_time_sec" => elapsed_s(child.makes_rdb_file),
         "rdb_saves" => rdb.saves,
         "rdb_last_cow_size" => rdb.last_cow_bytes,
         "rdb_last_load_keys_expired" => rdb.last_load_keys_expired,

@@ -281,8 +281,7 @@ impl Os for Host {
     }
 
     fn cancel_snapshot(&mut self, node: &mut Node, id: SnapshotId) {
-        let running = self.disk.children.running.as_ref();
-        if running.is_some_and(|running| running.job.snapshot() == Some(id)) {
+        if self.disk.children.is_making(id) {
             self.kill_child(node);
         }
     }

@@ -133,7 +133,7 @@ impl Host {
 
     fn commit_file(&mut self, node: &mut Node, file: IncomingFile) {
         if self.disk.children.is_saving_rdb() {
-            let pid = self.disk.children.running.as_ref().map_or(0, |r| r.child.pid);
+            let pid = self.disk.children.pid();
             info!(
                 "Replica is about to load the RDB file received from the master, but there is a \
                  pending RDB child running. Killing process {pid} and removing its temp file to \

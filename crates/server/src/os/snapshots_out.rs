@@ -4,11 +4,10 @@
 //! core; here they are made, in a child wherever somebody else waits.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
 use node::Node;
@@ -17,7 +16,7 @@ use repl::{Filter, SnapshotEvent, SnapshotId, SnapshotMode};
 use store::keyspace::Keyspace;
 
 use crate::disk::child::{self, Exit, Report};
-use crate::disk::children::{Job, RdbFileJob, judge};
+use crate::disk::children::{Job, PipeRead, RdbFileJob, judge};
 use crate::disk::rdb::{ChildHook, OwnSave, SnapshotHeader};
 use crate::disk::worker::{DiskJob, Then};
 use crate::os::host::{Deferred, Host};
@@ -26,7 +25,6 @@ use crate::process::os_error::os_error;
 
 /// A save that failed is tried again by its save point only after so long.
 const RETRY_AFTER_US: u64 = 5_000_000;
-const PIPE_READ_BYTES: usize = 64 << 10;
 const PIPE_READS_PER_TURN: usize = 16;
 
 impl Host {
@@ -156,10 +154,11 @@ impl Host {
             warn!("Can't save in background: fork: {}", os_error(error));
             self.disk.rdb.last_bgsave_ok = false;
         })?;
-        info!("Background saving started by pid {}", child.pid);
-        let temp = self.temp_rdb_path(child.pid as u32);
-        let job = Job::RdbFile { temp, target, snapshot, dirty_at_fork: node.engine.dirty };
-        self.begin_job(node, child, job)
+        info!("Background saving started by pid {}", child.pid());
+        let temp = self.temp_rdb_path(child.pid() as u32);
+        let dirty_at_fork = node.engine.dirty;
+        let job = Job::RdbFile(RdbFileJob { temp, target, snapshot, dirty_at_fork });
+        self.begin_job(node, child, job, None)
     }
 
     /// Forks a child that writes a snapshot to a pipe; what comes out goes to replicas.
@@ -187,8 +186,8 @@ impl Host {
         let child = self
             .forked(node, forked)
             .inspect_err(|error| warn!("Can't save in background: fork: {}", os_error(error)))?;
-        info!("Background RDB transfer started by pid {}", child.pid);
-        self.begin_job(node, child, Job::RdbPipe { snapshot, pipe: Some(reader) })
+        info!("Background RDB transfer started by pid {}", child.pid());
+        self.begin_job(node, child, Job::RdbPipe { snapshot }, Some(reader))
     }
 
     /// `Action::StartSnapshot`: everything propagated so far is in the stream already.
@@ -224,54 +223,30 @@ impl Host {
             if !node.repl.snapshot_wants_data() {
                 break;
             }
-            let Some(running) = self.disk.children.of_event(serial) else { return };
-            let Job::RdbPipe { snapshot, pipe: Some(pipe) } = &mut running.job else { return };
-            let id = *snapshot;
-            let mut chunk = vec![0; PIPE_READ_BYTES];
-            match pipe.read(&mut chunk) {
-                Ok(0) => return self.snapshot_pipe_ended(node),
-                Ok(n) => {
-                    chunk.truncate(n);
-                    let event = SnapshotEvent::Chunk { id, bytes: Bytes::from(chunk) };
+            match self.disk.children.read_pipe(serial) {
+                PipeRead::Chunk(id, bytes) => {
                     let now_ms = node.now_ms();
-                    node.repl.handle_snapshot(now_ms, event);
+                    node.repl.handle_snapshot(now_ms, SnapshotEvent::Chunk { id, bytes });
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.disk.children.pipe_paused = false;
-                    return;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    warn!(
-                        "Diskless rdb transfer, read error sending DB to replicas: {}",
-                        os_error(&error)
-                    );
-                    return self.snapshot_pipe_ended(node);
-                }
+                PipeRead::Nothing => return,
+                PipeRead::Ended => return self.reap_children(node),
             }
         }
-        // The turn is over or the replicas are full; no edge will tell of what is left.
-        self.disk.children.pipe_paused = true;
+        self.disk.children.pause_pipe();
     }
 
-    fn snapshot_pipe_ended(&mut self, node: &mut Node) {
-        self.disk.children.pipe_paused = false;
-        if let Some(running) = &mut self.disk.children.running
-            && let Job::RdbPipe { pipe, .. } = &mut running.job
+    /// Goes on reading the pipe once replicas have room again.
+    pub fn continue_snapshot_pipe(&mut self, node: &mut Node) {
+        if let Some(serial) = self.disk.children.paused_pipe()
+            && node.repl.snapshot_wants_data()
         {
-            *pipe = None;
+            self.read_snapshot_pipe(node, serial);
         }
-        self.reap_children(node);
     }
 
-    /// Goes on reading the pipe once replicas have room again. True if there is more to do at once.
-    pub fn continue_snapshot_pipe(&mut self, node: &mut Node) -> bool {
-        if !self.disk.children.pipe_paused || !node.repl.snapshot_wants_data() {
-            return false;
-        }
-        let serial = self.disk.children.serial();
-        self.read_snapshot_pipe(node, serial);
-        self.disk.children.pipe_paused && node.repl.snapshot_wants_data()
+    /// There is more to be moved at once.
+    pub fn snapshot_pipe_has_more(&self, node: &Node) -> bool {
+        self.disk.children.paused_pipe().is_some() && node.repl.snapshot_wants_data()
     }
 
     pub fn finish_rdb_pipe(
@@ -425,20 +400,25 @@ impl Host {
     ) -> io::Result<child::Child> {
         let child = forked?;
         self.turn.stats.forks += 1;
-        self.turn.stats.last_fork_us = child.fork_us;
-        node.engine.record_latency("fork", child.fork_us);
+        self.turn.stats.last_fork_us = child.fork_us();
+        node.engine.record_latency("fork", child.fork_us());
         node.engine.keyspace.pause_resize();
         node.engine.spare_pages = true;
-        self.process.oom.apply_to_child(self.config.oom_rule(), child.pid);
+        self.process.oom.apply_to_child(self.config.oom_rule(), child.pid());
         Ok(child)
     }
 
-    pub fn begin_job(&mut self, node: &mut Node, child: child::Child, job: Job) -> io::Result<()> {
+    pub fn begin_job(
+        &mut self,
+        node: &mut Node,
+        child: child::Child,
+        job: Job,
+        pipe: Option<File>,
+    ) -> io::Result<()> {
         let keys_total = node.engine.keyspace.keys() as u64;
-        if let Err((pid, error)) =
-            self.disk.children.start(&self.net.registry, child, job, keys_total)
-        {
-            self.disk.worker.order(vec![DiskJob::Reap { pid }]);
+        let started = self.disk.children.start(&self.net.registry, child, job, pipe, keys_total);
+        if let Err((reap, error)) = started {
+            self.disk.worker.order(vec![reap]);
             return Err(error);
         }
         self.tell_replication_of_children(node);
