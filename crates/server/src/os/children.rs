@@ -28,7 +28,7 @@ impl Host {
             Job::RdbFile(file) => self.finish_rdb_file(node, file, exit, &report, took_us),
             Job::RdbPipe { snapshot } => self.finish_rdb_pipe(node, snapshot, exit, &report),
             Job::AofRewrite { temp, format } => {
-                self.finish_aof_rewrite(temp, format, exit, &report, took_us);
+                self.disk.aof.rewrite_ended(temp, format, exit, &report, took_us);
             }
         }
         self.tell_replication_of_children(node);
@@ -81,7 +81,10 @@ impl Host {
             Then::SnapshotSynced { serial } => self.snapshot_synced(node, serial, result),
             Then::SnapshotNamed { target } => self.snapshot_named(node, &target, result),
             Then::IncrNamed(named) => self.incr_named(node, *named, result),
-            Then::AofInstalled(base) => self.aof_installed(node, *base, result, took_us),
+            Then::AofInstalled(base) => {
+                node.engine.record_latency("aof-rename", took_us);
+                self.disk.aof.installed(*base, result);
+            }
             Then::AofHistoryForgotten => self.disk.aof.history_forgotten(result),
             Then::TempRdbUnlinked => node.engine.record_latency("rdb-unlink-temp-file", took_us),
             Then::RdbSettled => self.rdb_settled(node),

@@ -115,8 +115,7 @@ impl Host {
                 self.disk.aof.skip_fsync(skips && self.disk.children.is_active());
             }
             Effect::AofHistory => {
-                self.disk.aof.keeps_history = config.persistence.aof_disable_auto_gc;
-                self.disk.aof.remove_history();
+                self.disk.aof.keep_history(config.persistence.aof_disable_auto_gc);
             }
             Effect::WorkingDirectory => {
                 std::env::set_current_dir(&config.persistence.dir).map_err(|e| os_error(&e))?;

@@ -206,14 +206,15 @@ fn ok(is_ok: bool) -> &'static str {
 }
 
 fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
-    let (rdb, aof) = (&host.disk.rdb, &host.disk.aof);
+    let (rdb, aof) = (&host.disk.rdb, host.disk.aof.figures());
+    let (aof_is_on, rewrites) = (host.disk.aof.is_on(), aof.rewrites);
     let child = host.disk.children.figures(facts.now.mono_us);
     let elapsed_s = |wanted: bool| match child.elapsed_us {
         Some(elapsed_us) if wanted => (elapsed_us / 1_000_000) as i64,
         _ => -1,
     };
     let saving = host.disk.children.is_saving_rdb();
-    let rewriting = host.disk.children.is_rewriting_aof() || aof.is_settling();
+    let rewriting = host.disk.children.is_rewriting_aof() || aof.is_settling;
     let fork_percent = match child.keys_total {
         0 => 0.0,
         total => child.keys as f64 * 100.0 / total as f64,
@@ -238,28 +239,28 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
         "rdb_last_cow_size" => rdb.last_cow_bytes,
         "rdb_last_load_keys_expired" => rdb.last_load_keys_expired,
         "rdb_last_load_keys_loaded" => rdb.last_load_keys_loaded,
-        "aof_enabled" => u8::from(aof.is_on()),
+        "aof_enabled" => u8::from(aof_is_on),
         "aof_rewrite_in_progress" => u8::from(rewriting),
-        "aof_rewrite_scheduled" => u8::from(aof.rewrite_scheduled),
-        "aof_last_rewrite_time_sec" => aof.stats.last_rewrite_s,
+        "aof_rewrite_scheduled" => u8::from(rewrites.is_scheduled),
+        "aof_last_rewrite_time_sec" => rewrites.last_s,
         "aof_current_rewrite_time_sec" => elapsed_s(rewriting),
-        "aof_last_bgrewrite_status" => ok(aof.stats.last_rewrite_ok),
-        "aof_rewrites" => aof.stats.rewrites,
-        "aof_rewrites_consecutive_failures" => aof.stats.consecutive_failures,
-        "aof_last_write_status" => ok(aof.last_write_ok()),
-        "aof_last_cow_size" => aof.stats.last_cow_bytes,
+        "aof_last_bgrewrite_status" => ok(rewrites.last_ok),
+        "aof_rewrites" => rewrites.rewrites,
+        "aof_rewrites_consecutive_failures" => rewrites.consecutive_failures,
+        "aof_last_write_status" => ok(aof.last_write_ok),
+        "aof_last_cow_size" => rewrites.last_cow_bytes,
         "module_fork_in_progress" => 0,
         "module_fork_last_cow_size" => 0,
     };
-    if aof.is_on() {
+    if aof_is_on {
         out.extend(lines! {
             "aof_current_size" => aof.current_bytes,
             "aof_base_size" => aof.base_bytes,
             "aof_pending_rewrite" => 0,
-            "aof_buffer_length" => aof.buffer_bytes(),
-            "aof_pending_bio_fsync" => u8::from(aof.has_pending_fsync()),
-            "aof_delayed_fsync" => aof.stats.delayed_fsync,
-            "aof_fsync_failed" => u8::from(aof.is_distrusted()),
+            "aof_buffer_length" => aof.buffer_bytes,
+            "aof_pending_bio_fsync" => u8::from(aof.has_pending_fsync),
+            "aof_delayed_fsync" => aof.delayed_fsync,
+            "aof_fsync_failed" => u8::from(aof.is_distrusted),
         });
     }
     if loading.active {

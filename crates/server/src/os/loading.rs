@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
 use log::{info, log, warn};
 use node::Node;
@@ -10,8 +10,6 @@ use persist::rdb::{AccessClock, LoadOptions};
 use repl::{HistoryPoint, MasterAddr, ReplId};
 
 use crate::config::{PropagationErrorBehavior, StartRole, engine_settings, limits};
-use crate::disk::aof::AofState;
-use crate::disk::aof::files::Begun;
 use crate::disk::files::SteadyWriter;
 use crate::disk::load_progress::LoadProgress;
 use crate::disk::loader::LoadingInfo;
@@ -34,8 +32,8 @@ impl Host {
     pub fn begin_first_load(&mut self, node: &mut Node) -> Result<(), String> {
         let what = match self.config.persistence.appendonly {
             true => {
-                self.disk.aof.files.open()?;
-                self.disk.aof.files.has_data().then(|| self.aof_order(true))
+                self.disk.aof.read_manifest()?;
+                self.disk.aof.has_data().then(|| self.aof_order(true))
             }
             false => self.rdb_order().map_err(|e| {
                 let name = self.rdb_name();
@@ -55,11 +53,8 @@ impl Host {
     }
 
     fn aof_order(&self, at_start: bool) -> What {
-        let aof = &self.disk.aof.files;
-        let files: Vec<(String, PathBuf)> =
-            aof.manifest.files().map(|file| (file.name.clone(), aof.path(&file.name))).collect();
         let truncate_tail = at_start && self.config.persistence.aof_load_truncated;
-        What::Aof { files, truncate_tail }
+        What::Aof { files: self.disk.aof.data_files(), truncate_tail }
     }
 
     fn first_load_done(
@@ -89,45 +84,33 @@ impl Host {
     }
 
     fn open_aof_at_start(&mut self, node: &mut Node) -> Result<(), String> {
-        self.disk.aof.files.create_dir()?;
-        if self.disk.aof.files.manifest.base.is_none()
-            && self.disk.aof.files.manifest.incrs.is_empty()
-        {
-            self.create_first_base(node).map_err(|e| {
+        self.disk.aof.create_dir()?;
+        if let Some(temp) = self.disk.aof.lacks_base() {
+            self.create_first_base(node, &temp).map_err(|e| {
                 format!("Error creating the AOF base file on server start: {}", os_error(&e))
             })?;
         }
-        let opened =
-            self.disk.aof.files.open_last_incr().and_then(|file| self.disk.aof.switch_to(file));
-        opened.map_err(|e| format!("Can't open the append-only file: {}", os_error(&e)))?;
-        let aof = &mut self.disk.aof;
-        aof.remove_history();
-        aof.current_bytes = aof.files.size_bytes();
-        aof.base_bytes = aof.current_bytes;
-        aof.state = AofState::On;
+        let gone_on = self.disk.aof.go_on();
+        gone_on.map_err(|e| format!("Can't open the append-only file: {}", os_error(&e)))?;
         node.engine.propagation.set_aof(true);
         Ok(())
     }
 
     /// An AOF without a base begins with one of the data set as it is, which is empty at this point.
-    fn create_first_base(&mut self, node: &mut Node) -> io::Result<()> {
+    fn create_first_base(&mut self, node: &mut Node, temp: &Path) -> io::Result<()> {
         use persist::aof::manifest::BaseFormat;
-        let temp = self.disk.aof.files.path("temp-base.aof");
         let format = match self.config.persistence.aof_use_rdb_preamble {
             true => BaseFormat::Rdb,
             false => BaseFormat::Aof,
         };
         let mut header = self.snapshot_header(node);
         header.set_aof_base();
-        let mut out = SteadyWriter::create(&temp, false)?;
+        let mut out = SteadyWriter::create(temp, false)?;
         if format == BaseFormat::Rdb {
             header.save(&node.engine.keyspace, &mut out, &mut ())?;
         }
         out.finish()?;
-        self.disk.aof.files.install_base(&temp, format, Begun::Incr)?;
-        let name = self.disk.aof.files.manifest.base.as_ref().map(|base| base.name.clone());
-        info!("Creating AOF base file {} on server start", name.unwrap_or_default());
-        Ok(())
+        self.disk.aof.install_first_base(temp, format)
     }
 
     // ---- loading ----

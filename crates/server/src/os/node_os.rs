@@ -12,6 +12,7 @@ use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 
 use crate::config;
 use crate::config::{Program, PropagationErrorBehavior, ReplicaOf};
+use crate::disk::aof::AppendFigures;
 use crate::disk::worker::DiskJob;
 use crate::os::host::{Deferred, Host};
 use crate::os::info;
@@ -38,7 +39,7 @@ impl Os for Host {
             Action::ConfigResetStat => {
                 self.turn.stats = HostStats::default();
                 self.disk.rdb.saves = 0;
-                self.disk.aof.stats.rewrites = 0;
+                self.disk.aof.reset_stats();
                 scene.repl.reset_stats();
                 Ok(Outcome::Done)
             }
@@ -58,7 +59,7 @@ impl Os for Host {
             Action::DebugLoadAof => self.defer(Deferred::DebugLoadAof { client }),
             Action::DebugCrash { how } => crash(how),
             Action::DebugAofFlushSleep { us } => {
-                self.disk.aof.flush_sleep_us = us;
+                self.disk.aof.slow_down(us);
                 Ok(Outcome::Done)
             }
             Action::DebugConfigRewriteAll => self.config_rewrite_all(),
@@ -324,8 +325,8 @@ impl Os for Host {
 
 impl Host {
     fn record_aof_latency(&self, node: &mut Node) {
-        let (write_us, fsync_us) = (self.disk.aof.write_us, self.disk.aof.fsync_us);
-        let circumstances = if self.disk.aof.is_syncing() {
+        let AppendFigures { write_us, fsync_us, is_syncing } = self.disk.aof.append_figures();
+        let circumstances = if is_syncing {
             "aof-write-pending-fsync"
         } else if self.disk.children.is_active() {
             "aof-write-active-child"

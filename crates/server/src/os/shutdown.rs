@@ -11,7 +11,6 @@ use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
 use node::{Node, Scene};
 
-use crate::disk::aof::AofState;
 use crate::os::host::{Deferred, Host};
 
 const REFUSED: &str = "Errors trying to SHUTDOWN. Check logs.";
@@ -82,7 +81,7 @@ impl Host {
         }
         if self.disk.aof.is_on() {
             if self.disk.children.is_rewriting_aof() {
-                if self.disk.aof.state == AofState::WaitRewrite && !flags.force {
+                if self.disk.aof.waits_for_base() && !flags.force {
                     warn!(
                         "Try again when the first rewrite has ended (aof_rewrite_in_progress in \
                          INFO), or say SHUTDOWN FORCE to leave without the AOF."
