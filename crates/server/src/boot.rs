@@ -109,6 +109,7 @@ impl Server {
         let worker = DiskWorker::start(Arc::new(RealDisk), mailer.wrapping(Mail::Disk));
         let worker = worker.map_err(text)?;
         let aof = Aof::new(&config, worker.clone(), mailer.wrapping(Mail::AofWriter));
+        let rdb = Rdb::new(now, worker.clone());
         let mut host = Host {
             hash_seed,
             process: ProcessState {
@@ -127,7 +128,7 @@ impl Server {
             net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved)),
             disk: DiskState::new(
                 aof.map_err(text)?,
-                Rdb::new(now),
+                rdb,
                 worker,
                 mailer.wrapping(Mail::Loaded),
                 mailer.wrapping(Mail::LoaderHasRoom),

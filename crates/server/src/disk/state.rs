@@ -1,10 +1,5 @@
 //! All that a process has of files and of what writes and reads them.
 
-use std::collections::HashMap;
-use std::fs::File;
-
-use repl::SnapshotId;
-
 use crate::disk::aof::Aof;
 use crate::disk::children::Children;
 use crate::disk::chunk_pipe::HasRoom;
@@ -20,8 +15,6 @@ pub struct DiskState {
     pub aof: Aof,
     pub rdb: Rdb,
     pub children: Children,
-    /// Snapshot files that are being sent.
-    pub snapshot_files: HashMap<SnapshotId, File>,
     pub incoming: Option<IncomingSnapshot>,
     pub loading: LoadingInfo,
     pub loader: Option<Loader>,
@@ -47,7 +40,6 @@ impl DiskState {
             aof,
             rdb,
             children: Children::default(),
-            snapshot_files: HashMap::new(),
             incoming: None,
             loading: LoadingInfo::default(),
             loader: None,

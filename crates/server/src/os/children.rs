@@ -44,7 +44,7 @@ impl Host {
             Job::RdbFile(file) => {
                 // It may be just about to give its file the name.
                 self.order_for_rdb(node, jobs, Then::RdbSettled);
-                self.remove_temp_rdb(file.temp);
+                self.disk.rdb.remove_temp(file.temp);
                 if let Some(id) = file.snapshot {
                     snapshot_failed(node, id, "killed");
                 }

@@ -31,7 +31,7 @@ impl Host {
             {
                 // For the moment that the disk needs to give or take the file's name, or that a child takes
                 // which has begun since.
-                self.disk.rdb.scheduled = true;
+                self.disk.rdb.schedule();
                 self.answer_status(node, client, Ok("Background saving scheduled"));
             }
             Deferred::BgSave { client } => {

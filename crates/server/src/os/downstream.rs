@@ -41,7 +41,7 @@ impl Host {
         if conn.link.write_blocked {
             return Wrote::Some(0);
         }
-        let written = match self.disk.snapshot_files.get(&snapshot) {
+        let written = match self.disk.rdb.sent_file(snapshot) {
             Some(file) => conn.link.write_file(file, position, len),
             None => Err(io::Error::other("the snapshot's file is gone")),
         };

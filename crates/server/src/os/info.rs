@@ -206,7 +206,7 @@ fn ok(is_ok: bool) -> &'static str {
 }
 
 fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
-    let (rdb, aof) = (&host.disk.rdb, host.disk.aof.figures());
+    let (rdb, aof) = (host.disk.rdb.figures(), host.disk.aof.figures());
     let (aof_is_on, rewrites) = (host.disk.aof.is_on(), aof.rewrites);
     let child = host.disk.children.figures(facts.now.mono_us);
     let elapsed_s = |wanted: bool| match child.elapsed_us {

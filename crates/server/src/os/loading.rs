@@ -327,12 +327,8 @@ impl Host {
     fn replace_data_set(&mut self, node: &mut Node, loaded: Loaded) {
         let Loaded { keyspace, report, unexpected_errors, .. } = loaded;
         node.engine.stats.unexpected_error_replies += unexpected_errors;
-        let rdb = &mut self.disk.rdb;
-        rdb.last_load_keys_loaded = report.keys_loaded;
-        rdb.last_load_keys_expired = report.keys_expired;
-        rdb.needs_v11 = report.needs_v11;
-        rdb.functions = report.functions;
         let db = report.repl_stream_db.and_then(|db| usize::try_from(db).ok()).unwrap_or(0);
+        self.disk.rdb.data_set_replaced(report);
         let mut old = std::mem::replace(&mut node.engine.keyspace, keyspace);
         node.set_stream_db(db);
         old.resume_resize();

@@ -13,7 +13,6 @@ use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 use crate::config;
 use crate::config::{Program, PropagationErrorBehavior, ReplicaOf};
 use crate::disk::aof::AppendFigures;
-use crate::disk::worker::DiskJob;
 use crate::os::host::{Deferred, Host};
 use crate::os::info;
 use crate::os::stats::HostStats;
@@ -38,7 +37,7 @@ impl Os for Host {
             Action::ConfigRewrite => self.config_rewrite(),
             Action::ConfigResetStat => {
                 self.turn.stats = HostStats::default();
-                self.disk.rdb.saves = 0;
+                self.disk.rdb.reset_stats();
                 self.disk.aof.reset_stats();
                 scene.repl.reset_stats();
                 Ok(Outcome::Done)
@@ -288,10 +287,7 @@ impl Os for Host {
     }
 
     fn release_snapshot(&mut self, id: SnapshotId) {
-        if let Some(file) = self.disk.snapshot_files.remove(&id) {
-            // Closing the last handle of a large, replaced file frees its blocks.
-            self.disk.worker.order(vec![DiskJob::Close(file)]);
-        }
+        self.disk.rdb.release(id);
     }
 
     fn replies_need(&self) -> Need {
@@ -349,7 +345,7 @@ impl Persistence for Host {
     }
 
     fn last_save_unix_s(&self) -> i64 {
-        self.disk.rdb.last_save_unix_s
+        self.disk.rdb.figures().last_save_unix_s
     }
 }
 
