@@ -3,9 +3,10 @@
 use crate::disk::aof::Aof;
 use crate::disk::children::Children;
 use crate::disk::chunk_pipe::HasRoom;
-use crate::disk::loader::{LoadEnded, LoadPurpose, Loaded, Loader, LoadingInfo};
+use crate::disk::loader::LoadEnded;
+use crate::disk::loading::Loading;
 use crate::disk::rdb::Rdb;
-use crate::disk::snapshot_in::IncomingSnapshot;
+use crate::disk::snapshot_in::Incoming;
 use crate::disk::worker::DiskWorker;
 use crate::process::mailbox::Mailer;
 
@@ -15,16 +16,8 @@ pub struct DiskState {
     pub aof: Aof,
     pub rdb: Rdb,
     pub children: Children,
-    pub incoming: Option<IncomingSnapshot>,
-    pub loading: LoadingInfo,
-    pub loader: Option<Loader>,
-    pub load_purpose: LoadPurpose,
-    /// A data set that was streamed by the master and waits for its turn.
-    pub loaded: Option<Box<Loaded>>,
-    pub load_serial: u32,
-    /// How the loader's thread speaks to the loop.
-    pub load_ended: Mailer<LoadEnded>,
-    pub has_room: Mailer<HasRoom>,
+    pub incoming: Incoming,
+    pub loading: Loading,
 }
 
 impl DiskState {
@@ -36,18 +29,12 @@ impl DiskState {
         has_room: Mailer<HasRoom>,
     ) -> DiskState {
         DiskState {
-            worker,
             aof,
             rdb,
             children: Children::default(),
-            incoming: None,
-            loading: LoadingInfo::default(),
-            loader: None,
-            load_purpose: LoadPurpose::Start,
-            loaded: None,
-            load_serial: 0,
-            load_ended,
-            has_room,
+            incoming: Incoming::new(worker.clone(), has_room),
+            loading: Loading::new(load_ended),
+            worker,
         }
     }
 }

@@ -92,7 +92,7 @@ impl Host {
     /// Rewrites that are due by themselves.
     pub fn aof_cron(&mut self, node: &mut Node) {
         let disk = &mut self.disk;
-        if disk.children.is_active() || disk.loading.active || disk.aof.is_busy() {
+        if disk.children.is_active() || disk.loading.is_active() || disk.aof.is_busy() {
             return;
         }
         if disk.aof.is_rewrite_due(node.now().mono_us, &self.config) {

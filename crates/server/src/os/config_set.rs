@@ -24,7 +24,7 @@ impl Host {
         let now_ms = scene.now.mono_us / 1000;
         let before = self.config.clone();
         let local = scene.by.and_then(|id| self.net.peers.of(id)).is_some_and(|facts| facts.local);
-        let caller = Caller { local, loading: self.disk.loading.active };
+        let caller = Caller { local, loading: self.disk.loading.is_active() };
         let changed = self.config.set_pairs(pairs, caller).map_err(refusal)?;
         for directive in &changed {
             if let Err(why) = self.put_into_effect(directive, scene.repl, now_ms) {

@@ -219,7 +219,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
         0 => 0.0,
         total => child.keys as f64 * 100.0 / total as f64,
     };
-    let loading = &host.disk.loading;
+    let loading = host.disk.loading.figures();
     let mut out = lines! {
         "loading" => u8::from(loading.active && !loading.asynchronous),
         "async_loading" => u8::from(loading.active && loading.asynchronous),
@@ -270,7 +270,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
 }
 
 fn loading_lines(host: &Host, facts: Facts<'_>) -> InfoLines {
-    let loading = &host.disk.loading;
+    let loading = host.disk.loading.figures();
     let (total, loaded) = (loading.total_bytes, loading.loaded_bytes);
     let percent = if total == 0 { 0.0 } else { loaded as f64 * 100.0 / total as f64 };
     let elapsed_s = (facts.now.unix_us / 1_000_000).saturating_sub(loading.started_unix_s);

@@ -49,7 +49,7 @@ impl Os for Host {
             }
             Action::DebugSleep { us } => Ok(debug_sleep(us)),
             // What is there at that time is no data set to save, nor the place for another one.
-            Action::DebugReload { .. } | Action::DebugLoadAof if self.disk.loading.active => {
+            Action::DebugReload { .. } | Action::DebugLoadAof if self.disk.loading.is_active() => {
                 Err(CommandError::Loading)
             }
             Action::DebugReload { nosave, noflush: _ } => {
@@ -249,9 +249,7 @@ impl Os for Host {
     }
 
     fn load_chunk(&mut self, bytes: Bytes) {
-        if let Some(incoming) = &mut self.disk.incoming {
-            incoming.chunk(bytes);
-        }
+        self.disk.incoming.chunk(bytes);
     }
 
     fn load_end(&mut self, node: &mut Node) {
@@ -267,7 +265,7 @@ impl Os for Host {
     }
 
     fn has_room_for_snapshot(&self) -> bool {
-        self.disk.incoming.as_ref().is_none_or(|incoming| incoming.has_room())
+        self.disk.incoming.has_room()
     }
 
     fn start_snapshot(

@@ -36,7 +36,7 @@ impl Host {
         if flags.abort {
             return self.abort_shutdown(node);
         }
-        if self.disk.loading.active {
+        if self.disk.loading.is_active() {
             // Half a data set is not to be saved over a whole one.
             flags.save = Some(false);
         }

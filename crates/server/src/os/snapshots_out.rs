@@ -309,7 +309,7 @@ impl Host {
     /// Save points, and saves that waited for another child to end.
     pub fn rdb_cron(&mut self, node: &mut Node) {
         if self.disk.children.is_active()
-            || self.disk.loading.active
+            || self.disk.loading.is_active()
             || self.disk.rdb.is_unsettled()
         {
             return;
