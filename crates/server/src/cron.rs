@@ -25,7 +25,6 @@ impl Server {
         host.evict_clients(node);
         node.with_world(host, |engine, world| engine.cron(now, world));
         host.turn.dirty = node.engine.dirty;
-        host.net.connected_clients = host.net.conns.len();
         host.clients_cron(node);
         // SIGCHLD is not queued: one that was merged with another is made up for here.
         host.reap_children(node);

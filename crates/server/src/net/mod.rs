@@ -5,6 +5,7 @@ pub mod conn;
 pub mod limits;
 pub mod link;
 pub mod listener;
+pub mod listeners;
 pub mod master_link;
 pub mod peers;
 pub mod resolver;

@@ -3,7 +3,6 @@
 use engine::world::{EngineMemory, InfoLines};
 use node::Facts;
 
-use crate::net::listener::Listener;
 use crate::os::host::Host;
 use crate::process::lazy_free;
 use crate::process::memory;
@@ -88,7 +87,7 @@ fn listener_lines(host: &Host) -> InfoLines {
             .collect();
         out.push(("listener0", format!("name=tcp{binds},port={}", network.port)));
     }
-    if host.net.listeners.iter().any(|listener| matches!(listener, Listener::Unix(..))) {
+    if host.net.listeners.has_unix() {
         let name = if out.is_empty() { "listener0" } else { "listener1" };
         out.push((name, format!("name=unix,bind={}", network.unixsocket)));
     }
@@ -112,7 +111,7 @@ fn build_id() -> String {
 fn clients(host: &Host, facts: Facts<'_>) -> InfoLines {
     let replicas = facts.repl.view(facts.now.mono_us / 1000).replicas.len();
     lines! {
-        "connected_clients" => host.net.connected_clients.saturating_sub(replicas),
+        "connected_clients" => host.net.conns.len().saturating_sub(replicas),
         "maxclients" => host.config.network.maxclients,
         "client_recent_max_input_buffer" => host.net.client_peaks.max_input_bytes(),
         "client_recent_max_output_buffer" => host.net.client_peaks.max_output_bytes(),
@@ -121,8 +120,8 @@ fn clients(host: &Host, facts: Facts<'_>) -> InfoLines {
 
 pub fn memory_section(host: &Host, engine: EngineMemory, facts: Facts<'_>) -> InfoLines {
     let used = host.process.memory.used_bytes();
-    let peak = host.process.memory.peak_bytes.max(used);
-    let startup = host.process.memory.startup_bytes.min(used);
+    let peak = host.process.memory.peak_bytes().max(used);
+    let startup = host.process.memory.startup_bytes().min(used);
     let rss = resident_bytes();
     let figures = allocator_figures();
     let system = system_bytes();

@@ -44,7 +44,7 @@ impl Os for Host {
             }
             Action::Shutdown(flags) => self.request_shutdown(scene, flags),
             Action::CloseClient { client } => {
-                self.net.doomed.push(client);
+                self.net.conns.doom(client);
                 Ok(Outcome::Done)
             }
             Action::DebugSleep { us } => Ok(debug_sleep(us)),
@@ -99,7 +99,7 @@ impl Os for Host {
     }
 
     fn has_wishes(&self) -> bool {
-        !self.deferred.is_empty() || !self.net.doomed.is_empty() || !self.net.over_limit.is_empty()
+        !self.deferred.is_empty() || self.net.conns.has_suspects()
     }
 
     fn fulfil(&mut self, node: &mut Node) {
@@ -176,7 +176,7 @@ impl Os for Host {
     }
 
     fn resume(&mut self, client: ClientId) {
-        self.requeue(client);
+        self.net.conns.queue(client);
     }
 
     fn send(&mut self, client: &mut Client, n: usize) -> Sent {
@@ -202,10 +202,8 @@ impl Os for Host {
     fn became_replica(&mut self, client: ClientId) {
         if let Some(conn) = self.net.conns.get_mut(client) {
             // The stream flows either way.
-            let _ = conn
-                .link
-                .transport()
-                .set_nodelay(!self.config.replication.repl_disable_tcp_nodelay);
+            let nodelay = !self.config.replication.repl_disable_tcp_nodelay;
+            let _ = conn.link().transport().set_nodelay(nodelay);
         }
     }
 
@@ -222,13 +220,13 @@ impl Os for Host {
     }
 
     fn close_link(&mut self, link: LinkId) {
-        if self.net.link.as_ref().is_some_and(|present| present.id == link) {
+        if self.net.link.as_ref().is_some_and(|present| present.id() == link) {
             self.close_master_link();
         }
     }
 
     fn send_master(&mut self, node: &mut Node, link: LinkId, bytes: &[u8]) {
-        if self.net.link.as_ref().is_some_and(|present| present.id == link) {
+        if self.net.link.as_ref().is_some_and(|present| present.id() == link) {
             self.send_to_master(node, bytes);
         }
     }

@@ -66,9 +66,7 @@ impl Host {
         }
         self.remove_own_files();
         // Nobody is to connect to a process that is gone before it answers.
-        for mut listener in self.net.listeners.drain(..) {
-            listener.deregister(&self.net.registry);
-        }
+        self.net.listeners.close(&self.net.registry);
         warn!("Redis is now ready to exit, bye bye...");
         self.process.exit_code = Some(0);
         Ok(())
