@@ -16,12 +16,10 @@ use crate::config::{Config, RoleDecision, StartRole, engine_settings, repl_setti
 use crate::disk::aof::Aof;
 use crate::disk::files::RealDisk;
 use crate::disk::rdb::Rdb;
-use crate::disk::state::DiskState;
 use crate::disk::worker::DiskWorker;
 use crate::net::listener::{self, ListenSettings};
-use crate::net::state::NetState;
 use crate::net::token::Source;
-use crate::os::host::{Host, Identity, ProcessState, TurnState};
+use crate::os::host::{DiskState, Host, Identity, NetState, ProcessState, TurnState};
 use crate::os::start;
 use crate::process::clock;
 use crate::process::daemon;

@@ -113,7 +113,7 @@ impl Server {
         {
             return Some(Duration::ZERO);
         }
-        let deadline_us = earlier(host.net.listeners.retry_at_us(), node.next_deadline_us(host));
+        let deadline_us = earlier(host.accept_again_at_us(), node.next_deadline_us(host));
         let deadline_us = deadline_us.unwrap_or(u64::MAX).min(host.turn.next_cron_us);
         Some(Duration::from_micros(deadline_us.saturating_sub(end_us)))
     }

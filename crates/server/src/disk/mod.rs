@@ -14,7 +14,6 @@ pub mod loading;
 pub mod null_world;
 pub mod rdb;
 pub mod snapshot_in;
-pub mod state;
 pub mod worker;
 
 #[cfg(test)]

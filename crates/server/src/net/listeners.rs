@@ -23,13 +23,12 @@ impl Listeners {
         Listeners { listeners, ready: Vec::new(), retry_at_us: None }
     }
 
-    /// `None` for one that is gone, or that has failed: it is tried again later.
+    /// `None` for one that is gone. One that has failed is tried again later.
     pub fn accept(&mut self, index: u32, now_us: u64) -> Option<AcceptOutcome> {
         let outcome = self.listeners.get(index as usize)?.accept();
         if let AcceptOutcome::Failed(error) = &outcome {
             warn!("Accepting client connection: accept: {}", os_error(error));
             self.retry_at_us = Some(now_us + ACCEPT_RETRY_US);
-            return None;
         }
         Some(outcome)
     }

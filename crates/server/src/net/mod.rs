@@ -9,6 +9,5 @@ pub mod listeners;
 pub mod master_link;
 pub mod peers;
 pub mod resolver;
-pub mod state;
 pub mod token;
 pub mod transport;

@@ -16,6 +16,7 @@ use node::Node;
 use persist::aof::manifest::BaseFormat;
 use store::keyspace::Keyspace;
 
+use crate::disk::aof::writer::WriterNews;
 use crate::disk::child::{self, Report, Reporter};
 use crate::disk::children::Job;
 use crate::disk::files::SteadyWriter;
@@ -87,6 +88,11 @@ impl Host {
         if !goes_on && self.disk.children.is_rewriting_aof() {
             self.kill_child(node);
         }
+    }
+
+    /// What the file's writer has to say.
+    pub fn hear_aof_writer(&mut self, news: WriterNews) {
+        self.disk.aof.hear_writer(news);
     }
 
     /// Rewrites that are due by themselves.

@@ -84,6 +84,10 @@ impl Host {
         }
     }
 
+    pub fn accept_again_at_us(&self) -> Option<u64> {
+        self.net.listeners.retry_at_us()
+    }
+
     /// A listener's or a connection's turn was cut short.
     pub fn has_unserved(&self) -> bool {
         self.net.conns.queued() > 0 || self.net.listeners.has_ready()

@@ -94,13 +94,13 @@ pub struct Place {
 /// What became of bytes that were appended.
 pub struct Appended {
     /// Where they end; the kernel has them once so much is written.
-    pub position: u64,
+    pub(super) position: u64,
     /// An empty buffer for the next time, with its memory.
-    pub spare: Vec<u8>,
+    pub(super) spare: Vec<u8>,
     /// How long the loop had to wait for room, nearly always 0.
-    pub waited_us: u64,
+    pub(super) waited_us: u64,
     /// How long the slowest write since the last time took.
-    pub write_us: u64,
+    pub(super) write_us: u64,
 }
 
 enum Job {
@@ -112,7 +112,7 @@ enum Job {
 #[derive(Default)]
 pub struct State {
     jobs: VecDeque<Job>,
-    pub progress: WriterProgress,
+    pub(super) progress: WriterProgress,
     /// Bytes of the current file that are known to be whole.
     file_len: u64,
     /// The loop waits to hear that all is written.
@@ -131,21 +131,21 @@ pub struct State {
     /// Files before this one are no part of the data set any more.
     first_file: u64,
     /// Bytes were written to the current file after its last fsync was asked for.
-    pub dirty: bool,
+    pub(super) dirty: bool,
     /// Fsyncs that were asked for, and are not over.
-    pub pending_syncs: u32,
+    pub(super) pending_syncs: u32,
     /// What the last fsync that went well has covered.
-    pub last_synced: u64,
-    pub sync_failing: bool,
+    pub(super) last_synced: u64,
+    pub(super) sync_failing: bool,
 }
 
 #[derive(Default)]
 pub struct Shared {
     state: Mutex<State>,
     /// The writing thread waits here for work.
-    pub work: Condvar,
+    pub(super) work: Condvar,
     /// The loop waits here for room, and for a drained queue at shutdown.
-    pub done: Condvar,
+    pub(super) done: Condvar,
 }
 
 impl Shared {
