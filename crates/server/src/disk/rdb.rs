@@ -254,7 +254,7 @@ impl Rdb {
     }
 
     /// The RDB file is there only because replicas needed it, and they have it: said once.
-    pub fn is_done_with_sync_file(&mut self) -> bool {
+    pub fn gives_up_sync_file(&mut self) -> bool {
         self.sent_files.is_empty() && std::mem::take(&mut self.made_for_replicas)
     }
 

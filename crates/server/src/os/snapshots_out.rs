@@ -300,7 +300,7 @@ impl Host {
     }
 
     fn delete_sync_file(&mut self, node: &mut Node) {
-        if self.disk.rdb.is_done_with_sync_file() && self.must_delete_sync_files() {
+        if self.disk.rdb.gives_up_sync_file() && self.must_delete_sync_files() {
             info!("Removing the RDB file used to feed replicas in a persistence-less instance");
             self.delete_rdb_file(node);
         }
