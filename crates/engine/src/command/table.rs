@@ -12,6 +12,7 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     commands::strings::ROWS,
     commands::lcs::ROWS,
     commands::bitmaps::ROWS,
+    commands::hyperloglog::ROWS,
     commands::hashes::ROWS,
     commands::lists::ROWS,
     commands::sets::ROWS,

@@ -12,6 +12,7 @@ pub(crate) mod debug;
 pub(crate) mod expiry;
 pub(crate) mod hashes;
 pub(crate) mod help;
+pub(crate) mod hyperloglog;
 pub(crate) mod keyspace;
 pub(crate) mod latency;
 pub(crate) mod lcs;
