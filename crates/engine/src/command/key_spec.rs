@@ -52,6 +52,9 @@ pub enum Find {
     Counted { count_at: u8 },
     /// One key, which only the command's own parser finds (`SORT ... STORE dest`).
     Parsed(fn(Args<'_>) -> Option<usize>),
+    /// One key behind this word, which is looked for from an argument on (`GEORADIUS ... STORE dest`). The
+    /// command's own parser says whether it is there: a word may also be a value.
+    Keyword { word: &'static str, from: u8, parse: fn(Args<'_>) -> Option<usize> },
     /// Nobody knows before the command runs (`SORT ... BY pattern`).
     Unknown,
 }
@@ -89,6 +92,15 @@ impl KeySpec {
 
     pub const fn counted(count_at: u8, access: Access) -> KeySpec {
         KeySpec::found(Find::Counted { count_at }, access)
+    }
+
+    pub const fn keyword(
+        word: &'static str,
+        from: u8,
+        parse: fn(Args<'_>) -> Option<usize>,
+        access: Access,
+    ) -> KeySpec {
+        KeySpec::found(Find::Keyword { word, from, parse }, access)
     }
 
     pub const fn found(find: Find, access: Access) -> KeySpec {
@@ -135,7 +147,9 @@ impl KeySpec {
                 let room = args.len().saturating_sub(first) as i64;
                 (first, first + count.unwrap_or(0).clamp(0, room) as usize, 1)
             }
-            Find::Parsed(parse) => parse(args).map_or((0, 0, 1), |at| (at, at + 1, 1)),
+            Find::Parsed(parse) | Find::Keyword { parse, .. } => {
+                parse(args).map_or((0, 0, 1), |at| (at, at + 1, 1))
+            }
             Find::Unknown => (0, 0, 1),
         };
         (first..end.min(args.len())).step_by(step)

@@ -19,6 +19,8 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     commands::zsets::ROWS,
     commands::zset_ranges::ROWS,
     commands::zset_algebra::ROWS,
+    commands::geo::ROWS,
+    commands::geo_search::ROWS,
     commands::sort::ROWS,
     commands::keyspace::ROWS,
     commands::expiry::ROWS,
