@@ -10,6 +10,7 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     commands::pubsub::ROWS,
     commands::replication::ROWS,
     commands::strings::ROWS,
+    commands::conditional::ROWS,
     commands::lcs::ROWS,
     commands::bitmaps::ROWS,
     commands::hyperloglog::ROWS,

@@ -162,7 +162,7 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
     reply_access(out, spec.access);
     out.bulk(b"begin_search");
     match spec.find {
-        Find::Range { first: index, .. } | Find::Counted { count_at: index } => {
+        Find::Range { first: index, .. } | Find::Counted { count_at: index, .. } => {
             reply_search(out, "index", &[("index", index.into())]);
         }
         Find::Keyword { word, from, .. } => {
@@ -182,8 +182,8 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
             let fields = [("lastkey", last), ("keystep", step.into()), ("limit", 0)];
             reply_search(out, "range", &fields);
         }
-        Find::Counted { .. } => {
-            let fields = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
+        Find::Counted { step, .. } => {
+            let fields = [("keynumidx", 0), ("firstkey", 1), ("keystep", step.into())];
             reply_search(out, "keynum", &fields);
         }
         Find::Keyword { .. } => {

@@ -7,6 +7,7 @@ pub(crate) mod bitfield;
 pub(crate) mod bitmaps;
 pub(crate) mod client;
 pub(crate) mod command_info;
+pub(crate) mod conditional;
 pub(crate) mod connection;
 pub(crate) mod debug;
 pub(crate) mod expiry;
