@@ -3,10 +3,14 @@
 //! The peer is Debian's redis-server, or whatever listens at `TANDEM_PEER` (host:port, emptied by these tests):
 //! a newer server has commands that Debian's has not. What the peer lacks is left out.
 
+#[path = "side_by_side/bits.rs"]
+mod bits;
 #[path = "side_by_side/geo.rs"]
 mod geo;
 #[path = "side_by_side/hyperloglog.rs"]
 mod hyperloglog;
+#[path = "side_by_side/strings.rs"]
+mod strings;
 
 use fastrand::Rng;
 use testkit::{Client, Kind, Reply, Server};
