@@ -84,6 +84,40 @@ fn many_strings_are_set_with_one_expiry() {
     );
 }
 
+#[test]
+fn counters_stay_within_their_bounds() {
+    script(
+        "INCREX n => *2 :1 :1
+         INCREX n BYINT 5 EX 100 => *2 :6 :5
+         TTL n => :100
+         INCREX n EX 50 ENX => *2 :7 :1
+         TTL n => :100
+         INCREX n BYINT 5 UBOUND 10 EX 9 => *2 :7 :0
+         TTL n => :100
+         INCREX n BYINT 5 UBOUND 10 SATURATE => *2 :10 :3
+         INCREX n BYINT -50 LBOUND -3 SATURATE PERSIST => *2 :-3 :-13
+         TTL n => :-1
+         INCREX n BYINT 9223372036854775807 => *2 :9223372036854775804 :9223372036854775807
+         INCREX n BYINT 10 => *2 :9223372036854775804 :0
+         INCREX n BYINT 10 SATURATE => *2 :9223372036854775807 :3
+         INCREX none LBOUND 5 => *2 :0 :0
+         EXISTS none => :0
+         INCREX f BYFLOAT 0.1 => *2 0.1 0.1
+         INCREX f BYFLOAT 0.2 UBOUND 0.25 => *2 0.1 0
+         INCREX f BYFLOAT 0.2 UBOUND 0.25 SATURATE => *2 0.25 0.15
+         INCREX f => -ERR value is not an integer or out of range
+         INCREX f BYFLOAT x => -ERR value is not a valid float
+         INCREX n ENX => -ERR ENX flag requires an expiration
+         INCREX n PERSIST EX 5 => -ERR syntax error
+         INCREX n BYINT 1 BYFLOAT 1 => -ERR syntax error
+         INCREX n LBOUND => -ERR syntax error
+         INCREX n LBOUND 5 UBOUND 4 => -ERR LBOUND can't be greater than UBOUND
+         INCREX n EX 0 => -ERR invalid expire time in 'increx' command
+         RPUSH l a => :1
+         INCREX l => -WRONGTYPE Operation against a key holding the wrong kind of value",
+    );
+}
+
 /// Older replicas know none of this.
 #[test]
 fn what_was_decided_travels_in_old_words() {
@@ -107,6 +141,10 @@ fn what_was_decided_travels_in_old_words() {
         ("MSETEX 1 a 1 KEEPTTL", "SET a 1 KEEPTTL"),
         ("MSETEX 1 a 1 NX", ""),
         ("DELEX a IFEQ 1", "DEL a"),
+        ("INCREX n PX 5000", "SET n 1 PXAT 1700000005000"),
+        ("INCREX n UBOUND 1", ""),
+        ("INCREX n", "SET n 2 KEEPTTL"),
+        ("INCREX n PERSIST", "SET n 3"),
     ] {
         db.run(c, command);
         assert_eq!(db.stream(), stream, "{command}");

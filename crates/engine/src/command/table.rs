@@ -11,6 +11,7 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     commands::replication::ROWS,
     commands::strings::ROWS,
     commands::conditional::ROWS,
+    commands::increx::ROWS,
     commands::lcs::ROWS,
     commands::bitmaps::ROWS,
     commands::hyperloglog::ROWS,

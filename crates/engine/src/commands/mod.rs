@@ -17,6 +17,7 @@ pub(crate) mod geohash;
 pub(crate) mod hashes;
 pub(crate) mod help;
 pub(crate) mod hyperloglog;
+pub(crate) mod increx;
 pub(crate) mod keyspace;
 pub(crate) mod latency;
 pub(crate) mod lcs;
