@@ -11,6 +11,7 @@ use store::{HashSeed, Keyspace};
 
 use crate::clients::acl_log::AclLog;
 use crate::clients::client::{Client, Kind, Peer};
+use crate::clients::users::Users;
 use crate::data::ahead::HashedArg;
 use crate::data::evict::EvictionState;
 use crate::data::expire::ExpireState;
@@ -58,6 +59,7 @@ pub struct Engine {
     pub active_expire: bool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: RESTORE takes payloads whose checksum is wrong.
     pub(crate) skip_checksum_validation: bool,
+    pub(crate) users: Users,
     pub(crate) acl_log: AclLog,
     /// The key that was made last, until its event was published (`notify-keyspace-events` with n).
     pub(crate) born: Option<(usize, Box<[u8]>)>,
@@ -109,6 +111,7 @@ impl Engine {
             dirty: 0,
             active_expire: true,
             skip_checksum_validation: false,
+            users: Users::new(&settings),
             acl_log: AclLog::default(),
             born: None,
             rng,
@@ -143,7 +146,7 @@ impl Engine {
         let entry = self.clients.vacant_entry();
         let id = ClientId { id: self.next_client_id, slot: entry.key() as u32 };
         self.next_client_id += 1;
-        let authenticated = self.settings.requirepass.is_empty() || kind != Kind::Normal;
+        let authenticated = self.users.is_open() || kind != Kind::Normal;
         let mut client = Client::new(id, peer, now.mono_us, authenticated);
         client.kind = kind;
         client.out.set_limit(client.output_limit(&self.settings.output_limits));

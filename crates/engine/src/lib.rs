@@ -19,6 +19,8 @@ pub mod settings;
 pub mod world;
 
 pub use clients::client::{self, Client, Kind, Peer};
+pub use clients::selector::Denial;
+pub use clients::users;
 pub use data::ahead::{KeysAhead, PREFETCH_BATCH};
 pub use data::view::View;
 pub use door::call::{Call, Caller, Inside};

@@ -107,6 +107,8 @@ pub struct Settings {
     pub appendonly: bool,
     pub tracking_table_max_keys: u64,
     pub acllog_max_len: usize,
+    /// New users and selectors may use all channels (`acl-pubsub-default`).
+    pub acl_all_channels: bool,
     pub busy_reply_threshold_ms: u64,
 }
 
@@ -150,6 +152,7 @@ impl Default for Settings {
             appendonly: false,
             tracking_table_max_keys: 1_000_000,
             acllog_max_len: 128,
+            acl_all_channels: false,
             busy_reply_threshold_ms: 5_000,
         }
     }

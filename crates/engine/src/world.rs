@@ -103,7 +103,10 @@ pub enum Action<'a> {
         pairs: &'a [(&'a [u8], &'a [u8])],
         in_exec: bool,
     },
-    ConfigRewrite,
+    ConfigRewrite {
+        /// A line for each user.
+        users: &'a [Vec<u8>],
+    },
     ConfigResetStat,
     /// FLUSHALL has emptied everything: a snapshot in the making is stale, the RDB file may be rewritten.
     KeyspaceFlushed,
@@ -131,7 +134,13 @@ pub enum Action<'a> {
         us: u64,
     },
     /// CONFIG REWRITE with every directive, whatever its value.
-    DebugConfigRewriteAll,
+    DebugConfigRewriteAll {
+        users: &'a [Vec<u8>],
+    },
+    /// Writes the file of all users anew.
+    AclSave {
+        text: &'a [u8],
+    },
     /// A warning for the log.
     Log {
         message: &'a str,
@@ -364,6 +373,16 @@ pub trait Configuration {
     /// Directive names and values whose name matches one of the patterns.
     fn config_get(&self, _patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
         Vec::new()
+    }
+
+    /// The file that users are kept in (`aclfile`), if that is how they are kept.
+    fn acl_file(&self) -> Option<String> {
+        None
+    }
+
+    /// What stands in it, or why it cannot be read.
+    fn read_acl_file(&self) -> Result<Vec<u8>, String> {
+        Err("No such file or directory".into())
     }
 
     /// Whether a directive's value is a password or the like, which nobody gets to see.

@@ -57,38 +57,6 @@ fn spikes_are_remembered_until_reset() {
 }
 
 #[test]
-fn the_only_user_is_the_default_one() {
-    let mut db = Database::new();
-    let c = db.connect();
-    assert_eq!(db.run(c, "ACL WHOAMI"), "$7\r\ndefault\r\n");
-    assert_eq!(db.run(c, "ACL USERS"), "*1\r\n$7\r\ndefault\r\n");
-    assert!(db.run(c, "ACL LIST").contains("user default on nopass sanitize-payload ~* &* +@all"));
-    assert!(
-        db.run(c, "ACL GETUSER default").starts_with("*12\r\n$5\r\nflags\r\n*3\r\n$2\r\non\r\n")
-    );
-    assert_eq!(db.run(c, "ACL GETUSER other"), "$-1\r\n");
-    assert!(db.run(c, "ACL CAT").starts_with("*21\r\n$8\r\nkeyspace\r\n$4\r\nread\r\n"));
-    assert!(db.run(c, "ACL CAT transaction").starts_with("*5\r\n"));
-    assert_eq!(db.run(c, "ACL CAT x"), "-ERR Unknown category 'x'\r\n");
-    assert_eq!(db.run(c, "ACL DRYRUN default GET k"), "+OK\r\n");
-    assert_eq!(db.run(c, "ACL DRYRUN other GET k"), "-ERR User 'other' not found\r\n");
-    assert_eq!(db.run(c, "ACL DELUSER default"), "-ERR The 'default' user cannot be removed\r\n");
-    assert_eq!(db.run(c, "ACL LOG"), "*0\r\n");
-    // Restrictions that would not be enforced are refused, and so is a password that nobody has.
-    for rule in ["-@all", "off", "~a*", "resetpass"] {
-        let reply = db.run(c, &format!("ACL SETUSER default {rule}"));
-        assert_eq!(
-            reply,
-            format!("-ERR Error in ACL SETUSER modifier '{rule}': Not supported yet\r\n")
-        );
-    }
-    assert_eq!(db.run(c, "ACL SETUSER default on ~* +@all"), "+OK\r\n");
-    assert!(db.world.actions.is_empty());
-    db.run(c, "ACL SETUSER default resetpass >secret");
-    assert!(db.world.actions.iter().any(|action| action.starts_with("ConfigSet")));
-}
-
-#[test]
 fn a_password_is_shown_only_as_its_hash() {
     let settings = Settings { requirepass: b"secret".to_vec(), ..Settings::default() };
     let mut db = Database::with(settings);

@@ -247,6 +247,14 @@ impl<O: Os> Configuration for Border<'_, O> {
         self.os.config_get(patterns)
     }
 
+    fn acl_file(&self) -> Option<String> {
+        self.os.acl_file()
+    }
+
+    fn read_acl_file(&self) -> Result<Vec<u8>, String> {
+        self.os.read_acl_file()
+    }
+
     fn is_secret_directive(&self, name: &[u8]) -> bool {
         self.os.is_secret_directive(name)
     }

@@ -59,6 +59,22 @@ pub fn run(config: Config, process: Process) -> i32 {
     code
 }
 
+/// Nobody may connect before it is known what he may do.
+fn load_users(engine: &mut Engine, config: &Config) -> Result<(), String> {
+    for name in engine.load_user_lines(&config.users) {
+        info!(
+            "The user '{name}' is disabled (there is no 'on' modifier in the user description). Make \
+             sure this is not a configuration error."
+        );
+    }
+    let Some(path) = config.acl_file() else { return Ok(()) };
+    let text = config
+        .read_acl_file()
+        .map_err(|why| format!("Error loading ACLs, opening file '{path}': {why}"));
+    text.and_then(|text| engine.load_acl_file(&text, path))
+        .map_err(|errors| format!("Aborting Redis startup because of ACL errors: {errors}"))
+}
+
 impl Server {
     fn new(mut config: Config, process: Process) -> Result<Server, String> {
         engine::command::rename(std::mem::take(&mut config.renames));
@@ -94,6 +110,7 @@ impl Server {
         let mut engine = Engine::new(settings, entropy::word());
         // One seed for every data set that will ever stand here: values are hashed under it, too.
         engine.keyspace = Keyspace::new(databases, hash_seed);
+        load_users(&mut engine, &config)?;
         let mailer = mailbox.mailer();
         let repl =
             Repl::new(now.mono_us / 1000, repl_settings(&config), Box::new(entropy::twenty_bytes));

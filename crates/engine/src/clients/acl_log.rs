@@ -1,4 +1,4 @@
-//! Owns the log of refused logins that ACL LOG shows. Entries that differ in nothing but their time
+//! Owns the log of what users were refused, which ACL LOG shows. Entries that differ in nothing but their time
 //! are one entry with a count.
 
 use std::collections::VecDeque;
@@ -10,9 +10,11 @@ const GROUPING_MS: i64 = 60_000;
 #[derive(Clone, Debug)]
 pub(crate) struct AclLogEntry {
     pub count: u64,
+    /// `command`, `key`, `channel` or `auth`.
+    pub reason: &'static str,
     /// `toplevel`, or `multi` inside a transaction.
     pub context: &'static str,
-    /// The command as the client wrote it.
+    /// What was refused: the command, key or channel.
     pub object: Vec<u8>,
     pub username: Vec<u8>,
     /// The client's line of CLIENT LIST.
@@ -30,10 +32,11 @@ pub(crate) struct AclLog {
 }
 
 impl AclLog {
-    /// A password was wrong. `entry.id` and `entry.count` are given here.
+    /// Something was refused. `entry.id` and `entry.count` are given here.
     pub(crate) fn push(&mut self, mut entry: AclLogEntry, max_len: usize) {
         let like = |other: &AclLogEntry| {
-            other.context == entry.context
+            other.reason == entry.reason
+                && other.context == entry.context
                 && other.object == entry.object
                 && other.username == entry.username
                 && (entry.updated_unix_ms - other.updated_unix_ms).abs() <= GROUPING_MS

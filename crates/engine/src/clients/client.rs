@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use protocol::{OwnedArgs, ReplyBuf};
 
+use crate::clients::users::UserId;
 use crate::command::Found;
 use crate::events::blocking::Blocked;
 use crate::ids::ClientId;
@@ -93,7 +94,8 @@ pub struct Client {
     pub name: Vec<u8>,
     pub lib_name: Vec<u8>,
     pub lib_ver: Vec<u8>,
-    pub user: Vec<u8>,
+    pub user: UserId,
+    /// Has logged in, or did not have to.
     pub authenticated: bool,
     pub multi: Option<Box<Multi>>,
     /// Keys under WATCH, with their databases.
@@ -145,7 +147,7 @@ impl Client {
             name: Vec::new(),
             lib_name: Vec::new(),
             lib_ver: Vec::new(),
-            user: b"default".to_vec(),
+            user: UserId::DEFAULT,
             authenticated,
             multi: None,
             watched: Vec::new(),

@@ -1,6 +1,8 @@
 //! Owns the line by which CLIENT LIST and CLIENT INFO describe a client, and the classes by which
 //! clients are listed and killed. Changes nothing.
 
+use std::borrow::Cow;
+
 use protocol::{Args, Resp};
 
 use crate::Engine;
@@ -102,7 +104,7 @@ pub(crate) fn describe(
         text,
         "events={} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
         if waits { "rw" } else { "r" },
-        String::from_utf8_lossy(&client.user),
+        user_name(engine, client),
         if client.out.resp == Resp::V3 { 3 } else { 2 },
         String::from_utf8_lossy(&client.lib_name),
         String::from_utf8_lossy(&client.lib_ver),
@@ -130,6 +132,14 @@ impl Engine {
 /// All that the server keeps for a client, in bytes.
 pub(crate) fn memory_of(world: &dyn World, client: &Client) -> usize {
     Sizes::of(world, client, None).total(client)
+}
+
+/// Our master and our own files are nobody's clients.
+fn user_name<'a>(engine: &'a Engine, client: &Client) -> Cow<'a, str> {
+    match client.is_internal() {
+        true => "(superuser)".into(),
+        false => String::from_utf8_lossy(&engine.users.of(client.user).name),
+    }
 }
 
 struct Sizes {

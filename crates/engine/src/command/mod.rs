@@ -93,6 +93,14 @@ bits! {
     }
 }
 
+impl Acl {
+    /// The category with this name, which begins with `@`, in any case.
+    pub fn named(name: &[u8]) -> Option<Acl> {
+        let is = |(_, text): &&(Acl, &str)| text.as_bytes().eq_ignore_ascii_case(name);
+        Acl::TEXTS.iter().find(is).map(|(category, _)| *category)
+    }
+}
+
 /// One row of the command table, or of a container command's table of subcommands.
 #[derive(Debug)]
 pub struct CommandSpec {
@@ -108,11 +116,25 @@ pub struct CommandSpec {
     pub tips: &'static [&'static str],
     /// The group of the documentation, where it does not follow from the categories.
     own_group: Option<&'static str>,
+    /// Which arguments are channels, and what is done with them.
+    pub channels: Channels,
     /// Hides what nobody may see of the arguments.
     pub(crate) redact: Option<Redact>,
     pub since: &'static str,
     pub summary: &'static str,
     pub subcommands: &'static [CommandSpec],
+}
+
+/// The arguments of a command that are channels of pub/sub, all from the first on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Channels {
+    #[default]
+    None,
+    /// The first alone is published to.
+    Published,
+    Subscribed,
+    /// They are patterns.
+    SubscribedPatterns,
 }
 
 impl CommandSpec {
@@ -151,6 +173,43 @@ impl Found {
             None => self.spec.name.to_string(),
         }
     }
+
+    /// The rows of a container's subcommands.
+    pub fn subcommands(self) -> impl Iterator<Item = Found> {
+        let subs = self.spec.subcommands.iter();
+        (self.stat + 1..).zip(subs).map(move |(stat, spec)| Found {
+            spec,
+            container: Some(self.spec),
+            stat,
+        })
+    }
+}
+
+/// The rows of the table itself.
+pub fn top_rows() -> impl Iterator<Item = Found> {
+    let rows = COMMANDS.iter().flat_map(|family| family.iter());
+    rows.scan(0, |next, spec| {
+        let stat = *next;
+        *next += 1 + spec.subcommands.len() as u32;
+        Some(Found { spec, container: None, stat })
+    })
+}
+
+/// All rows: those of the table, each followed by those of its subcommands.
+pub fn every_row() -> impl Iterator<Item = Found> {
+    top_rows().flat_map(|top| std::iter::once(top).chain(top.subcommands()))
+}
+
+/// The row called `get` or `config|get`, in any case, whatever `rename-command` calls it here.
+pub fn find_original(name: &[u8]) -> Option<Found> {
+    let is = |spec: &CommandSpec, word: &[u8]| spec.name.as_bytes().eq_ignore_ascii_case(word);
+    let mut words = name.splitn(2, |byte| *byte == b'|');
+    let top = words.next()?;
+    let found = top_rows().find(|row| is(row.spec, top))?;
+    match words.next() {
+        None => Some(found),
+        Some(word) => found.subcommands().find(|sub| is(sub.spec, word)),
+    }
 }
 
 /// Finds the row by the command's name in any case, then the subcommand's.
@@ -175,11 +234,6 @@ pub fn find(args: Args<'_>) -> Result<Found, CommandError> {
     }
 }
 
-/// The row of a command by name alone, for COMMAND INFO, ACLs and COMMAND GETKEYS.
-pub fn find_name(name: &[u8]) -> Option<&'static CommandSpec> {
-    INDEX.top(name).or_else(|| INDEX.renamed(name)).map(|(spec, _)| spec)
-}
-
 /// Whether the table has a command of that name, whatever it is called here.
 pub fn is_in_table(name: &[u8]) -> bool {
     let mut rows = COMMANDS.iter().flat_map(|family| family.iter());
@@ -197,7 +251,8 @@ pub fn rename(renames: Vec<(Vec<u8>, Vec<u8>)>) {
 
 /// How many rows and subcommand rows there are: the length of the statistics.
 pub fn stat_rows() -> usize {
-    INDEX.rows.len()
+    // Asked before commands have got their names here.
+    top_rows().map(|row| 1 + row.spec.subcommands.len()).sum()
 }
 
 /// The full name of every row, by its statistics' index.
@@ -373,6 +428,7 @@ pub(crate) const fn row(
         acl,
         tips: &[],
         own_group: None,
+        channels: Channels::None,
         redact: None,
         since,
         summary,
@@ -400,6 +456,10 @@ impl CommandSpec {
 
     pub(crate) const fn flagged(self, flags: Flags) -> CommandSpec {
         CommandSpec { flags: self.flags.or(flags), ..self }
+    }
+
+    pub(crate) const fn channels(self, channels: Channels) -> CommandSpec {
+        CommandSpec { channels, ..self }
     }
 
     pub(crate) const fn redacted_by(self, redact: Redact) -> CommandSpec {
@@ -464,6 +524,24 @@ impl CommandSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Permissions and statistics go by one number of a row, however it is found.
+    #[test]
+    fn the_rows_have_the_numbers_that_a_look_up_gives() {
+        assert_eq!(every_row().count(), stat_rows());
+        for row in every_row() {
+            let name = row.full_name();
+            assert_eq!(stat_names()[row.stat as usize], name);
+            let words: Vec<&[u8]> = name.split('|').map(str::as_bytes).collect();
+            let found = find(Args::new(&words)).expect("a row");
+            assert_eq!(found.stat, row.stat, "{name}");
+            let upper = name.to_ascii_uppercase();
+            assert_eq!(find_original(upper.as_bytes()).map(|row| row.stat), Some(row.stat));
+        }
+        for name in ["", "|", "nope", "config|", "config|nope", "get|x", "config|get|x"] {
+            assert!(find_original(name.as_bytes()).is_none(), "{name}");
+        }
+    }
 
     #[test]
     fn a_name_is_found_in_any_case_and_no_other() {

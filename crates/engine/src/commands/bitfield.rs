@@ -113,8 +113,17 @@ fn store(bytes: &mut [u8], offset: usize, bits: u32, raw: u64) {
 
 /// BITFIELD without SET and INCRBY only reads.
 pub(super) fn access(args: Args<'_>) -> Access {
-    let writes = args.iter().skip(2).any(|arg| is(arg, "set") || is(arg, "incrby"));
-    if writes { Access::READS_UPDATES } else { Access::READS }
+    let mut at = 2;
+    while let Some(word) = args.get(at) {
+        let left = args.len() - at - 1;
+        at += match () {
+            () if is(word, "get") && left >= 2 => 3,
+            () if is(word, "overflow") && left >= 1 => 2,
+            // What is not understood may be meant to write.
+            () => return Access::READS_UPDATES,
+        };
+    }
+    Access::READS
 }
 
 fn parse(ctx: &Ctx<'_>, args: Args<'_>) -> Result<Vec<Step>, CommandError> {

@@ -9,6 +9,7 @@ use super::pubsub::container;
 use crate::Engine;
 use crate::clients::client::{Client, Kind, ReplyMode};
 use crate::clients::line::{Class, describe};
+use crate::clients::users::{UserId, Users};
 use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
 use crate::door::ctx::Ctx;
@@ -225,12 +226,12 @@ struct KillFilter<'a> {
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
     class: Option<Class>,
-    user: Option<&'a [u8]>,
+    user: Option<UserId>,
     spares_caller: bool,
 }
 
 impl<'a> KillFilter<'a> {
-    fn parse(args: Args<'a>) -> Result<KillFilter<'a>, CommandError> {
+    fn parse(args: Args<'a>, users: &Users) -> Result<KillFilter<'a>, CommandError> {
         if args.len() == 3 {
             // The old form names an address, and means whoever that is.
             return Ok(KillFilter { addr: Some(args.at(2)), ..KillFilter::default() });
@@ -251,11 +252,8 @@ impl<'a> KillFilter<'a> {
             } else if is(option, "laddr") {
                 filter.laddr = Some(value);
             } else if is(option, "user") {
-                if value != b"default" {
-                    let user = text(value);
-                    return Err(CommandError::err(format_args!("No such user '{user}'")));
-                }
-                filter.user = Some(value);
+                let unknown = || CommandError::err(format_args!("No such user '{}'", text(value)));
+                filter.user = Some(users.find(value).ok_or_else(unknown)?);
             } else if is(option, "skipme") && is(value, "yes") {
                 filter.spares_caller = true;
             } else if is(option, "skipme") && is(value, "no") {
@@ -274,13 +272,13 @@ impl<'a> KillFilter<'a> {
             && self.addr.is_none_or(|addr| client.peer.addr.as_bytes() == addr)
             && self.laddr.is_none_or(|laddr| client.peer.laddr.as_bytes() == laddr)
             && self.class.is_none_or(|class| Class::of(client) == class)
-            && self.user.is_none_or(|user| client.authenticated && client.user == user)
+            && self.user.is_none_or(|user| client.user == user && !client.is_internal())
             && !(self.spares_caller && client.id == caller)
     }
 }
 
 fn kill(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let filter = KillFilter::parse(args)?;
+    let filter = KillFilter::parse(args, &ctx.engine.users)?;
     let caller = ctx.client.id;
     let doomed: Vec<ClientId> = listed(ctx)
         .into_iter()
@@ -305,7 +303,7 @@ fn kill(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 impl Engine {
     /// Has another client closed: from now on it is neither served nor heard.
-    fn doom(&mut self, world: &mut dyn World, id: ClientId) -> Result<(), CommandError> {
+    pub(crate) fn doom(&mut self, world: &mut dyn World, id: ClientId) -> Result<(), CommandError> {
         // The master's stream may be resumed: only its link goes.
         let outsider = |client: &&mut Client| client.kind != Kind::Master;
         if let Some(client) = self.client_mut(id).filter(outsider) {

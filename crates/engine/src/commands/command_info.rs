@@ -2,14 +2,14 @@
 //! the rows.
 
 use protocol::{Args, ReplyBuf};
+use smallvec::SmallVec;
 use store::glob;
 
 use super::args::is;
 use super::help;
 use crate::command::arguments::{self, Argument};
 use crate::command::key_spec::{self, Access, Find, KeySpec};
-use crate::command::table::COMMANDS;
-use crate::command::{self, Acl, CommandSpec, Flags, Handler, row};
+use crate::command::{self, Acl, CommandSpec, Flags, Found, Handler, every_row, row, top_rows};
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 
@@ -57,45 +57,11 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         .tips(&["nondeterministic_output_order"]),
 ];
 
-/// A row with the name under which clients know it.
-#[derive(Clone, Copy)]
-struct Named {
-    spec: &'static CommandSpec,
-    container: Option<&'static CommandSpec>,
-}
-
-impl Named {
-    fn full_name(self) -> String {
-        match self.container {
-            Some(container) => format!("{}|{}", container.name, self.spec.name),
-            None => self.spec.name.to_string(),
-        }
-    }
-
-    fn subcommands(self) -> impl Iterator<Item = Named> {
-        let container = Some(self.spec);
-        self.spec.subcommands.iter().map(move |spec| Named { spec, container })
-    }
-
-    /// `get` or `config|get`, in any case.
-    fn find(name: &[u8]) -> Option<Named> {
-        let Some(bar) = name.iter().position(|byte| *byte == b'|') else {
-            return command::find_name(name).map(|spec| Named { spec, container: None });
-        };
-        let container = command::find_name(&name[..bar])?;
-        let word = &name[bar + 1..];
-        let named = |sub: &&CommandSpec| sub.name.as_bytes().eq_ignore_ascii_case(word);
-        let spec = container.subcommands.iter().find(named)?;
-        Some(Named { spec, container: Some(container) })
-    }
-}
-
-fn top_rows() -> impl Iterator<Item = Named> {
-    COMMANDS.iter().flat_map(|family| family.iter()).map(|spec| Named { spec, container: None })
-}
-
-fn every_row() -> impl Iterator<Item = Named> {
-    top_rows().flat_map(|top| std::iter::once(top).chain(top.subcommands()))
+/// `get` or `config|get`, in any case, by the names that hold here.
+fn find(name: &[u8]) -> Option<Found> {
+    let words: SmallVec<[&[u8]; 2]> = name.splitn(2, |byte| *byte == b'|').collect();
+    let found = command::find(Args::new(&words)).ok();
+    found.filter(|row| words.len() == 1 || row.container.is_some())
 }
 
 fn command(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
@@ -117,7 +83,7 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let out = &mut ctx.client.out;
     out.array(args.len() - 2);
     for name in args.iter().skip(2) {
-        match Named::find(name) {
+        match find(name) {
             Some(named) => reply_info(out, named),
             None => out.null(),
         }
@@ -125,7 +91,7 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn reply_info(out: &mut ReplyBuf, named: Named) {
+fn reply_info(out: &mut ReplyBuf, named: Found) {
     let spec = named.spec;
     let name = named.full_name();
     let (first, last, step) = key_spec::legacy_range(spec.keys);
@@ -216,9 +182,9 @@ fn reply_search(out: &mut ReplyBuf, kind: &str, fields: &[(&str, i64)]) {
 }
 
 fn docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let wanted: Vec<Named> = match args.len() {
+    let wanted: Vec<Found> = match args.len() {
         2 => top_rows().collect(),
-        _ => args.iter().skip(2).filter_map(Named::find).collect(),
+        _ => args.iter().skip(2).filter_map(find).collect(),
     };
     let out = &mut ctx.client.out;
     out.map(wanted.len());
@@ -226,7 +192,7 @@ fn docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn reply_docs(out: &mut ReplyBuf, named: Named) {
+fn reply_docs(out: &mut ReplyBuf, named: Found) {
     let spec = named.spec;
     let group = named.container.unwrap_or(spec).doc_group();
     out.bulk(named.full_name().as_bytes());
@@ -293,7 +259,7 @@ fn reply_arguments(out: &mut ReplyBuf, arguments: &[Argument<'_>]) {
 
 fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let names: Vec<String> = match (args.len(), args.get(3)) {
-        (2, _) => every_row().map(Named::full_name).collect(),
+        (2, _) => every_row().map(|row| row.full_name()).collect(),
         (5, Some(filter)) if is(args.at(2), "filterby") => filtered(filter, args.at(4))?,
         _ => return Err(CommandError::Syntax),
     };
@@ -315,7 +281,7 @@ fn filtered(filter: &[u8], value: &[u8]) -> Result<Vec<String>, CommandError> {
         return Ok(commands_in_category(value).unwrap_or_default());
     }
     if is(filter, "pattern") {
-        let names = every_row().map(Named::full_name);
+        let names = every_row().map(|row| row.full_name());
         return Ok(names
             .filter(|name| glob::matches_ignore_case(value, name.as_bytes()))
             .collect());
@@ -331,15 +297,13 @@ pub(crate) fn categories() -> impl Iterator<Item = &'static str> {
 /// The full names of the commands in an ACL category (without its `@`); `None` if there is no such
 /// category.
 pub(crate) fn commands_in_category(category: &[u8]) -> Option<Vec<String>> {
-    let word = categories().find(|name| name.as_bytes().eq_ignore_ascii_case(category))?;
-    // A container is run through its subcommands.
-    let rows = every_row().filter(|named| named.spec.subcommands.is_empty());
-    let with = rows.filter(|named| named.spec.categories().names().any(|name| name[1..] == *word));
-    Some(with.map(Named::full_name).collect())
+    let category = Acl::named(&[b"@", category].concat())?;
+    let with = every_row().filter(|row| row.spec.categories().has(category));
+    Some(with.map(|row| row.full_name()).collect())
 }
 
 /// The command that the arguments after `COMMAND GETKEYS` are, once it is known to have keys.
-fn command_with_keys(args: Args<'_>) -> Result<(command::Found, Args<'_>), CommandError> {
+fn command_with_keys(args: Args<'_>) -> Result<(Found, Args<'_>), CommandError> {
     let inner = args.slice(2..args.len());
     let found = command::find(inner).map_err(|_| CommandError::err("Invalid command specified"))?;
     let keys = found.spec.keys;

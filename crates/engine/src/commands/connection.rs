@@ -3,13 +3,13 @@
 use protocol::{Args, Resp, parse_i64};
 
 use super::args::{is, text};
-use crate::clients::acl_log::AclLogEntry;
 use crate::clients::client::{Kind, ReplyMode};
-use crate::clients::line::describe;
+use crate::clients::users::UserId;
 use crate::command::key_spec::KeySpec;
 use crate::command::redact;
 use crate::command::{Acl, CommandSpec, Flags, row};
 use crate::door::ctx::Ctx;
+use crate::door::permission::{Reason, Refused};
 use crate::engine::Role;
 use crate::error::CommandError;
 use crate::report::REDIS_VERSION;
@@ -125,7 +125,7 @@ fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let (user, password) = match args.get(2) {
         Some(password) => (args.at(1), password),
-        None if ctx.engine.settings.requirepass.is_empty() => return Err(CommandError::AuthNotSet),
+        None if ctx.engine.users.default_user().nopass => return Err(CommandError::AuthNotSet),
         None => (b"default".as_slice(), args.at(1)),
     };
     authenticate(ctx, args, user, password)?;
@@ -139,44 +139,18 @@ fn authenticate(
     user: &[u8],
     password: &[u8],
 ) -> Result<(), CommandError> {
-    let expected = &ctx.engine.settings.requirepass;
-    // The default user without a password lets anyone in, as Redis's `nopass` does.
-    if user != b"default" || !(expected.is_empty() || same_in_constant_time(expected, password)) {
-        log_refusal(ctx, args, user);
+    let known = ctx.engine.users.find(user);
+    // Nobody is compared in the same time as somebody.
+    let accepted = ctx.engine.users.of(known.unwrap_or_default()).accepts(password);
+    let Some(id) = known.filter(|_| accepted) else {
+        let context = if ctx.call.is_nested() { "multi" } else { "toplevel" };
+        let refused = Refused { reason: Reason::Auth, object: args.at(0), username: user, context };
+        ctx.engine.note_refused(ctx.client, ctx.world, args, &refused);
         return Err(CommandError::WrongPass);
-    }
-    ctx.client.authenticated = true;
-    ctx.client.user = user.to_vec();
-    Ok(())
-}
-
-/// Notes a wrong password for ACL LOG.
-fn log_refusal(ctx: &mut Ctx<'_>, args: Args<'_>, user: &[u8]) {
-    let mut client_info = String::new();
-    describe(ctx.engine, ctx.world, ctx.client, Some(args), &mut client_info);
-    let now_ms = ctx.engine.now.unix_ms();
-    let entry = AclLogEntry {
-        count: 1,
-        context: if ctx.call.is_nested() { "multi" } else { "toplevel" },
-        object: args.at(0).to_vec(),
-        username: user.to_vec(),
-        client_info: client_info.trim_end().to_owned(),
-        id: 0,
-        created_unix_ms: now_ms,
-        updated_unix_ms: now_ms,
     };
-    let max_len = ctx.engine.settings.acllog_max_len;
-    ctx.engine.acl_log.push(entry, max_len);
-    ctx.engine.stats.access_denied_auth += 1;
-}
-
-/// The time taken must not tell how much of a guess was right.
-fn same_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
-    let mut difference = expected.len() ^ given.len();
-    for (at, byte) in given.iter().enumerate() {
-        difference |= (byte ^ expected.get(at).copied().unwrap_or(0)) as usize;
-    }
-    std::hint::black_box(difference) == 0
+    ctx.client.authenticated = true;
+    ctx.client.user = id;
+    Ok(())
 }
 
 fn hello(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -293,8 +267,8 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     client.out.unmute();
     client.no_evict = false;
     client.no_touch = false;
-    client.user = b"default".to_vec();
-    client.authenticated = ctx.engine.settings.requirepass.is_empty();
+    client.user = UserId::DEFAULT;
+    client.authenticated = ctx.engine.users.is_open();
     client.out.status("RESET");
     Ok(())
 }

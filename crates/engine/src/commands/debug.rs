@@ -396,7 +396,8 @@ fn aof_flush_sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError
 }
 
 fn config_rewrite_all(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    ctx.perform_and_reply(Action::DebugConfigRewriteAll)
+    let users = ctx.engine.user_lines();
+    ctx.perform_and_reply(Action::DebugConfigRewriteAll { users: &users })
 }
 
 fn set_skip_checksum_validation(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

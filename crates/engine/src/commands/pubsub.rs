@@ -6,7 +6,7 @@ use super::help;
 use crate::Engine;
 use crate::clients::client::{Client, ReplyMode};
 use crate::command::key_spec::{Access, KeySpec};
-use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::command::{Acl, Channels, CommandSpec, Flags, row};
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::events::push::Push;
@@ -30,7 +30,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::NONE,
         "2.0.0",
         "Posts a message to a channel.",
-    ),
+    )
+    .channels(Channels::Published),
     row(
         "spublish",
         spublish,
@@ -40,7 +41,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::NONE,
         "7.0.0",
         "Post a message to a shard channel",
-    ),
+    )
+    .channels(Channels::Published),
     row(
         "subscribe",
         subscribe,
@@ -50,7 +52,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::NONE,
         "2.0.0",
         "Listens for messages published to channels.",
-    ),
+    )
+    .channels(Channels::Subscribed),
     row(
         "unsubscribe",
         unsubscribe,
@@ -70,7 +73,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::NONE,
         "2.0.0",
         "Listens for messages published to channels that match one or more patterns.",
-    ),
+    )
+    .channels(Channels::SubscribedPatterns),
     row(
         "punsubscribe",
         punsubscribe,
@@ -90,7 +94,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::NONE,
         "7.0.0",
         "Listens for messages published to shard channels.",
-    ),
+    )
+    .channels(Channels::Subscribed),
     row(
         "sunsubscribe",
         sunsubscribe,

@@ -244,7 +244,8 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn config_rewrite(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    ctx.perform_and_reply(Action::ConfigRewrite)
+    let users = ctx.engine.user_lines();
+    ctx.perform_and_reply(Action::ConfigRewrite { users: &users })
 }
 
 fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
@@ -256,6 +257,9 @@ impl Engine {
     /// Takes over changed settings: the caller has validated them.
     pub fn apply_settings(&mut self, settings: crate::settings::Settings) {
         let hash_seed = self.settings.limits.hash_seed;
+        if settings.requirepass != self.settings.requirepass {
+            self.users.set_default_password(&settings.requirepass);
+        }
         self.settings = settings;
         self.settings.limits.hash_seed = hash_seed;
         let limits = self.settings.output_limits;

@@ -78,7 +78,8 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>, may_store: bool) -> Result<Self, CommandError> {
+    /// `reads_all` is whether the client may read keys that only the elements name.
+    fn parse(args: Args<'a>, may_store: bool, reads_all: bool) -> Result<Self, CommandError> {
         let mut options = Options::default();
         let mut at = 2;
         while at < args.len() {
@@ -96,9 +97,15 @@ impl<'a> Options<'a> {
                 options.store = Some(args.at(at + 1));
                 at += 1;
             } else if is(word, "by") && left >= 1 {
+                if args.at(at + 1).contains(&b'*') && !reads_all {
+                    return Err(denied("BY"));
+                }
                 options.by = Some(args.at(at + 1));
                 at += 1;
             } else if is(word, "get") && left >= 1 {
+                if !reads_all {
+                    return Err(denied("GET"));
+                }
                 options.get.push(args.at(at + 1));
                 at += 1;
             } else {
@@ -123,6 +130,12 @@ impl<'a> Options<'a> {
     }
 }
 
+fn denied(option: &str) -> CommandError {
+    CommandError::err(format_args!(
+        "{option} option of SORT denied due to insufficient ACL permissions."
+    ))
+}
+
 fn sort(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     run(ctx, args, true)
 }
@@ -132,7 +145,10 @@ fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn run(ctx: &mut Ctx<'_>, args: Args<'_>, may_store: bool) -> Result<(), CommandError> {
-    let mut options = Options::parse(args, may_store)?;
+    let user = ctx.engine.users.of(ctx.client.user);
+    let reads_all =
+        ctx.client.is_internal() || user.may_on_all_keys(&ctx.found, args, Access::ACCESS);
+    let mut options = Options::parse(args, may_store, reads_all)?;
     let source = match ctx.engine.read(ctx.view, args.at(1)).map(|entry| entry.value()) {
         None => None,
         Some(value @ (ValueRef::List(_) | ValueRef::Set(_) | ValueRef::ZSet(_))) => Some(value),

@@ -3,8 +3,9 @@
 use protocol::Args;
 
 use crate::clients::client::Multi;
+use crate::clients::selector::Denial;
 use crate::command::key_spec::{Access, KeySpec};
-use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::command::{Acl, CommandSpec, Flags, Found, row};
 use crate::door::call::Inside;
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
@@ -98,8 +99,12 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.propagate_nothing();
     ctx.client.out.array(multi.queue.len());
     for (found, args) in &multi.queue {
-        let dirty = ctx.engine.dirty;
-        ctx.run_within(Inside::Exec, *found, args.as_args());
+        let (dirty, args) = (ctx.engine.dirty, args.as_args());
+        if let Err(denial) = check_again(ctx, found, args) {
+            drop(ctx.engine.error_reply(ctx.client, denial.changed_since_queued()));
+            continue;
+        }
+        ctx.run_within(Inside::Exec, *found, args);
         let changed = found.spec.is_write() && ctx.engine.dirty != dirty;
         // REPLICAOF stands before it in the queue, or it would have been refused there.
         if changed && !ctx.client.is_internal() && ctx.engine.is_read_only_replica() {
@@ -108,6 +113,14 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
         }
     }
     Ok(())
+}
+
+/// The user's permissions may have changed since the command was queued, by one before it even.
+fn check_again(ctx: &mut Ctx<'_>, found: &Found, args: Args<'_>) -> Result<(), Denial> {
+    if ctx.client.is_internal() {
+        return Ok(());
+    }
+    ctx.engine.check_permission(ctx.client, ctx.world, found, args, "multi")
 }
 
 /// A watched key whose time came after WATCH counts as touched, even if nobody deleted it yet.

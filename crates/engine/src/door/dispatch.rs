@@ -10,6 +10,7 @@ use crate::command::redact;
 use crate::command::{self, Flags, Found};
 use crate::door::call::{Call, Travels, Unexpected};
 use crate::door::ctx::Ctx;
+use crate::door::permission::context_of;
 use crate::door::stream_fault::check_belongs_to_stream;
 use crate::door::{oversize, web_request};
 use crate::engine::Role;
@@ -141,9 +142,14 @@ impl Engine {
         if flags.has(Flags::DEBUG_GUARDED.or(Flags::MODULE_GUARDED)) {
             self.check_guard(client, found)?;
         }
-        if !client.authenticated && !flags.has(Flags::NO_AUTH) {
+        if !flags.has(Flags::NO_AUTH) && self.users.needs_login(client) {
             return Err(CommandError::NoAuth);
         }
+        if client.multi.is_some() && flags.has(Flags::NO_MULTI_QUEUE) {
+            return Err(CommandError::err("Command not allowed inside a transaction"));
+        }
+        self.check_permission(client, world, found, args, context_of(client))
+            .map_err(|denial| self.no_permission(client.user, found, denial))?;
         // EXEC is judged by what it has queued.
         let queue = client.multi.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
         let queued_write = queue.is_some_and(|multi| multi.has_write);
@@ -190,9 +196,6 @@ impl Engine {
         }
         if client.kind == Kind::Replica && (is_write || flags.has(Flags::MAY_REPLICATE)) {
             return Err(CommandError::err("Replica can't interact with the keyspace"));
-        }
-        if client.multi.is_some() && flags.has(Flags::NO_MULTI_QUEUE) {
-            return Err(CommandError::err("Command not allowed inside a transaction"));
         }
         Ok(())
     }
@@ -427,7 +430,15 @@ impl Engine {
         if client.reply_mode == ReplyMode::Off {
             client.out.mute();
         }
-        self.call(&mut client, world, found, args.as_args(), call);
+        // Its user may have lost the right meanwhile.
+        let context = context_of(&client);
+        match self.check_permission(&client, world, &found, args.as_args(), context) {
+            Ok(()) => drop(self.call(&mut client, world, found, args.as_args(), call)),
+            Err(denial) => {
+                let error = self.no_permission(client.user, &found, denial);
+                self.reject(&mut client, Some(&found), error);
+            }
+        }
         self.finish_unit(&mut client, world);
         if client.blocked.is_some() {
             // Nothing for it yet: it keeps its deadline and its place.

@@ -7,6 +7,7 @@ pub(crate) mod ctx;
 mod dispatch;
 pub(crate) mod oversize;
 pub mod pause;
+pub(crate) mod permission;
 pub mod propagate;
 pub mod stream_fault;
 mod web_request;

@@ -85,8 +85,11 @@ pub struct Stats {
     pub lazyfreed_objects: u64,
     /// Payloads of RESTORE that were checked: all are.
     pub dump_payload_sanitizations: u64,
-    /// Wrong passwords.
+    /// What users were refused: wrong passwords, commands, keys and channels.
     pub access_denied_auth: u64,
+    pub access_denied_cmd: u64,
+    pub access_denied_key: u64,
+    pub access_denied_channel: u64,
     pub ops_per_sec: OpsRate,
     pub peak_clients: u64,
 }
@@ -101,6 +104,9 @@ impl Default for Stats {
             total_command_us: 0,
             dump_payload_sanitizations: 0,
             access_denied_auth: 0,
+            access_denied_cmd: 0,
+            access_denied_key: 0,
+            access_denied_channel: 0,
             total_error_replies: 0,
             unexpected_error_replies: 0,
             keyspace_hits: 0,

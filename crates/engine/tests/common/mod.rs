@@ -29,6 +29,8 @@ pub struct Recorder {
     pub step_us: Cell<u64>,
     pub looked_us: Cell<u64>,
     pub now: Now,
+    /// What stands in the file of users, if there is one.
+    pub acl_file: Option<String>,
 }
 
 impl World for Recorder {
@@ -86,6 +88,14 @@ impl Persistence for Recorder {
 impl Configuration for Recorder {
     fn settings(&self) -> Settings {
         self.settings.clone()
+    }
+
+    fn acl_file(&self) -> Option<String> {
+        self.acl_file.as_ref().map(|_| "users.acl".into())
+    }
+
+    fn read_acl_file(&self) -> Result<Vec<u8>, String> {
+        self.acl_file.clone().map(String::into_bytes).ok_or_else(|| "Permission denied".into())
     }
 
     fn config_get(&self, _: &[&[u8]]) -> Vec<(String, Vec<u8>)> {

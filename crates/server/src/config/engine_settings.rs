@@ -8,7 +8,7 @@ use store::seed::HashSeed;
 
 use super::special::BufferLimits;
 use super::table::Config;
-use super::values::ProtectedAction;
+use super::values::{AclPubsubDefault, ProtectedAction};
 
 /// The engine's share of the configuration.
 pub fn engine_settings(config: &Config, hash_seed: HashSeed) -> Settings {
@@ -52,6 +52,7 @@ pub fn engine_settings(config: &Config, hash_seed: HashSeed) -> Settings {
         appendonly: config.persistence.appendonly,
         tracking_table_max_keys: memory.tracking_table_max_keys,
         acllog_max_len: config.security.acllog_max_len as usize,
+        acl_all_channels: config.security.acl_pubsub_default == AclPubsubDefault::AllChannels,
         busy_reply_threshold_ms: data.busy_reply_threshold_ms,
     }
 }

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use super::directive::Origin;
 use super::hint;
 use super::table::{Config, directive};
-use super::user::{self, Password};
 use crate::process::os_error::os_error;
 use crate::process::version::REDIS_VERSION;
 
@@ -108,25 +107,22 @@ impl<T: Into<Refusal>> From<T> for LineError {
 pub(super) struct Loader {
     config: Config,
     seen: HashSet<&'static str>,
-    /// The hash that a `user` line gives for the password, to be compared once all is read.
-    hash: Option<String>,
     depth: usize,
 }
 
 impl Loader {
     pub fn new(config: Config) -> Self {
-        Loader { config, seen: HashSet::new(), hash: None, depth: 0 }
+        Loader { config, seen: HashSet::new(), depth: 0 }
     }
 
     /// The configuration, once everything is read.
     pub fn finish(mut self) -> Result<Config, FileError> {
-        let password = &self.config.security.requirepass;
-        if let Some(hash) = &self.hash
-            && !user::is_hash_of(hash, password)
-        {
+        if !self.config.security.aclfile.is_empty() && !self.config.users.is_empty() {
             return Err(FileError::Whole(
-                "Error in user declaration 'default': the hash is not that of requirepass, and a \
-                 password that is only known by its hash is not supported so far"
+                "Configuring Redis with users defined in redis.conf and at the same setting an ACL \
+                 file path is invalid. This setup is very likely to lead to configuration errors \
+                 and security holes, please define either an ACL file or declare users directly in \
+                 your redis.conf, but not both."
                     .into(),
             ));
         }
@@ -220,18 +216,10 @@ impl Loader {
     }
 
     fn user(&mut self, words: &[&[u8]]) -> Result<(), LineError> {
-        let password = user::parse(words).map_err(|why| LineError::from(why.as_str()))?;
-        if !self.seen.insert("user") {
-            return Err("Error in user declaration 'default': Duplicate user found. A user can \
-                        only be defined once in config files"
-                .into());
-        }
-        match password {
-            Password::Unsaid => {}
-            Password::Plain(password) => self.config.security.requirepass = password,
-            Password::Hashed(hash) => self.hash = Some(hash),
-        }
-        Ok(())
+        self.config.users.add(words).map_err(|error| {
+            let why = format!("Error in user declaration '{}': {}", error.word, error.why);
+            LineError::from(why.as_str())
+        })
     }
 
     fn include(&mut self, pattern: &[u8]) -> Result<(), LineError> {
@@ -263,7 +251,7 @@ fn usage_of_other(name: &[u8]) -> Option<String> {
     let usage = match name {
         b"include" => "include <file or pattern>",
         b"rename-command" => "rename-command <command> <new name or \"\">",
-        b"user" => "user default on nopass ~* &* +@all",
+        b"user" => "user <name> <rule> ..., as in user ann on >password ~app:* +@read",
         name if obsolete(name).is_some() => "one value, which is ignored",
         _ => return None,
     };

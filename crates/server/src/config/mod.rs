@@ -2,6 +2,7 @@
 //! files and the command line, CONFIG GET, SET and REWRITE, and the reference configuration.
 //! It stores values and must not apply them: `server` rebinds, reopens and resizes.
 
+mod acl_file;
 mod argv;
 mod directive;
 mod effect;
@@ -16,7 +17,6 @@ mod sections;
 mod set;
 pub mod special;
 mod table;
-mod user;
 pub mod values;
 
 pub use argv::{Invocation, StartError, parse_argv};

@@ -31,9 +31,9 @@ const OTHERS: &str = "\
 # include /path/to/local.conf
 # include /path/to/fragments/*.conf
 
-# The default user, as CONFIG REWRITE of Redis writes it. Other users and fewer rights are not
-# supported yet, and stop the start: a rule that nobody enforces must not look as if.
-# user default on nopass ~* &* +@all
+# A user and what it may do, in the words of ACL SETUSER. A line for `default` is stronger than
+# requirepass. Users may be kept in a file of their own instead (aclfile).
+# user worker on >password ~jobs:* resetchannels &jobs.* +@list +@connection
 
 # Call a command by another name, or by none. Clients, replicas and append-only files must know of it: what
 # is propagated has the name that the client used.

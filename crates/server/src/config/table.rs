@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use engine::users::UserLines;
+
 use super::directive::{Directive, Flags};
 use super::sections::GROUPS;
 use super::sections::cluster::Cluster;
@@ -60,6 +62,8 @@ pub struct Config {
     pub config_file: Option<PathBuf>,
     /// `rename-command`: names in the table, and what they are called here; empty is not at all.
     pub renames: Vec<(Vec<u8>, Vec<u8>)>,
+    /// `user` lines.
+    pub users: UserLines,
     /// Names of lines that were accepted, though they have long meant nothing.
     pub obsolete: Vec<&'static str>,
 }
@@ -83,6 +87,7 @@ impl Default for Config {
             has_arguments: false,
             config_file: None,
             renames: Vec::new(),
+            users: UserLines::default(),
             obsolete: Vec::new(),
         };
         for directive in directives() {

@@ -167,16 +167,13 @@ fn old_spellings_set_the_same_values() {
     assert_eq!(get(&config, "repl-ping-replica-period"), "8");
 }
 
+/// Which of the two would hold after the next ACL LOAD or CONFIG REWRITE nobody could say.
 #[test]
-fn user_lines_agree_with_requirepass_or_stop_the_start() {
-    let hash = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
-    let line = format!("user default on #{hash} ~* &* +@all\n");
-    assert!(with_text(&format!("{line}requirepass foo\n")).is_ok());
-    let error = with_text(&format!("{line}requirepass bar\n")).unwrap_err();
-    assert!(error.contains("the hash is not that of requirepass"), "{error}");
-    assert!(with_text("user default on nopass ~* &* +@all\n").is_ok());
-    let config = with_text("user default on >foo ~* &* +@all\n").unwrap();
-    assert_eq!(config.security.requirepass, b"foo");
+fn users_stand_in_one_kind_of_file_alone() {
+    assert!(with_text("user ann on >foo ~a:* +get (+set ~b)\nuser default off\n").is_ok());
+    assert!(with_text("aclfile users.acl\n").is_ok());
+    let error = with_text("aclfile users.acl\nuser ann on\n").unwrap_err();
+    assert!(error.contains("please define either an ACL file or declare users"), "{error}");
 }
 
 #[test]
@@ -204,7 +201,15 @@ fn a_line_that_is_refused_says_where_what_and_why() {
         ("sentinel monitor a", "sentinel directive while not in sentinel mode"),
         ("cluster-enabled yes", "cluster mode is not supported"),
         ("tls-replication yes", "TLS is not supported yet"),
-        ("aclfile users.acl", "aclfile is not supported yet"),
+        (
+            "user ann on +nope",
+            "Error in user declaration '+nope': Unknown command or category name in ACL",
+        ),
+        (
+            "user ann ~a (~b +get",
+            "Error in user declaration '(~b': Unmatched parenthesis in acl selector",
+        ),
+        ("user 'a b' on", "Error in user declaration 'a b': Spaces not allowed in ACL usernames"),
         ("rename-command NOSUCH x", "No such command in rename-command"),
         ("rename-command FLUSHALL get", "Target command name already exists"),
         (

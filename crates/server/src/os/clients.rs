@@ -111,7 +111,7 @@ impl Host {
             return refuse(accepted.transport, MAXCLIENTS_TEXT);
         }
         let local = accepted.peer.is_none_or(|peer| is_loopback(&peer));
-        if network.protected_mode && !local && node.engine.settings.requirepass.is_empty() {
+        if network.protected_mode && !local && node.engine.is_open() {
             self.turn.stats.rejected_connections += 1;
             return refuse(accepted.transport, PROTECTED_MODE_TEXT);
         }
@@ -150,7 +150,7 @@ impl Host {
     pub fn read_client(&mut self, node: &mut Node, id: ClientId) {
         let Some(client) = node.engine.client(id) else { return };
         let (blocked, leaving) = (client.is_blocked(), client.close_after_reply);
-        let is_stranger = !client.authenticated;
+        let is_stranger = node.engine.needs_login(client);
         let Some(conn) = self.net.conns.get_mut(id) else { return };
         if is_stranger && conn.is_queued() {
             // What it has sent comes first: the end of its input must not overtake that.
@@ -230,13 +230,14 @@ impl Host {
         if client.is_blocked() || client.close_after_reply {
             return false;
         }
-        if !client.authenticated && client.out.len_bytes() > UNAUTHENTICATED_OUTPUT_BYTES {
+        let is_stranger = node.engine.needs_login(client);
+        if is_stranger && client.out.len_bytes() > UNAUTHENTICATED_OUTPUT_BYTES {
             self.defer_stranger(node, id);
             return false;
         }
         let limits = Limits {
             max_bulk_len: node.engine.settings.proto_max_bulk_len as i64,
-            unauthenticated: !client.authenticated,
+            unauthenticated: is_stranger,
             from_master: false,
         };
         let Some(conn) = self.net.conns.get_mut(id) else { return false };

@@ -177,15 +177,15 @@ impl Host {
     }
 
     /// DEBUG CONFIG-REWRITE-FORCE-ALL.
-    pub fn config_rewrite_all(&mut self) -> Result<Outcome, CommandError> {
-        match self.config.rewrite_whole() {
+    pub fn config_rewrite_all(&mut self, users: &[Vec<u8>]) -> Result<Outcome, CommandError> {
+        match self.config.rewrite_whole(users) {
             Ok(()) => Ok(Outcome::Done),
             Err(_) => Err(CommandError::err("CONFIG-REWRITE-FORCE-ALL failed")),
         }
     }
 
-    pub fn config_rewrite(&mut self) -> Result<Outcome, CommandError> {
-        match self.config.rewrite() {
+    pub fn config_rewrite(&mut self, users: &[Vec<u8>]) -> Result<Outcome, CommandError> {
+        match self.config.rewrite(users) {
             Ok(()) => {
                 info!("CONFIG REWRITE executed with success.");
                 Ok(Outcome::Done)
@@ -193,6 +193,22 @@ impl Host {
             Err(error) => {
                 warn!("CONFIG REWRITE failed: {error}");
                 Err(CommandError::err(error))
+            }
+        }
+    }
+}
+
+impl Host {
+    /// ACL SAVE.
+    pub fn save_acl_file(&mut self, text: &[u8]) -> Result<Outcome, CommandError> {
+        match self.config.save_acl_file(text) {
+            Ok(()) => Ok(Outcome::Done),
+            Err(error) => {
+                warn!("Writing ACL file for ACL SAVE: {}", os_error(&error));
+                Err(CommandError::err(
+                    "There was an error trying to save the ACLs. Please check the server logs for \
+                     more information",
+                ))
             }
         }
     }

@@ -34,7 +34,8 @@ impl Os for Host {
             Action::BgSave { schedule, in_exec } => self.request_bgsave(client, schedule, in_exec),
             Action::BgRewriteAof { in_exec } => self.request_aof_rewrite(client, in_exec),
             Action::ConfigSet { pairs, in_exec } => self.config_set(scene, pairs, in_exec),
-            Action::ConfigRewrite => self.config_rewrite(),
+            Action::ConfigRewrite { users } => self.config_rewrite(users),
+            Action::AclSave { text } => self.save_acl_file(text),
             Action::ConfigResetStat => {
                 self.turn.stats = HostStats::default();
                 self.disk.rdb.reset_stats();
@@ -61,7 +62,7 @@ impl Os for Host {
                 self.disk.aof.slow_down(us);
                 Ok(Outcome::Done)
             }
-            Action::DebugConfigRewriteAll => self.config_rewrite_all(),
+            Action::DebugConfigRewriteAll { users } => self.config_rewrite_all(users),
             Action::Log { message } => {
                 log::warn!("{message}");
                 Ok(Outcome::Done)
@@ -352,6 +353,14 @@ impl Configuration for Host {
 
     fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
         self.config.matching(patterns)
+    }
+
+    fn acl_file(&self) -> Option<String> {
+        self.config.acl_file().map(str::to_owned)
+    }
+
+    fn read_acl_file(&self) -> Result<Vec<u8>, String> {
+        self.config.read_acl_file()
     }
 
     fn is_secret_directive(&self, name: &[u8]) -> bool {

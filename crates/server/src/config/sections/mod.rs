@@ -113,8 +113,3 @@ fn no_cluster(on: bool) -> Check {
 fn no_tls(on: bool) -> Check {
     if on { Err("TLS is not supported yet") } else { Ok(()) }
 }
-
-/// Who names such a file counts on the rules in it.
-fn no_aclfile(name: &str) -> Check {
-    if name.is_empty() { Ok(()) } else { Err("aclfile is not supported yet") }
-}

@@ -2,7 +2,7 @@
 
 use super::super::directive::section;
 use super::super::values::{AclPubsubDefault, ProtectedAction};
-use super::{I64_MAX, no_aclfile};
+use super::I64_MAX;
 
 section! {
     /// Who may do what.
@@ -11,14 +11,15 @@ section! {
         /// second, so choose a long one.
         requirepass: Vec<u8> = secret(), "requirepass", "", SENSITIVE => "foobared";
 
-        /// Keep users in this file, instead of in `user` lines here. Not supported: a name is refused.
-        aclfile: String = text(no_aclfile), "aclfile", "", IMMUTABLE, NO_EFFECT("there are no users but the default one yet");
+        /// Keep users in this file, instead of in `user` lines here: one way or the other. ACL LOAD reads it,
+        /// ACL SAVE writes it.
+        aclfile: String = text(), "aclfile", "", IMMUTABLE => "/etc/redis/users.acl";
 
         /// How many refused attempts ACL LOG keeps.
         acllog_max_len: u64 = int(0, I64_MAX), "acllog-max-len", "128";
 
         /// The channels that a new user may use: resetchannels (none) or allchannels.
-        acl_pubsub_default: AclPubsubDefault = choice(), "acl-pubsub-default", "resetchannels", NO_EFFECT("there are no users but the default one yet");
+        acl_pubsub_default: AclPubsubDefault = choice(), "acl-pubsub-default", "resetchannels";
 
         /// Who may use the DEBUG command: nobody (no), everybody (yes), or local connections (local).
         enable_debug_command: ProtectedAction = choice(), "enable-debug-command", "no", IMMUTABLE;
