@@ -18,6 +18,7 @@ use crate::os::info;
 use crate::os::stats::HostStats;
 use crate::process::clock;
 use crate::process::daemon::OomClass;
+use crate::process::lazy_free;
 use crate::process::logging::{self, Speaker};
 use crate::process::memory;
 
@@ -36,6 +37,7 @@ impl Os for Host {
             Action::ConfigSet { pairs, in_exec } => self.config_set(scene, pairs, in_exec),
             Action::ConfigRewrite => self.config_rewrite(),
             Action::ConfigResetStat => {
+                lazy_free::reset_counts();
                 self.turn.stats = HostStats::default();
                 self.disk.rdb.saves = 0;
                 self.disk.aof.stats.rewrites = 0;
