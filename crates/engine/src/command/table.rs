@@ -18,6 +18,7 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     commands::zsets::ROWS,
     commands::zset_ranges::ROWS,
     commands::zset_algebra::ROWS,
+    commands::streams::ROWS,
     commands::sort::ROWS,
     commands::keyspace::ROWS,
     commands::expiry::ROWS,

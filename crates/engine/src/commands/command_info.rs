@@ -165,6 +165,7 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
         Find::Range { first: index, .. } | Find::Counted { count_at: index } => {
             reply_search(out, "index", &[("index", index.into())]);
         }
+        Find::Halved { word, from, .. } => reply_keyword(out, word, from),
         Find::Parsed(_) | Find::Unknown => reply_search(out, "unknown", &[]),
     }
     out.bulk(b"find_keys");
@@ -179,8 +180,24 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
             let fields = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
             reply_search(out, "keynum", &fields);
         }
+        Find::Halved { .. } => {
+            let fields = [("lastkey", -1), ("keystep", 1), ("limit", 2)];
+            reply_search(out, "range", &fields);
+        }
         Find::Parsed(_) | Find::Unknown => reply_search(out, "unknown", &[]),
     }
+}
+
+fn reply_keyword(out: &mut ReplyBuf, word: &str, from: u8) {
+    out.map(2);
+    out.bulk(b"type");
+    out.bulk(b"keyword");
+    out.bulk(b"spec");
+    out.map(2);
+    out.bulk(b"keyword");
+    out.bulk(word.as_bytes());
+    out.bulk(b"startfrom");
+    out.int(from.into());
 }
 
 fn reply_access(out: &mut ReplyBuf, access: Access) {

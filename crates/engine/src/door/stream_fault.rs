@@ -18,7 +18,7 @@ pub struct StreamFault {
 }
 
 /// Errors that only the data can cause, or the data as well as the arguments.
-const OF_DATA: [CommandError; 13] = [
+const OF_DATA: [CommandError; 18] = [
     CommandError::WrongType,
     CommandError::NoSuchKey,
     CommandError::IndexOutOfRange,
@@ -32,6 +32,11 @@ const OF_DATA: [CommandError; 13] = [
     CommandError::ScoreNan,
     CommandError::OutOfRange,
     CommandError::StringTooLong,
+    CommandError::StreamIdTooSmall,
+    CommandError::StreamSetIdTooSmall,
+    CommandError::StreamExhausted,
+    CommandError::GroupExists,
+    CommandError::GroupWithoutKey,
 ];
 
 impl Engine {
@@ -44,7 +49,7 @@ impl Engine {
     /// again would make matters worse.
     #[cold]
     pub(crate) fn note_failed_handler(&mut self, found: &Found, error: &CommandError, call: Call) {
-        let data_differ = call.is_nested() || OF_DATA.contains(error);
+        let data_differ = call.is_nested() || OF_DATA.contains(error) || error.code() == "NOGROUP";
         self.stream_fault.get_or_insert_with(|| StreamFault {
             command: found.full_name(),
             error: error.clone(),
