@@ -20,7 +20,7 @@ use store::limits::Limits;
 use store::list::{End, List};
 use store::set::Set;
 use store::str::Str;
-use store::stream::{Group, Keep, NewId, Pending, Stream, StreamId, Trim};
+use store::stream::{Group, Keep, NewId, Pending, References, Stream, StreamId, Trim};
 use store::value::Value;
 use store::zset::ZSet;
 
@@ -151,11 +151,16 @@ fn stream_step(
     match what % 8 {
         0 => drop(stream.delete(near)),
         1 => {
-            let trim = Trim { keep: Keep::MaxLen(n), approximate: n % 2 == 0, limit: 0 };
+            let trim = Trim {
+                keep: Keep::MaxLen(n),
+                approximate: n.is_multiple_of(2),
+                limit: 0,
+                references: References::Keep,
+            };
             stream.trim(&trim);
         }
         2 => {
-            let group = Group::new(near, (n % 3 > 0).then_some(n as i64));
+            let group = Group::new(near, (!n.is_multiple_of(3)).then_some(n as i64));
             stream.groups.insert(group_name.into(), group);
         }
         3 | 4 => {

@@ -27,6 +27,7 @@ mod id;
 mod id_map;
 mod node;
 mod range;
+mod references;
 #[cfg(test)]
 mod tests;
 mod trim;
@@ -37,6 +38,7 @@ pub use self::id::{ID_BYTES, IdText, StreamId};
 pub use self::id_map::Iter as IdIter;
 pub use self::node::Entry;
 pub use self::range::{Range, RevRange};
+pub use self::references::{Deletion, References};
 pub use self::trim::{Keep, Trim};
 
 /// Consumer groups by name, in the order in which everybody sees them.
@@ -179,6 +181,15 @@ impl Stream {
 
     /// Deletes an entry, if there is one of this id.
     pub fn delete(&mut self, id: StreamId) -> bool {
+        let was_there = self.remove(id);
+        if was_there {
+            self.max_deleted_id = self.max_deleted_id.max(id);
+        }
+        was_there
+    }
+
+    /// The same without a trace in the stream's figures.
+    fn remove(&mut self, id: StreamId) -> bool {
         let Some(node_id) = self.nodes.floor(id) else { return false };
         let Some(node) = self.nodes.get_mut(node_id) else { return false };
         let mut entries = Node::open(node_id, node).into_iter().flat_map(Node::forward);
@@ -191,11 +202,16 @@ impl Stream {
             _ => node::mark_deleted(node, &[at]),
         }
         self.length -= 1;
-        self.max_deleted_id = self.max_deleted_id.max(id);
         if id == self.first_id || self.length == 0 {
             self.find_first();
         }
         true
+    }
+
+    fn ids_of_node(&self, node_id: StreamId) -> Vec<StreamId> {
+        let node = self.nodes.get(node_id).and_then(|node| Node::open(node_id, node));
+        let placed = node.into_iter().flat_map(Node::forward);
+        placed.filter(|placed| !placed.is_deleted()).map(|placed| placed.entry.id).collect()
     }
 
     /// The id of the last entry that is there.

@@ -94,7 +94,7 @@ impl Os for Host {
                 Ok(Outcome::Done)
             }
             Action::LazyFree(garbage) => {
-                crate::process::lazy_free::free(garbage.0);
+                lazy_free::free(garbage.0);
                 Ok(Outcome::Done)
             }
         }

@@ -70,7 +70,7 @@ fn trim(rng: &mut fastrand::Rng, stream: &mut Stream, model: &mut Model, near: S
     let approximate = rng.bool();
     let limit = if approximate { rng.u64(..60) } else { 0 };
     let before = stream.clone();
-    let trimmed = stream.trim(&Trim { keep, approximate, limit });
+    let trimmed = stream.trim(&Trim { keep, approximate, limit, references: References::Keep });
     let surplus = match keep {
         Keep::MaxLen(max) => (model.entries.len() as u64).saturating_sub(max),
         Keep::MinId(min) => model.entries.range(..min).count() as u64,
@@ -153,7 +153,8 @@ fn numbered(entries: u64) -> (Stream, Limits) {
 fn an_approximate_trim_takes_whole_nodes() {
     let trim = |keep, limit| {
         let (mut stream, _) = numbered(20);
-        let trimmed = stream.trim(&Trim { keep, approximate: true, limit });
+        let trimmed =
+            stream.trim(&Trim { keep, approximate: true, limit, references: References::Keep });
         (trimmed, stream.first_id().ms)
     };
     assert_eq!(trim(Keep::MaxLen(10), 0), (8, 9));
@@ -172,7 +173,10 @@ fn a_node_may_be_left_without_entries() {
     let (mut stream, limits) = numbered(4);
     stream.delete(StreamId::new(4, 0));
     let keep = Keep::MinId(StreamId::new(4, 0));
-    assert_eq!(stream.trim(&Trim { keep, approximate: false, limit: 0 }), 3);
+    assert_eq!(
+        stream.trim(&Trim { keep, approximate: false, limit: 0, references: References::Keep }),
+        3
+    );
     assert_eq!((stream.len(), stream.nodes_len(), stream.first_id()), (0, 1, StreamId::MIN));
     assert_eq!(stream.last_entry_id(), None);
     stream.append(StreamId::new(5, 0), [&b"f"[..], b"v"].into_iter(), &limits);
@@ -210,7 +214,12 @@ fn ids_of_deleted_entries_can_be_given_again() {
         stream.delete(id(6));
         stream.delete(id(5));
         // Leaves nodes without entries behind, where they have more than one place.
-        stream.trim(&Trim { keep: Keep::MinId(id(5)), approximate: false, limit: 0 });
+        stream.trim(&Trim {
+            keep: Keep::MinId(id(5)),
+            approximate: false,
+            limit: 0,
+            references: References::Keep,
+        });
         stream.set_last_id(id(2));
         (3..=8).for_each(|ms| add(&mut stream, ms));
         let ids: Vec<_> = stream.range(id(4), id(7)).map(|entry| entry.id.ms).collect();
@@ -268,7 +277,12 @@ fn what_a_group_lags_behind_is_told_only_where_it_is_known() {
     assert_eq!(read_at(&stream, 10, 6, None), Some(10));
     assert_eq!(Stream::new().lag(&at(5, None)), Some(0));
     // What was trimmed away unread counts as well.
-    stream.trim(&Trim { keep: Keep::MinId(StreamId::new(9, 0)), approximate: false, limit: 0 });
+    stream.trim(&Trim {
+        keep: Keep::MinId(StreamId::new(9, 0)),
+        approximate: false,
+        limit: 0,
+        references: References::Keep,
+    });
     assert_eq!(read_at(&stream, 9, 3, Some(3)), Some(9));
     assert_eq!(stream.lag(&at(3, Some(3))), Some(2));
 }

@@ -2,6 +2,7 @@
 //! what Redis takes away, since a replica is told only the outcome.
 
 use super::node::{self, Node};
+use super::references::References;
 use super::{Places, Stream, StreamId};
 use crate::listpack::Listpack;
 
@@ -21,6 +22,7 @@ pub struct Trim {
     pub approximate: bool,
     /// No more entries than this go; 0 for no limit.
     pub limit: u64,
+    pub references: References,
 }
 
 impl Stream {
@@ -39,13 +41,16 @@ impl Stream {
                 Keep::MaxLen(max) => self.length.saturating_sub(live) >= max,
                 Keep::MinId(min) => last_id(node_id, node).is_none_or(|last| last < min),
             };
-            if goes_whole {
+            if goes_whole && self.lets_node_go(node_id, trim.references) {
                 self.nodes.remove(node_id);
                 self.length -= live;
                 continue;
             }
             if !trim.approximate {
-                self.trim_node(node_id, trim.keep);
+                match trim.references {
+                    References::MustBeGone => self.trim_acknowledged(trim),
+                    references => self.trim_node(node_id, trim.keep, references),
+                }
             }
             break;
         }
@@ -56,21 +61,25 @@ impl Stream {
     }
 
     /// Deletes entries in place from the front of a node that does not go as a whole.
-    fn trim_node(&mut self, node_id: StreamId, keep: Keep) {
+    fn trim_node(&mut self, node_id: StreamId, keep: Keep, references: References) {
         let Some(node) = self.nodes.get_mut(node_id) else { return };
         let excess = match keep {
             Keep::MaxLen(max) => self.length.saturating_sub(max) as usize,
             Keep::MinId(_) => usize::MAX,
         };
         let entries = Node::open(node_id, node).into_iter().flat_map(Node::forward);
-        let places: Places = entries
+        let placed: Vec<_> = entries
             .filter(|placed| !placed.is_deleted())
             .take_while(|placed| !matches!(keep, Keep::MinId(min) if placed.entry.id >= min))
             .take(excess)
-            .map(|placed| placed.at)
+            .map(|placed| (placed.entry.id, placed.at))
             .collect();
+        let places: Places = placed.iter().map(|(_, at)| *at).collect();
         node::mark_deleted(node, &places);
         self.length -= places.len() as u64;
+        if references == References::Delete {
+            placed.iter().for_each(|(id, _)| self.release(*id));
+        }
     }
 }
 

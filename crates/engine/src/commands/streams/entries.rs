@@ -1,7 +1,6 @@
-//! The entries themselves: XADD, XLEN, XRANGE, XREVRANGE, XDEL, XTRIM and XSETID.
+//! The entries themselves: XADD, XLEN, XRANGE, XREVRANGE, XTRIM and XSETID.
 
 use protocol::{Args, ReplyBuf};
-use smallvec::SmallVec;
 use store::stream::{NewId, Stream, StreamId};
 
 use super::ids::{self, reply_entries};
@@ -130,27 +129,6 @@ fn reply_range(
         (Some(_), Some(0)) => ctx.client.out.null_array(),
         (Some(stream), count) => reply(stream, &mut ctx.client.out, count.unwrap_or(usize::MAX)),
     }
-    Ok(())
-}
-
-/// The ids from an argument on: all are read before anything is done.
-pub(super) fn id_list(args: Args<'_>) -> Result<SmallVec<[StreamId; 8]>, CommandError> {
-    args.iter().map(ids::id).collect()
-}
-
-pub(super) fn xdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (db, key) = (ctx.view, args.at(1));
-    let Some((stream, _)) = ctx.engine.write_stream(db, key)? else {
-        ctx.client.out.int(0);
-        return Ok(());
-    };
-    let ids = id_list(args.slice(2..args.len()))?;
-    let deleted = ids.iter().filter(|id| stream.delete(**id)).count();
-    if deleted > 0 {
-        ctx.engine.changed(db, key, Classes::STREAM, "xdel");
-        ctx.engine.dirty += deleted as u64 - 1;
-    }
-    ctx.client.out.int(deleted as i64);
     Ok(())
 }
 

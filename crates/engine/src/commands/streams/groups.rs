@@ -3,7 +3,7 @@
 use protocol::{Args, ReplyBuf};
 use store::stream::{ConsumerKey, Group, Pending, Stream, StreamId};
 
-use super::entries::id_list;
+use super::delete::id_list;
 use super::ids::{self, reply_id};
 use crate::commands::args::{int, is};
 use crate::door::ctx::Ctx;

@@ -1,6 +1,7 @@
 //! Streams: the rows of their commands. What they do stands by subject in the files beside.
 
 mod claim;
+mod delete;
 mod entries;
 mod groups;
 mod ids;
@@ -124,12 +125,30 @@ pub(crate) static ROWS: &[CommandSpec] = &[
     .tips(&["nondeterministic_output"]),
     stream(
         "xdel",
-        entries::xdel,
+        delete::xdel,
         -3,
         WRITE.or(Flags::FAST),
         &[KeySpec::at(1, Access::TAKES_FROM)],
         "5.0.0",
         "Returns the number of messages after removing them from a stream.",
+    ),
+    stream(
+        "xdelex",
+        delete::xdelex,
+        -5,
+        WRITE.or(Flags::FAST),
+        &[KeySpec::at(1, Access::TAKES_FROM)],
+        "8.2.0",
+        "Deletes one or multiple entries from the stream.",
+    ),
+    stream(
+        "xackdel",
+        delete::xackdel,
+        -6,
+        WRITE.or(Flags::FAST),
+        &[KeySpec::at(1, Access::UPDATES.or(Access::DELETE))],
+        "8.2.0",
+        "Acknowledges and deletes one or multiple messages for a stream consumer group.",
     ),
     stream(
         "xtrim",

@@ -44,7 +44,7 @@ pub(super) fn streams_at(args: Args<'_>) -> Option<usize> {
         let word = args.get(at)?;
         at += match word {
             _ if is(word, "streams") => return Some(at),
-            _ if is(word, "block") || is(word, "count") || is(word, "claim") => 2,
+            _ if is(word, "block") || is(word, "count") => 2,
             _ if is(word, "group") => 3,
             _ if is(word, "noack") => 1,
             _ => return None,

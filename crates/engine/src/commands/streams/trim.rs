@@ -3,7 +3,7 @@
 
 use protocol::Args;
 use smallvec::SmallVec;
-use store::stream::{Keep, NewId, Stream, Trim};
+use store::stream::{Keep, NewId, References, Stream, Trim};
 
 use super::ids;
 use crate::commands::args::{int, is};
@@ -17,6 +17,17 @@ const MAX_LIMIT: u64 = 1_000_000;
 
 /// A command with its words, some of which may be replaced before it travels.
 pub(super) type Words<'a> = SmallVec<[&'a [u8]; 16]>;
+
+/// What becomes of references to entries that go.
+pub(super) fn references_of(option: &[u8]) -> Option<References> {
+    [
+        ("keepref", References::Keep),
+        ("delref", References::Delete),
+        ("acked", References::MustBeGone),
+    ]
+    .into_iter()
+    .find_map(|(name, references)| is(option, name).then_some(references))
+}
 
 /// What XADD and XTRIM have in common.
 pub(super) struct Options {
@@ -68,7 +79,7 @@ pub(super) fn options(
     is_add: bool,
 ) -> Result<Options, CommandError> {
     let mut options = Options { trim: None, no_mkstream: false, id_at: args.len(), id: None };
-    let mut limit = None;
+    let (mut limit, mut references) = (None, None);
     let mut at = 2;
     while at < args.len() {
         let (option, more) = (args.at(at), args.len() - 1 - at);
@@ -89,6 +100,9 @@ pub(super) fn options(
             let negative = || CommandError::err("The LIMIT argument must be >= 0.");
             limit = Some(u64::try_from(n).map_err(|_| negative())?);
             at += 2;
+        } else if references.is_none() && references_of(option).is_some() {
+            references = references_of(option);
+            at += 1;
         } else if is_add && is(option, "nomkstream") {
             options.no_mkstream = true;
             at += 1;
@@ -99,6 +113,9 @@ pub(super) fn options(
         } else {
             return Err(CommandError::Syntax);
         }
+    }
+    if let Some(option) = &mut options.trim {
+        option.trim.references = references.unwrap_or_default();
     }
     let node_max_entries = ctx.engine.settings.limits.stream_node_max_entries as u64;
     check_limit(&mut options, limit, is_add, ctx.call.is_applied(), node_max_entries)?;
@@ -119,7 +136,7 @@ fn trim_option(args: Args<'_>, at: usize, is_maxlen: bool) -> Result<TrimOption,
         }
         false => Keep::MinId(ids::id(args.at(at))?),
     };
-    Ok(TrimOption { trim: Trim { keep, approximate, limit: 0 }, at })
+    Ok(TrimOption { trim: Trim { keep, approximate, limit: 0, references: References::Keep }, at })
 }
 
 fn check_limit(
