@@ -72,12 +72,62 @@ fn groups_are_answered_as_redis_does() {
          XINFO GROUPS s => *1 *12 name g consumers :1 pending :0 last-delivered-id 2-0 entries-read :2 lag :1
          XGROUP DESTROY s g => :1
          XGROUP DESTROY s g => :0
-         XINFO STREAM s => *20 length :2 radix-tree-keys :1 radix-tree-nodes :3 last-generated-id 3-0 max-deleted-entry-id 1-0 entries-added :3 recorded-first-entry-id 2-0 groups :0 first-entry *2 2-0 *2 a 2 last-entry *2 3-0 *2 a 3
+         XINFO STREAM s => *20 length :2 radix-tree-keys :1 radix-tree-nodes :2 last-generated-id 3-0 max-deleted-entry-id 1-0 entries-added :3 recorded-first-entry-id 2-0 groups :0 first-entry *2 2-0 *2 a 2 last-entry *2 3-0 *2 a 3
          XINFO STREAM s FULL COUNT => -ERR unknown subcommand or wrong number of arguments for 'STREAM'. Try XINFO HELP.
          XPENDING s g => -NOGROUP No such key 's' or consumer group 'g'
          COMMAND GETKEYS XREADGROUP GROUP streams c COUNT 1 STREAMS a b 0 0 => *2 a b
          COMMAND GETKEYS XREAD STREAMS a b 0 => -ERR Invalid arguments specified for command",
     );
+}
+
+/// What Redis 8.2 answers, and what travels is the command itself.
+#[test]
+fn deletions_mind_what_groups_have_pending() {
+    script(
+        "XADD s 1 a b => 1-0
+         XADD s 2 a b => 2-0
+         XADD s 3 a b => 3-0
+         XADD s 4 a b => 4-0
+         XGROUP CREATE s g 0 => +OK
+         XGROUP CREATE s h 0 => +OK
+         XREADGROUP GROUP g ann STREAMS s > => *1 *2 s *4 *2 1-0 *2 a b *2 2-0 *2 a b *2 3-0 *2 a b *2 4-0 *2 a b
+         XREADGROUP GROUP h bob COUNT 2 STREAMS s > => *1 *2 s *2 *2 1-0 *2 a b *2 2-0 *2 a b
+         XDELEX s IDS 2 1 9 => *2 :1 :-1
+         XDELEX s DELREF IDS 1 1 => *1 :-1
+         XPENDING s g => *4 :3 2-0 4-0 *1 *2 ann 3
+         XDELEX s ACKED IDS 2 3 9 => *2 :2 :2
+         XACKDEL s g ACKED IDS 2 2 7 => *2 :2 :-1
+         XACKDEL s h ACKED IDS 1 2 => *1 :1
+         XACKDEL s g DELREF IDS 1 3 => *1 :1
+         XPENDING s g => *4 :1 4-0 4-0 *1 *2 ann 1
+         XACKDEL s none IDS 1 4 => *1 :-1
+         XDELEX none IDS 2 4 5 => *2 :-1 :-1
+         XTRIM s MAXLEN 0 ACKED => :0
+         XTRIM s DELREF MAXLEN 0 => :1
+         XPENDING s g => *4 :0 $-1 $-1 *-1
+         XADD s DELREF 9 a b => 9-0
+         XADD s ACKED KEEPREF 10 a b => -ERR Invalid stream ID specified as stream command argument
+         XTRIM s MAXLEN 0 ACKED ACKED => -ERR syntax error
+         XDELEX s IDS 2 4 => -ERR The `numids` parameter must match the number of arguments
+         XDELEX s IDS 0 4 => -ERR Number of IDs must be a positive integer
+         XDELEX s KEEPREF ACKED IDS 1 4 => -ERR syntax error
+         XDELEX s ACKED a b => -ERR syntax error",
+    );
+    let mut db = Database::new();
+    let c = db.connect();
+    for command in ["XADD s 1 a b", "XADD s 2 a b", "XGROUP CREATE s g 0"] {
+        db.run(c, command);
+    }
+    db.run(c, "XREADGROUP GROUP g ann STREAMS s >");
+    db.run(c, "XDEL s 1");
+    db.stream();
+    // Only a reference goes; that is a change as well.
+    db.run(c, "XDELEX s DELREF IDS 1 1");
+    assert_eq!(db.stream(), "XDELEX s DELREF IDS 1 1");
+    db.run(c, "XDELEX s ACKED IDS 1 2");
+    assert_eq!(db.stream(), "");
+    db.run(c, "XACKDEL s g ACKED IDS 1 2");
+    assert_eq!(db.stream(), "XACKDEL s g ACKED IDS 1 2");
 }
 
 /// A replica has other nodes and another clock: what it hears must not depend on either.

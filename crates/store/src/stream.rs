@@ -122,9 +122,9 @@ impl Stream {
         self.nodes.len()
     }
 
-    /// Of the tree that the nodes are in: they are its leaves, below a level of branches and a root.
+    /// Of the tree that the nodes are in: they hang on branches, of which there is one at least.
     pub fn tree_nodes(&self) -> usize {
-        self.nodes.len() + self.nodes.leaves() + 1
+        self.nodes.len() + self.nodes.leaves().max(1)
     }
 
     /// The id of the next entry; none if it would not be above all ids before it.

@@ -166,6 +166,40 @@ fn an_approximate_trim_takes_whole_nodes() {
     assert_eq!(trim(Keep::MaxLen(0), 0), (20, 0));
 }
 
+/// A stream of twelve entries, four to a node, all pending in a group but the 2nd, the 3rd and the last.
+fn pending() -> Stream {
+    let (mut stream, _) = numbered(12);
+    let mut group = Group::new(StreamId::new(12, 0), None);
+    let consumer = group.create(b"ann", 0).unwrap();
+    for ms in (1..12).filter(|ms| ![2, 3].contains(ms)) {
+        group.assign(StreamId::new(ms, 0), Pending { delivery_ms: 0, deliveries: 1, consumer });
+    }
+    stream.groups.insert(b"g"[..].into(), group);
+    stream
+}
+
+#[test]
+fn a_trim_minds_references() {
+    let trimmed = |keep, approximate, references| {
+        let mut stream = pending();
+        stream.trim(&Trim { keep, approximate, limit: 0, references });
+        let left: Vec<_> =
+            stream.range(StreamId::MIN, StreamId::MAX).map(|entry| entry.id.ms).collect();
+        assert_eq!(stream.first_id().ms, left.first().copied().unwrap_or(0));
+        (left, stream.groups[&b"g"[..]].pending().len())
+    };
+    let keep = Keep::MaxLen(6);
+    assert_eq!(trimmed(keep, false, References::Keep), ((7..=12).collect(), 9));
+    assert_eq!(trimmed(keep, false, References::Delete), ((7..=12).collect(), 5));
+    assert_eq!(trimmed(keep, true, References::Delete), ((5..=12).collect(), 7));
+    let acknowledged = (1..12).filter(|ms| ![2, 3].contains(ms)).collect();
+    assert_eq!(trimmed(keep, false, References::MustBeGone), (acknowledged, 9));
+    assert_eq!(trimmed(keep, true, References::MustBeGone), ((1..=12).collect(), 9));
+    let keep = Keep::MinId(StreamId::new(3, 0));
+    let without_second = (1..=12).filter(|ms| *ms != 2).collect();
+    assert_eq!(trimmed(keep, false, References::MustBeGone), (without_second, 9));
+}
+
 /// A trim by id leaves a node whose last entries were deleted before: it counts none, and is passed
 /// over by everybody.
 #[test]

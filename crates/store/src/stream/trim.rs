@@ -81,6 +81,36 @@ impl Stream {
             placed.iter().for_each(|(id, _)| self.release(*id));
         }
     }
+
+    /// Whether the first node may go with what it has, whose references go with it if they have to.
+    fn lets_node_go(&mut self, node_id: StreamId, references: References) -> bool {
+        if references == References::Keep {
+            return true;
+        }
+        let ids = self.ids_of_node(node_id);
+        match references {
+            References::MustBeGone => ids.iter().all(|id| self.is_acknowledged(*id)),
+            _ => {
+                ids.into_iter().for_each(|id| self.release(id));
+                true
+            }
+        }
+    }
+
+    /// Deletes one by one, from the front, what nobody refers to.
+    fn trim_acknowledged(&mut self, trim: &Trim) {
+        let (end, excess) = match trim.keep {
+            Keep::MaxLen(max) => (Some(StreamId::MAX), self.length.saturating_sub(max)),
+            Keep::MinId(min) => (min.previous(), u64::MAX),
+        };
+        let Some(end) = end else { return };
+        let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+        let entries = self.range(StreamId::MIN, end).map(|entry| entry.id);
+        let gone: Vec<_> = entries.filter(|id| self.is_acknowledged(*id)).take(excess).collect();
+        for id in gone {
+            self.remove(id);
+        }
+    }
 }
 
 /// Of the last entry of a node, be it a deleted one.
