@@ -153,13 +153,12 @@ fn a_dump_is_written_in_the_lowest_version_that_fits() {
     assert!(server.read_file("dump.rdb").starts_with(b"REDIS0010"));
 }
 
-/// Streams and functions are not served yet, but what a master sends of them is not lost: they pass
-/// through a full sync, a file, and on to a replica that does serve them.
+/// Functions are not served yet, but what a master sends of them is not lost: they pass through a full
+/// sync, a file, and on to a replica that does serve them, and so do streams with their groups.
 #[test]
 fn streams_and_functions_pass_through() {
     let head = Server::of(Kind::Redis).name("head").start();
     fill::every_encoding(&mut head.client());
-    fill::streams(&mut head.client());
     let library = "#!lua name=lib\nredis.register_function('answer', function() return 42 end)";
     head.client().args(&["FUNCTION", "LOAD", library]);
     let mut middle =

@@ -49,6 +49,13 @@ texts! {
     TimeoutNotInteger = "ERR timeout is not an integer or out of range";
     TimeoutNegative = "ERR timeout is negative";
     TimeoutOutOfRange = "ERR timeout is out of range";
+    InvalidStreamId = "ERR Invalid stream ID specified as stream command argument";
+    StreamIdTooSmall = "ERR The ID specified in XADD is equal or smaller than the target stream top item";
+    StreamSetIdTooSmall = "ERR The ID specified in XSETID is smaller than the target stream top item";
+    StreamExhausted = "ERR The stream has exhausted the last possible ID, unable to add more items";
+    StreamEntryTooLarge = "ERR Elements are too large to be stored";
+    GroupExists = "BUSYGROUP Consumer Group name already exists";
+    GroupWithoutKey = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.";
     BusyKey = "BUSYKEY Target key name already exists.";
     BadDumpPayload = "ERR DUMP payload version or checksum are wrong";
     BadDataFormat = "ERR Bad data format";

@@ -26,9 +26,6 @@ pub struct Source<'r> {
     crc: u64,
     /// Consumed bytes from here on are not in `crc` yet; `None` while nothing is summed.
     crc_from: Option<usize>,
-    /// What was consumed since `begin_capture`, except for `buf[capture_from..pos]`.
-    captured: Vec<u8>,
-    capture_from: Option<usize>,
 }
 
 impl<'r> Source<'r> {
@@ -56,8 +53,6 @@ impl<'r> Source<'r> {
             total,
             crc: 0,
             crc_from: None,
-            captured: Vec::new(),
-            capture_from: None,
         }
     }
 
@@ -111,30 +106,6 @@ impl<'r> Source<'r> {
         }
     }
 
-    /// From here on, consumed bytes are kept for `end_capture`.
-    pub fn begin_capture(&mut self) {
-        self.captured.clear();
-        self.capture_from = Some(self.pos);
-    }
-
-    pub fn end_capture(&mut self) -> Result<Vec<u8>, RdbError> {
-        self.settle_capture()?;
-        self.capture_from = None;
-        Ok(std::mem::take(&mut self.captured))
-    }
-
-    fn settle_capture(&mut self) -> Result<(), RdbError> {
-        if let Some(from) = self.capture_from {
-            let fresh = self.pos - from;
-            if self.captured.try_reserve(fresh).is_err() {
-                return Err(self.error(Reason::OutOfMemory));
-            }
-            self.captured.extend_from_slice(&self.buf[from..self.pos]);
-            self.capture_from = Some(self.pos);
-        }
-        Ok(())
-    }
-
     /// Makes `n` bytes (no more than the buffer holds) available at `pos`.
     #[inline]
     fn ensure(&mut self, n: usize, what: &'static str) -> Result<(), RdbError> {
@@ -144,7 +115,7 @@ impl<'r> Source<'r> {
     #[cold]
     fn refill(&mut self, n: usize, what: &'static str) -> Result<(), RdbError> {
         assert!(n <= BUFFER_BYTES, "only what a buffer may hold is ensured");
-        self.shift()?;
+        self.shift();
         if n > self.buf.len() {
             // The buffer was made for a short stream, and this one claims to be longer.
             let mut larger = vec![0; n];
@@ -161,16 +132,13 @@ impl<'r> Source<'r> {
     }
 
     /// Moves the unread bytes to the front of the buffer, checksumming what goes.
-    fn shift(&mut self) -> Result<(), RdbError> {
+    fn shift(&mut self) {
         self.settle_crc();
-        self.settle_capture()?;
         self.buf.copy_within(self.pos..self.end, 0);
         self.base += self.pos as u64;
         self.end -= self.pos;
         self.pos = 0;
         self.crc_from = self.crc_from.map(|_| 0);
-        self.capture_from = self.capture_from.map(|_| 0);
-        Ok(())
     }
 
     fn read_more(&mut self) -> Result<usize, RdbError> {
@@ -194,7 +162,7 @@ impl<'r> Source<'r> {
     /// What is buffered and unread; empty only at the end of the stream.
     pub fn peek(&mut self) -> Result<&[u8], RdbError> {
         if self.pos == self.end {
-            self.shift()?;
+            self.shift();
             self.read_more()?;
         }
         Ok(&self.buf[self.pos..self.end])
@@ -207,7 +175,7 @@ impl<'r> Source<'r> {
             if self.pos == 0 {
                 return Ok(None);
             }
-            self.shift()?;
+            self.shift();
         }
         self.read_more()?;
         Ok(Some(&self.buf[self.pos..self.end]))
@@ -292,21 +260,14 @@ impl<'r> Source<'r> {
         out: &mut Vec<u8>,
         what: &'static str,
     ) -> Result<(), RdbError> {
-        self.shift()?;
+        self.shift();
         debug_assert_eq!(self.end, 0, "the buffer was drained first");
         self.reserve(out, n)?;
         let from = out.len();
         let read = self.inner.take(n as u64).read_to_end(out);
         let got = out.len() - from;
-        let fresh = &out[from..];
         if self.crc_from.is_some() {
-            self.crc = crc64(self.crc, fresh);
-        }
-        if self.capture_from.is_some() {
-            if self.captured.try_reserve(got).is_err() {
-                return Err(self.error(Reason::OutOfMemory));
-            }
-            self.captured.extend_from_slice(fresh);
+            self.crc = crc64(self.crc, &out[from..]);
         }
         self.base += got as u64;
         match read {
@@ -353,19 +314,17 @@ mod tests {
     }
 
     #[test]
-    fn offsets_checksum_and_capture_survive_every_way_of_reading() {
+    fn offsets_and_checksum_survive_every_way_of_reading() {
         let all = bytes(3_000_000);
         let mut read = Trickle(&all, 70_001);
         let mut source = Source::new(&mut read, None);
         source.begin_crc();
         assert_eq!(source.u8("a byte").unwrap(), all[0]);
-        source.begin_capture();
         assert_eq!(source.take(1000, "a thousand").unwrap(), &all[1..1001]);
         let mut out = Vec::new();
         source.append(2_500_000, &mut out, "a lot").unwrap();
         assert_eq!(out, &all[1001..2_501_001]);
         assert_eq!(source.take(7, "seven").unwrap(), &all[2_501_001..2_501_008]);
-        assert!(source.end_capture().unwrap() == all[1..2_501_008]);
         assert_eq!(source.offset(), 2_501_008);
         assert_eq!(source.crc(), crc64(0, &all[..2_501_008]));
         source.end_crc();

@@ -199,9 +199,11 @@ fn stream(type_byte: u8) -> Vec<u8> {
     put(&length(1));
     put(&length(16));
     put(&id(5, 1));
-    let node = listpack(&[b"1", b"0", b"1", b"field", b"0", b"2", b"0", b"0", b"value", b"4"]);
-    put(&length(node.len() as u64));
-    put(&node);
+    let mut node = store::listpack::Listpack::new();
+    let elements = ["1", "0", "1", "field", "0", "2", "0", "0", "value", "4"];
+    elements.iter().for_each(|element| node.push_back(element.as_bytes()));
+    put(&length(node.byte_len() as u64));
+    put(node.as_bytes());
     for n in [1, 5, 1] {
         put(&length(n));
     }
@@ -237,24 +239,28 @@ fn stream(type_byte: u8) -> Vec<u8> {
 }
 
 #[test]
-fn streams_of_three_kinds_are_kept_byte_for_byte_and_made_older_on_demand() {
+fn streams_of_three_kinds_are_written_as_they_were_and_older_on_demand() {
     use persist::rdb::{SaveOptions, Version, lowest_version, save};
     for (version, type_byte) in [(9, 15u8), (10, 19), (11, 21)] {
         let body = stream(type_byte);
         let file =
             File::new(version).key(type_byte, b"k").raw(&body).key(0, b"z").str(b"").finish();
-        assert_eq!(load_one(&file), Model::Stream(type_byte, body));
         let (keyspace, report) = load(&file).unwrap();
         assert_eq!(report.keys_loaded, 2, "the stream's end was found");
+        // What older forms leave out is taken for what it most likely was.
         assert_eq!(report.needs_v11, type_byte == 21);
         let lowest = if type_byte == 21 { Version::V11 } else { Version::V10 };
         assert_eq!(lowest_version(&keyspace), lowest);
-        for (version, newest) in [(Version::V9, 15), (Version::V10, 19), (Version::V11, 21)] {
+        for (version, kind) in [(Version::V9, 15), (Version::V10, 19), (Version::V11, 21)] {
             let mut out = Vec::new();
             let options = SaveOptions { version, checksum: true, ..SaveOptions::default() };
             save(&keyspace, &mut out, &options, &mut ()).unwrap();
-            let kept = type_byte.min(newest);
-            assert_eq!(load_one(&out), Model::Stream(kept, stream(kept)), "{version:?}");
+            if kind <= type_byte {
+                let expected = [&[kind][..], b"\x01k", &stream(kind)].concat();
+                let found = out.windows(expected.len()).any(|bytes| bytes == expected);
+                assert!(found, "{type_byte} as {version:?}");
+            }
+            assert_eq!(load(&out).unwrap().1.keys_loaded, 2);
         }
     }
 }

@@ -78,7 +78,6 @@ fn filled_redis(compression: &str) -> (Server, Client) {
 fn a_snapshot_of_redis_loads_and_goes_back_in_every_version() {
     for compression in ["yes", "no"] {
         let (server, mut client) = filled_redis(compression);
-        fill::streams(&mut client);
         client.good("SAVE");
         let expected = fingerprint(&mut client);
         let (keyspace, report) = load_file(&server.file("dump.rdb"));
@@ -96,7 +95,6 @@ fn a_snapshot_of_redis_loads_and_goes_back_in_every_version() {
 #[test]
 fn version_11_comes_back_through_ourselves() {
     let (server, mut client) = filled_redis("yes");
-    fill::streams(&mut client);
     client.good("SAVE");
     let expected = fingerprint(&mut client);
     let (keyspace, _) = load_file(&server.file("dump.rdb"));
@@ -122,7 +120,6 @@ fn load_bytes(bytes: &[u8]) -> (Keyspace, LoadReport) {
 #[test]
 fn a_rewritten_aof_makes_the_same_data_in_redis() {
     let (server, mut client) = filled_redis("yes");
-    fill::streams(&mut client);
     client.good("SAVE");
     let expected = fingerprint(&mut client);
     let (keyspace, _) = load_file(&server.file("dump.rdb"));
@@ -187,7 +184,6 @@ fn an_aof_of_redis_is_read_to_its_end() {
 #[test]
 fn dump_payloads_go_both_ways() {
     let (server, mut client) = filled_redis("yes");
-    fill::streams(&mut client);
     let target = Server::of(Kind::Redis).start();
     let mut into = target.client();
     let keys = client.good("KEYS *");

@@ -7,10 +7,9 @@
 use sha1::{Digest, Sha1};
 
 use crate::keyspace::Keyspace;
-use crate::listpack::Listpack;
 pub use crate::score::Spelling;
-use crate::stream::{self, Fields, StreamId};
-use crate::value::{Item, ItemBuf, Opaque, ValueRef};
+use crate::stream::{Entry, StreamId};
+use crate::value::{Item, ItemBuf, ValueRef};
 
 /// A SHA-1, or several combined.
 pub type Hash20 = [u8; 20];
@@ -18,34 +17,17 @@ pub type Hash20 = [u8; 20];
 /// Mixed in where a key has an expiry; not its time, which replicas may round.
 const EXPIRE_MARK: &[u8] = b"!!expire!!";
 
-/// Passes the nodes of a stream, each with its id, to a function.
-pub type StreamNodes = fn(&Opaque, &mut dyn FnMut(StreamId, &Listpack));
-
-/// What a digest needs to be told. A bare `Spelling` will do where there are no streams.
-#[derive(Clone, Copy, Debug)]
-pub struct Scheme {
-    pub spelling: Spelling,
-    /// How to read a stream's bytes. Without it, a stream's digest is of our own making.
-    pub stream_nodes: Option<StreamNodes>,
-}
-
-impl From<Spelling> for Scheme {
-    fn from(spelling: Spelling) -> Self {
-        Scheme { spelling, stream_nodes: None }
-    }
-}
-
 /// The digest of one value, as DEBUG DIGEST-VALUE gives it.
-pub fn of_value(value: ValueRef<'_>, has_expire: bool, scheme: impl Into<Scheme>) -> Hash20 {
+pub fn of_value(value: ValueRef<'_>, has_expire: bool, spelling: Spelling) -> Hash20 {
     let mut digest = Hash20::default();
-    add_value(&mut digest, value, has_expire, scheme.into());
+    add_value(&mut digest, value, has_expire, spelling);
     digest
 }
 
 /// The digest of all databases, as DEBUG DIGEST gives it. Keys that have expired but are still
 /// there count, as in Redis.
-pub fn of_keyspace(keyspace: &Keyspace, scheme: impl Into<Scheme>) -> Hash20 {
-    let mut digest = DatasetDigest::new(scheme);
+pub fn of_keyspace(keyspace: &Keyspace, spelling: Spelling) -> Hash20 {
+    let mut digest = DatasetDigest::new(spelling);
     for (index, db) in (0..).zip(keyspace.iter()) {
         if !db.is_empty() {
             digest.start_db(index);
@@ -64,12 +46,12 @@ pub fn of_keyspace(keyspace: &Keyspace, scheme: impl Into<Scheme>) -> Hash20 {
 #[derive(Clone, Debug)]
 pub struct DatasetDigest {
     digest: Hash20,
-    scheme: Scheme,
+    spelling: Spelling,
 }
 
 impl DatasetDigest {
-    pub fn new(scheme: impl Into<Scheme>) -> Self {
-        DatasetDigest { digest: Hash20::default(), scheme: scheme.into() }
+    pub fn new(spelling: Spelling) -> Self {
+        DatasetDigest { digest: Hash20::default(), spelling }
     }
 
     pub fn start_db(&mut self, index: u32) {
@@ -79,7 +61,7 @@ impl DatasetDigest {
     pub fn add_key(&mut self, key: &[u8], value: ValueRef<'_>, has_expire: bool) {
         let mut digest = Hash20::default();
         mix(&mut digest, key);
-        add_value(&mut digest, value, has_expire, self.scheme);
+        add_value(&mut digest, value, has_expire, self.spelling);
         xor(&mut self.digest, &digest);
     }
 
@@ -102,7 +84,7 @@ fn mix_item(digest: &mut Hash20, item: Item<'_>) {
     mix(digest, item.as_bytes(&mut ItemBuf::new()));
 }
 
-fn add_value(digest: &mut Hash20, value: ValueRef<'_>, has_expire: bool, scheme: Scheme) {
+fn add_value(digest: &mut Hash20, value: ValueRef<'_>, has_expire: bool, spelling: Spelling) {
     mix(digest, &(value.value_type() as u32).to_be_bytes());
     match value {
         ValueRef::Int(n) => mix_item(digest, Item::Int(n)),
@@ -124,29 +106,24 @@ fn add_value(digest: &mut Hash20, value: ValueRef<'_>, has_expire: bool, scheme:
             for (member, score) in zset.iter() {
                 let mut pair = Hash20::default();
                 mix_item(&mut pair, member);
-                mix(&mut pair, scheme.spelling.spell(score).as_bytes());
+                mix(&mut pair, spelling.spell(score).as_bytes());
                 xor(digest, &pair);
             }
         }
-        ValueRef::Stream(stream) => match scheme.stream_nodes {
-            Some(nodes) => nodes(stream, &mut |node_id, node| {
-                stream::for_each_entry(node_id, node, |id, fields| mix_entry(digest, id, fields));
-            }),
-            None => {
-                mix(digest, &[stream.rdb_type]);
-                mix(digest, &stream.payload);
-            }
-        },
+        ValueRef::Stream(stream) => {
+            let entries = stream.range(StreamId::MIN, StreamId::MAX);
+            entries.for_each(|entry| mix_entry(digest, &entry));
+        }
     }
     if has_expire {
         xor(digest, EXPIRE_MARK);
     }
 }
 
-fn mix_entry(digest: &mut Hash20, id: StreamId, fields: &Fields<'_>) {
+fn mix_entry(digest: &mut Hash20, entry: &Entry<'_>) {
     // Here, unlike everywhere else, the parts of an id are joined by a dot.
-    mix(digest, format!("{}.{}", id.ms, id.seq).as_bytes());
-    for &(name, value) in fields {
+    mix(digest, format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+    for (name, value) in entry.fields() {
         mix_item(digest, name);
         mix_item(digest, value);
     }

@@ -45,6 +45,7 @@ pub use limits::Limits;
 pub use list::{End, List};
 pub use seed::HashSeed;
 pub use set::Set;
+pub use stream::{Stream, StreamId};
 pub use table::Table;
-pub use value::{Encoding, Item, ItemBuf, Opaque, Type, Value, ValueMut, ValueRef};
+pub use value::{Encoding, Item, ItemBuf, Type, Value, ValueMut, ValueRef};
 pub use zset::{LexBound, ScoreRange, ZSet};

@@ -21,6 +21,10 @@ pub struct Limits {
     pub set_max_listpack_value: usize,
     pub zset_max_listpack_entries: usize,
     pub zset_max_listpack_value: usize,
+    /// Of a stream's node; 0 is no limit.
+    pub stream_node_max_bytes: usize,
+    /// Of a stream's node, deleted entries included; 0 is no limit.
+    pub stream_node_max_entries: usize,
     /// A HyperLogLog that would be longer becomes dense.
     pub hll_sparse_max_bytes: usize,
     /// Must be the process's own secret wherever clients choose the keys.
@@ -39,6 +43,8 @@ impl Default for Limits {
             set_max_listpack_value: 64,
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,
+            stream_node_max_bytes: 4096,
+            stream_node_max_entries: 100,
             hll_sparse_max_bytes: 3000,
             hash_seed: HashSeed::new(0, 0),
         }

@@ -373,8 +373,10 @@ impl Listpack {
             if new_len > old_len {
                 self.block = block::resize(self.block, old_len, new_len);
             }
-            let gap = self.block.add(at);
-            gap.add(inserted).copy_from(gap.add(removed), tail_len);
+            if inserted != removed {
+                let gap = self.block.add(at);
+                gap.add(inserted).copy_from(gap.add(removed), tail_len);
+            }
             if new_len < old_len {
                 self.block = block::resize(self.block, old_len, new_len);
             }
@@ -450,6 +452,17 @@ impl<'a> Iterator for Iter<'a> {
         let (item, len) = decode(self.bytes, self.front);
         self.front += len;
         Some(item)
+    }
+
+    /// What is passed over is not decoded.
+    fn nth(&mut self, n: usize) -> Option<Item<'a>> {
+        for _ in 0..n {
+            if self.front >= self.back {
+                return None;
+            }
+            self.front += whole_entry_len(self.bytes, self.front);
+        }
+        self.next()
     }
 }
 

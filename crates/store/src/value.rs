@@ -7,6 +7,7 @@ use crate::hash::Hash;
 use crate::list::List;
 use crate::set::Set;
 use crate::str::{self, Str};
+use crate::stream::Stream;
 use crate::zset::ZSet;
 
 /// A value that owns itself. At most 24 bytes, so that it fits beside a key in one allocation.
@@ -17,7 +18,7 @@ pub enum Value {
     Set(Set),
     Hash(Hash),
     ZSet(ZSet),
-    Stream(Box<Opaque>),
+    Stream(Box<Stream>),
 }
 
 const _: () = assert!(size_of::<Value>() <= 24);
@@ -38,7 +39,7 @@ pub enum ValueRef<'a> {
     Set(&'a Set),
     Hash(&'a Hash),
     ZSet(&'a ZSet),
-    Stream(&'a Opaque),
+    Stream(&'a Stream),
 }
 
 /// A value lent for writing.
@@ -53,16 +54,7 @@ pub enum ValueMut<'a> {
     Set(&'a mut Set),
     Hash(&'a mut Hash),
     ZSet(&'a mut ZSet),
-    Stream(&'a mut Opaque),
-}
-
-/// A value kept as the bytes of its RDB form: streams, until they have a type of their own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opaque {
-    /// The RDB type byte that `payload` is written under.
-    pub rdb_type: u8,
-    /// The serialized body, exactly as it was read, without type byte and key.
-    pub payload: Box<[u8]>,
+    Stream(&'a mut Stream),
 }
 
 /// What TYPE answers.
@@ -194,7 +186,7 @@ impl ValueRef<'_> {
             ValueRef::Set(set) => set.free_effort(),
             ValueRef::Hash(hash) => hash.free_effort(),
             ValueRef::ZSet(zset) => zset.free_effort(),
-            ValueRef::Stream(_) => 1,
+            ValueRef::Stream(stream) => stream.free_effort(),
         }
     }
 
@@ -209,7 +201,7 @@ impl ValueRef<'_> {
             ValueRef::Set(set) => set.memory_usage(samples),
             ValueRef::Hash(hash) => hash.memory_usage(samples),
             ValueRef::ZSet(zset) => zset.memory_usage(samples),
-            ValueRef::Stream(stream) => stream.payload.len() + size_of::<Opaque>(),
+            ValueRef::Stream(stream) => stream.memory_usage(samples),
         }
     }
 }

@@ -22,6 +22,7 @@ pub fn every_encoding(client: &mut Client) {
         sets(&mut commands);
         hashes(&mut commands);
         sorted_sets(&mut commands);
+        streams(&mut commands);
         expiries(&mut commands);
         run_all(client, &commands);
     }
@@ -43,21 +44,18 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     (0..len).map(|_| rng.u8(..)).collect()
 }
 
-/// Streams with groups and pending entries; Redis only, until our own has the commands.
-#[track_caller]
-pub fn streams(client: &mut Client) {
-    let mut commands = Vec::new();
+/// Streams with groups and pending entries.
+fn streams(out: &mut Vec<Command>) {
     for i in 0..300 {
-        commands.push(words(&format!("XADD stream:long {}-1 field value{i} n {i}", i + 1)));
+        out.push(words(&format!("XADD stream:long {}-1 field value{i} n {i}", i + 1)));
     }
-    commands.push(words("XADD stream:one 5-5 a b"));
-    commands.push(words("XGROUP CREATE stream:long readers 0"));
-    commands.push(words("XREADGROUP GROUP readers alice COUNT 7 STREAMS stream:long >"));
-    commands.push(words("XREADGROUP GROUP readers bob COUNT 3 STREAMS stream:long >"));
-    commands.push(words("XACK stream:long readers 1-1 9-1"));
-    commands.push(words("XDEL stream:long 20-1 21-1"));
-    commands.push(words("XGROUP CREATE stream:empty idle $ MKSTREAM"));
-    run_all(client, &commands);
+    out.push(words("XADD stream:one 5-5 a b"));
+    out.push(words("XGROUP CREATE stream:long readers 0"));
+    out.push(words("XREADGROUP GROUP readers alice COUNT 7 STREAMS stream:long >"));
+    out.push(words("XREADGROUP GROUP readers bob COUNT 3 STREAMS stream:long >"));
+    out.push(words("XACK stream:long readers 1-1 9-1"));
+    out.push(words("XDEL stream:long 20-1 21-1"));
+    out.push(words("XGROUP CREATE stream:empty idle $ MKSTREAM"));
 }
 
 fn strings(out: &mut Vec<Command>) {

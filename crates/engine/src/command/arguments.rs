@@ -3,6 +3,9 @@
 
 const TABLE: &str = include_str!("arguments.txt");
 
+/// What begins a property of an argument.
+const MARKS: [char; 8] = ['#', '=', '?', '*', '+', '~', '@', '!'];
+
 /// One argument of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Argument<'a> {
@@ -51,7 +54,11 @@ impl<'a> Argument<'a> {
             let tail = &rest[1..];
             let end = match mark {
                 '?' | '*' | '+' => 0,
-                _ => tail.find(['#', '=', '?', '*', '+', '~', '@', '!']).unwrap_or(tail.len()),
+                // A token may be such a sign itself (`MAXLEN ~ 5`).
+                _ => match tail.get(1..).and_then(|rest| rest.find(MARKS)) {
+                    Some(at) => at + 1,
+                    None => tail.len(),
+                },
             };
             let (value, after) = tail.split_at(end);
             match mark {

@@ -50,6 +50,9 @@ pub enum Find {
     Range { first: u8, last: i8, step: u8 },
     /// A count at this argument, then as many keys (`ZUNION 2 a b`), each so many arguments behind the other.
     Counted { count_at: u8, step: u8 },
+    /// The first half of what comes after a word (`XREAD ... STREAMS a b 0 0`); the word stands no earlier
+    /// than `from`, and where, the command's own parser knows.
+    Halved { word: &'static str, from: u8, find: fn(Args<'_>) -> Option<usize> },
     /// One key, which only the command's own parser finds (`SORT ... STORE dest`).
     Parsed(fn(Args<'_>) -> Option<usize>),
     /// One key behind this word, which is looked for from an argument on (`GEORADIUS ... STORE dest`). The
@@ -131,13 +134,22 @@ impl KeySpec {
         self.access_by.map_or(self.access, |judge| judge(args))
     }
 
-    /// A count that the arguments do not bear out finds nothing that could be relied on.
+    /// A count that the arguments do not bear out, or half of an odd number of them, finds nothing that could
+    /// be relied on.
     pub fn is_borne_out(&self, args: Args<'_>) -> bool {
-        let Find::Counted { count_at, step } = self.find else { return true };
-        let count = args.get(count_at.into()).and_then(protocol::parse_i64);
-        let room = args.len().saturating_sub(usize::from(count_at) + 1);
-        let room = room / usize::from(step);
-        count.is_some_and(|count| count > 0 && count as u64 <= room as u64)
+        match self.find {
+            Find::Counted { count_at, step } => {
+                let count = args.get(count_at.into()).and_then(protocol::parse_i64);
+                let room = args.len().saturating_sub(usize::from(count_at) + 1);
+                let room = room / usize::from(step);
+                count.is_some_and(|count| count > 0 && count as u64 <= room as u64)
+            }
+            Find::Halved { find, .. } => {
+                let rest = find(args).map_or(0, |word_at| args.len() - word_at - 1);
+                rest > 0 && rest.is_multiple_of(2)
+            }
+            _ => true,
+        }
     }
 
     /// The positions of the keys among `args`, as far as there are so many.
@@ -156,6 +168,9 @@ impl KeySpec {
             }
             Find::Parsed(parse) | Find::Keyword { parse, .. } => {
                 parse(args).map_or((0, 0, 1), |at| (at, at + 1, 1))
+            }
+            Find::Halved { find, .. } => {
+                find(args).map_or((0, 0, 1), |at| (at + 1, at + 1 + (args.len() - at - 1) / 2, 1))
             }
             Find::Unknown => (0, 0, 1),
         };

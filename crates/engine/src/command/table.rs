@@ -21,6 +21,7 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     commands::zsets::ROWS,
     commands::zset_ranges::ROWS,
     commands::zset_algebra::ROWS,
+    commands::streams::ROWS,
     commands::geo::ROWS,
     commands::geo_search::ROWS,
     commands::sort::ROWS,

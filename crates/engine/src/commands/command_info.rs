@@ -131,7 +131,7 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
         Find::Range { first: index, .. } | Find::Counted { count_at: index, .. } => {
             reply_search(out, "index", &[("index", index.into())]);
         }
-        Find::Keyword { word, from, .. } => {
+        Find::Keyword { word, from, .. } | Find::Halved { word, from, .. } => {
             reply_search_head(out, "keyword", 2);
             out.bulk(b"keyword");
             out.bulk(word.as_bytes());
@@ -151,6 +151,10 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
         Find::Counted { step, .. } => {
             let fields = [("keynumidx", 0), ("firstkey", 1), ("keystep", step.into())];
             reply_search(out, "keynum", &fields);
+        }
+        Find::Halved { .. } => {
+            let fields = [("lastkey", -1), ("keystep", 1), ("limit", 2)];
+            reply_search(out, "range", &fields);
         }
         Find::Keyword { .. } => {
             let fields = [("lastkey", 0), ("keystep", 1), ("limit", 0)];

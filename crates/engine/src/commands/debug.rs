@@ -1,7 +1,7 @@
 //! DEBUG: what tests and operators ask of the inside. Guarded by `enable-debug-command`.
 
 use protocol::{Args, ReplyBuf, Resp, parse_f64, parse_i64};
-use store::digest::{self, Hash20, Scheme, Spelling};
+use store::digest::{self, Hash20, Spelling};
 use store::{DbSlot, ValueRef, glob};
 
 use super::args::{int, is, text};
@@ -23,10 +23,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
 )];
 
 /// As Redis 7.2, which we say that we are. Redis 7.0 spells scores with 17 digits.
-const SCHEME: Scheme = Scheme {
-    spelling: Spelling::By(protocol::format_f64_digits),
-    stream_nodes: Some(persist::rdb::for_each_stream_node),
-};
+const SPELLING: Spelling = Spelling::By(protocol::format_f64_digits);
 
 /// What DEBUG PROTOCOL DOUBLE answers: clients' tests compare it.
 #[allow(clippy::approx_constant)]
@@ -265,7 +262,7 @@ fn hex(digest: &Hash20) -> String {
 }
 
 fn digest_all(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    let digest = digest::of_keyspace(&ctx.engine.keyspace, SCHEME);
+    let digest = digest::of_keyspace(&ctx.engine.keyspace, SPELLING);
     ctx.client.out.status(&hex(&digest));
     Ok(())
 }
@@ -274,7 +271,7 @@ fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.client.out.array(args.len() - 2);
     for key in args.iter().skip(2) {
         let digest = match ctx.db().get(key) {
-            Some(entry) => digest::of_value(entry.value(), entry.expire_ms().is_some(), SCHEME),
+            Some(entry) => digest::of_value(entry.value(), entry.expire_ms().is_some(), SPELLING),
             None => Hash20::default(),
         };
         ctx.client.out.status(&hex(&digest));

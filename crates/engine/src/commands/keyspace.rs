@@ -449,6 +449,7 @@ fn duplicate(value: ValueRef<'_>, limits: &Limits) -> Value {
         ValueRef::Int(n) => Value::Str(Str::Int(n)),
         ValueRef::Str(bytes) => Value::Str(Str::Owned(bytes.to_vec())),
         ValueRef::SharedStr(bytes) => Value::Str(Str::shared(bytes.clone())),
+        ValueRef::Stream(stream) => Value::Stream(Box::new(stream.clone())),
         collection => {
             let payload = rdb::dump_value(collection, rdb::Version::V11);
             rdb::restore_value(&payload, limits).expect("what was dumped here is valid")

@@ -324,6 +324,7 @@ impl Engine {
             (presence(keyspace.db(db), key, now_ms), Presence::Absent)
         });
         let removed = self.keyspace.db_mut(db).take();
+        self.blocked.db_replaced(db);
         let keys = removed.len();
         self.dirty += keys as u64;
         if lazy && keys > 0 {

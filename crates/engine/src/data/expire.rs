@@ -164,6 +164,7 @@ impl Engine {
             self.expire.db = (self.expire.db + 1) % dbs;
         }
         self.end_unit_of_deletions(world);
+        self.serve_ready_keys(world);
         let took_us = world.mono_us().saturating_sub(begin_us);
         self.stats.expire_cycle_cpu_us += took_us;
         self.record_latency("expire-cycle", took_us);

@@ -4,6 +4,7 @@
 use store::hash::Hash;
 use store::list::List;
 use store::set::Set;
+use store::stream::Stream;
 use store::value::Item;
 use store::zset::ZSet;
 use store::{DbSlot, Limits, Value, ValueMut, ValueRef};
@@ -67,7 +68,9 @@ macro_rules! typed {
                 let limits = &settings.limits;
                 let entry = match slot {
                     DbSlot::Occupied(entry) => entry,
-                    DbSlot::Vacant(vacant) => vacant.insert(Value::$type(create(limits)), None),
+                    DbSlot::Vacant(vacant) => {
+                        vacant.insert(Value::$type(create(limits).into()), None)
+                    }
                 };
                 match entry.into_value_mut() {
                     ValueMut::$type(value) => Ok((value, limits)),
@@ -81,6 +84,7 @@ macro_rules! typed {
 typed!(Hash, read_hash, peek_hash, write_hash, create_hash);
 typed!(List, read_list, peek_list, write_list, create_list);
 typed!(Set, read_set, peek_set, write_set, create_set);
+typed!(Stream, read_stream, peek_stream, write_stream, create_stream);
 typed!(ZSet, read_zset, peek_zset, write_zset, create_zset);
 
 /// An element as a bulk: integers are printed only here.

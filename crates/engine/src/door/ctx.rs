@@ -100,11 +100,8 @@ impl<'a> Ctx<'a> {
         timeout_us: u64,
         on_timeout: OnTimeout,
     ) {
-        self.block(
-            Waiting::Keys { keys: keys.into_iter().map(Box::from).collect(), of },
-            timeout_us,
-            on_timeout,
-        );
+        let keys = keys.into_iter().map(Box::from).collect();
+        self.block(Waiting::Keys { keys, of, or_gone: false }, timeout_us, on_timeout);
     }
 
     pub fn block(&mut self, waiting: Waiting, timeout_us: u64, on_timeout: OnTimeout) {

@@ -55,9 +55,7 @@ impl Engine {
             self.disconnect_talkative_replica(&mut client, world);
         }
         self.put_client(client);
-        if self.blocked.has_ready() {
-            self.serve_ready_keys(world);
-        }
+        self.serve_ready_keys(world);
     }
 
     /// A replica's connection carries the stream: an answer in the midst of it would be taken for a part.
@@ -113,7 +111,7 @@ impl Engine {
         let error = self.call(client, world, found, args, call);
         self.finish_unit(client, world);
         if let Some(blocked) = &mut client.blocked {
-            blocked.again = Some((found, OwnedArgs::from(args)));
+            blocked.again.get_or_insert_with(|| (found, OwnedArgs::from(args)));
             self.blocked.add(client.id, blocked);
         }
         error
@@ -394,7 +392,10 @@ impl Engine {
     }
 
     /// Clients that wait for keys just written get their turn, in the order in which they came.
-    fn serve_ready_keys(&mut self, world: &mut dyn World) {
+    pub(crate) fn serve_ready_keys(&mut self, world: &mut dyn World) {
+        if !self.blocked.has_ready() {
+            return;
+        }
         // The command may have taken long: what has expired meanwhile wakes nobody.
         let passed_us = world.mono_us().saturating_sub(self.now.mono_us);
         self.now.mono_us += passed_us;
@@ -403,9 +404,12 @@ impl Engine {
             let mut ticket = 0;
             // Who comes to wait meanwhile waits for the next write.
             while ticket < last {
-                let Some(entry) = self.keyspace.db(db_key.0).get(&*db_key.1) else { break };
+                let entry = self.keyspace.db(db_key.0).get(&*db_key.1);
                 // A value of another type is none that the client waits for.
-                let present = entry.value_type();
+                let present = entry.map(|entry| entry.value_type());
+                if present.is_none() && !self.blocked.awaits_end_of(&db_key) {
+                    break;
+                }
                 let Some((next, id)) = self.blocked.next_waiting(&db_key, ticket) else { break };
                 ticket = next;
                 let blocked = self.client(id).and_then(|client| client.blocked.as_ref());

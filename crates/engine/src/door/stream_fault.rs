@@ -18,7 +18,7 @@ pub struct StreamFault {
 }
 
 /// Errors that only the data can cause, or the data as well as the arguments.
-const OF_DATA: [CommandError; 15] = [
+const OF_DATA: [CommandError; 20] = [
     CommandError::WrongType,
     CommandError::NotHll,
     CommandError::HllCorrupted,
@@ -34,6 +34,11 @@ const OF_DATA: [CommandError; 15] = [
     CommandError::ScoreNan,
     CommandError::OutOfRange,
     CommandError::StringTooLong,
+    CommandError::StreamIdTooSmall,
+    CommandError::StreamSetIdTooSmall,
+    CommandError::StreamExhausted,
+    CommandError::GroupExists,
+    CommandError::GroupWithoutKey,
 ];
 
 impl Engine {
@@ -46,7 +51,7 @@ impl Engine {
     /// again would make matters worse.
     #[cold]
     pub(crate) fn note_failed_handler(&mut self, found: &Found, error: &CommandError, call: Call) {
-        let data_differ = call.is_nested() || OF_DATA.contains(error);
+        let data_differ = call.is_nested() || OF_DATA.contains(error) || error.code() == "NOGROUP";
         self.stream_fault.get_or_insert_with(|| StreamFault {
             command: found.full_name(),
             error: error.clone(),

@@ -20,8 +20,8 @@ pub(crate) type DbKey = (usize, Box<[u8]>);
 /// What a blocked client waits for.
 #[derive(Debug)]
 pub enum Waiting {
-    /// One of these keys to hold a value of this type.
-    Keys { keys: Vec<Box<[u8]>>, of: Type },
+    /// One of these keys to hold a value of this type; or, where `or_gone`, to hold it no more.
+    Keys { keys: Vec<Box<[u8]>>, of: Type, or_gone: bool },
     /// Acknowledgements of the stream up to an offset.
     Acks(AckWait),
     /// The end of a CLIENT PAUSE.
@@ -89,7 +89,7 @@ pub struct Blocked {
     /// Monotonic, 0 for never.
     pub deadline_us: u64,
     pub db: usize,
-    /// The command to run again; the door fills it in after the handler asked to block.
+    /// The command to run again; the door fills it in after the handler asked to block, unless that has.
     pub again: Option<(Found, OwnedArgs)>,
     /// What its runs so far took: it counts once, when the wait is over.
     pub ran_us: u64,
@@ -98,9 +98,13 @@ pub struct Blocked {
 }
 
 impl Blocked {
-    /// Whether a key with a value of this type is one that the client waits for.
-    pub(crate) fn waits_for(&self, present: Type) -> bool {
-        matches!(self.waiting, Waiting::Keys { of, .. } if of == present)
+    /// Whether a key with a value of this type, or with none, is one that the client waits for.
+    pub(crate) fn waits_for(&self, present: Option<Type>) -> bool {
+        matches!(self.waiting, Waiting::Keys { of, or_gone, .. } if or_gone || present == Some(of))
+    }
+
+    fn waits_for_the_end(&self) -> bool {
+        matches!(self.waiting, Waiting::Keys { or_gone: true, .. })
     }
 }
 
@@ -108,6 +112,8 @@ impl Blocked {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: Roster<u64, ClientId>,
+    /// How many of them wait for the end of the value as well.
+    or_gone: usize,
     /// Stands in the list of keys that were written.
     is_ready: bool,
 }
@@ -144,11 +150,15 @@ impl BlockedClients {
         if blocked.deadline_us != 0 {
             self.deadlines.insert((blocked.deadline_us, client));
         }
+        let or_gone = usize::from(blocked.waits_for_the_end());
         let list = match &blocked.waiting {
             Waiting::Keys { keys, .. } => {
                 for key in keys {
+                    let queue = self.by_key.entry(blocked.db, key);
                     // BLPOP may name a key twice.
-                    self.by_key.entry(blocked.db, key).waiting.insert(blocked.ticket, client);
+                    if queue.waiting.insert(blocked.ticket, client) {
+                        queue.or_gone += or_gone;
+                    }
                 }
                 return;
             }
@@ -163,11 +173,14 @@ impl BlockedClients {
     pub fn remove(&mut self, client: ClientId, blocked: &Blocked) {
         self.count -= 1;
         self.deadlines.remove(&(blocked.deadline_us, client));
+        let or_gone = usize::from(blocked.waits_for_the_end());
         let list = match &blocked.waiting {
             Waiting::Keys { keys, .. } => {
                 for key in keys {
                     let Some(queue) = self.by_key.get_mut(blocked.db, key) else { continue };
-                    queue.waiting.remove(blocked.ticket);
+                    if queue.waiting.remove(blocked.ticket) {
+                        queue.or_gone -= or_gone;
+                    }
                     if queue.waiting.is_empty() {
                         self.by_key.remove(blocked.db, key);
                     }
@@ -219,6 +232,11 @@ impl BlockedClients {
             queue.waiting.last_key()
         });
         Some(((db, key), last.unwrap_or(0)))
+    }
+
+    /// Whether anybody waits for a key to hold its value no more.
+    pub fn awaits_end_of(&self, (db, key): &DbKey) -> bool {
+        self.by_key.get(*db, key).is_some_and(|queue| queue.or_gone > 0)
     }
 
     /// Who waits for the key next after the one with this ticket.

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 
 use store::entry::Entry;
 use store::keyspace::Keyspace;
-use store::value::{Item, ItemBuf, Opaque, ValueRef};
+use store::stream::{Group, Stream, StreamId};
+use store::value::{Item, ItemBuf, ValueRef};
 
 use crate::lookahead::Lookahead;
-use crate::rdb::{SaveHook, SaveReport, Version, dump_value, offer_release};
+use crate::rdb::{SaveHook, SaveReport, offer_release};
 use crate::sink::Sink;
 
 /// Elements that one command of a rewrite carries at most, as Redis has it.
@@ -21,8 +22,6 @@ pub struct RewriteOptions<'a> {
     pub timestamp_s: Option<i64>,
     /// Function libraries' code.
     pub functions: &'a [Vec<u8>],
-    /// Streams are written as RESTORE; this says who must understand the payload.
-    pub version: Version,
 }
 
 /// Writes the commands that make `keyspace`, and flushes them.
@@ -43,7 +42,7 @@ pub fn rewrite(
     for (number, db) in keyspace.iter().enumerate().filter(|(_, db)| !db.is_empty()) {
         w.command(&[b"SELECT", itoa::Buffer::new().format(number).as_bytes()])?;
         for entry in Lookahead::new(db.iter()) {
-            w.entry(entry, options.version)?;
+            w.entry(entry)?;
             offer_release(entry.value(), hook);
             hook.saved_key()?;
             keys += 1;
@@ -99,7 +98,7 @@ impl CommandWriter<'_> {
         args.iter().try_for_each(|arg| self.bulk(arg))
     }
 
-    fn entry(&mut self, entry: &Entry, version: Version) -> io::Result<()> {
+    fn entry(&mut self, entry: &Entry) -> io::Result<()> {
         let key = entry.key();
         match entry.value() {
             ValueRef::Int(n) => {
@@ -125,7 +124,7 @@ impl CommandWriter<'_> {
                     w.item(member)
                 })?;
             }
-            ValueRef::Stream(stream) => self.stream(key, stream, version)?,
+            ValueRef::Stream(stream) => self.stream(key, stream)?,
         }
         if let Some(expire_ms) = entry.expire_ms() {
             let at = itoa::Buffer::new().format(expire_ms).to_owned();
@@ -156,8 +155,65 @@ impl CommandWriter<'_> {
         Ok(())
     }
 
-    fn stream(&mut self, key: &[u8], stream: &Opaque, version: Version) -> io::Result<()> {
-        let payload = dump_value(ValueRef::Stream(stream), version);
-        self.command(&[b"RESTORE", key, b"0", &payload])
+    fn stream(&mut self, key: &[u8], stream: &Stream) -> io::Result<()> {
+        for entry in stream.range(StreamId::MIN, StreamId::MAX) {
+            self.head(b'*', 3 + 2 * entry.fields_len())?;
+            self.bulk(b"XADD")?;
+            self.bulk(key)?;
+            self.bulk(entry.id.text().as_bytes())?;
+            for (name, value) in entry.fields() {
+                self.item(name)?;
+                self.item(value)?;
+            }
+        }
+        if stream.is_empty() {
+            // An entry that is trimmed away at once leaves an empty stream behind.
+            self.command(&[b"XADD", key, b"MAXLEN", b"0", b"0-1", b"x", b"y"])?;
+        }
+        self.command(&[
+            b"XSETID",
+            key,
+            stream.last_id().text().as_bytes(),
+            b"ENTRIESADDED",
+            itoa::Buffer::new().format(stream.entries_added).as_bytes(),
+            b"MAXDELETEDID",
+            stream.max_deleted_id.text().as_bytes(),
+        ])?;
+        stream.groups.iter().try_for_each(|(name, group)| self.group(key, name, group))
+    }
+
+    fn group(&mut self, key: &[u8], name: &[u8], group: &Group) -> io::Result<()> {
+        self.command(&[
+            b"XGROUP",
+            b"CREATE",
+            key,
+            name,
+            group.last_id.text().as_bytes(),
+            b"ENTRIESREAD",
+            itoa::Buffer::new().format(group.entries_read.unwrap_or(-1)).as_bytes(),
+        ])?;
+        for (consumer_key, consumer) in group.consumers() {
+            if consumer.pending_len() == 0 {
+                self.command(&[b"XGROUP", b"CREATECONSUMER", key, name, consumer.name()])?;
+            }
+            for (id, ()) in group.pending_of(consumer_key, StreamId::MIN) {
+                let Some(pending) = group.pending().get(id) else { continue };
+                self.command(&[
+                    b"XCLAIM",
+                    key,
+                    name,
+                    consumer.name(),
+                    b"0",
+                    id.text().as_bytes(),
+                    b"TIME",
+                    itoa::Buffer::new().format(pending.delivery_ms).as_bytes(),
+                    b"RETRYCOUNT",
+                    itoa::Buffer::new().format(pending.deliveries).as_bytes(),
+                    b"JUSTID",
+                    b"FORCE",
+                ])?;
+            }
+        }
+        Ok(())
     }
 }

@@ -28,7 +28,7 @@ pub fn dump_value(value: ValueRef<'_>, version: Version) -> Vec<u8> {
         .u8(encoder.type_byte(value))
         .and_then(|()| encoder.body(&mut writer, value))
         .and_then(|()| writer.flush())
-        .expect("writing to memory does not fail, and a stream in memory was walked when it came");
+        .expect("writing to memory does not fail");
     drop(writer);
     payload.extend_from_slice(&(version.number() as u16).to_le_bytes());
     let crc = crc64(0, &payload);

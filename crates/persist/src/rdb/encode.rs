@@ -7,7 +7,7 @@ use store::hash::Hash;
 use store::list::{List, NodeRef};
 use store::listpack::Listpack;
 use store::set::Set;
-use store::value::{Item, Opaque, ValueRef};
+use store::value::{Item, ValueRef};
 use store::zset::ZSet;
 
 use super::format::{container, kind};
@@ -59,7 +59,7 @@ impl Encoder {
                 Some(_) => kind::ZSET_LISTPACK,
                 None => kind::ZSET_2,
             },
-            ValueRef::Stream(stream) => stream.rdb_type.min(self.newest_stream()),
+            ValueRef::Stream(_) => self.stream_type(),
         }
     }
 
@@ -73,7 +73,7 @@ impl Encoder {
         }
     }
 
-    fn newest_stream(&self) -> u8 {
+    fn stream_type(&self) -> u8 {
         match self.version {
             Version::V9 => kind::STREAM_LISTPACKS,
             Version::V10 => kind::STREAM_LISTPACKS_2,
@@ -92,7 +92,7 @@ impl Encoder {
             ValueRef::Set(set) => self.set(w, set),
             ValueRef::Hash(hash) => self.hash(w, hash),
             ValueRef::ZSet(zset) => self.zset(w, zset),
-            ValueRef::Stream(stream) => self.stream(w, stream),
+            ValueRef::Stream(stream) => stream::write(w, stream, self.stream_type()),
         }
     }
 
@@ -157,16 +157,6 @@ impl Encoder {
         })
     }
 
-    fn stream(&self, w: &mut Writer<'_>, stream: &Opaque) -> io::Result<()> {
-        let newest = self.newest_stream();
-        if stream.rdb_type <= newest {
-            return w.raw(&stream.payload);
-        }
-        let older = stream::downgrade(&stream.payload, stream.rdb_type, newest)
-            .map_err(|e| io::Error::other(e.to_string()))?;
-        w.raw(&older)
-    }
-
     fn packed(&mut self, w: &mut Writer<'_>, entries: &Listpack) -> io::Result<()> {
         match self.version {
             Version::V9 => self.as_ziplist(w, entries),
@@ -210,7 +200,7 @@ pub fn for_each_block(value: ValueRef<'_>, mut f: impl FnMut(&[u8])) {
                 f(ints.as_bytes());
             }
         }
-        ValueRef::Stream(stream) => f(&stream.payload),
+        ValueRef::Stream(stream) => stream.nodes().for_each(|(_, node)| f(node.as_bytes())),
         ValueRef::Int(_) | ValueRef::Hash(_) | ValueRef::ZSet(_) => {}
     }
 }

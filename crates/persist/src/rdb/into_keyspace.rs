@@ -8,7 +8,6 @@ use store::keyspace::Keyspace;
 use store::limits::{Limits, fits};
 use store::value::{Item, Value};
 
-use super::format::kind;
 use super::load::{DbSize, Frame, KeyMeta, Visitor, WalkOptions, walk};
 use crate::error::{RdbError, Reason};
 use crate::source::Source;
@@ -314,7 +313,7 @@ impl Visitor for Filler<'_> {
 
     fn value(&mut self, key: &[u8], value: Value, meta: KeyMeta) -> Result<(), RdbError> {
         if let Value::Stream(stream) = &value {
-            self.report.needs_v11 |= stream.rdb_type == kind::STREAM_LISTPACKS_3;
+            self.report.needs_v11 |= stream.tells_active_times();
         }
         self.insert(key, NewValue::Value(value), meta)
     }

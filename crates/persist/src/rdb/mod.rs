@@ -1,7 +1,7 @@
 //! The RDB format: the snapshot file, the full resync payload, and the body of DUMP.
 //!
 //! Code map: `format` has the constants, `primitive` reads and `writer` writes lengths and strings;
-//! `ziplist`, `zipmap` and `stream` walk packed forms; `value` reads and `encode` writes one value;
+//! `ziplist` and `zipmap` walk packed forms; `value` reads and `encode` writes one value, `stream` does both for streams;
 //! `load` walks a file, `into_keyspace` fills a keyspace from it, `rehearsal` finds out whether that would
 //! go well, `check` only looks; `save` writes a file; `dump` serves DUMP and RESTORE; `verify` checks a snapshot that arrives in pieces.
 
@@ -30,5 +30,4 @@ pub use save::{
     Access, ReplInfo, SaveHook, SaveOptions, SaveReport, Version, lowest_version, offer_release,
     save,
 };
-pub use stream::for_each_node as for_each_stream_node;
 pub use verify::SnapshotVerifier;

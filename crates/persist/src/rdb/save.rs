@@ -9,7 +9,7 @@ use store::lfu;
 use store::value::ValueRef;
 
 use super::encode::{self, Encoder};
-use super::format::{MAGIC, kind, opcode};
+use super::format::{MAGIC, opcode};
 use super::writer::Writer;
 use crate::lookahead::Lookahead;
 use crate::sink::Sink;
@@ -56,7 +56,7 @@ impl Version {
 /// The lowest version that says all of `keyspace`; a walk over every entry, so a server rather
 /// remembers `LoadReport::needs_v11`.
 pub fn lowest_version(keyspace: &Keyspace) -> Version {
-    let needs_v11 = |entry: &Entry| matches!(entry.value(), ValueRef::Stream(stream) if stream.rdb_type == kind::STREAM_LISTPACKS_3);
+    let needs_v11 = |entry: &Entry| matches!(entry.value(), ValueRef::Stream(stream) if stream.tells_active_times());
     let newer = keyspace.iter().any(|db| Lookahead::new(db.iter()).any(needs_v11));
     if newer { Version::V11 } else { Version::V10 }
 }

@@ -1,55 +1,21 @@
-//! Owns the walk over a stream's serialized form: it finds the end, checks what must hold, which is
-//! at least all that Redis checks (one that loads our bytes would end itself otherwise), and can
-//! write the form of an older version. Keeps no stream: the store holds the bytes as they are.
+//! Owns how a stream is written and read, in the three forms that Redis has had. What is read becomes
+//! a stream of the store or is refused: nothing of it is taken on trust.
 
-use std::collections::HashSet;
+use std::io;
 
 use store::listpack::Listpack;
-use store::stream::{StreamId, check_node};
-use store::value::Opaque;
+use store::stream::{Group, GroupBuilder, ID_BYTES, Stream, StreamBuilder, StreamId};
 
 use super::format::kind;
 use super::primitive::{bytes, length, listpack_reason, time_ms};
+use super::writer::Writer;
 use crate::error::{RdbError, Reason};
 use crate::source::Source;
 
-/// Bytes of a stream id: milliseconds and sequence, big-endian so that they sort.
-const ID_BYTES: usize = 16;
-
-/// Where the parts of a stream begin and end, for those who rewrite it. Nothing by default.
-trait Visitor {
-    fn node(&mut self, _id: StreamId, _node: &Listpack) {}
-
-    /// `range` holds a part that older versions do not have; `since` is the first type that does.
-    fn newer_part(&mut self, _since: u8, _from: u64, _to: u64) {}
-}
-
-struct Ignore;
-
-impl Visitor for Ignore {}
-
-/// Shows the nodes to a function.
-struct Nodes<'f>(&'f mut dyn FnMut(StreamId, &Listpack));
-
-impl Visitor for Nodes<'_> {
-    fn node(&mut self, id: StreamId, node: &Listpack) {
-        (self.0)(id, node);
-    }
-}
-
-/// The parts that only types after `target` have, in the order they come.
-struct Cuts {
-    target: u8,
-    ranges: Vec<(u64, u64)>,
-}
-
-impl Visitor for Cuts {
-    fn newer_part(&mut self, since: u8, from: u64, to: u64) {
-        if since > self.target {
-            self.ranges.push((from, to));
-        }
-    }
-}
+/// A group's count of read entries, where it is not known.
+const UNKNOWN_READS: u64 = u64::MAX;
+/// The active time of a consumer that has never got anything.
+const NEVER: i64 = -1;
 
 /// Whether this is a stream's type byte.
 pub fn is_stream(type_byte: u8) -> bool {
@@ -59,163 +25,143 @@ pub fn is_stream(type_byte: u8) -> bool {
     )
 }
 
-/// Consumes one stream, checking its structure.
-pub fn walk(source: &mut Source<'_>, type_byte: u8) -> Result<(), RdbError> {
-    visit(source, type_byte, &mut Ignore)
-}
-
-/// Passes the nodes of a stream, each with its id, to `f`: what a digest of its entries reads.
-pub fn for_each_node(stream: &Opaque, f: &mut dyn FnMut(StreamId, &Listpack)) {
-    let mut rest = &*stream.payload;
-    let mut source = Source::new(&mut rest, Some(stream.payload.len() as u64));
-    // What is in memory was walked when it came in, so an error cannot happen here; if it did,
-    // the nodes before it would be all there is to show.
-    let _ = visit(&mut source, stream.rdb_type, &mut Nodes(f));
-}
-
-/// The stream `payload` of `type_byte` in the form of the older type `target`: consumers lose
-/// their active time before type 21, groups and the stream their counters before type 19.
-pub fn downgrade(payload: &[u8], type_byte: u8, target: u8) -> Result<Vec<u8>, RdbError> {
-    let mut rest = payload;
-    let mut source = Source::new(&mut rest, Some(payload.len() as u64));
-    let mut cuts = Cuts { target, ranges: Vec::new() };
-    visit(&mut source, type_byte, &mut cuts)?;
-    let mut out = Vec::with_capacity(payload.len());
-    let mut kept_from = 0;
-    for (from, to) in cuts.ranges {
-        out.extend_from_slice(&payload[kept_from..from as usize]);
-        kept_from = to as usize;
+/// Writes a stream in the form of `type_byte`. Before type 21 consumers have no active time, before
+/// type 19 groups and the stream no counters.
+pub fn write(w: &mut Writer<'_>, stream: &Stream, type_byte: u8) -> io::Result<()> {
+    w.length(stream.nodes_len() as u64)?;
+    for (id, node) in stream.nodes() {
+        w.string(&id.to_bytes())?;
+        w.string(node.as_bytes())?;
     }
-    out.extend_from_slice(&payload[kept_from..]);
-    Ok(out)
-}
-
-fn visit(
-    source: &mut Source<'_>,
-    type_byte: u8,
-    visitor: &mut dyn Visitor,
-) -> Result<(), RdbError> {
-    let mut scratch = Vec::new();
-    let (mut last_node, mut entries) = (None, 0u64);
-    for _ in 0..length(source, "a stream's node count")? {
-        let (id, live) = node(source, visitor, &mut scratch)?;
-        entries = entries.saturating_add(live);
-        if last_node >= Some(id) {
-            return Err(source.error(Reason::Invalid("stream nodes that are not in order")));
-        }
-        last_node = Some(id);
-    }
-    if length(source, "a stream's length")? != entries {
-        return Err(source.error(Reason::Invalid("a stream of another length than its nodes")));
-    }
-    id_lengths(source, "a stream's last id")?;
+    w.length(stream.len())?;
+    write_id(w, stream.last_id())?;
     if type_byte >= kind::STREAM_LISTPACKS_2 {
-        let from = source.offset();
-        id_lengths(source, "a stream's first id")?;
-        id_lengths(source, "a stream's highest deleted id")?;
-        length(source, "a stream's count of added entries")?;
-        visitor.newer_part(kind::STREAM_LISTPACKS_2, from, source.offset());
+        write_id(w, stream.first_id())?;
+        write_id(w, stream.max_deleted_id)?;
+        w.length(stream.entries_added)?;
     }
-    let mut names = HashSet::new();
-    for _ in 0..length(source, "a stream's group count")? {
-        let name = bytes(source, &mut scratch, "a consumer group's name")?;
-        if !names.insert(Box::<[u8]>::from(name)) {
-            return Err(source.error(Reason::Invalid("a consumer group that is there twice")));
-        }
-        id_lengths(source, "a consumer group's last id")?;
-        if type_byte >= kind::STREAM_LISTPACKS_2 {
-            let from = source.offset();
-            length(source, "a consumer group's read counter")?;
-            visitor.newer_part(kind::STREAM_LISTPACKS_2, from, source.offset());
-        }
-        group(source, type_byte, visitor, &mut scratch)?;
+    w.length(stream.groups.len() as u64)?;
+    for (name, group) in &stream.groups {
+        w.string(name)?;
+        write_group(w, group, type_byte)?;
     }
     Ok(())
 }
 
-/// The node's id, and how many entries are in it.
-fn node(
+fn write_group(w: &mut Writer<'_>, group: &Group, type_byte: u8) -> io::Result<()> {
+    write_id(w, group.last_id)?;
+    if type_byte >= kind::STREAM_LISTPACKS_2 {
+        w.length(group.entries_read.map_or(UNKNOWN_READS, |read| read as u64))?;
+    }
+    w.length(group.pending().len() as u64)?;
+    for (id, pending) in group.pending().iter() {
+        w.raw(&id.to_bytes())?;
+        w.raw(&pending.delivery_ms.to_le_bytes())?;
+        w.length(pending.deliveries)?;
+    }
+    w.length(group.consumers_len() as u64)?;
+    for (key, consumer) in group.consumers() {
+        w.string(consumer.name())?;
+        w.raw(&consumer.seen_ms.to_le_bytes())?;
+        if type_byte >= kind::STREAM_LISTPACKS_3 {
+            w.raw(&consumer.active_ms.unwrap_or(NEVER).to_le_bytes())?;
+        }
+        w.length(consumer.pending_len() as u64)?;
+        for (id, ()) in group.pending_of(key, StreamId::MIN) {
+            w.raw(&id.to_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_id(w: &mut Writer<'_>, id: StreamId) -> io::Result<()> {
+    w.length(id.ms)?;
+    w.length(id.seq)
+}
+
+/// Reads one stream.
+pub fn read(source: &mut Source<'_>, type_byte: u8) -> Result<Stream, RdbError> {
+    let mut scratch = Vec::new();
+    let mut builder = StreamBuilder::new();
+    for _ in 0..length(source, "a stream's node count")? {
+        read_node(source, &mut builder, &mut scratch)?;
+    }
+    let len = length(source, "a stream's length")?;
+    let last_id = read_id(source, "a stream's last id")?;
+    let mut stream = builder.finish(len, last_id).map_err(|why| invalid(source, why))?;
+    if type_byte >= kind::STREAM_LISTPACKS_2 {
+        // What the first entry is, the nodes say.
+        read_id(source, "a stream's first id")?;
+        stream.max_deleted_id = read_id(source, "a stream's highest deleted id")?;
+        stream.entries_added = length(source, "a stream's count of added entries")?;
+    }
+    for _ in 0..length(source, "a stream's group count")? {
+        let name = Box::from(bytes(source, &mut scratch, "a consumer group's name")?);
+        let mut group = read_group(source, type_byte, &mut scratch)?;
+        if type_byte < kind::STREAM_LISTPACKS_2 {
+            group.entries_read = stream.reads_up_to(group.last_id);
+        }
+        stream.add_group(name, group).map_err(|why| invalid(source, why))?;
+    }
+    Ok(stream)
+}
+
+fn invalid(source: &Source<'_>, why: &'static str) -> RdbError {
+    source.error(Reason::Invalid(why))
+}
+
+fn read_node(
     source: &mut Source<'_>,
-    visitor: &mut dyn Visitor,
+    builder: &mut StreamBuilder,
     scratch: &mut Vec<u8>,
-) -> Result<(StreamId, u64), RdbError> {
+) -> Result<(), RdbError> {
     let Ok(id) = <[u8; ID_BYTES]>::try_from(bytes(source, scratch, "a stream node's id")?) else {
-        return Err(source.error(Reason::Invalid("a stream node whose id is not 16 bytes")));
+        return Err(invalid(source, "a stream node whose id is not 16 bytes"));
     };
-    let id = u128::from_be_bytes(id);
-    let id = StreamId { ms: (id >> 64) as u64, seq: id as u64 };
     let at = source.offset();
     let node = bytes(source, scratch, "a stream node")?;
-    match Listpack::from_bytes(node) {
-        Ok(node) if !node.is_empty() => {
-            let live = check_node(&node).map_err(|why| RdbError::new(at, Reason::Invalid(why)))?;
-            visitor.node(id, &node);
-            Ok((id, live))
-        }
-        Ok(_) => Err(RdbError::new(at, Reason::Invalid("an empty stream node"))),
-        Err(e) => Err(RdbError::new(at, listpack_reason(e))),
-    }
+    let node = Listpack::from_bytes(node).map_err(|e| RdbError::new(at, listpack_reason(e)))?;
+    let added = builder.node(StreamId::from_bytes(id), node);
+    added.map_err(|why| RdbError::new(at, Reason::Invalid(why)))
 }
 
 /// An id as two lengths.
-fn id_lengths(source: &mut Source<'_>, what: &'static str) -> Result<(), RdbError> {
-    length(source, what)?;
-    length(source, what)?;
-    Ok(())
+fn read_id(source: &mut Source<'_>, what: &'static str) -> Result<StreamId, RdbError> {
+    Ok(StreamId::new(length(source, what)?, length(source, what)?))
 }
 
-fn group(
+fn read_group(
     source: &mut Source<'_>,
     type_byte: u8,
-    visitor: &mut dyn Visitor,
     scratch: &mut Vec<u8>,
-) -> Result<(), RdbError> {
+) -> Result<Group, RdbError> {
     const PENDING: &str = "a consumer group's pending entries";
-    let invalid = |source: &Source<'_>, why| Err(source.error(Reason::Invalid(why)));
-    let mut pending = Vec::new();
-    let count = length(source, PENDING)?;
-    let _ = pending.try_reserve(source.plausible_count(count).min(1 << 16));
-    for _ in 0..count {
-        let id: [u8; ID_BYTES] = source.array(PENDING)?;
-        time_ms(source, PENDING)?;
-        length(source, PENDING)?;
-        if pending.try_reserve(1).is_err() {
-            return Err(source.error(Reason::OutOfMemory));
-        }
-        pending.push((id, false));
+    const OWNED: &str = "a consumer's pending entries";
+    let last_id = read_id(source, "a consumer group's last id")?;
+    let mut entries_read = None;
+    if type_byte >= kind::STREAM_LISTPACKS_2 {
+        let read = length(source, "a consumer group's read counter")?;
+        entries_read = (read != UNKNOWN_READS).then_some(read as i64);
     }
-    pending.sort_unstable();
-    if pending.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return invalid(source, "a pending entry that is there twice");
+    let mut builder = GroupBuilder::new(last_id, entries_read);
+    for _ in 0..length(source, PENDING)? {
+        let id = StreamId::from_bytes(source.array(PENDING)?);
+        builder.pending(id, time_ms(source, PENDING)?, length(source, PENDING)?);
     }
-    let mut names = HashSet::new();
     for _ in 0..length(source, "a consumer group's consumers")? {
-        let name = bytes(source, scratch, "a consumer's name")?;
-        if !names.insert(Box::<[u8]>::from(name)) {
-            return invalid(source, "a consumer that is there twice");
-        }
-        time_ms(source, "a consumer's seen time")?;
-        if type_byte >= kind::STREAM_LISTPACKS_3 {
-            let from = source.offset();
-            time_ms(source, "a consumer's active time")?;
-            visitor.newer_part(kind::STREAM_LISTPACKS_3, from, source.offset());
-        }
-        for _ in 0..length(source, "a consumer's pending entries")? {
-            let id: [u8; ID_BYTES] = source.array("a consumer's pending entries")?;
-            match pending.binary_search_by(|(pending, _)| pending.cmp(&id)) {
-                Ok(at) if !std::mem::replace(&mut pending[at].1, true) => {}
-                Ok(_) => return invalid(source, "a pending entry that consumers have twice"),
-                Err(_) => {
-                    return invalid(
-                        source,
-                        "a consumer's pending entry that its group does not have",
-                    );
-                }
-            }
+        let name = Box::<[u8]>::from(bytes(source, scratch, "a consumer's name")?);
+        let seen_ms = time_ms(source, "a consumer's seen time")?;
+        let active_ms = match type_byte >= kind::STREAM_LISTPACKS_3 {
+            true => time_ms(source, "a consumer's active time")?,
+            false => seen_ms,
+        };
+        let active_ms = (active_ms != NEVER).then_some(active_ms);
+        let key = builder.consumer(&name, seen_ms, active_ms);
+        let key = key.map_err(|why| invalid(source, why))?;
+        for _ in 0..length(source, OWNED)? {
+            let id = StreamId::from_bytes(source.array(OWNED)?);
+            builder.owned(key, id).map_err(|why| invalid(source, why))?;
         }
     }
-    match pending.iter().all(|(_, has_consumer)| *has_consumer) {
-        true => Ok(()),
-        false => invalid(source, "a pending entry that no consumer has"),
-    }
+    builder.finish().map_err(|why| invalid(source, why))
 }

@@ -10,7 +10,7 @@ use store::list::ListBuilder;
 use store::listpack::{Listpack, classify};
 use store::set::Set;
 use store::str::Str;
-use store::value::{Item, ItemBuf, Opaque, Value};
+use store::value::{Item, ItemBuf, Value};
 use store::zset::ZSet;
 
 use super::format::{container, kind, module_type, string};
@@ -86,7 +86,9 @@ pub fn load_value<'a>(
             let (name, version) = module_type(length(source, "a module type's id")?);
             return Err(RdbError::new(at, Reason::ModuleValue { name, version }));
         }
-        code if stream::is_stream(code) => opaque_stream(source, code)?,
+        code if stream::is_stream(code) => {
+            Some(Value::Stream(Box::new(stream::read(source, code)?)))
+        }
         code => packed(source, code, scratch, limits)?,
     };
     Ok(value.map_or(Loaded::Empty, Loaded::Value))
@@ -275,13 +277,6 @@ fn quicklist_2(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) 
         }
     }
     Ok(any.then(|| Value::List(list.finish(limits))))
-}
-
-fn opaque_stream(source: &mut Source<'_>, code: u8) -> Built {
-    source.begin_capture();
-    stream::walk(source, code)?;
-    let payload = source.end_capture()?.into_boxed_slice();
-    Ok(Some(Value::Stream(Box::new(Opaque { rdb_type: code, payload }))))
 }
 
 /// A collection in one string.

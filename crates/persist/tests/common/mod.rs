@@ -152,7 +152,8 @@ pub enum Model {
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     /// Scores as bits, so that they are compared exactly.
     ZSet(BTreeMap<Vec<u8>, u64>),
-    Stream(u8, Vec<u8>),
+    /// All of it, in the newest form.
+    Stream(Vec<u8>),
 }
 
 impl Model {
@@ -171,7 +172,9 @@ impl Model {
                 let bits = |score: f64| if score == 0.0 { 0 } else { score.to_bits() };
                 Model::ZSet(zset.iter().map(|(m, score)| (m.to_vec(), bits(score))).collect())
             }
-            ValueRef::Stream(stream) => Model::Stream(stream.rdb_type, stream.payload.to_vec()),
+            stream @ ValueRef::Stream(_) => {
+                Model::Stream(rdb::dump_value(stream, rdb::Version::V11))
+            }
         }
     }
 }

@@ -345,7 +345,6 @@ impl SnapshotHeader {
         RewriteOptions {
             timestamp_s: self.timestamp.then_some(self.ctime_s),
             functions: &self.functions,
-            version: self.version,
         }
     }
 

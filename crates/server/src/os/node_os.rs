@@ -18,6 +18,7 @@ use crate::os::info;
 use crate::os::stats::HostStats;
 use crate::process::clock;
 use crate::process::daemon::OomClass;
+use crate::process::lazy_free;
 use crate::process::logging::{self, Speaker};
 use crate::process::memory;
 
@@ -37,6 +38,7 @@ impl Os for Host {
             Action::ConfigRewrite { users } => self.config_rewrite(users),
             Action::AclSave { text } => self.save_acl_file(text),
             Action::ConfigResetStat => {
+                lazy_free::reset_counts();
                 self.turn.stats = HostStats::default();
                 self.disk.rdb.reset_stats();
                 self.disk.aof.reset_stats();
@@ -93,7 +95,7 @@ impl Os for Host {
                 Ok(Outcome::Done)
             }
             Action::LazyFree(garbage) => {
-                crate::process::lazy_free::free(garbage.0);
+                lazy_free::free(garbage.0);
                 Ok(Outcome::Done)
             }
         }

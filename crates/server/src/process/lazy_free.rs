@@ -28,6 +28,11 @@ pub fn counts() -> (u64, u64) {
     (PENDING.load(Ordering::Relaxed), DONE.load(Ordering::Relaxed))
 }
 
+/// CONFIG RESETSTAT: what is done is counted anew.
+pub fn reset_counts() {
+    DONE.store(0, Ordering::Relaxed);
+}
+
 fn start() -> Sender<Garbage> {
     let (tx, rx) = channel::<Garbage>();
     // When it cannot be started, `rx` is gone and `send` gives the work back.

@@ -41,10 +41,10 @@ section! {
         hll_sparse_max_bytes: u64 = memory(0, I64_MAX), "hll-sparse-max-bytes", "3000";
 
         /// The largest node of a stream in bytes; 0 is no limit.
-        stream_node_max_bytes: u64 = memory(0, I64_MAX), "stream-node-max-bytes", "4096", NO_EFFECT("there are no stream commands yet");
+        stream_node_max_bytes: u64 = memory(0, I64_MAX), "stream-node-max-bytes", "4096";
 
         /// The most entries of such a node; 0 is no limit.
-        stream_node_max_entries: u64 = int(0, I64_MAX), "stream-node-max-entries", "100", NO_EFFECT("there are no stream commands yet");
+        stream_node_max_entries: u64 = int(0, I64_MAX), "stream-node-max-entries", "100";
 
         /// Which events of keys are published to subscribers: K keyspace and E keyevent channels,
         /// g generic, $ string, l list, s set, h hash, z sorted set, x expired, e evicted, t stream,
