@@ -21,6 +21,7 @@ use crate::door::stream_fault::StreamFault;
 use crate::events::blocking::{BlockedClients, Unblocked};
 use crate::events::pubsub::PubSub;
 use crate::events::push::PendingPushes;
+use crate::events::tracking::Tracking;
 use crate::events::watch::Watches;
 use crate::ids::ClientId;
 use crate::report::latency_monitor::LatencyMonitor;
@@ -77,6 +78,7 @@ pub struct Engine {
     pub(crate) local_expires: LocalExpires,
     pub(crate) eviction: EvictionState,
     pub(crate) pending_pushes: PendingPushes,
+    pub(crate) tracking: Tracking,
     /// How often somebody was written to out of turn, or would have been.
     pub(crate) pushes: u64,
     /// When an aborted web request was logged last.
@@ -127,6 +129,7 @@ impl Engine {
             local_expires: LocalExpires::default(),
             eviction: EvictionState::default(),
             pending_pushes: PendingPushes::default(),
+            tracking: Tracking::default(),
             pushes: 0,
             web_request_logged_s: 0,
             garbage: Vec::new(),
@@ -161,6 +164,7 @@ impl Engine {
         }
         self.watches.unwatch_all(id, &mut client.watched);
         self.unsubscribe_all(&mut client);
+        self.tracking.disconnect(id);
         // Lists of the turn may still name it: nobody is found by that name any more.
         self.monitors.remove(&id);
     }
@@ -174,6 +178,7 @@ impl Engine {
             self.blocked.remove(id, &blocked);
         }
         self.unsubscribe_all(&mut client);
+        self.tracking.disconnect(id);
         self.monitors.remove(&id);
         self.put_client(client);
     }
@@ -250,7 +255,7 @@ impl Engine {
     pub(crate) fn put_client(&mut self, mut client: Box<Client>) {
         client.out.set_limit(client.output_limit(&self.settings.output_limits));
         client.out.unmute();
-        self.pending_pushes.deliver(client.id, &mut client.out);
+        self.deliver_pushes(&mut client);
         let has_news = !client.out.is_empty() || client.out.is_overflowed();
         if has_news && !client.pending_output {
             client.pending_output = true;
@@ -258,6 +263,13 @@ impl Engine {
         }
         let slot = client.id.slot as usize;
         self.clients[slot] = Some(client);
+    }
+
+    /// Appends what the client, which is out for its command, was sent meanwhile.
+    #[inline]
+    pub(crate) fn deliver_pushes(&mut self, client: &mut Client) {
+        let is_subscribed = !client.subscriptions.is_empty();
+        self.pending_pushes.deliver(client.id, &mut client.out, is_subscribed);
     }
 
     /// The monotonic time at which something is due: a blocked client's deadline, a pause's end,

@@ -197,21 +197,6 @@ fn replies_are_silenced_for_one_command_or_all() {
 }
 
 #[test]
-fn tracking_is_off_and_says_so() {
-    let mut db = Database::new();
-    let c = db.connect();
-    assert_eq!(db.run(c, "CLIENT TRACKING OFF"), "+OK\r\n");
-    assert!(db.run(c, "CLIENT TRACKING ON BCAST").starts_with("-ERR CLIENT TRACKING ON is not"));
-    assert_eq!(db.run(c, "CLIENT TRACKING on x"), "-ERR syntax error\r\n");
-    assert_eq!(db.run(c, "CLIENT GETREDIR"), ":-1\r\n");
-    assert_eq!(
-        db.run(c, "CLIENT TRACKINGINFO"),
-        "*6\r\n$5\r\nflags\r\n*1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n"
-    );
-    assert!(db.run(c, "CLIENT CACHING yes").starts_with("-ERR CLIENT CACHING can be called only"));
-}
-
-#[test]
 fn names_and_library_names_are_checked() {
     let mut db = Database::new();
     let c = db.connect();

@@ -6,6 +6,7 @@ use super::args::{int, is, text, timeout_ms};
 use super::connection::valid_name;
 use super::help;
 use super::pubsub::container;
+use super::tracking::{caching, getredir, tracking, trackinginfo};
 use crate::Engine;
 use crate::clients::client::{Client, Kind, ReplyMode};
 use crate::clients::line::{Class, describe};
@@ -30,7 +31,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     "2.4.0",
     "A container for client connection commands.",
 )
-.flagged(Flags::NEVER_PAUSED)
+.flagged(Flags::NEVER_PAUSED.or(Flags::KEEPS_CACHING))
 .group("connection")
 .with(SUBCOMMANDS)];
 
@@ -403,52 +404,5 @@ fn no_evict(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn no_touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.client.no_touch = on_off(args.at(2))?;
     ctx.client.out.ok();
-    Ok(())
-}
-
-/// Invalidation messages do not exist here yet: turning them off is true, turning them on is not.
-fn tracking(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let mut at = 3;
-    while let Some(option) = args.get(at) {
-        let has_value = at + 1 < args.len();
-        if is(option, "redirect") && has_value {
-            int(args.at(at + 1))?;
-            at += 2;
-        } else if is(option, "prefix") && has_value {
-            at += 2;
-        } else if ["bcast", "optin", "optout", "noloop"].iter().any(|word| is(option, word)) {
-            at += 1;
-        } else {
-            return Err(CommandError::Syntax);
-        }
-    }
-    if on_off(args.at(2))? {
-        return Err(CommandError::err("CLIENT TRACKING ON is not supported by this server yet"));
-    }
-    ctx.client.out.ok();
-    Ok(())
-}
-
-fn caching(_: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    Err(CommandError::err(
-        "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-    ))
-}
-
-fn getredir(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    ctx.client.out.int(-1);
-    Ok(())
-}
-
-fn trackinginfo(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    let out = &mut ctx.client.out;
-    out.map(3);
-    out.bulk(b"flags");
-    out.set(1);
-    out.bulk(b"off");
-    out.bulk(b"redirect");
-    out.int(-1);
-    out.bulk(b"prefixes");
-    out.array(0);
     Ok(())
 }

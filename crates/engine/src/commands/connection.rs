@@ -285,6 +285,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.engine.discard(ctx.client);
     ctx.engine.unsubscribe_all(ctx.client);
     ctx.engine.monitors.remove(&ctx.client.id);
+    ctx.engine.tracking.disable(ctx.client.id);
     let client = &mut *ctx.client;
     client.db = 0;
     client.out.resp = Resp::V2;

@@ -298,6 +298,7 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     // Propagated even when there was nothing: a replica or file may hold what we do not.
     ctx.force_propagation();
+    ctx.engine.invalidate_all();
     ctx.perform(Action::KeyspaceFlushed)?;
     ctx.client.out.ok();
     Ok(())
@@ -306,6 +307,7 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let lazy = flush_is_lazy(ctx, args)?;
     ctx.engine.flush_db(ctx.view.index(), lazy);
+    ctx.engine.invalidate_all();
     ctx.force_propagation();
     ctx.client.out.ok();
     Ok(())

@@ -38,6 +38,9 @@ impl Engine {
             client.out.mute();
         }
         let error = self.process(&mut client, world, args);
+        if self.tracking.is_on() {
+            self.end_caching(&client);
+        }
         if client.reply_mode == ReplyMode::Skip {
             client.reply_mode = ReplyMode::On;
         }
@@ -94,6 +97,9 @@ impl Engine {
         if let Err(error) = self.check(client, world, &found, args) {
             return self.reject(client, Some(&found), error);
         }
+        if self.tracking.is_on() {
+            self.limit_tracking_table();
+        }
         if self.must_pause(client, &found) {
             self.pause_client(client, found, args);
             return None;
@@ -109,6 +115,8 @@ impl Engine {
             return None;
         }
         let call = Call::of(client, self.spare_pages);
+        // What it was sent while room was made stands before its reply.
+        self.deliver_pushes(client);
         let error = self.call(client, world, found, args, call);
         self.finish_unit(client, world);
         if let Some(blocked) = &mut client.blocked {
@@ -306,6 +314,7 @@ impl Engine {
         let dirty_before = self.dirty;
         let db = client.db;
         client.commands += 1;
+        let caller = self.tracking.caller.replace(client.id);
         let mut ctx = Ctx::new(self, client, world, found, call);
         let result = (found.spec.handler)(&mut ctx, args);
         let (travels, nested_error) = (ctx.travels, ctx.nested_error);
@@ -334,6 +343,10 @@ impl Engine {
                 None => self.propagation.command(db, args.iter()),
             }
         }
+        if self.tracking.is_on() {
+            self.remember_reads(client, found.spec, args);
+        }
+        self.tracking.caller = caller;
         self.record(client, world, &found, args, call, failed);
         if !self.monitors.is_empty() && !call.again {
             self.feed_monitors(client, world, &found, args);
