@@ -349,8 +349,11 @@ fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandErro
     store_string(ctx, args, 1, 2, expire);
     if let Some(at_ms) = expire_at_ms {
         ctx.engine.notify(db, key, Classes::GENERIC, "expire");
-        let at = at_ms.to_string();
-        ctx.propagate(&[b"SET", key, args.at(2), b"PXAT", at.as_bytes()]);
+        // What is absolute already stands as it was said.
+        if !options.expire.is_some_and(|(unit, _)| is(unit, "pxat")) {
+            let at = at_ms.to_string();
+            ctx.propagate(&[b"SET", key, args.at(2), b"PXAT", at.as_bytes()]);
+        }
     } else if options.get {
         let words: Vec<&[u8]> = args.iter().filter(|arg| !is(arg, "get")).collect();
         ctx.propagate(&words);
