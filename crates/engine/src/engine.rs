@@ -10,7 +10,7 @@ use slab::Slab;
 use store::{HashSeed, Keyspace};
 
 use crate::clients::acl_log::AclLog;
-use crate::clients::client::{Client, Kind, Peer};
+use crate::clients::client::{Client, Kind, Peer, ReplyMode};
 use crate::data::ahead::HashedArg;
 use crate::data::evict::EvictionState;
 use crate::data::expire::ExpireState;
@@ -24,8 +24,8 @@ use crate::events::push::PendingPushes;
 use crate::events::tracking::Tracking;
 use crate::events::watch::Watches;
 use crate::ids::ClientId;
+use crate::report::command_log::CommandLogs;
 use crate::report::latency_monitor::LatencyMonitor;
-use crate::report::slowlog::Slowlog;
 use crate::report::stats::Stats;
 use crate::settings::Settings;
 use crate::world::{Garbage, Now, World, earlier};
@@ -72,7 +72,7 @@ pub struct Engine {
     pub(crate) watches: Watches,
     pub(crate) pubsub: PubSub,
     pub(crate) monitors: BTreeSet<ClientId>,
-    pub(crate) slowlog: Slowlog,
+    pub(crate) command_logs: CommandLogs,
     pub(crate) latency: LatencyMonitor,
     pub(crate) expire: ExpireState,
     pub(crate) local_expires: LocalExpires,
@@ -123,7 +123,7 @@ impl Engine {
             watches: Watches::default(),
             pubsub: PubSub::default(),
             monitors: BTreeSet::new(),
-            slowlog: Slowlog::default(),
+            command_logs: CommandLogs::default(),
             latency: LatencyMonitor::default(),
             expire: ExpireState::default(),
             local_expires: LocalExpires::default(),
@@ -255,6 +255,10 @@ impl Engine {
     pub(crate) fn put_client(&mut self, mut client: Box<Client>) {
         client.out.set_limit(client.output_limit(&self.settings.output_limits));
         client.out.unmute();
+        // Who waits has not been answered yet.
+        if client.reply_mode == ReplyMode::Skip && client.blocked.is_none() {
+            client.reply_mode = ReplyMode::On;
+        }
         self.deliver_pushes(&mut client);
         let has_news = !client.out.is_empty() || client.out.is_overflowed();
         if has_news && !client.pending_output {

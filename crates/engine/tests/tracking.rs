@@ -203,12 +203,30 @@ fn a_table_that_is_too_large_makes_its_readers_forget() {
         [">2 invalidate *1 k +PONG", ">2 invalidate *1 other +PONG"].contains(&&*reply),
         "{reply}"
     );
+    db.run(c, "GET more");
+    db.engine.cron(db.now, &mut db.world);
+    assert!(db.replies(c).starts_with(">2\r\n$10\r\ninvalidate"), "nobody says anything");
     let info = db.run(c, "INFO");
     for line in
         ["tracking_clients:1\r\n", "tracking_total_keys:1\r\n", "tracking_total_items:1\r\n"]
     {
         assert!(info.contains(line), "{line}");
     }
+}
+
+#[test]
+fn what_is_let_go_of_for_a_command_that_is_queued_is_told_before_it() {
+    let mut db = Database::with(Settings { tracking_table_max_keys: 1, ..Settings::default() });
+    let c = reader(&mut db, "");
+    db.run(c, "MULTI");
+    db.engine.settings.tracking_table_max_keys = 1;
+    let other = resp3(&mut db);
+    db.run(other, "CLIENT TRACKING ON");
+    db.run(other, "GET more");
+    let reply = words(&db.run(c, "PING"));
+    let told = words(&db.replies(other));
+    assert!(reply == ">2 invalidate *1 k +QUEUED" || told == ">2 invalidate *1 more", "{reply}");
+    assert!(reply.ends_with("+QUEUED"), "{reply}");
 }
 
 #[test]

@@ -203,7 +203,8 @@ impl Sizes {
     }
 }
 
-fn flags(engine: &Engine, client: &Client) -> String {
+/// The letters of what holds of the client.
+pub(crate) fn flags(engine: &Engine, client: &Client) -> String {
     let monitors = engine.monitors.contains(&client.id);
     let tracked = engine.tracking.get(client.id);
     let letters = [

@@ -294,6 +294,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     client.out.unmute();
     client.no_evict = false;
     client.no_touch = false;
+    client.follows_redirects = false;
     client.user = b"default".to_vec();
     client.authenticated = ctx.engine.settings.requirepass.is_empty();
     client.out.status("RESET");
