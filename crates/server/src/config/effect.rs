@@ -25,4 +25,5 @@ pub enum Effect {
     OomScore,
     AllocatorThread,
     LogLevel,
+    ProcessTitle,
 }

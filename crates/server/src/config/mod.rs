@@ -16,6 +16,7 @@ mod sections;
 mod set;
 pub mod special;
 mod table;
+mod title;
 mod user;
 pub mod values;
 
