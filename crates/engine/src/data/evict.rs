@@ -116,8 +116,7 @@ impl Engine {
     fn free_memory_if_needed(&mut self, world: &mut dyn World) -> bool {
         let limit_bytes = self.settings.maxmemory_bytes;
         self.eviction.unfinished = false;
-        let to_free_bytes = world.used_memory_bytes().saturating_sub(limit_bytes);
-        if to_free_bytes == 0 {
+        if world.used_memory_bytes() <= limit_bytes {
             return true;
         }
         // A replica's data is its master's business.
@@ -134,12 +133,10 @@ impl Engine {
         }
         let until_us = world.mono_us().saturating_add(self.settings.eviction_time_limit_us());
         let mut enough = false;
-        // What clients are told of an eviction takes memory as well: that is no reason for the next one.
-        let mut freed_bytes = 0;
         for evicted in 1_u32.. {
             let Some((db, key)) = self.eviction_candidate(policy) else { break };
-            freed_bytes += self.evict(db, &key, world);
-            enough = freed_bytes >= to_free_bytes || world.used_memory_bytes() <= limit_bytes;
+            self.evict(db, &key);
+            enough = world.used_memory_bytes() <= limit_bytes;
             if enough {
                 break;
             }
@@ -153,18 +150,14 @@ impl Engine {
         enough
     }
 
-    /// How many bytes the key itself has given back by now.
-    fn evict(&mut self, db: usize, key: &[u8], world: &dyn World) -> u64 {
-        let before_bytes = world.used_memory_bytes();
-        let Some(entry) = self.keyspace.db_mut(db).remove(key) else { return 0 };
+    fn evict(&mut self, db: usize, key: &[u8]) {
+        let Some(entry) = self.keyspace.db_mut(db).remove(key) else { return };
         let lazy = self.settings.lazyfree_lazy_eviction;
         self.drop_entry(entry, lazy);
-        let freed_bytes = before_bytes.saturating_sub(world.used_memory_bytes());
         self.stats.evicted_keys += 1;
         let word: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
         self.propagation.command(db, [word, key]);
         self.touched(View::of_server(db), key, Classes::EVICTED, "evicted");
-        freed_bytes
     }
 
     fn eviction_candidate(&mut self, policy: MaxmemoryPolicy) -> Option<(usize, Box<[u8]>)> {
