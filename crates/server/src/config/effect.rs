@@ -24,6 +24,8 @@ pub enum Effect {
     AofHistory,
     OomScore,
     AllocatorThread,
+    /// Metrics are served at another place, or no more.
+    Metrics,
     LogLevel,
     ProcessTitle,
 }

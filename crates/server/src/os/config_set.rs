@@ -137,6 +137,10 @@ impl Host {
                 title::set(&config.process_title());
             }
             Effect::ProcessTitle => {}
+            Effect::Metrics => {
+                let settings = self.metrics_settings();
+                self.process.metrics.configure(settings)?;
+            }
             Effect::LogLevel => logging::set_level(config.general.loglevel.filter()),
         }
         let settings = repl_settings(&self.config);

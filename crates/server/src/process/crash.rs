@@ -78,16 +78,18 @@ fn is_main_thread() -> bool {
     unsafe { libc::gettid() == libc::getpid() }
 }
 
-/// Gives this thread a larger stack for its signal handlers, for as long as the process lives.
+/// Gives this thread a larger stack for its signal handlers, for as long as the process lives. It is none of
+/// the memory that `maxmemory` goes by.
 fn lend_stack() -> io::Result<()> {
-    let stack: &'static mut [u8] = Box::leak(vec![0; STACK_BYTES].into_boxed_slice());
-    let stack =
-        libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK_BYTES };
-    // SAFETY: the memory is nobody else's and is never freed.
-    match unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+    // SAFETY: a mapping of its own, which is never undone.
+    let failed = unsafe {
+        let stack = libc::mmap(std::ptr::null_mut(), STACK_BYTES, protection, flags, -1, 0);
+        let lent = libc::stack_t { ss_sp: stack, ss_flags: 0, ss_size: STACK_BYTES };
+        stack == libc::MAP_FAILED || libc::sigaltstack(&raw const lent, std::ptr::null_mut()) != 0
+    };
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Runs on whatever thread a fault or a `kill` interrupts.
