@@ -10,7 +10,7 @@ use slab::Slab;
 use store::{HashSeed, Keyspace};
 
 use crate::clients::acl_log::AclLog;
-use crate::clients::client::{Client, Kind, Peer};
+use crate::clients::client::{Client, Kind, Peer, ReplyMode};
 use crate::clients::users::Users;
 use crate::data::ahead::HashedArg;
 use crate::data::evict::EvictionState;
@@ -22,10 +22,11 @@ use crate::door::stream_fault::StreamFault;
 use crate::events::blocking::{BlockedClients, Unblocked};
 use crate::events::pubsub::PubSub;
 use crate::events::push::PendingPushes;
+use crate::events::tracking::Tracking;
 use crate::events::watch::Watches;
 use crate::ids::ClientId;
+use crate::report::command_log::CommandLogs;
 use crate::report::latency_monitor::LatencyMonitor;
-use crate::report::slowlog::Slowlog;
 use crate::report::stats::Stats;
 use crate::settings::Settings;
 use crate::world::{Garbage, Now, World, earlier};
@@ -73,12 +74,13 @@ pub struct Engine {
     pub(crate) watches: Watches,
     pub(crate) pubsub: PubSub,
     pub(crate) monitors: BTreeSet<ClientId>,
-    pub(crate) slowlog: Slowlog,
+    pub(crate) command_logs: CommandLogs,
     pub(crate) latency: LatencyMonitor,
     pub(crate) expire: ExpireState,
     pub(crate) local_expires: LocalExpires,
     pub(crate) eviction: EvictionState,
     pub(crate) pending_pushes: PendingPushes,
+    pub(crate) tracking: Tracking,
     /// How often somebody was written to out of turn, or would have been.
     pub(crate) pushes: u64,
     /// When an aborted web request was logged last.
@@ -124,12 +126,13 @@ impl Engine {
             watches: Watches::default(),
             pubsub: PubSub::default(),
             monitors: BTreeSet::new(),
-            slowlog: Slowlog::default(),
+            command_logs: CommandLogs::default(),
             latency: LatencyMonitor::default(),
             expire: ExpireState::default(),
             local_expires: LocalExpires::default(),
             eviction: EvictionState::default(),
             pending_pushes: PendingPushes::default(),
+            tracking: Tracking::default(),
             pushes: 0,
             web_request_logged_s: 0,
             garbage: Vec::new(),
@@ -164,6 +167,7 @@ impl Engine {
         }
         self.watches.unwatch_all(id, &mut client.watched);
         self.unsubscribe_all(&mut client);
+        self.tracking.disconnect(id);
         // Lists of the turn may still name it: nobody is found by that name any more.
         self.monitors.remove(&id);
     }
@@ -177,6 +181,7 @@ impl Engine {
             self.blocked.remove(id, &blocked);
         }
         self.unsubscribe_all(&mut client);
+        self.tracking.disconnect(id);
         self.monitors.remove(&id);
         self.put_client(client);
     }
@@ -253,7 +258,11 @@ impl Engine {
     pub(crate) fn put_client(&mut self, mut client: Box<Client>) {
         client.out.set_limit(client.output_limit(&self.settings.output_limits));
         client.out.unmute();
-        self.pending_pushes.deliver(client.id, &mut client.out);
+        // Who waits has not been answered yet.
+        if client.reply_mode == ReplyMode::Skip && client.blocked.is_none() {
+            client.reply_mode = ReplyMode::On;
+        }
+        self.deliver_pushes(&mut client);
         let has_news = !client.out.is_empty() || client.out.is_overflowed();
         if has_news && !client.pending_output {
             client.pending_output = true;
@@ -261,6 +270,13 @@ impl Engine {
         }
         let slot = client.id.slot as usize;
         self.clients[slot] = Some(client);
+    }
+
+    /// Appends what the client, which is out for its command, was sent meanwhile.
+    #[inline]
+    pub(crate) fn deliver_pushes(&mut self, client: &mut Client) {
+        let is_subscribed = !client.subscriptions.is_empty();
+        self.pending_pushes.deliver(client.id, &mut client.out, is_subscribed);
     }
 
     /// The monotonic time at which something is due: a blocked client's deadline, a pause's end,

@@ -16,6 +16,7 @@ impl Engine {
     /// for a key looks again.
     pub fn dataset_replaced(&mut self) {
         self.local_expires.clear();
+        self.invalidate_all();
         self.watches.touch_db(None, |_, _| (Presence::Live, Presence::Live));
         for db in 0..self.keyspace.len() {
             self.blocked.db_replaced(db);

@@ -95,6 +95,11 @@ pub struct Settings {
     /// Microseconds; negative turns the slow log off.
     pub slowlog_log_slower_than_us: i64,
     pub slowlog_max_len: usize,
+    /// Bytes of a command, and of what it is answered, from which on it is logged; negative turns that off.
+    pub commandlog_request_larger_than_bytes: i64,
+    pub commandlog_large_request_max_len: usize,
+    pub commandlog_reply_larger_than_bytes: i64,
+    pub commandlog_large_reply_max_len: usize,
     pub latency_monitor_threshold_ms: u64,
     /// Whether the latencies of commands are kept, and which of them INFO latencystats tells.
     pub latency_tracking: bool,
@@ -141,6 +146,10 @@ impl Default for Settings {
             notify_keyspace_events: crate::events::notify::Classes::default(),
             slowlog_log_slower_than_us: 10_000,
             slowlog_max_len: 128,
+            commandlog_request_larger_than_bytes: 1 << 20,
+            commandlog_large_request_max_len: 128,
+            commandlog_reply_larger_than_bytes: 1 << 20,
+            commandlog_large_reply_max_len: 128,
             latency_monitor_threshold_ms: 0,
             latency_tracking: true,
             latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],

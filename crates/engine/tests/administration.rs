@@ -87,11 +87,54 @@ fn what_is_absent_says_so() {
 }
 
 #[test]
+fn commands_that_stand_out_are_logged_by_what_they_stand_out_by() {
+    let settings = Settings {
+        slowlog_log_slower_than_us: -1,
+        commandlog_request_larger_than_bytes: 30,
+        commandlog_reply_larger_than_bytes: 20,
+        commandlog_large_reply_max_len: 2,
+        ..Settings::default()
+    };
+    let mut db = Database::with(settings);
+    let c = db.connect();
+    let value = "v".repeat(40);
+    db.run(c, &format!("SET k {value}"));
+    for _ in 0..3 {
+        db.run(c, "GET k");
+    }
+    let len = |db: &mut Database, kind: &str| db.run(c, &format!("COMMANDLOG LEN {kind}"));
+    assert_eq!(len(&mut db, "large-request"), ":1\r\n");
+    assert_eq!(len(&mut db, "LARGE-REPLY"), ":2\r\n");
+    assert_eq!(len(&mut db, "slow"), ":0\r\n");
+    let log = db.run(c, "COMMANDLOG GET 1 large-reply");
+    assert!(log.starts_with("*1\r\n*6\r\n:2\r\n:1700000000\r\n:47\r\n*2\r\n$3\r\nGET"), "{log}");
+    assert_eq!(db.run(c, "COMMANDLOG RESET large-request"), "+OK\r\n");
+    assert_eq!(db.run(c, "COMMANDLOG GET -1 large-request"), "*0\r\n");
+    assert_eq!(
+        db.run(c, "COMMANDLOG LEN x"),
+        "-ERR type should be one of the following: slow, large-request, large-reply\r\n"
+    );
+    assert_eq!(
+        db.run(c, "COMMANDLOG GET -2 slow"),
+        "-ERR count should be greater than or equal to -1\r\n"
+    );
+}
+
+#[test]
 fn every_container_helps_with_all_it_has_and_no_more() {
     let mut db = Database::new();
     let c = db.connect();
     for name in [
-        "ACL", "CLIENT", "COMMAND", "CONFIG", "LATENCY", "MEMORY", "MODULE", "OBJECT", "PUBSUB",
+        "ACL",
+        "CLIENT",
+        "COMMAND",
+        "COMMANDLOG",
+        "CONFIG",
+        "LATENCY",
+        "MEMORY",
+        "MODULE",
+        "OBJECT",
+        "PUBSUB",
         "SLOWLOG",
     ] {
         let help = db.run(c, &format!("{name} HELP"));

@@ -112,6 +112,90 @@ fn killed_clients_are_closed_once_and_no_longer_served() {
 }
 
 #[test]
+fn clients_are_listed_by_all_that_is_said_of_them() {
+    let mut db = Database::new();
+    let now = db.now;
+    let a = db.engine.connect(now, Kind::Normal, peer("10.0.0.1:1"));
+    let b = db.engine.connect(now, Kind::Normal, peer("10.0.0.2:2"));
+    db.run(a, "CLIENT SETNAME asks");
+    db.run(b, "CLIENT SETNAME waits");
+    db.run(b, "CLIENT SETINFO LIB-NAME lib");
+    db.run(b, "CLIENT CAPA unheard-of redirect");
+    db.run(b, "SELECT 3");
+    db.run(b, "BLPOP queue 0");
+    db.advance_ms(5000);
+    let c = db.engine.connect(db.now, Kind::Normal, peer("10.0.0.3:3"));
+    for (filter, expected) in [
+        ("NAME waits", "2"),
+        ("NOT-NAME waits", "1 3"),
+        ("FLAGS b", "2"),
+        ("NOT-FLAGS b", "1 3"),
+        ("FLAGS bN", ""),
+        ("DB 3", "2"),
+        ("NOT-DB 3 SKIPME yes", "3"),
+        ("CAPA r", "2"),
+        ("NOT-CAPA r", "1 3"),
+        ("IP 10.0.0.3", "3"),
+        ("NOT-IP 10.0.0.3", "1 2"),
+        ("LIB-NAME lib", "2"),
+        ("NOT-LIB-VER x", "1 2 3"),
+        ("IDLE 5", "2"),
+        ("MAXAGE 5", "1 2"),
+        ("MAXAGE 6", ""),
+        ("NOT-ID 1 2", "3"),
+        ("ID 3 1 2 NAME asks", "1"),
+        ("ID 3 1", "3 1"),
+        ("TYPE normal NOT-ADDR 10.0.0.1:1", "2 3"),
+        ("NAME asks NAME waits", "2"),
+    ] {
+        let reply = db.run(a, &format!("CLIENT LIST {filter}"));
+        let ids: Vec<&str> = body(&reply)
+            .lines()
+            .filter_map(|line| line.split(' ').next()?.strip_prefix("id="))
+            .collect();
+        assert_eq!(ids.join(" "), expected, "{filter}");
+    }
+    for (filter, error) in [
+        ("FLAGS Z", "Unknown flags found in the provided filter: Z"),
+        ("CAPA x", "Unknown capa found in the provided filter: x"),
+        ("DB 16", "DB number should be between 0 and 15"),
+        ("DB x", "DB is not an integer or out of range"),
+        ("IDLE 0", "idle should be greater than 0"),
+        ("MAXAGE x", "maxage is not an integer or out of range"),
+        ("NOT-IDLE 1", "syntax error"),
+        ("ID 1 x", "Invalid client ID"),
+        ("NAME", "syntax error"),
+    ] {
+        assert_eq!(db.run(a, &format!("CLIENT LIST {filter}")), format!("-ERR {error}\r\n"));
+    }
+    assert_eq!(db.run(a, "CLIENT KILL ID 1 2 NOT-NAME asks"), ":1\r\n");
+    assert!(db.engine.client(b).is_some_and(|client| client.is_killed));
+    assert!(db.engine.client(c).is_some_and(|client| !client.is_killed));
+}
+
+/// The reply of a command that had to wait was given, though it was to be skipped.
+#[test]
+fn a_skipped_reply_is_skipped_however_late_it_comes() {
+    let mut db = Database::new();
+    let (c, other) = (db.connect(), db.connect());
+    db.run(c, "CLIENT REPLY SKIP");
+    db.run(c, "BLPOP queue 0");
+    db.run(other, "RPUSH queue job");
+    assert_eq!(db.replies(c), "");
+    assert_eq!(db.run(c, "LLEN queue"), ":0\r\n");
+    db.run(c, "CLIENT REPLY SKIP");
+    db.run(c, "BLPOP queue 0.01");
+    db.advance_ms(20);
+    assert_eq!(db.replies(c), "");
+    db.run(c, "CLIENT REPLY SKIP");
+    db.run(other, "CLIENT PAUSE 10");
+    db.run(c, "PING");
+    db.advance_ms(20);
+    assert_eq!(db.replies(c), "");
+    assert_eq!(db.run(c, "PING"), "+PONG\r\n");
+}
+
+#[test]
 fn kill_refuses_what_it_does_not_understand() {
     let mut db = Database::new();
     let c = db.connect();
@@ -194,21 +278,6 @@ fn replies_are_silenced_for_one_command_or_all() {
     assert_eq!(db.run(c, "NO SUCH COMMAND"), "");
     assert_eq!(db.run(c, "CLIENT REPLY ON"), "+OK\r\n");
     assert_eq!(db.run(c, "PING"), "+PONG\r\n");
-}
-
-#[test]
-fn tracking_is_off_and_says_so() {
-    let mut db = Database::new();
-    let c = db.connect();
-    assert_eq!(db.run(c, "CLIENT TRACKING OFF"), "+OK\r\n");
-    assert!(db.run(c, "CLIENT TRACKING ON BCAST").starts_with("-ERR CLIENT TRACKING ON is not"));
-    assert_eq!(db.run(c, "CLIENT TRACKING on x"), "-ERR syntax error\r\n");
-    assert_eq!(db.run(c, "CLIENT GETREDIR"), ":-1\r\n");
-    assert_eq!(
-        db.run(c, "CLIENT TRACKINGINFO"),
-        "*6\r\n$5\r\nflags\r\n*1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n"
-    );
-    assert!(db.run(c, "CLIENT CACHING yes").starts_with("-ERR CLIENT CACHING can be called only"));
 }
 
 #[test]

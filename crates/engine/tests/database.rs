@@ -17,6 +17,58 @@ fn a_value_is_set_read_and_deleted() {
 }
 
 #[test]
+fn expiries_travel_absolute_and_as_they_were_said_where_they_are() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SELECT 0");
+    for (command, travels) in [
+        ("SET k v EX 10", "SELECT 0 SET k v PXAT 1700000010000"),
+        ("set k v pxat 1900000000000 get", "set k v pxat 1900000000000 get"),
+        ("SET k v EXAT 1900000000", "SET k v PXAT 1900000000000"),
+        ("GETEX k EX 10", "PEXPIREAT k 1700000010000"),
+        ("EXPIRE k 20 gt", "PEXPIREAT k 1700000020000 gt"),
+        ("pexpireat k 1700000010000 LT", "pexpireat k 1700000010000 LT"),
+        ("EXPIREAT k 1700000020", "PEXPIREAT k 1700000020000"),
+    ] {
+        db.run(c, command);
+        assert_eq!(db.stream(), travels, "{command}");
+    }
+}
+
+/// With TYPE, SCAN left what had expired where it was, unless its type was asked for.
+#[test]
+fn a_scan_by_type_takes_all_that_has_expired() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SET a v PX 10");
+    db.run(c, "SADD s m");
+    db.advance_ms(20);
+    db.stream();
+    assert_eq!(db.run(c, "SCAN 0 TYPE nothing"), "*2\r\n$1\r\n0\r\n*0\r\n");
+    assert_eq!(db.stream(), "DEL a");
+    assert_eq!(db.run(c, "SCAN 0 TYPE set"), "*2\r\n$1\r\n0\r\n*1\r\n$1\r\ns\r\n");
+}
+
+/// A blocked client ran its command on a key that had expired, and so deleted it unasked.
+#[test]
+fn an_expired_key_that_swapdb_brings_wakes_nobody_and_goes_when_it_is_touched() {
+    let mut db = Database::new();
+    let (c, waits) = (db.connect(), db.connect());
+    db.run(waits, "BLPOP queue 0");
+    db.run(c, "SELECT 9");
+    db.run(c, "RPUSH queue x");
+    db.run(c, "PEXPIRE queue 10");
+    db.advance_ms(20);
+    db.stream();
+    db.run(c, "SWAPDB 0 9");
+    assert_eq!(db.stream(), "SWAPDB 0 9");
+    assert!(db.engine.client(waits).is_some_and(|client| client.is_blocked()));
+    db.run(c, "SELECT 0");
+    db.run(c, "EXISTS queue");
+    assert_eq!(db.stream(), "SELECT 0 DEL queue");
+}
+
+#[test]
 fn what_travels_is_what_changed_once() {
     let mut db = Database::new();
     let c = db.connect();

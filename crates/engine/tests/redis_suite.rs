@@ -4,15 +4,6 @@ mod common;
 
 use common::Database;
 
-/// Replicas and append-only files get one form of an expiry, whatever the client wrote.
-#[test]
-fn set_travelled_with_the_clients_spelling_of_pxat() {
-    let mut db = Database::new();
-    let c = db.connect();
-    db.run(c, "SET k v pxat 1900000000000");
-    assert!(db.stream().ends_with("SET k v PXAT 1900000000000"));
-}
-
 /// A reader of arbitrary keys makes no transaction of what it finds expired, and what comes after
 /// it makes one again.
 #[test]

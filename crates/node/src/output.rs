@@ -64,6 +64,7 @@ impl Node {
 
     /// Every client that was answered, as far as its gate is open.
     pub(crate) fn send_replies<O: Os>(&mut self, os: &mut O) {
+        self.engine.broadcast_invalidations();
         let mut touched = std::mem::take(&mut self.touched);
         self.engine.take_pending_output(&mut touched);
         for id in touched.drain(..) {

@@ -10,7 +10,8 @@
 //!
 //! Invariants
 //! - `first_offset + len == end_offset == master_offset + 1`, at all times; only `advance` moves them.
-//! - `len <= size`: the window is exact to the byte, a ring of fixed length by contract.
+//! - `len <= size`, to the byte, unless a reader stands further back: what is kept for it anyhow is the window's
+//!   as well, from the begin of its block on, until it moves on or is gone.
 //! - Bytes never change once written; the tail block grows in place while readers stand on it.
 //! - A block lives while the window or a reader needs it, so a slow reader costs its distance and no copy.
 //! - A reader never stands beyond `end_offset`, nor on a block that holds unapplied bytes only.
@@ -95,10 +96,11 @@ impl Backlog {
 
     /// Memory that is kept for readers behind the window alone, about; without a walk.
     pub fn bytes_beyond_window(&self) -> u64 {
-        let oldest = self.blocks.front().map_or(self.first_offset, |block| block.start_offset);
+        let window = self.first_offset.max(self.window_start());
+        let oldest = self.blocks.front().map_or(window, |block| block.start_offset);
         let block = self.tail().bytes.capacity() as u64;
         // The window seldom begins with a block: the rest of its first one is not for readers.
-        let blocks = self.first_offset.saturating_sub(oldest) / block;
+        let blocks = window.saturating_sub(oldest) / block;
         let list = self.blocks.capacity() * size_of::<Block>();
         if blocks > 0 { blocks * block + list as u64 } else { 0 }
     }
@@ -229,16 +231,24 @@ impl Backlog {
         }
     }
 
+    /// Where the window begins when nobody stands before it.
+    fn window_start(&self) -> u64 {
+        self.end_offset.saturating_sub(self.size_bytes)
+    }
+
     fn trim(&mut self) {
-        let oldest = self.end_offset.saturating_sub(self.size_bytes);
-        self.first_offset = self.first_offset.max(oldest);
+        let start = self.window_start().max(self.first_offset);
         while self.blocks.len() > 1
             && self.blocks[0].readers == 0
-            && self.blocks[0].end_offset() <= self.first_offset
+            && self.blocks[0].end_offset() <= start
         {
             self.blocks.pop_front();
             self.first_block += 1;
         }
+        // A first block before the window is there for its readers, and so is all that follows: others may
+        // ask for it, too.
+        let held = self.blocks.front().filter(|block| block.end_offset() <= start);
+        self.first_offset = self.first_offset.max(held.map_or(start, |block| block.start_offset));
         if self.blocks.len() < self.blocks.capacity() / 8 {
             // A slow replica's distance made the list long; it has caught up, or is gone.
             self.blocks.shrink_to(2 * self.blocks.len());
@@ -441,7 +451,11 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(backlog.unapplied_len(), 1 + received - backlog.end_offset());
-                prop_assert!(backlog.len() <= size);
+                let slowest = readers.iter().map(|r| backlog.reader_offset(r)).min();
+                let is_held = slowest.is_some_and(|at| {
+                    at <= backlog.first_offset() + BLOCK_MAX_BYTES && at < backlog.window_start()
+                });
+                prop_assert!(backlog.len() <= size || is_held);
                 prop_assert_eq!(backlog.first_offset() + backlog.len(), backlog.end_offset());
                 for reader in &readers {
                     check_reader(&backlog, reader);
@@ -476,6 +490,21 @@ mod tests {
         assert!(backlog.bytes_beyond_window() <= backlog.memory_bytes());
         backlog.close_reader(reader);
         assert_eq!(backlog.bytes_beyond_window(), 0);
+    }
+
+    // What a slow replica kept was there, and a second one that asked for it had to take a snapshot.
+    #[test]
+    fn what_a_slow_reader_keeps_is_offered_to_others_until_it_is_gone() {
+        let mut backlog = Backlog::new(16 * KIB, 1);
+        let slow = backlog.open_reader_at_end();
+        feed(&mut backlog, 100 * KIB);
+        assert_eq!((backlog.first_offset(), backlog.len()), (1, 100 * KIB));
+        let second = backlog.open_reader(1 + 10 * KIB).expect("it is all there");
+        backlog.close_reader(slow);
+        assert!(backlog.len() <= 91 * KIB, "up to the block on which the second one stands");
+        backlog.close_reader(second);
+        assert_eq!(backlog.len(), 16 * KIB);
+        assert!(backlog.open_reader(1 + 10 * KIB).is_none());
     }
 
     #[test]

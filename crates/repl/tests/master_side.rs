@@ -508,10 +508,11 @@ fn a_slow_replica_costs_its_distance() {
         master.handle_write(&bytes);
     }
     let view = master.view(0);
-    assert_eq!(view.backlog.len_bytes, 1024 * 1024);
+    assert!(view.backlog.len_bytes > 9_900_000, "what is kept for one is offered to all");
     assert_eq!(master.pending_bytes(CONN), master.offset());
     assert!(view.backlog.memory_bytes < 11_000_000);
     assert_eq!(output(&mut master, 0, CONN).len(), 10_000_000);
+    assert_eq!(master.view(0).backlog.len_bytes, 1024 * 1024);
     let after = master.view(0).backlog.memory_bytes;
     assert!(after < 1_250_000, "{after} bytes are held for nobody");
 }

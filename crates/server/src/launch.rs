@@ -2,6 +2,7 @@
 //! goes wrong before the log is open goes to standard error, all else to the log.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use log::LevelFilter;
@@ -9,9 +10,11 @@ use log::LevelFilter;
 use crate::boot::{self, Process};
 use crate::config::{Config, FileError, Invocation, Program, StartError, decide_role, parse_argv};
 use crate::os::start;
+use crate::process::crash;
 use crate::process::daemon::{self, Supervisor};
 use crate::process::logging::{self, Output};
 use crate::process::os_error::os_error;
+use crate::process::title;
 use crate::process::version::REDIS_VERSION;
 
 /// Installs a logger that writes with [`logging::write_record`]: the binary's choice.
@@ -66,6 +69,8 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
     install_logger(output, general.loglevel.filter());
     if general.crash_log_enabled {
         logging::log_panics();
+        let log = Some(&general.logfile).filter(|name| !name.is_empty()).map(Path::new);
+        crash::report_to(log).map_err(|error| os_error(&error))?;
     }
     logging::abort_on_panics();
     let supervisor = Supervisor::detect(general.supervised.candidates());
@@ -74,6 +79,10 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
     if background {
         daemon::daemonize()
             .map_err(|error| format!("Can't go into the background: {}", os_error(&error)))?;
+    }
+    if general.set_proc_title {
+        title::prepare();
+        title::set(&config.process_title());
     }
     start::log_starting(config);
     Ok(Process { role, supervisor, background })

@@ -107,6 +107,8 @@ pub struct Client {
     pub is_muted: bool,
     pub no_evict: bool,
     pub no_touch: bool,
+    /// CLIENT CAPA redirect: it would follow a redirection to another server.
+    pub follows_redirects: bool,
     /// Written out, then closed: QUIT, CLIENT KILL of itself, protocol errors.
     pub close_after_reply: bool,
     /// Killed by another client: closed without a further word.
@@ -157,6 +159,7 @@ impl Client {
             is_muted: false,
             no_evict: false,
             no_touch: false,
+            follows_redirects: false,
             close_after_reply: false,
             is_killed: false,
             pending_output: false,

@@ -7,6 +7,7 @@ use protocol::{Args, Resp};
 
 use crate::Engine;
 use crate::clients::client::{Client, Kind, Subscriptions};
+use crate::events::tracking::Mode;
 use crate::ids::ClientId;
 use crate::world::World;
 
@@ -59,7 +60,7 @@ pub(crate) fn describe(
 ) {
     use std::fmt::Write;
     let seconds = |since_us: u64| engine.now.mono_us.saturating_sub(since_us) / 1_000_000;
-    let sizes = Sizes::of(world, client, args);
+    let sizes = Sizes::of(engine, world, client, args);
     let subscriptions = &client.subscriptions;
     let command = client.last_command.map_or_else(|| "NULL".to_string(), |found| found.full_name());
     // Writing to a String does not fail.
@@ -102,9 +103,10 @@ pub(crate) fn describe(
     let waits = !client.pending_output && !client.out.is_empty() && args.is_none();
     let _ = writeln!(
         text,
-        "events={} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+        "events={} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={}",
         if waits { "rw" } else { "r" },
         user_name(engine, client),
+        engine.redirect_number(client.id),
         if client.out.resp == Resp::V3 { 3 } else { 2 },
         String::from_utf8_lossy(&client.lib_name),
         String::from_utf8_lossy(&client.lib_ver),
@@ -116,7 +118,16 @@ impl Engine {
     /// if it must not be closed for it.
     pub fn evictable_bytes(&self, world: &dyn World, id: ClientId) -> Option<usize> {
         let client = self.client(id).filter(|client| client.kind == Kind::Normal)?;
-        Some(memory_of(world, client))
+        Some(memory_of(self, world, client))
+    }
+
+    /// The number of the client that is told what this one has cached: 0 is itself, and -1 that it
+    /// caches nothing.
+    pub(crate) fn redirect_number(&self, id: ClientId) -> i64 {
+        match self.tracking.get(id) {
+            None => -1,
+            Some(tracked) => tracked.redirect.map_or(0, |to| to.id as i64),
+        }
     }
 
     /// The client's line of CLIENT LIST, for the log.
@@ -130,8 +141,8 @@ impl Engine {
 }
 
 /// All that the server keeps for a client, in bytes.
-pub(crate) fn memory_of(world: &dyn World, client: &Client) -> usize {
-    Sizes::of(world, client, None).total(client)
+pub(crate) fn memory_of(engine: &Engine, world: &dyn World, client: &Client) -> usize {
+    Sizes::of(engine, world, client, None).total(client)
 }
 
 /// Our master and our own files are nobody's clients.
@@ -149,10 +160,12 @@ struct Sizes {
     multi: usize,
     reply_buffer: usize,
     reply_list: usize,
+    /// The prefixes of which it hears.
+    prefixes: usize,
 }
 
 impl Sizes {
-    fn of(world: &dyn World, client: &Client, args: Option<Args<'_>>) -> Sizes {
+    fn of(engine: &Engine, world: &dyn World, client: &Client, args: Option<Args<'_>>) -> Sizes {
         let running = args.and_then(|args| args.raw()).map_or(0, <[u8]>::len);
         let kept = client.blocked.as_ref().and_then(|blocked| blocked.again.as_ref());
         let args = match (args, kept) {
@@ -174,6 +187,7 @@ impl Sizes {
             multi: client.multi.as_ref().map_or(0, |multi| multi.queue_bytes),
             reply_buffer,
             reply_list: waiting - reply_buffer,
+            prefixes: engine.tracking.get(client.id).map_or(0, |tracked| tracked.prefixes.len()),
         }
     }
 
@@ -182,7 +196,8 @@ impl Sizes {
         let output = client.out.memory_bytes();
         let input = client.input.capacity_bytes as usize;
         let subscriptions = &client.subscriptions;
-        let noted = client.watched.len()
+        let noted = self.prefixes
+            + client.watched.len()
             + subscriptions.channels.len()
             + subscriptions.patterns.len()
             + subscriptions.shard_channels.len();
@@ -198,8 +213,10 @@ impl Sizes {
     }
 }
 
-fn flags(engine: &Engine, client: &Client) -> String {
+/// The letters of what holds of the client.
+pub(crate) fn flags(engine: &Engine, client: &Client) -> String {
     let monitors = engine.monitors.contains(&client.id);
+    let tracked = engine.tracking.get(client.id);
     let letters = [
         (client.kind == Kind::Replica && !monitors, 'S'),
         (monitors, 'O'),
@@ -207,6 +224,9 @@ fn flags(engine: &Engine, client: &Client) -> String {
         (!client.subscriptions.is_empty(), 'P'),
         (client.multi.is_some(), 'x'),
         (client.is_blocked(), 'b'),
+        (tracked.is_some(), 't'),
+        (tracked.is_some_and(|tracked| tracked.is_broken), 'R'),
+        (tracked.is_some_and(|tracked| tracked.mode == Mode::Bcast), 'B'),
         (engine.watches.is_dirty(client.id), 'd'),
         (client.close_after_reply, 'c'),
         (client.peer.unix_socket, 'U'),

@@ -63,6 +63,8 @@ bits! {
         MODULE_GUARDED = 25 => "",
         /// Changes no data, and belongs in a master's stream all the same.
         IN_STREAM = 26 => "",
+        /// What CLIENT CACHING has said still holds behind it.
+        KEEPS_CACHING = 27 => "",
     }
 }
 

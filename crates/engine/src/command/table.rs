@@ -34,6 +34,7 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     commands::command_info::ROWS,
     commands::memory::ROWS,
     commands::latency::ROWS,
+    commands::command_log::ROWS,
     commands::acl::ROWS,
     commands::absent::ROWS,
 ];

@@ -1,15 +1,16 @@
 //! CLIENT and its subcommands: who is connected, and what becomes of them.
 
-use protocol::{Args, parse_i64};
+use protocol::Args;
 
 use super::args::{int, is, text, timeout_ms};
+use super::client_filter::{Asks, ClientFilter};
 use super::connection::valid_name;
 use super::help;
 use super::pubsub::container;
+use super::tracking::{caching, getredir, tracking, trackinginfo};
 use crate::Engine;
 use crate::clients::client::{Client, Kind, ReplyMode};
-use crate::clients::line::{Class, describe};
-use crate::clients::users::{UserId, Users};
+use crate::clients::line::describe;
 use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
 use crate::door::ctx::Ctx;
@@ -31,7 +32,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     "2.4.0",
     "A container for client connection commands.",
 )
-.flagged(Flags::NEVER_PAUSED)
+.flagged(Flags::NEVER_PAUSED.or(Flags::KEEPS_CACHING))
 .group("connection")
 .with(SUBCOMMANDS)];
 
@@ -56,6 +57,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "6.0.0",
         "Instructs the server whether to track the keys in the next request.",
     ),
+    sub("capa", capa, -3, ANYTIME, "8.0.0", "A client claims its capability."),
     sub("getname", getname, 2, ANYTIME, "2.6.9", "Returns the name of the connection."),
     sub(
         "getredir",
@@ -166,6 +168,13 @@ fn setinfo(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Whoever knows more than we do says so without an error.
+fn capa(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    ctx.client.follows_redirects |= args.iter().skip(2).any(|word| is(word, "redirect"));
+    ctx.client.out.ok();
+    Ok(())
+}
+
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let mut line = String::new();
     describe(ctx.engine, ctx.world, ctx.client, Some(args), &mut line);
@@ -174,22 +183,10 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let mut class = None;
-    let mut ids = None;
-    if args.len() == 4 && is(args.at(2), "type") {
-        class = Some(parse_class(args.at(3))?);
-    } else if args.len() > 3 && is(args.at(2), "id") {
-        let mut wanted = Vec::new();
-        for arg in args.iter().skip(3) {
-            wanted.push(parse_i64(arg).ok_or_else(|| CommandError::err("Invalid client ID"))?);
-        }
-        ids = Some(wanted);
-    } else if args.len() != 2 {
-        return Err(CommandError::Syntax);
-    }
+    let filter = ClientFilter::parse(ctx.engine, args, Asks::ToList)?;
     let mut lines = String::new();
     let mut everybody = listed(ctx);
-    if let Some(ids) = ids {
+    if let Some(ids) = filter.ids() {
         // In the order in which they were asked for, and as often.
         everybody = ids
             .iter()
@@ -197,7 +194,7 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             .collect();
     }
     for client in everybody {
-        if class.is_none_or(|class| class == Class::of(client)) {
+        if filter.fits(ctx.engine, client, ctx.client.id) {
             let own = (client.id == ctx.client.id).then_some(args);
             describe(ctx.engine, ctx.world, client, own, &mut lines);
         }
@@ -214,75 +211,16 @@ fn listed<'a>(ctx: &'a Ctx<'_>) -> Vec<&'a Client> {
     clients
 }
 
-fn parse_class(word: &[u8]) -> Result<Class, CommandError> {
-    Class::parse(word)
-        .ok_or_else(|| CommandError::err(format_args!("Unknown client type '{}'", text(word))))
-}
-
-/// Whom CLIENT KILL means: who fits all that was said.
-#[derive(Default)]
-struct KillFilter<'a> {
-    id: Option<i64>,
-    addr: Option<&'a [u8]>,
-    laddr: Option<&'a [u8]>,
-    class: Option<Class>,
-    user: Option<UserId>,
-    spares_caller: bool,
-}
-
-impl<'a> KillFilter<'a> {
-    fn parse(args: Args<'a>, users: &Users) -> Result<KillFilter<'a>, CommandError> {
-        if args.len() == 3 {
-            // The old form names an address, and means whoever that is.
-            return Ok(KillFilter { addr: Some(args.at(2)), ..KillFilter::default() });
-        }
-        let mut filter = KillFilter { spares_caller: true, ..KillFilter::default() };
-        for at in (2..args.len()).step_by(2) {
-            let (option, Some(value)) = (args.at(at), args.get(at + 1)) else {
-                return Err(CommandError::Syntax);
-            };
-            if is(option, "id") {
-                let id = parse_i64(value).filter(|id| *id > 0);
-                let bad = || CommandError::err("client-id should be greater than 0");
-                filter.id = Some(id.ok_or_else(bad)?);
-            } else if is(option, "type") {
-                filter.class = Some(parse_class(value)?);
-            } else if is(option, "addr") {
-                filter.addr = Some(value);
-            } else if is(option, "laddr") {
-                filter.laddr = Some(value);
-            } else if is(option, "user") {
-                let unknown = || CommandError::err(format_args!("No such user '{}'", text(value)));
-                filter.user = Some(users.find(value).ok_or_else(unknown)?);
-            } else if is(option, "skipme") && is(value, "yes") {
-                filter.spares_caller = true;
-            } else if is(option, "skipme") && is(value, "no") {
-                filter.spares_caller = false;
-            } else {
-                return Err(CommandError::Syntax);
-            }
-        }
-        Ok(filter)
-    }
-
-    fn fits(&self, client: &Client, caller: ClientId) -> bool {
-        // Who leaves may still take its time to read its replies, but nobody is killed twice.
-        !client.is_killed
-            && self.id.is_none_or(|id| client.id.id as i64 == id)
-            && self.addr.is_none_or(|addr| client.peer.addr.as_bytes() == addr)
-            && self.laddr.is_none_or(|laddr| client.peer.laddr.as_bytes() == laddr)
-            && self.class.is_none_or(|class| Class::of(client) == class)
-            && self.user.is_none_or(|user| client.user == user && !client.is_internal())
-            && !(self.spares_caller && client.id == caller)
-    }
-}
-
 fn kill(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let filter = KillFilter::parse(args, &ctx.engine.users)?;
+    let filter = match args.len() {
+        3 => ClientFilter::of_addr(args.at(2)),
+        _ => ClientFilter::parse(ctx.engine, args, Asks::ToKill)?,
+    };
     let caller = ctx.client.id;
     let doomed: Vec<ClientId> = listed(ctx)
         .into_iter()
-        .filter(|client| filter.fits(client, caller))
+        // Who leaves may still take its time to read its replies, but nobody is killed twice.
+        .filter(|client| !client.is_killed && filter.fits(ctx.engine, client, caller))
         .map(|client| client.id)
         .collect();
     for &id in &doomed {
@@ -401,52 +339,5 @@ fn no_evict(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn no_touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.client.no_touch = on_off(args.at(2))?;
     ctx.client.out.ok();
-    Ok(())
-}
-
-/// Invalidation messages do not exist here yet: turning them off is true, turning them on is not.
-fn tracking(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let mut at = 3;
-    while let Some(option) = args.get(at) {
-        let has_value = at + 1 < args.len();
-        if is(option, "redirect") && has_value {
-            int(args.at(at + 1))?;
-            at += 2;
-        } else if is(option, "prefix") && has_value {
-            at += 2;
-        } else if ["bcast", "optin", "optout", "noloop"].iter().any(|word| is(option, word)) {
-            at += 1;
-        } else {
-            return Err(CommandError::Syntax);
-        }
-    }
-    if on_off(args.at(2))? {
-        return Err(CommandError::err("CLIENT TRACKING ON is not supported by this server yet"));
-    }
-    ctx.client.out.ok();
-    Ok(())
-}
-
-fn caching(_: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    Err(CommandError::err(
-        "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-    ))
-}
-
-fn getredir(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    ctx.client.out.int(-1);
-    Ok(())
-}
-
-fn trackinginfo(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    let out = &mut ctx.client.out;
-    out.map(3);
-    out.bulk(b"flags");
-    out.set(1);
-    out.bulk(b"off");
-    out.bulk(b"redirect");
-    out.int(-1);
-    out.bulk(b"prefixes");
-    out.array(0);
     Ok(())
 }

@@ -259,6 +259,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.engine.discard(ctx.client);
     ctx.engine.unsubscribe_all(ctx.client);
     ctx.engine.monitors.remove(&ctx.client.id);
+    ctx.engine.tracking.disable(ctx.client.id);
     let client = &mut *ctx.client;
     client.db = 0;
     client.out.resp = Resp::V2;
@@ -267,6 +268,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     client.out.unmute();
     client.no_evict = false;
     client.no_touch = false;
+    client.follows_redirects = false;
     client.user = UserId::DEFAULT;
     client.authenticated = ctx.engine.users.is_open();
     client.out.status("RESET");

@@ -157,7 +157,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
         "replybuffer",
         2,
         2,
-        accepted,
+        replybuffer,
         &[
             "REPLYBUFFER <subcommand> <arg>",
             "    Accepted and without effect: reply buffers grow as needed, and idle ones are freed.",
@@ -240,11 +240,15 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         Some((_, least, most, handler, _)) if (*least..=*most).contains(&given) => {
             handler(ctx, args)
         }
-        _ => Err(CommandError::err(format_args!(
-            "unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
-            text(&word[..word.len().min(128)])
-        ))),
+        _ => Err(unknown_subcommand(word)),
     }
+}
+
+fn unknown_subcommand(word: &[u8]) -> CommandError {
+    CommandError::err(format_args!(
+        "unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
+        text(&word[..word.len().min(128)])
+    ))
 }
 
 fn help(ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
@@ -430,6 +434,20 @@ fn log(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn accepted(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.client.out.ok();
     Ok(())
+}
+
+fn replybuffer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let (word, value) = (args.at(2), args.at(3));
+    if is(word, "peak-reset-time") {
+        if !is(value, "never") && !is(value, "reset") {
+            int(value)?;
+        }
+    } else if is(word, "resizing") {
+        int(value)?;
+    } else {
+        return Err(unknown_subcommand(args.at(1)));
+    }
+    accepted(ctx, args)
 }
 
 fn error(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

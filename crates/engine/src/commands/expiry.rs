@@ -183,7 +183,13 @@ fn set_expiry(
         entry.set_expire_ms(Some(at_ms));
     }
     ctx.engine.changed(db, key, Classes::GENERIC, "expire");
-    ctx.propagate(&[b"PEXPIREAT", key, at_ms.to_string().as_bytes()]);
+    // What is absolute already stands as it was said, and so do conditions.
+    if unit_ms != 1 || base_ms != 0 {
+        let at = at_ms.to_string();
+        let mut words: Vec<&[u8]> = args.iter().collect();
+        (words[0], words[2]) = (b"PEXPIREAT", at.as_bytes());
+        ctx.propagate(&words);
+    }
     Ok(())
 }
 

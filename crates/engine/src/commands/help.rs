@@ -103,6 +103,10 @@ UNLOAD <name>
         "\
 CACHING (YES|NO)
     Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.
+CAPA <option> [options...]
+    The client claims its some capability options. Options are:
+    * REDIRECT
+      The client can handle redirection to another server.
 GETREDIR
     Return the client ID we are redirecting to when tracking is enabled.
 GETNAME
@@ -125,10 +129,21 @@ KILL <option> <value> [<option> <value> [...]]
       Kill connections authenticated by <username>.
     * SKIPME (YES|NO)
       Skip killing current connection (default: yes).
+    * ID <client-id> [<client-id>...]
+      Kill connections by client id.
+    * MAXAGE <maxage>
+      Kill connections older than the specified age.
+    * IDLE <idle>
+      Kill connections that have been idle for so many seconds.
+    * FLAGS <flags>, NAME <name>, LIB-NAME <name>, LIB-VER <version>, DB <db>, CAPA <capa>, IP <ip>
+      Kill connections of which that is true.
+    * NOT-ID, NOT-ADDR, NOT-LADDR, NOT-TYPE, NOT-USER, NOT-FLAGS, NOT-NAME, NOT-LIB-NAME, NOT-LIB-VER, NOT-DB, NOT-CAPA, NOT-IP
+      Kill connections of which the like is not true.
 LIST [options ...]
     Return information about client connections. Options:
     * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)
       Return clients of specified type.
+    * All others of KILL; SKIPME is no by default.
 UNPAUSE
     Stop the current client pause, resuming traffic.
 PAUSE <timeout> [WRITE|ALL]
@@ -254,6 +269,24 @@ RESETSTAT
     Reset statistics reported by the INFO command.
 REWRITE
     Rewrite the configuration file.
+",
+    ),
+    (
+        "commandlog",
+        "\
+GET <count> <type>
+    Return top <count> entries of the specified <type> from the commandlog (-1 mean all).
+    Entries are made of:
+    id, timestamp,
+        time in microseconds for type of slow,
+        or size in bytes for type of large-request,
+        or size in bytes for type of large-reply
+    arguments array, client IP and port,
+    client name
+LEN <type>
+    Return the length of the specified type of commandlog.
+RESET <type>
+    Reset the specified type of commandlog.
 ",
     ),
     (

@@ -547,7 +547,8 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if expire_ms.is_some_and(|at_ms| at_ms <= now_ms) && !ctx.call.is_applied() {
         if replaced {
             ctx.engine.changed(db, key, Classes::GENERIC, "del");
-            ctx.propagate(&[b"DEL", key]);
+            let lazy = ctx.engine.settings.lazyfree_lazy_server_del;
+            ctx.propagate(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
         }
         ctx.client.out.ok();
         return Ok(());

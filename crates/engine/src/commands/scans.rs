@@ -149,11 +149,15 @@ pub(super) fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError
         let next = ctx.engine.keyspace.db(db.index()).scan(cursor, |entry| {
             met += 1;
             let of_type = options.type_name.is_none_or(|name| is(name, entry.value_type().name()));
-            if !options.wants(entry.key()) || !of_type {
+            if !options.wants(entry.key()) {
                 return;
             }
-            let list = if entry.is_expired(now_ms) { &mut expired } else { &mut names };
-            list.push(entry.key().into());
+            // What has expired goes, whatever its type was.
+            if entry.is_expired(now_ms) {
+                expired.push(entry.key().into());
+            } else if of_type {
+                names.push(entry.key().into());
+            }
         });
         (next, met)
     });

@@ -1,9 +1,9 @@
-//! INFO, CONFIG, TIME, DBSIZE, FLUSHALL, FLUSHDB, SWAPDB, SLOWLOG, MONITOR.
+//! INFO, CONFIG, TIME, DBSIZE, FLUSHALL, FLUSHDB, SWAPDB, MONITOR.
 
 use protocol::{Args, parse_i64};
 use store::Db;
 
-use super::args::{int, is};
+use super::args::is;
 use super::help;
 use super::pubsub::container;
 use crate::Engine;
@@ -19,7 +19,6 @@ use crate::world::{Action, Garbage, Outcome, World};
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
 const WRITES: Flags = Flags::WRITE;
-const SLOWLOG: Flags = Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE);
 
 pub(crate) static ROWS: &[CommandSpec] = &[
     row(
@@ -112,17 +111,6 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "1.0.0",
         "Listens for all requests received by the server in real-time.",
     ),
-    row(
-        "slowlog",
-        container,
-        -2,
-        Flags::NONE,
-        KeySpec::NONE,
-        Acl::NONE,
-        "2.2.12",
-        "A container for slow log commands.",
-    )
-    .with(SLOWLOG_ROWS),
 ];
 
 static CONFIG: &[CommandSpec] = &[
@@ -169,43 +157,6 @@ static CONFIG: &[CommandSpec] = &[
         "2.0.0",
         "Resets the server's statistics.",
     ),
-];
-
-static SLOWLOG_ROWS: &[CommandSpec] = &[
-    help::row_of("6.2.0", Acl::NONE),
-    row(
-        "get",
-        slowlog_get,
-        -2,
-        SLOWLOG,
-        KeySpec::NONE,
-        Acl::NONE,
-        "2.2.12",
-        "Returns the slow log's entries.",
-    )
-    .tips(&["request_policy:all_nodes", "nondeterministic_output"]),
-    row(
-        "len",
-        slowlog_len,
-        2,
-        SLOWLOG,
-        KeySpec::NONE,
-        Acl::NONE,
-        "2.2.12",
-        "Returns the number of entries in the slow log.",
-    )
-    .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]),
-    row(
-        "reset",
-        slowlog_reset,
-        2,
-        SLOWLOG,
-        KeySpec::NONE,
-        Acl::NONE,
-        "2.2.12",
-        "Clears all entries from the slow log.",
-    )
-    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
 ];
 
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -302,6 +253,7 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     // Propagated even when there was nothing: a replica or file may hold what we do not.
     ctx.force_propagation();
+    ctx.engine.invalidate_all();
     ctx.perform(Action::KeyspaceFlushed)?;
     ctx.client.out.ok();
     Ok(())
@@ -310,6 +262,7 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let lazy = flush_is_lazy(ctx, args)?;
     ctx.engine.flush_db(ctx.view.index(), lazy);
+    ctx.engine.invalidate_all();
     ctx.force_propagation();
     ctx.client.out.ok();
     Ok(())
@@ -410,41 +363,4 @@ impl Engine {
             self.push(id, &mut line);
         }
     }
-}
-
-fn slowlog_get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let count = match args.get(2) {
-        _ if args.len() > 3 => return Err(CommandError::arity("slowlog|get")),
-        None => 10,
-        Some(arg) => match int(arg) {
-            Ok(-1) => usize::MAX,
-            Ok(n) if n >= 0 => n as usize,
-            _ => return Err(CommandError::err("count should be greater than or equal to -1")),
-        },
-    };
-    let out = &mut ctx.client.out;
-    let shown = ctx.engine.slowlog.len().min(count);
-    out.array(shown);
-    for entry in ctx.engine.slowlog.iter().take(shown) {
-        out.array(6);
-        out.int(entry.id as i64);
-        out.int(entry.unix_s);
-        out.int(entry.duration_us as i64);
-        out.array(entry.args.len());
-        entry.args.iter().for_each(|arg| out.bulk(arg));
-        out.bulk(entry.client_addr.as_bytes());
-        out.bulk(&entry.client_name);
-    }
-    Ok(())
-}
-
-fn slowlog_len(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    ctx.client.out.int(ctx.engine.slowlog.len() as i64);
-    Ok(())
-}
-
-fn slowlog_reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    ctx.engine.slowlog.reset();
-    ctx.client.out.ok();
-    Ok(())
 }

@@ -368,8 +368,12 @@ fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandErro
     store_string(ctx, args, 1, 2, expire);
     if let Some(at_ms) = expire_at_ms {
         ctx.engine.notify(db, key, Classes::GENERIC, "expire");
-        let at = at_ms.to_string();
-        ctx.propagate(&[b"SET", key, args.at(2), b"PXAT", at.as_bytes()]);
+        // What is absolute already stands as it was said; a condition that holds replicas need not know.
+        let is_absolute = options.expire.is_some_and(|(unit, _)| is(unit, "pxat"));
+        if !is_absolute || options.condition.is_some() {
+            let at = at_ms.to_string();
+            ctx.propagate(&[b"SET", key, args.at(2), b"PXAT", at.as_bytes()]);
+        }
     } else if options.condition.is_some() {
         // It holds, and replicas need not know it.
         let words: [&[u8]; 4] = [b"SET", key, args.at(2), b"KEEPTTL"];

@@ -227,6 +227,7 @@ impl Engine {
         self.slow_expire_cycle(now, world);
         self.expire_local_keys(world);
         self.eviction_cron(world);
+        self.limit_tracking_table();
         self.stats.ops_per_sec.sample(self.stats.total_commands, now.mono_us);
         if self.settings.activerehashing {
             self.rehash_some(world);

@@ -194,6 +194,7 @@ impl Engine {
     pub(crate) fn touched(&mut self, db: View, key: &[u8], class: Classes, event: &str) {
         self.watches.touch(db.index(), key, || self.keyspace.db(db.index()).contains(key));
         self.blocked.key_written(db.index(), key);
+        self.invalidate(key);
         self.notify(db, key, class, event);
     }
 

@@ -17,6 +17,7 @@ use crate::engine::Role;
 use crate::error::CommandError;
 use crate::events::blocking::{Blocked, OnTimeout, Unblocked, Waiting};
 use crate::ids::ClientId;
+use crate::report::command_log::LogKind;
 use crate::settings::Guard;
 use crate::world::{Action, Now, World};
 
@@ -39,8 +40,8 @@ impl Engine {
             client.out.mute();
         }
         let error = self.process(&mut client, world, args);
-        if client.reply_mode == ReplyMode::Skip {
-            client.reply_mode = ReplyMode::On;
+        if self.tracking.is_on() {
+            self.end_caching(&client);
         }
         if let Some(error) = error {
             if client.kind == Kind::Master {
@@ -90,7 +91,11 @@ impl Engine {
         };
         client.last_command = Some(found);
         client.last_command_mono_us = self.now.mono_us;
-        if let Err(error) = self.check(client, world, &found, args) {
+        let checked = self.check(client, world, &found, args);
+        self.limit_tracking_table();
+        // What it was sent while room was made stands before its reply.
+        self.deliver_pushes(client);
+        if let Err(error) = checked {
             return self.reject(client, Some(&found), error);
         }
         if self.must_pause(client, &found) {
@@ -305,8 +310,9 @@ impl Engine {
         call: Call,
     ) -> Unexpected {
         let dirty_before = self.dirty;
-        let db = client.db;
+        let (db, written) = (client.db, client.out.written());
         client.commands += 1;
+        let caller = self.tracking.caller.replace(client.id);
         let mut ctx = Ctx::new(self, client, world, found, call);
         let result = (found.spec.handler)(&mut ctx, args);
         let (travels, nested_error) = (ctx.travels, ctx.nested_error);
@@ -335,7 +341,11 @@ impl Engine {
                 None => self.propagation.command(db, args.iter()),
             }
         }
-        self.record(client, world, &found, args, call, failed);
+        if self.tracking.is_on() {
+            self.remember_reads(client, found.spec, args);
+        }
+        self.tracking.caller = caller;
+        self.record(client, world, &found, args, call, (failed, written));
         if !self.monitors.is_empty() && !call.again {
             self.feed_monitors(client, world, &found, args);
         }
@@ -350,7 +360,7 @@ impl Engine {
         found: &Found,
         args: Args<'_>,
         call: Call,
-        failed: bool,
+        (failed, written): (bool, u64),
     ) {
         let end_us = world.mono_us();
         let mut took_us = end_us.saturating_sub(self.last_command_end_us);
@@ -366,12 +376,56 @@ impl Engine {
             let fast = found.spec.flags.has(Flags::FAST);
             self.record_latency(if fast { "fast-command" } else { "command" }, took_us);
         }
-        let slow = self.settings.slowlog_log_slower_than_us;
-        if slow >= 0 && took_us >= slow as u64 && !found.spec.flags.has(Flags::SKIP_SLOWLOG) {
-            let max_len = self.settings.slowlog_max_len;
-            let shown = redact::shown(world, found.spec.redact, args);
-            self.slowlog.push(&shown, took_us, self.now.unix_s(), client, max_len);
+        if !found.spec.flags.has(Flags::SKIP_SLOWLOG) {
+            self.log_command(
+                client,
+                world,
+                found,
+                args,
+                [took_us, client.out.written().saturating_sub(written)],
+            );
         }
+    }
+
+    /// Logs the command if it took long, is large or was answered at length.
+    #[inline]
+    fn log_command(
+        &mut self,
+        client: &Client,
+        world: &dyn World,
+        found: &Found,
+        args: Args<'_>,
+        [took_us, reply_bytes]: [u64; 2],
+    ) {
+        let settings = &self.settings;
+        let request_bytes =
+            args.raw().map_or_else(|| args.iter().map(<[u8]>::len).sum(), <[u8]>::len);
+        let stands_out = |figure: u64, from: i64| from >= 0 && figure >= from as u64;
+        let logs = [
+            (LogKind::Slow, took_us, settings.slowlog_log_slower_than_us),
+            (
+                LogKind::LargeRequest,
+                request_bytes as u64,
+                settings.commandlog_request_larger_than_bytes,
+            ),
+            (LogKind::LargeReply, reply_bytes, settings.commandlog_reply_larger_than_bytes),
+        ];
+        for (kind, figure, from) in logs {
+            if stands_out(figure, from) {
+                self.log_as(kind, client, &redact::shown(world, found.spec.redact, args), figure);
+            }
+        }
+    }
+
+    #[cold]
+    fn log_as(&mut self, kind: LogKind, client: &Client, shown: &[&[u8]], figure: u64) {
+        let max_len = match kind {
+            LogKind::Slow => self.settings.slowlog_max_len,
+            LogKind::LargeRequest => self.settings.commandlog_large_request_max_len,
+            LogKind::LargeReply => self.settings.commandlog_large_reply_max_len,
+        };
+        let log = self.command_logs.of(kind);
+        log.push(shown, figure, self.now.unix_s(), client, max_len);
     }
 
     /// Notes that `event` took `took_us`, if that is `latency-monitor-threshold` or more.
@@ -405,6 +459,8 @@ impl Engine {
             // Who comes to wait meanwhile waits for the next write.
             while ticket < last {
                 let entry = self.keyspace.db(db_key.0).get(&*db_key.1);
+                // What has expired wakes nobody; who touches it next says that it is gone.
+                let entry = entry.filter(|entry| !entry.is_expired(self.now.unix_ms()));
                 // A value of another type is none that the client waits for.
                 let present = entry.map(|entry| entry.value_type());
                 if present.is_none() && !self.blocked.awaits_end_of(&db_key) {
@@ -431,7 +487,7 @@ impl Engine {
             ran_before_us: blocked.ran_us,
             ..Call::of(&client, self.spare_pages)
         };
-        if client.reply_mode == ReplyMode::Off {
+        if client.reply_mode != ReplyMode::On {
             client.out.mute();
         }
         // Its user may have lost the right meanwhile.
@@ -464,7 +520,7 @@ impl Engine {
         error: Option<CommandError>,
     ) {
         let Some(mut client) = self.take_client(id) else { return };
-        if client.reply_mode == ReplyMode::Off {
+        if client.reply_mode != ReplyMode::On {
             client.out.mute();
         }
         if let Some(blocked) = client.blocked.take() {
@@ -551,6 +607,9 @@ impl Engine {
                 continue;
             };
             self.blocked.remove(id, &blocked);
+            if client.reply_mode == ReplyMode::Skip {
+                client.reply_mode = ReplyMode::SkipNext;
+            }
             self.put_client(client);
             self.unblocked.push(Unblocked { id, by_write: false });
             if let Some((_, args)) = blocked.again.take() {

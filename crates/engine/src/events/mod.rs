@@ -1,4 +1,4 @@
-//! What a changed key sets off: WATCH, blocked clients, publish and subscribe, notifications.
+//! What a changed key sets off: WATCH, blocked clients, publish and subscribe, notifications, invalidations.
 
 pub(crate) mod blocking;
 pub(crate) mod key_map;
@@ -6,4 +6,5 @@ pub mod notify;
 pub(crate) mod pubsub;
 pub(crate) mod push;
 pub(crate) mod roster;
+pub(crate) mod tracking;
 pub(crate) mod watch;

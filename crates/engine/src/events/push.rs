@@ -1,4 +1,4 @@
-//! Owns what reaches clients out of turn: pub/sub messages, lines for monitors. A message is encoded
+//! Owns what reaches clients out of turn: pub/sub messages, lines for monitors, invalidations. A message is encoded
 //! once for all who get it, and a large one lies in memory once. Must not know who gets what.
 
 use bytes::Bytes;
@@ -18,6 +18,11 @@ pub(crate) enum Push {
     /// A push in RESP3, an array in RESP2: `head` differs in its first byte alone. `body` is the rest
     /// of a last element that is shared.
     Message { head: Vec<u8>, body: Option<Bytes> },
+    /// An array of keys that the client may have cached and that have changed; `None` is all keys. In
+    /// RESP2 only who is told for another client can hear it, as a message of a channel.
+    Invalidation { keys: Option<Bytes>, is_redirected: bool },
+    /// The client that was to be told in place of this one is gone; in RESP3 only.
+    RedirectIsBroken(ClientId),
     /// Stands for more than its client may have waiting.
     TooMuch,
 }
@@ -50,12 +55,13 @@ impl Push {
         match self {
             Push::Line(bytes) => bytes.len(),
             Push::Message { head, body } => head.len() + body.as_ref().map_or(0, Bytes::len),
-            Push::TooMuch => 0,
+            Push::Invalidation { keys, .. } => keys.as_ref().map_or(0, Bytes::len),
+            Push::RedirectIsBroken(_) | Push::TooMuch => 0,
         }
     }
 
     #[inline]
-    fn write_to(&mut self, out: &mut ReplyBuf) {
+    fn write_to(&mut self, out: &mut ReplyBuf, is_subscribed: bool) {
         match self {
             Push::Line(bytes) => out.raw(bytes),
             Push::Message { head, body } => {
@@ -64,6 +70,31 @@ impl Push {
                 if let Some(body) = body {
                     out.raw_shared(body.clone());
                     out.raw(b"\r\n");
+                }
+            }
+            Push::Invalidation { keys, is_redirected } => {
+                match out.resp {
+                    Resp::V3 => {
+                        out.push(2);
+                        out.bulk(b"invalidate");
+                    }
+                    Resp::V2 if *is_redirected && is_subscribed => {
+                        out.array(3);
+                        out.bulk(b"message");
+                        out.bulk(b"__redis__:invalidate");
+                    }
+                    Resp::V2 => return,
+                }
+                match keys {
+                    None => out.null(),
+                    Some(keys) => out.raw_shared(keys.clone()),
+                }
+            }
+            Push::RedirectIsBroken(gone) => {
+                if out.resp == Resp::V3 {
+                    out.push(2);
+                    out.bulk(b"tracking-redir-broken");
+                    out.int(gone.id as i64);
                 }
             }
             Push::TooMuch => out.overflow(),
@@ -91,13 +122,13 @@ impl PendingPushes {
 
     /// Appends what is for this client.
     #[inline]
-    pub(crate) fn deliver(&mut self, id: ClientId, out: &mut ReplyBuf) {
+    pub(crate) fn deliver(&mut self, id: ClientId, out: &mut ReplyBuf, is_subscribed: bool) {
         if self.pushes.is_empty() {
             return;
         }
         // Another client may be put back while the one whose command runs is still out.
         for (_, mut push) in self.pushes.extract_if(.., |(other, _)| *other == id) {
-            push.write_to(out);
+            push.write_to(out, is_subscribed);
         }
         if self.pushes.is_empty() {
             self.bytes = 0;
@@ -112,7 +143,7 @@ impl Engine {
         self.pushes += 1;
         match self.clients.get_mut(id.slot as usize) {
             Some(Some(client)) if client.id == id && !client.close_after_reply => {
-                push.write_to(&mut client.out);
+                push.write_to(&mut client.out, !client.subscriptions.is_empty());
                 if !client.pending_output {
                     client.pending_output = true;
                     self.pending_output.push(id);

@@ -152,7 +152,7 @@ impl Engine {
     /// The engine's part of the memory.
     pub(crate) fn memory(&self, world: &dyn World, own: Option<&Client>) -> EngineMemory {
         let clients = self.clients().chain(own).filter(|client| client.kind != Kind::Replica);
-        let clients_bytes = clients.map(|client| memory_of(world, client) as u64).sum();
+        let clients_bytes = clients.map(|client| memory_of(self, world, client) as u64).sum();
         let tables = (0..self.keyspace.len()).map(|db| {
             let (entries, expires) = self.keyspace.db(db).overhead_bytes();
             (entries + expires) as u64
@@ -177,6 +177,10 @@ impl Engine {
         let value = match field {
             "maxclients" => self.settings.maxclients.to_string(),
             "blocked_clients" => self.blocked.count().to_string(),
+            "tracking_clients" => self.tracking.clients().to_string(),
+            "tracking_total_keys" => self.tracking.keys().to_string(),
+            "tracking_total_items" => self.tracking.items().to_string(),
+            "tracking_total_prefixes" => self.tracking.prefixes().to_string(),
             "clients_in_timeout_table" => self.blocked.timeouts().to_string(),
             "total_blocking_keys" => self.blocked.keys().to_string(),
             "total_commands_processed" => stats.total_commands.to_string(),

@@ -27,4 +27,5 @@ pub enum Effect {
     /// Metrics are served at another place, or no more.
     Metrics,
     LogLevel,
+    ProcessTitle,
 }

@@ -17,6 +17,7 @@ mod sections;
 mod set;
 pub mod special;
 mod table;
+mod title;
 pub mod values;
 
 pub use argv::{Invocation, StartError, parse_argv};

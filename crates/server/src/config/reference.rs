@@ -89,7 +89,7 @@ fn remarks(row: &Directive) -> Vec<String> {
     }
     match row.aliases {
         [] => {}
-        aliases => facts.push(format!("Older name: {}.", aliases.join(", "))),
+        aliases => facts.push(format!("Other name: {}.", aliases.join(", "))),
     }
     if row.flags.has(Flags::HIDDEN) {
         facts.push("For developers.".into());

@@ -12,6 +12,7 @@ use crate::process::daemon::{self, OomClass};
 use crate::process::logging;
 use crate::process::memory;
 use crate::process::os_error::os_error;
+use crate::process::title;
 
 impl Host {
     /// CONFIG SET: all pairs or none, checked, stored and put into effect.
@@ -132,6 +133,10 @@ impl Host {
             Effect::AllocatorThread => {
                 memory::set_background_thread(config.general.jemalloc_bg_thread);
             }
+            Effect::ProcessTitle if config.general.set_proc_title => {
+                title::set(&config.process_title());
+            }
+            Effect::ProcessTitle => {}
             Effect::Metrics => {
                 let settings = self.metrics_settings();
                 self.process.metrics.configure(settings)?;

@@ -17,6 +17,7 @@ use crate::os::host::{Deferred, Host};
 use crate::os::info;
 use crate::os::stats::HostStats;
 use crate::process::clock;
+use crate::process::crash;
 use crate::process::daemon::OomClass;
 use crate::process::lazy_free;
 use crate::process::logging::{self, Speaker};
@@ -59,7 +60,7 @@ impl Os for Host {
                 self.defer(Deferred::DebugReload { client, nosave })
             }
             Action::DebugLoadAof => self.defer(Deferred::DebugLoadAof { client }),
-            Action::DebugCrash { how } => crash(how),
+            Action::DebugCrash { how } => end_by(how),
             Action::DebugAofFlushSleep { us } => {
                 self.disk.aof.slow_down(us);
                 Ok(Outcome::Done)
@@ -384,11 +385,12 @@ fn debug_sleep(us: u64) -> Outcome {
     Outcome::Done
 }
 
-fn crash(how: &str) -> Result<Outcome, CommandError> {
+fn end_by(how: &str) -> Result<Outcome, CommandError> {
     info!("DEBUG {how} asked for the end of this process");
     match how {
         "oom" => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 1 << 40]>()),
         "panic" => panic!("DEBUG PANIC"),
+        "segfault" => crash::fault(),
         _ => std::process::abort(),
     }
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use log::{Level, LevelFilter, Record};
 
 use crate::process::clock;
+use crate::process::crash;
 
 /// The letter of a line that tells who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +207,7 @@ pub fn abort_on_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         inner(panic);
         if !persist::contained::is_contained() {
+            crash::is_reported();
             std::process::abort();
         }
     }));
@@ -217,7 +219,9 @@ pub fn log_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         default(panic);
         let backtrace = std::backtrace::Backtrace::force_capture();
-        log::error!("Tandem crashed, please report this: {panic}\n{backtrace}");
+        log::error!(
+            "Tandem crashed, please report this: {panic}\n\n------ STACK TRACE ------\n{backtrace}"
+        );
     }));
 }
 

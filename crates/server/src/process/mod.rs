@@ -3,6 +3,7 @@
 
 pub mod allocator;
 pub mod clock;
+pub mod crash;
 pub mod daemon;
 pub mod entropy;
 pub mod lazy_free;
@@ -11,4 +12,5 @@ pub mod mailbox;
 pub mod memory;
 pub mod os_error;
 pub mod signals;
+pub mod title;
 pub mod version;

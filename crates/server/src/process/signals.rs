@@ -1,20 +1,17 @@
 //! Signals as readable events: blocked for the whole process and received through a signalfd.
 //!
-//! A crash signal that somebody sends ends the process like one that a fault raises; the standard library,
-//! which handles those to tell of stack overflows, takes the first one for nothing.
-//!
 //! `SignalSource::install` must run before the first helper thread starts, because threads inherit
 //! the mask. What a signal leads to is decided by the loop.
 
-use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::process::crash;
 
 /// A signal that means something to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +35,7 @@ impl SignalSource {
     pub fn install(registry: &Registry, token: Token) -> io::Result<SignalSource> {
         ignore(Signal::SIGHUP)?;
         ignore(Signal::SIGPIPE)?;
-        end_by_sent(&CRASH_SIGNALS)?;
+        crash::handle_signals()?;
         let mask = handled();
         mask.thread_block()?;
         let fd = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
@@ -78,45 +75,6 @@ fn handled() -> SigSet {
         set.add(signal);
     }
     set
-}
-
-/// What the standard library handles.
-const CRASH_SIGNALS: [Signal; 2] = [Signal::SIGSEGV, Signal::SIGBUS];
-
-/// The handlers that were there before ours, in the order of `CRASH_SIGNALS`.
-static FAULT_HANDLERS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
-
-fn end_by_sent(signals: &[Signal]) -> io::Result<()> {
-    for (signal, before) in signals.iter().zip(&FAULT_HANDLERS) {
-        let flags = SaFlags::SA_SIGINFO | SaFlags::SA_ONSTACK;
-        let action = SigAction::new(SigHandler::SigAction(on_crash), flags, SigSet::empty());
-        // SAFETY: the handler calls only what is async-signal-safe.
-        let old = unsafe { sigaction(*signal, &action) }?;
-        if let SigHandler::SigAction(handler) = old.handler() {
-            before.store(handler as usize, Ordering::Relaxed);
-        }
-    }
-    Ok(())
-}
-
-/// Runs on whatever thread a fault or a `kill` interrupts: atomics, `signal` and `raise` only.
-extern "C" fn on_crash(number: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel passes a valid `siginfo_t` to a handler with SA_SIGINFO.
-    let was_sent = unsafe { (*info).si_code } <= 0;
-    let at = CRASH_SIGNALS.iter().position(|signal| *signal as c_int == number);
-    let before = at.map_or(0, |at| FAULT_HANDLERS[at].load(Ordering::Relaxed));
-    if was_sent || before == 0 {
-        // SAFETY: both are async-signal-safe. The signal is blocked until we return, then it ends us.
-        unsafe {
-            libc::signal(number, libc::SIG_DFL);
-            libc::raise(number);
-        }
-        return;
-    }
-    // SAFETY: `before` is what `sigaction` gave for a handler of this signature.
-    let before: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
-        unsafe { std::mem::transmute(before) };
-    before(number, info, context);
 }
 
 fn ignore(signal: Signal) -> io::Result<()> {

@@ -52,10 +52,22 @@ section! {
         notify_keyspace_events: String = special(keyspace_events), "notify-keyspace-events", "";
 
         /// Log commands that run longer than so many microseconds; 0 logs all, -1 none.
-        slowlog_log_slower_than_us: i64 = int(-1, I64_MAX), "slowlog-log-slower-than", "10000";
+        slowlog_log_slower_than_us: i64 = int(-1, I64_MAX), "slowlog-log-slower-than" | "commandlog-execution-slower-than", "10000";
 
         /// How many entries the slow log keeps.
-        slowlog_max_len: u64 = int(0, I64_MAX), "slowlog-max-len", "128";
+        slowlog_max_len: u64 = int(0, I64_MAX), "slowlog-max-len" | "commandlog-slow-execution-max-len", "128";
+
+        /// Log commands of at least so many bytes (COMMANDLOG); 0 logs all, -1 none.
+        commandlog_request_larger_than_bytes: i64 = int(-1, I64_MAX), "commandlog-request-larger-than", "1048576";
+
+        /// How many entries that log keeps.
+        commandlog_large_request_max_len: u64 = int(0, I64_MAX), "commandlog-large-request-max-len", "128";
+
+        /// Log commands that are answered by at least so many bytes (COMMANDLOG); 0 logs all, -1 none.
+        commandlog_reply_larger_than_bytes: i64 = int(-1, I64_MAX), "commandlog-reply-larger-than", "1048576";
+
+        /// How many entries that log keeps.
+        commandlog_large_reply_max_len: u64 = int(0, I64_MAX), "commandlog-large-reply-max-len", "128";
 
         /// Record events that take at least so many milliseconds for LATENCY; 0 records none.
         latency_monitor_threshold_ms: u64 = int(0, I64_MAX), "latency-monitor-threshold", "0";

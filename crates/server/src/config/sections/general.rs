@@ -45,12 +45,12 @@ section! {
         always_show_logo: bool = bool(), "always-show-logo", "no", IMMUTABLE;
 
         /// Let ps and top show more than the bare command, see proc-title-template.
-        set_proc_title: bool = bool(), "set-proc-title", "yes", IMMUTABLE, NO_EFFECT("the title stays as the process was started");
+        set_proc_title: bool = bool(), "set-proc-title", "yes", IMMUTABLE;
 
         /// What ps shows. Known variables: {title} {listen-addr} {server-mode} {port} {tls-port}
         /// {unixsocket} {config-file}.
         proc_title_template: String = text(proc_title), "proc-title-template",
-            "{title} {listen-addr} {server-mode}", NO_EFFECT("the title stays as the process was started");
+            "{title} {listen-addr} {server-mode}" -> ProcessTitle;
 
         /// The locale by which strings are compared in SORT and in scripts; empty takes the
         /// environment's.

@@ -49,7 +49,7 @@ section! {
         activerehashing: bool = bool(), "activerehashing", "yes";
 
         /// How many keys are remembered for client-side caching; 0 is no limit.
-        tracking_table_max_keys: u64 = int(0, I64_MAX), "tracking-table-max-keys", "1000000", NO_EFFECT("there is no client-side caching yet");
+        tracking_table_max_keys: u64 = int(0, I64_MAX), "tracking-table-max-keys", "1000000";
 
         /// Defragment memory while running. Not supported: yes is refused.
         activedefrag: bool = bool(no_defragmentation), "activedefrag", "no", DEBUG, NO_EFFECT("there is no defragmentation");

@@ -1,40 +1,52 @@
-//! Owns the slow log: the last commands that took longer than `slowlog-log-slower-than`.
+//! Owns the logs of commands that stood out: those that took long (the slow log), that were large themselves
+//! or were answered at length.
 
 use std::collections::VecDeque;
+
+use crate::clients::client::Client;
 
 const MAX_ARGS: usize = 32;
 const MAX_ARG_BYTES: usize = 128;
 
+/// What a command stood out by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogKind {
+    Slow,
+    LargeRequest,
+    LargeReply,
+}
+
 #[derive(Clone, Debug)]
-pub struct SlowEntry {
+pub(crate) struct LogEntry {
     pub id: u64,
     pub unix_s: i64,
-    pub duration_us: u64,
+    /// Microseconds of a slow one, bytes of a large one.
+    pub figure: u64,
     pub args: Vec<Vec<u8>>,
     pub client_addr: String,
     pub client_name: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
-pub struct Slowlog {
+pub(crate) struct CommandLog {
     /// The youngest first.
-    entries: VecDeque<SlowEntry>,
+    entries: VecDeque<LogEntry>,
     next_id: u64,
 }
 
-impl Slowlog {
-    pub fn push(
+impl CommandLog {
+    pub(crate) fn push(
         &mut self,
         args: &[&[u8]],
-        duration_us: u64,
+        figure: u64,
         unix_s: i64,
-        client: &crate::clients::client::Client,
+        client: &Client,
         max_len: usize,
     ) {
-        let entry = SlowEntry {
+        let entry = LogEntry {
             id: self.next_id,
             unix_s,
-            duration_us,
+            figure,
             args: trimmed(args),
             client_addr: client.peer.addr.clone(),
             client_name: client.name.clone(),
@@ -44,16 +56,26 @@ impl Slowlog {
         self.entries.truncate(max_len);
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &SlowEntry> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &LogEntry> {
         self.entries.iter()
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.entries.clear();
+    }
+}
+
+/// A log for each kind.
+#[derive(Debug, Default)]
+pub(crate) struct CommandLogs([CommandLog; 3]);
+
+impl CommandLogs {
+    pub(crate) fn of(&mut self, kind: LogKind) -> &mut CommandLog {
+        &mut self.0[kind as usize]
     }
 }
 
