@@ -40,6 +40,18 @@ fn waitaof_waits_for_the_disk_where_nobody_follows() {
     assert!(cluster.run_while(5000, waits), "{}", cluster.report());
 }
 
+// Somebody who has written nothing waits for offset 0, which replicas that are not there seemed to have.
+#[test]
+fn a_wait_for_replicas_that_are_not_there_waits() {
+    let mut cluster = cluster_that_keeps(Keeps::Nothing, 1, Settings::default());
+    let (id, _) = run(&mut cluster, 0, &["WAIT 1 100"]);
+    let waits = |cluster: &Cluster| {
+        cluster.nodes[0].node.engine.client(id).is_some_and(|client| client.is_blocked())
+    };
+    assert!(waits(&cluster), "nobody is there");
+    assert!(cluster.run_while(5000, waits), "its time is over: {}", cluster.report());
+}
+
 // While the disk refused, the end of a wait of somebody who had written nothing was not told before it recovered.
 #[test]
 fn a_wait_that_was_in_vain_is_told_whatever_the_disk_does() {
