@@ -1,0 +1,45 @@
+//! What redis-cli does instead of running a command: a file a mode.
+//!
+//! Must not: hold a mode itself.
+
+mod big_keys;
+mod hot_keys;
+mod intrinsic_latency;
+mod latency;
+mod latency_dist;
+mod lru_test;
+mod pipe;
+mod scan;
+mod stat;
+pub(crate) mod sync;
+
+use crate::Exit;
+use crate::shell::options::{Mode, Options};
+use crate::shell::session::{Announce, Session};
+
+/// Runs one.
+pub(crate) fn run(mode: Mode, options: Options) -> Result<(), Exit> {
+    if mode == Mode::IntrinsicLatency {
+        return intrinsic_latency::run(options.intrinsic_s);
+    }
+    let mut session = Session::new(options);
+    session.connect(Announce::Errors).map_err(|_| Exit(1))?;
+    match mode {
+        Mode::Latency => latency::run(&mut session),
+        Mode::LatencyDist => latency_dist::run(&mut session),
+        Mode::Replica => sync::print_stream(session.into_connection()?, true),
+        Mode::Rdb => sync::fetch(session, sync::What::Everything),
+        Mode::FunctionsRdb => sync::fetch(session, sync::What::Functions),
+        Mode::Pipe => pipe::run(session),
+        Mode::BigKeys => big_keys::run(&mut session, big_keys::Measure::Elements),
+        Mode::MemKeys => {
+            let samples = session.options.memkeys_samples;
+            big_keys::run(&mut session, big_keys::Measure::Memory { samples })
+        }
+        Mode::HotKeys => hot_keys::run(&mut session),
+        Mode::Stat => stat::run(&mut session),
+        Mode::Scan => scan::run(&mut session),
+        Mode::LruTest => lru_test::run(&mut session),
+        Mode::IntrinsicLatency | Mode::Topology | Mode::Promote => Ok(()),
+    }
+}
