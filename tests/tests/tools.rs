@@ -312,7 +312,66 @@ fn redis_cli_prints_to_a_terminal_what_debians_prints(kind: Kind) {
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }
 
+/// A person types: the prompt follows database and transaction, Tab and hints come from the server's
+/// own docs, a subscription shows messages until a key is pressed, and no password is remembered.
+fn a_person_types_commands(kind: Kind) {
+    let bench = Bench::new(kind);
+    let port = bench.server.port();
+    let mut command = bench.command("ours", "");
+    command.env("TERM", "xterm").env_remove("REDISCLI_HISTFILE");
+    let mut cli = Terminal::start(command, true);
+    // Each step: what is typed, and what the screen shows then.
+    let steps = [
+        ("set k ", "value [NX"),
+        ("v\r", "OK\r\n"),
+        ("auth sesame\r", "(error) "),
+        ("conf\t", "CONFIG"),
+        ("\x15multi\r", "(TX)> "),
+        ("incr x\r", "QUEUED"),
+        ("exec\r", "1) (integer) 1\r\n"),
+        ("select 3\r", "[3]> "),
+        ("2 incr y\r", "(integer) 1\r\n(integer) 2\r\n"),
+        ("help incr\r", "\x1b[33mgroup:\x1b[0m string"),
+        ("get \"open\r", "Invalid argument(s)"),
+        (":set nohints\r:set nothing\r", "unknown redis-cli preference 'nothing'"),
+        ("subscribe ch\r", "Reading messages... (press Ctrl-C to quit or any key to type command)"),
+        ("\r", "[3](subscribed mode)> "),
+        ("unsubscribe\r", "1) \"unsubscribe\""),
+        ("connect 127.0.0.1 1\r", "Could not connect to Redis at 127.0.0.1:1: Connection refused"),
+        ("", "not connected> "),
+    ];
+    cli.wait_for_text(&format!("127.0.0.1:{port}> "), LONG);
+    for (keys, text) in steps {
+        cli.press(keys);
+        cli.wait_for_text(text, LONG);
+    }
+    cli.press("quit\r");
+    let (screen, status) = cli.finish(LONG);
+    assert_eq!(status, Some(0), "{screen}");
+    let history = String::from_utf8(bench.server.read_file(".rediscli_history")).expect("text");
+    assert!(history.starts_with("set k v\nmulti\n"), "{history}");
+    assert!(!history.contains("sesame"), "{history}");
+}
+
+/// Ctrl-C ends MONITOR, not the session.
+fn an_interrupt_ends_what_streams(kind: Kind) {
+    let bench = Bench::new(kind);
+    let mut command = bench.command("ours", "");
+    command.env("TERM", "xterm");
+    let mut cli = Terminal::start(command, true);
+    cli.wait_for_text("> ", LONG);
+    cli.press("monitor\r");
+    cli.wait_for_text("OK\r\n", LONG);
+    bench.server.good("SET seen 1");
+    cli.wait_for_text("\"SET\" \"seen\" \"1\"", LONG);
+    cli.interrupt();
+    cli.press("echo afterwards\r");
+    cli.wait_for_text("\"afterwards\"", LONG);
+}
+
 each_server! {
+    a_person_types_commands,
+    an_interrupt_ends_what_streams,
     redis_cli_prints_what_debians_prints,
     redis_cli_prints_to_a_terminal_what_debians_prints,
 }

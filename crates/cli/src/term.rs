@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
 use crate::Exit;
 
@@ -61,7 +61,7 @@ pub fn stdin_is_terminal() -> bool {
 
 /// Whether lines are asked for with a prompt.
 pub fn stdin_wants_prompt() -> bool {
-    stdin_is_terminal() || is_faked()
+    stdin_is_terminal() || std::env::var_os("FAKETTY_WITH_PROMPT").is_some()
 }
 
 /// Terminals in which lines cannot be edited.
@@ -151,6 +151,32 @@ pub fn ask_password(prompt: &str) -> Option<Vec<u8>> {
         out("\n");
     }
     password
+}
+
+/// While this lives, a key is noticed when it is pressed, and not shown.
+#[derive(Debug)]
+pub struct Keys {
+    before: Option<Termios>,
+}
+
+impl Keys {
+    pub fn each() -> Self {
+        let stdin = std::io::stdin();
+        let before = tcgetattr(&stdin).ok();
+        if let Some(mut each) = before.clone() {
+            each.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
+            let _ = tcsetattr(&stdin, SetArg::TCSANOW, &each);
+        }
+        Self { before }
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, before);
+        }
+    }
 }
 
 /// Waits until one of these can be read: which can.

@@ -11,6 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::wait::{wait_for, wait_until};
 
@@ -52,6 +54,12 @@ impl Terminal {
     /// Presses keys.
     pub fn press(&mut self, keys: &str) {
         self.master.write_all(keys.as_bytes()).expect("the terminal takes keys");
+    }
+
+    /// What Ctrl-C does to a program that has the terminal for itself.
+    pub fn interrupt(&self) {
+        // The child was not waited for, so the id is still its own.
+        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT);
     }
 
     /// All that was printed so far.

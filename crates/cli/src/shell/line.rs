@@ -2,8 +2,12 @@
 //!
 //! Must not: read lines.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::docs::Docs;
+use super::help;
+use super::history::dotfile;
 use super::session::{Announce, Session};
 use crate::Exit;
 use crate::format::Output;
@@ -20,21 +24,33 @@ pub(super) enum Next {
     Quit,
 }
 
+/// A session with what people have beside it.
+pub(super) struct Shell {
+    pub session: Session,
+    pub preferences: Preferences,
+    /// Empty until they are asked for.
+    pub docs: Rc<Docs>,
+}
+
 /// What a person can set, here or in ~/.redisclirc.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Preferences {
     pub hints: bool,
 }
 
-impl Default for Preferences {
-    fn default() -> Self {
-        Self { hints: true }
-    }
-}
-
 impl Preferences {
+    /// Reads ~/.redisclirc, if there is one.
+    pub(super) fn load(&mut self) {
+        let Some(path) = dotfile("REDISCLI_RCFILE", ".redisclirc") else { return };
+        for line in std::fs::read(path).unwrap_or_default().split(|byte| *byte == b'\n') {
+            if let Some(words) = protocol::split_args(line).filter(|words| !words.is_empty()) {
+                self.apply(&words, ".redisclirc: ");
+            }
+        }
+    }
+
     /// `:set hints` and `:set nohints`; `place` names the file that says so.
-    pub(super) fn apply(&mut self, words: &[Vec<u8>], place: &str) {
+    fn apply(&mut self, words: &[Vec<u8>], place: &str) {
         let word = |i: usize| String::from_utf8_lossy(words.get(i).map_or(b"", Vec::as_slice));
         match (word(0).to_ascii_lowercase().as_str(), word(1).to_ascii_lowercase().as_str()) {
             (":set", "hints") => self.hints = true,
@@ -47,41 +63,67 @@ impl Preferences {
     }
 }
 
-/// Runs the words of a line, of which there is at least one.
-pub(super) fn run(
-    session: &mut Session,
-    preferences: &mut Preferences,
-    words: &[Vec<u8>],
-) -> Result<Next, Exit> {
-    let (repeat, command) = match repeat(words) {
-        Some(repeat) if repeat <= 0 => {
-            term::out("Invalid redis-cli repeat command option value.\n");
-            return Ok(Next::Line);
-        }
-        Some(repeat) => (repeat, &words[1..]),
-        None => (1, words),
-    };
-    let first = words[0].to_ascii_lowercase();
-    match first.as_slice() {
-        b"quit" | b"exit" => return Ok(Next::Quit),
-        [b':', ..] => preferences.apply(words, ""),
-        b"restart" => term::out("Use 'restart' only in Lua debugging mode.\n"),
-        b"connect" if words.len() == 3 => {
-            session.options.target.host.clone_from(&words[1]);
-            session.options.target.port = leading_int(&words[2]);
-            let _ = session.connect(Announce::Errors);
-        }
-        b"clear" if words.len() == 1 => term::out("\x1b[H\x1b[2J"),
-        _ => {
-            let begun = Instant::now();
-            session.issue(command, repeat)?;
-            let elapsed = begun.elapsed();
-            if elapsed >= SLOW && session.options.output == Output::Typed {
-                term::out(format!("({:.2}s)\n", elapsed.as_secs_f64()));
+impl Shell {
+    pub(super) fn new(session: Session) -> Self {
+        Self { session, preferences: Preferences { hints: true }, docs: Rc::default() }
+    }
+
+    /// Runs the words of a line, of which there is at least one.
+    pub(super) fn run_line(&mut self, words: &[Vec<u8>]) -> Result<Next, Exit> {
+        let (repeat, command) = match repeat(words) {
+            Some(repeat) if repeat <= 0 => {
+                term::out("Invalid redis-cli repeat command option value.\n");
+                return Ok(Next::Line);
+            }
+            Some(repeat) => (repeat, &words[1..]),
+            None => (1, words),
+        };
+        let first = words[0].to_ascii_lowercase();
+        match first.as_slice() {
+            b"quit" | b"exit" => return Ok(Next::Quit),
+            [b':', ..] => self.preferences.apply(words, ""),
+            b"restart" => term::out("Use 'restart' only in Lua debugging mode.\n"),
+            b"connect" if words.len() == 3 => {
+                self.session.options.target.host.clone_from(&words[1]);
+                self.session.options.target.port = leading_int(&words[2]);
+                let _ = self.session.connect(Announce::Errors);
+            }
+            b"clear" if words.len() == 1 => term::out("\x1b[H\x1b[2J"),
+            _ => {
+                let begun = Instant::now();
+                self.run_command(command, repeat)?;
+                let elapsed = begun.elapsed();
+                if elapsed >= SLOW && self.session.options.output == Output::Typed {
+                    term::out(format!("({:.2}s)\n", elapsed.as_secs_f64()));
+                }
             }
         }
+        Ok(Next::Line)
     }
-    Ok(Next::Line)
+
+    /// Runs a command, or helps with one. `false`: it could not be run.
+    pub(super) fn run_command(&mut self, words: &[Vec<u8>], repeat: i64) -> Result<bool, Exit> {
+        let name = words[0].to_ascii_lowercase();
+        if name == b"help" || name == b"?" {
+            if self.docs.commands.is_empty() && words.len() > 1 {
+                self.load_docs();
+            }
+            help::print(&self.docs, &words[1..]);
+            return Ok(true);
+        }
+        self.session.issue(words, repeat)
+    }
+
+    /// Asks the server what commands it has.
+    pub(super) fn load_docs(&mut self) {
+        let docs =
+            self.session.ask(&["COMMAND", "DOCS"]).and_then(|reply| Docs::from_reply(&reply));
+        let docs = docs.or_else(|| {
+            let list = self.session.ask(&["COMMAND"])?;
+            Docs::from_command_list(&list)
+        });
+        self.docs = Rc::new(docs.unwrap_or_default());
+    }
 }
 
 /// `3 ping` runs PING three times.

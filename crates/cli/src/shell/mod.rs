@@ -1,10 +1,16 @@
 //! redis-cli: one command, commands from a pipe or a person, or a mode.
 //!
 //! `options` and `flag_table` are the command line, `session` is a connection with all that redis-cli
-//! remembers of it, `script` are lines from a pipe, `eval` is `--eval`.
+//! remembers of it, `line` is what a typed line does. Lines come from a pipe (`script`) or a person
+//! (`interactive`, with `history`, and with `hints` and `help` from the server's `docs`); `eval` is `--eval`.
 
+mod docs;
 mod eval;
 mod flag_table;
+mod help;
+mod hints;
+mod history;
+mod interactive;
 mod line;
 pub(crate) mod options;
 mod script;
@@ -17,6 +23,7 @@ use crate::term::{self, fail};
 use crate::{Exit, VERSION};
 
 use flag_table::TOOL;
+use line::Shell;
 use options::Options;
 use session::{Announce, Session};
 
@@ -83,14 +90,16 @@ fn run_commands(mut session: Session, command: Vec<Vec<u8>>) -> Result<(), Exit>
         session.connect(Announce::Errors).map_err(|_| Exit(1))?;
         return eval::run(&mut session, &file, command);
     }
+    let mut shell = Shell::new(session);
     if command.is_empty() {
-        return script::run(&mut session);
+        let edits = term::stdin_is_terminal() && !term::is_plain_terminal();
+        return if edits { interactive::run(&mut shell) } else { script::run(&mut shell) };
     }
     // The first command tries once more, and says what is wrong.
-    let _ = session.connect(Announce::Nothing);
-    let command = with_stdin(&session.options, command)?;
-    let done = session.issue(&command, session.options.repeat)?;
-    session.print_messages()?;
+    let _ = shell.session.connect(Announce::Nothing);
+    let command = with_stdin(&shell.session.options, command)?;
+    let done = shell.run_command(&command, shell.session.options.repeat)?;
+    shell.session.print_messages()?;
     if done { Ok(()) } else { Err(Exit(1)) }
 }
 

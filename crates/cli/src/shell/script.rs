@@ -4,21 +4,23 @@
 
 use protocol::split_args;
 
-use super::line::{self, Next, Preferences};
-use super::session::{Announce, Session};
+use super::line::{Next, Shell};
+use super::session::Announce;
 use crate::Exit;
 use crate::term::{self, Lines};
 
 /// Runs lines until there are no more.
-pub(super) fn run(session: &mut Session) -> Result<(), Exit> {
-    session.become_interactive();
-    let _ = session.connect(Announce::Errors);
-    let mut preferences = Preferences::default();
+pub(super) fn run(shell: &mut Shell) -> Result<(), Exit> {
+    shell.session.become_interactive();
+    let _ = shell.session.connect(Announce::Errors);
+    if term::stdin_is_terminal() {
+        shell.preferences.load();
+    }
     let mut lines = Lines::default();
     loop {
-        session.print_messages_until_input(&lines)?;
+        shell.session.print_messages_until_input(&lines)?;
         if term::stdin_wants_prompt() {
-            term::out(session.prompt());
+            term::out(shell.session.prompt());
             term::flush();
         }
         let Some(line) = lines.next_line() else { return Ok(()) };
@@ -26,7 +28,7 @@ pub(super) fn run(session: &mut Session) -> Result<(), Exit> {
             None => term::out("Invalid argument(s)\n"),
             Some(words) if words.is_empty() => {}
             Some(words) => {
-                if line::run(session, &mut preferences, &words)? == Next::Quit {
+                if shell.run_line(&words)? == Next::Quit {
                     return Ok(());
                 }
             }

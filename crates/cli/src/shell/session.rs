@@ -99,6 +99,14 @@ impl Session {
         self.conn.ok_or(Exit(1))
     }
 
+    /// A question of our own, whose failure nobody needs to hear of.
+    pub fn ask(&mut self, args: &[&str]) -> Option<Value> {
+        match self.conn.as_mut()?.call(args) {
+            Ok(Value::Error(_)) | Err(_) => None,
+            Ok(value) => Some(value),
+        }
+    }
+
     /// One command of a mode; without a reply the mode ends.
     pub fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Value, Exit> {
         let conn = self.conn.as_mut().ok_or(Exit(1))?;
@@ -512,6 +520,7 @@ impl Session {
     pub fn print_messages_until_input(&mut self, lines: &Lines) -> Result<(), Exit> {
         let to_people = self.options.output != Output::Raw && term::stdout_is_terminal();
         let hint = "Reading messages... (press Ctrl-C to quit or any key to type command)\r";
+        let _keys = (self.subscribed && term::stdin_is_terminal()).then(term::Keys::each);
         while self.subscribed && !lines.is_ready() {
             let Some(conn) = self.conn.as_mut() else { return Ok(()) };
             if let Some(value) = conn.read_received().unwrap_or(None) {
