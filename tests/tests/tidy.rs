@@ -22,6 +22,9 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("redis-master", &["server"]),
     ("redis-replica", &["server"]),
     ("redis-cli", &["cli"]),
+    ("redis-check-rdb", &["cli"]),
+    ("redis-check-aof", &["cli"]),
+    ("redis-benchmark", &["cli"]),
 ];
 
 /// Crates that are given time, files and sockets by others.
