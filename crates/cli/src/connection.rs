@@ -56,8 +56,9 @@ impl From<io::Error> for Error {
     }
 }
 
+/// The two ways to a server.
 #[derive(Debug)]
-enum Stream {
+pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -65,7 +66,7 @@ enum Stream {
 /// One connection, with the commands that have not left and the bytes that make no reply yet.
 #[derive(Debug)]
 pub struct Connection {
-    stream: Stream,
+    stream: Socket,
     parser: ReplyParser,
     unsent: Vec<u8>,
     buffer: Vec<u8>,
@@ -75,7 +76,7 @@ impl Connection {
     /// Connects, and says nothing yet.
     pub fn open(target: &Target) -> Result<Self, Error> {
         let stream = match &target.socket {
-            Some(path) => Stream::Unix(UnixStream::connect(path)?),
+            Some(path) => Socket::Unix(UnixStream::connect(path)?),
             None => {
                 let stream = open_tcp(target)?;
                 let keepalive = TcpKeepalive::new()
@@ -85,7 +86,7 @@ impl Connection {
                 // Both make a good connection better, and none bad.
                 let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
                 let _ = stream.set_nodelay(true);
-                Stream::Tcp(stream)
+                Socket::Tcp(stream)
             }
         };
         let parser = ReplyParser::new();
@@ -164,18 +165,23 @@ impl Connection {
         self.stream.read(into)
     }
 
+    /// The socket alone, for who waits for many.
+    pub fn into_socket(self) -> Socket {
+        self.stream
+    }
+
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         match &self.stream {
-            Stream::Tcp(stream) => stream.set_nonblocking(nonblocking),
-            Stream::Unix(stream) => stream.set_nonblocking(nonblocking),
+            Socket::Tcp(stream) => stream.set_nonblocking(nonblocking),
+            Socket::Unix(stream) => stream.set_nonblocking(nonblocking),
         }
     }
 
     /// How long a read waits before it is an error.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match &self.stream {
-            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
-            Stream::Unix(stream) => stream.set_read_timeout(timeout),
+            Socket::Tcp(stream) => stream.set_read_timeout(timeout),
+            Socket::Unix(stream) => stream.set_read_timeout(timeout),
         }
     }
 }
@@ -183,13 +189,13 @@ impl Connection {
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.stream {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Unix(stream) => stream.as_fd(),
         }
     }
 }
 
-impl Read for Stream {
+impl Read for Socket {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(buf),
@@ -198,7 +204,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for Socket {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(buf),

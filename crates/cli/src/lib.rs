@@ -4,6 +4,7 @@
 //! (`flags`), one blocking connection (`connection`), what a reply looks like (`format`), and the
 //! terminal (`term`). Must not know the server: what is said of it here came over a socket or from a file.
 
+pub mod benchmark;
 pub mod check;
 pub mod connection;
 pub mod flags;
