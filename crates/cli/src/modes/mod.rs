@@ -1,6 +1,6 @@
 //! What redis-cli does instead of running a command: a file a mode.
 //!
-//! Must not: hold a mode itself.
+//! Must not: hold a mode itself. Three need no connection of their own: they have none, or many.
 
 mod big_keys;
 mod hot_keys;
@@ -9,9 +9,12 @@ mod latency;
 mod latency_dist;
 mod lru_test;
 mod pipe;
+mod promote;
 mod scan;
 mod stat;
+mod survey;
 pub(crate) mod sync;
+mod topology;
 
 use crate::Exit;
 use crate::shell::options::{Mode, Options};
@@ -19,8 +22,11 @@ use crate::shell::session::{Announce, Session};
 
 /// Runs one.
 pub(crate) fn run(mode: Mode, options: Options) -> Result<(), Exit> {
-    if mode == Mode::IntrinsicLatency {
-        return intrinsic_latency::run(options.intrinsic_s);
+    match mode {
+        Mode::IntrinsicLatency => return intrinsic_latency::run(options.intrinsic_s),
+        Mode::Topology => return topology::run(&options),
+        Mode::Promote => return promote::run(&options),
+        _ => {}
     }
     let mut session = Session::new(options);
     session.connect(Announce::Errors).map_err(|_| Exit(1))?;
