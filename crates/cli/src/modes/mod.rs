@@ -34,8 +34,14 @@ pub(crate) fn run(mode: Mode, options: Options) -> Result<(), Exit> {
         Mode::Latency => latency::run(&mut session),
         Mode::LatencyDist => latency_dist::run(&mut session),
         Mode::Replica => sync::print_stream(session.into_connection()?, true),
-        Mode::Rdb => sync::fetch(session, sync::What::Everything),
-        Mode::FunctionsRdb => sync::fetch(session, sync::What::Functions),
+        Mode::Rdb | Mode::FunctionsRdb => {
+            let what = match mode {
+                Mode::Rdb => sync::What::Everything,
+                _ => sync::What::Functions,
+            };
+            let path = session.options.rdb_file.clone();
+            sync::fetch(session.into_connection()?, &path, what)
+        }
         Mode::Pipe => pipe::run(session),
         Mode::BigKeys => big_keys::run(&mut session, big_keys::Measure::Elements),
         Mode::MemKeys => {

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use protocol::Value;
@@ -11,7 +12,6 @@ use protocol::Value;
 use crate::Exit;
 use crate::connection::Connection;
 use crate::format::{Delimiters, Output, render};
-use crate::shell::session::Session;
 use crate::term::{self, err, fail, os_words};
 
 const MARK_LEN: usize = 40;
@@ -35,10 +35,8 @@ enum Payload {
     UntilMark([u8; MARK_LEN]),
 }
 
-/// Fetches a snapshot into the file that the options name.
-pub(crate) fn fetch(session: Session, what: What) -> Result<(), Exit> {
-    let path = session.options.rdb_file.clone();
-    let mut conn = session.into_connection()?;
+/// Fetches a snapshot into a file; `-` is the standard output.
+pub(crate) fn fetch(mut conn: Connection, path: &Path, what: What) -> Result<(), Exit> {
     replconf(&mut conn, "capa", "eof")?;
     replconf(&mut conn, "rdb-only", "1")?;
     if what == What::Functions && !replconf(&mut conn, "rdb-filter-only", "functions")? {
@@ -57,7 +55,7 @@ pub(crate) fn fetch(session: Session, what: What) -> Result<(), Exit> {
     let mut file = match path.as_os_str().as_encoded_bytes() {
         b"-" => None,
         _ => Some(
-            File::create(&path)
+            File::create(path)
                 .map_err(|e| fail(format!("Error opening '{name}': {}", os_words(&e))))?,
         ),
     };
