@@ -4,6 +4,7 @@
 //! remembers of it, `line` is what a typed line does. Lines come from a pipe (`script`) or a person
 //! (`interactive`, with `history`, and with `hints` and `help` from the server's `docs`); `eval` is `--eval`.
 
+mod command;
 mod docs;
 mod eval;
 mod flag_table;
