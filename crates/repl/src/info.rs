@@ -6,16 +6,8 @@ use crate::progress::{Progress, Size, share};
 use crate::replica::{Arrived, LinkState};
 use crate::{
     Backlog, ConnId, FailoverState, HistoryPoint, Ids, MasterAddr, Repl, SnapshotMode,
-    SnapshotProgress, StreamFault,
+    SnapshotProgress, StreamFault, SyncStats,
 };
-
-/// INFO stats: how syncs were answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SyncStats {
-    pub full: u64,
-    pub partial_ok: u64,
-    pub partial_err: u64,
-}
 
 /// The states that INFO and ROLE show of the link to the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ use crate::disk::aof::Aof;
 use crate::disk::files::RealDisk;
 use crate::disk::rdb::Rdb;
 use crate::disk::worker::DiskWorker;
+use crate::monitor::service::Metrics;
 use crate::net::listener::{self, ListenSettings};
 use crate::net::token::Source;
 use crate::os::host::{DiskState, Host, Identity, NetState, ProcessState, TurnState};
@@ -122,6 +123,7 @@ impl Server {
                 cron_paused: false,
                 postponed_end: None,
                 exit_code: None,
+                metrics: Metrics::default(),
             },
             net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved)),
             disk: DiskState::new(
@@ -137,6 +139,8 @@ impl Server {
         };
         host.client_limit_changed();
         memory::set_background_thread(host.config.general.jemalloc_bg_thread);
+        let metrics = host.metrics_settings();
+        host.process.metrics.configure(metrics)?;
         start::log_initialized();
         daemon::log_system_warnings(host.config.network.tcp_backlog);
         host.tell_what_has_no_effect_at_start();

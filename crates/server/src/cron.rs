@@ -31,6 +31,7 @@ impl Server {
         host.rdb_cron(node);
         host.aof_cron(node);
         host.loading_cron(node);
+        host.metrics_cron(node);
     }
 
     pub fn handle_signals(&mut self) {

@@ -105,7 +105,9 @@ impl Server {
     fn poll_timeout(&mut self) -> Option<Duration> {
         let Server { node, host, .. } = self;
         let end_us = clock::mono_us();
-        host.turn.stats.loop_us += end_us.saturating_sub(node.now().mono_us);
+        let turn_us = end_us.saturating_sub(node.now().mono_us);
+        host.turn.stats.loop_us += turn_us;
+        host.turn.times.note(turn_us);
         if host.has_unserved()
             || node.engine.has_pending_output()
             || host.link_has_more() && node.wants_master_bytes(host)

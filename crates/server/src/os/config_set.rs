@@ -132,6 +132,10 @@ impl Host {
             Effect::AllocatorThread => {
                 memory::set_background_thread(config.general.jemalloc_bg_thread);
             }
+            Effect::Metrics => {
+                let settings = self.metrics_settings();
+                self.process.metrics.configure(settings)?;
+            }
             Effect::LogLevel => logging::set_level(config.general.loglevel.filter()),
         }
         let settings = repl_settings(&self.config);

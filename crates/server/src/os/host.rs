@@ -22,6 +22,8 @@ use crate::disk::loading::Loading;
 use crate::disk::rdb::Rdb;
 use crate::disk::snapshot_in::Incoming;
 use crate::disk::worker::DiskWorker;
+use crate::monitor::figures::TurnTimes;
+use crate::monitor::service::Metrics;
 use crate::net::client_memory::{ClientMemory, ClientPeaks};
 use crate::net::conn::Conns;
 use crate::net::listener::Listener;
@@ -105,6 +107,7 @@ pub struct ProcessState {
     /// A signal to end that came meanwhile; whether it was SIGINT.
     pub postponed_end: Option<bool>,
     pub exit_code: Option<i32>,
+    pub metrics: Metrics,
 }
 
 /// The turns of the loop, and what they are counted by.
@@ -112,6 +115,7 @@ pub struct ProcessState {
 pub struct TurnState {
     pub stats: HostStats,
     pub rates: Rates,
+    pub times: TurnTimes,
     pub next_cron_us: u64,
     /// The engine's count of changes, as of the last turn: INFO asks the host for it.
     pub dirty: u64,

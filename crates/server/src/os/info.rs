@@ -302,7 +302,7 @@ fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
         "instantaneous_output_repl_kbps" =>
             format!("{:.2}", rates.repl_output.per_second() as f64 / 1024.0),
         "rejected_connections" => stats.rejected_connections,
-        "sync_full" => syncs.full,
+        "sync_full" => syncs.full(),
         "sync_partial_ok" => syncs.partial_ok,
         "sync_partial_err" => syncs.partial_err,
         "latest_fork_usec" => stats.last_fork_us,
