@@ -77,9 +77,10 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# The suite looks for programs in its src folder.
+# The suite looks for programs in its src folder: ours where there are any, or Debian's.
 for name in redis-cli redis-benchmark redis-check-rdb redis-check-aof; do
-    ln -sfn "/usr/bin/$name" "$suite/src/$name"
+    [ -x "$bin_dir/$name" ] && tool=$bin_dir/$name || tool=/usr/bin/$name
+    ln -sfn "$tool" "$suite/src/$name"
 done
 ln -sfn "$bin_dir/redis-server" "$suite/src/redis-server"
 ln -sfn redis-server "$suite/src/redis-sentinel"

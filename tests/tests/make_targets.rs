@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tandem_tests::each_server;
 use tempfile::TempDir;
-use testkit::binaries::debian;
+use testkit::binaries::{self, debian};
 use testkit::process::{Finished, GroupLeader, kill_group_on_drop, run, run_command, write_script};
 use testkit::wait::{LONG, wait_for, wait_until};
 use testkit::{Client, Kind, ports::Port};
@@ -253,8 +253,9 @@ fn make_install_builds_as_root_and_installs_debug_info() {
     let root = tempfile::tempdir().expect("a folder");
     let path = |name: &str| root.path().join(name);
     write_script(&path("cargo"), "#!/bin/sh\necho \"$*\" >\"${0%/*}/cargo-ran\"\n");
-    for kind in [Kind::Tandem, Kind::TandemMaster, Kind::TandemReplica] {
-        let program = kind.program();
+    let tools = ["redis-cli", "redis-check-rdb", "redis-check-aof", "redis-benchmark"];
+    let servers = [Kind::Tandem, Kind::TandemMaster, Kind::TandemReplica].map(Kind::program);
+    for program in servers.into_iter().chain(tools.map(binaries::tandem)) {
         let name = program.file_name().expect("a name").to_string_lossy();
         write_script(&path(&format!("target/release/{name}")), "");
         std::fs::copy(&program, path(&format!("target/release/{name}"))).expect("a copy");

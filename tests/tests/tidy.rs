@@ -17,9 +17,14 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("repl", &["protocol"]),
     ("node", &["protocol", "store", "engine", "repl"]),
     ("server", &["protocol", "store", "persist", "engine", "repl", "node"]),
+    ("cli", &["protocol", "persist"]),
     ("redis-server", &["server"]),
     ("redis-master", &["server"]),
     ("redis-replica", &["server"]),
+    ("redis-cli", &["cli"]),
+    ("redis-check-rdb", &["cli"]),
+    ("redis-check-aof", &["cli"]),
+    ("redis-benchmark", &["cli"]),
 ];
 
 /// Crates that are given time, files and sockets by others.
@@ -55,6 +60,8 @@ const MAY_SLEEP: &[&str] = &[
     "crates/testkit/src/proxy.rs",
     // DEBUG SLEEP, and pauses of helper threads, are product behaviour.
     "crates/server/src/",
+    // So are the pauses that -i, --stat and --latency ask for.
+    "crates/cli/src/",
 ];
 
 /// Every line of the scenarios that the foundation promises has a test that bears its number.

@@ -33,8 +33,8 @@ pub enum Value {
     Set(Vec<Value>),
     /// `>`: not an answer to a command.
     Push(Vec<Value>),
-    /// `,`
-    Double(f64),
+    /// `,`, as it was spelt: servers differ in how many digits they print.
+    Double(Vec<u8>),
     /// `#`
     Bool(bool),
     /// `(`
@@ -181,8 +181,8 @@ impl ReplyParser {
             b':' => Item::Value(Value::Int(parse_i64(line).ok_or("bad integer")?)),
             b'_' if line.is_empty() => Item::Value(Value::Null),
             b'#' if line == b"t" || line == b"f" => Item::Value(Value::Bool(line == b"t")),
-            b',' if line == b"nan" => Item::Value(Value::Double(f64::NAN)),
-            b',' => Item::Value(Value::Double(parse_f64(line).ok_or("bad double")?)),
+            b',' if line != b"nan" && parse_f64(line).is_none() => return Err("bad double"),
+            b',' => Item::Value(Value::Double(line.to_vec())),
             b'(' => {
                 let digits = line.strip_prefix(b"-").unwrap_or(line);
                 if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -322,7 +322,7 @@ mod tests {
                 Value::Null,
                 if v3 {
                     let attributes = vec![(Value::Status(b"ttl".to_vec()), Value::Int(3))];
-                    Value::Attributed(attributes, Box::new(Value::Double(1.5)))
+                    Value::Attributed(attributes, Box::new(Value::Double(b"1.5".to_vec())))
                 } else {
                     bulk(b"1.5")
                 },

@@ -30,6 +30,8 @@ pub mod replication;
 pub mod server;
 pub mod sim;
 #[allow(clippy::disallowed_methods)]
+pub mod terminal;
+#[allow(clippy::disallowed_methods)]
 pub mod wait;
 
 pub use client::{Client, Reply};

@@ -1,0 +1,7 @@
+//! redis-check-aof: argv and nothing else; the program is `cli::check`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run(cli::check::run_aof)
+}

@@ -1,0 +1,249 @@
+//! One blocking connection of a tool: commands go out, replies of RESP2 and RESP3 come in.
+//!
+//! Must not: print, or decide what happens after an error. Errors speak hiredis's words, which
+//! people and scripts know.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use protocol::{ReplyError, ReplyParser, Value};
+use socket2::{SockRef, TcpKeepalive};
+
+pub use crate::target::Target;
+use crate::term::os_words;
+
+/// A server that went away without a word is noticed within this time.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const READ_LEN: usize = 64 * 1024;
+
+/// Why there is no reply.
+#[derive(Debug)]
+pub enum Error {
+    /// No such host or port, in the resolver's words.
+    Resolve(String),
+    Io(io::Error),
+    /// The server has ended the connection.
+    Closed,
+    Protocol(ReplyError),
+    /// A signal came while we waited.
+    Interrupted,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve(why) => f.write_str(why),
+            Self::Io(e) => f.write_str(&os_words(e)),
+            Self::Closed => f.write_str("Server closed the connection"),
+            Self::Protocol(e) => write!(f, "Protocol error, {e}"),
+            Self::Interrupted => f.write_str("Interrupted system call"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<io::Error> for Error {
+    fn from(e: io::Error) -> Self {
+        match e.kind() {
+            io::ErrorKind::Interrupted => Self::Interrupted,
+            _ => Self::Io(e),
+        }
+    }
+}
+
+/// The two ways to a server.
+#[derive(Debug)]
+pub enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// One connection, with the commands that have not left and the bytes that make no reply yet.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Socket,
+    parser: ReplyParser,
+    unsent: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects, and says nothing yet.
+    pub fn open(target: &Target) -> Result<Self, Error> {
+        let stream = match &target.socket {
+            Some(path) => Socket::Unix(UnixStream::connect(path)?),
+            None => {
+                let stream = open_tcp(target)?;
+                let keepalive = TcpKeepalive::new()
+                    .with_time(KEEPALIVE)
+                    .with_interval(KEEPALIVE / 3)
+                    .with_retries(3);
+                // Both make a good connection better, and none bad.
+                let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+                let _ = stream.set_nodelay(true);
+                Socket::Tcp(stream)
+            }
+        };
+        let parser = ReplyParser::new();
+        Ok(Self { stream, parser, unsent: Vec::new(), buffer: vec![0; READ_LEN] })
+    }
+
+    /// Queues a command; it leaves before the next reply is waited for.
+    pub fn append<A: AsRef<[u8]>>(&mut self, args: &[A]) {
+        protocol::encode_command(&mut self.unsent, args.iter().map(AsRef::as_ref));
+    }
+
+    /// Writes what is queued.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let unsent = std::mem::take(&mut self.unsent);
+        self.stream.write_all(&unsent)?;
+        Ok(())
+    }
+
+    /// The next value that the server sends, whatever it is.
+    pub fn read(&mut self) -> Result<Value, Error> {
+        if !self.unsent.is_empty() {
+            self.flush()?;
+        }
+        loop {
+            if let Some(value) = self.parser.next_value().map_err(Error::Protocol)? {
+                return Ok(value);
+            }
+            self.receive()?;
+        }
+    }
+
+    /// The next value among the bytes that are here already.
+    pub fn read_received(&mut self) -> Result<Option<Value>, Error> {
+        self.parser.next_value().map_err(Error::Protocol)
+    }
+
+    /// Takes in what the socket has, once.
+    pub fn receive(&mut self) -> Result<(), Error> {
+        let len = self.stream.read(&mut self.buffer)?;
+        if len == 0 {
+            return Err(Error::Closed);
+        }
+        self.parser.feed(&self.buffer[..len]);
+        Ok(())
+    }
+
+    /// A command and its reply.
+    pub fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Value, Error> {
+        self.append(args);
+        self.read_reply()
+    }
+
+    /// The next value that answers a command; what is pushed meanwhile is passed over.
+    /// A signal does not end the wait.
+    pub fn read_reply(&mut self) -> Result<Value, Error> {
+        loop {
+            match self.read() {
+                Ok(Value::Push(_)) | Err(Error::Interrupted) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Bytes that were read past the parser, given back to it.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.parser.feed(bytes);
+    }
+
+    /// Bytes as they are, past all queues: the protocol of a replica, and `--pipe`.
+    pub fn write_raw(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    /// Bytes as they come, past the parser; 0 at the end.
+    pub fn read_raw(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(into)
+    }
+
+    /// The socket alone, for who waits for many.
+    pub fn into_socket(self) -> Socket {
+        self.stream
+    }
+
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match &self.stream {
+            Socket::Tcp(stream) => stream.set_nonblocking(nonblocking),
+            Socket::Unix(stream) => stream.set_nonblocking(nonblocking),
+        }
+    }
+
+    /// How long a read waits before it is an error.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match &self.stream {
+            Socket::Tcp(stream) => stream.set_read_timeout(timeout),
+            Socket::Unix(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.stream {
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buf),
+            Self::Unix(stream) => stream.read(buf),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(buf),
+            Self::Unix(stream) => stream.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Tries every address of the host, as long as none answers.
+fn open_tcp(target: &Target) -> Result<TcpStream, Error> {
+    let mut last = Error::Resolve("Name or service not known".into());
+    for address in resolve(target)? {
+        let opened = match target.connect_timeout {
+            Some(timeout) => TcpStream::connect_timeout(&address, timeout),
+            None => TcpStream::connect(address),
+        };
+        match opened {
+            Ok(stream) => return Ok(stream),
+            Err(e) if e.kind() == io::ErrorKind::TimedOut && target.connect_timeout.is_some() => {
+                last = Error::Resolve("Connection timed out".into());
+            }
+            Err(e) => last = e.into(),
+        }
+    }
+    Err(last)
+}
+
+fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Error> {
+    let port = u16::try_from(target.port)
+        .map_err(|_| Error::Resolve("Servname not supported for ai_socktype".into()))?;
+    let host = String::from_utf8_lossy(&target.host);
+    let addresses = (host.as_ref(), port).to_socket_addrs().map_err(|e| {
+        let words = os_words(&e);
+        let prefix = "failed to lookup address information: ";
+        Error::Resolve(words.strip_prefix(prefix).unwrap_or(&words).to_owned())
+    })?;
+    Ok(addresses.collect())
+}

@@ -1,0 +1,134 @@
+//! What one typed line does: a command of the server's, or one of redis-cli's own.
+//!
+//! Must not: read lines.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::docs::Docs;
+use super::help;
+use super::history::dotfile;
+use super::session::{Announce, Session};
+use crate::Exit;
+use crate::format::Output;
+use crate::target::leading_int;
+use crate::term;
+
+/// A command that took longer than this says how long it took.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// Whether the conversation goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Line,
+    Quit,
+}
+
+/// A session with what people have beside it.
+pub(super) struct Shell {
+    pub session: Session,
+    pub preferences: Preferences,
+    /// Empty until they are asked for.
+    pub docs: Rc<Docs>,
+}
+
+/// What a person can set, here or in ~/.redisclirc.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Preferences {
+    pub hints: bool,
+}
+
+impl Preferences {
+    /// Reads ~/.redisclirc, if there is one.
+    pub(super) fn load(&mut self) {
+        let Some(path) = dotfile("REDISCLI_RCFILE", ".redisclirc") else { return };
+        for line in std::fs::read(path).unwrap_or_default().split(|byte| *byte == b'\n') {
+            if let Some(words) = protocol::split_args(line).filter(|words| !words.is_empty()) {
+                self.apply(&words, ".redisclirc: ");
+            }
+        }
+    }
+
+    /// `:set hints` and `:set nohints`; `place` names the file that says so.
+    fn apply(&mut self, words: &[Vec<u8>], place: &str) {
+        let word = |i: usize| String::from_utf8_lossy(words.get(i).map_or(b"", Vec::as_slice));
+        match (word(0).to_ascii_lowercase().as_str(), word(1).to_ascii_lowercase().as_str()) {
+            (":set", "hints") => self.hints = true,
+            (":set", "nohints") => self.hints = false,
+            (":set", _) if words.len() > 1 => {
+                term::out(format!("{place}unknown redis-cli preference '{}'\n", word(1)));
+            }
+            _ => term::out(format!("{place}unknown redis-cli internal command '{}'\n", word(0))),
+        }
+    }
+}
+
+impl Shell {
+    pub(super) fn new(session: Session) -> Self {
+        Self { session, preferences: Preferences { hints: true }, docs: Rc::default() }
+    }
+
+    /// Runs the words of a line, of which there is at least one.
+    pub(super) fn run_line(&mut self, words: &[Vec<u8>]) -> Result<Next, Exit> {
+        let (repeat, command) = match repeat(words) {
+            Some(repeat) if repeat <= 0 => {
+                term::out("Invalid redis-cli repeat command option value.\n");
+                return Ok(Next::Line);
+            }
+            Some(repeat) => (repeat, &words[1..]),
+            None => (1, words),
+        };
+        let first = words[0].to_ascii_lowercase();
+        match first.as_slice() {
+            b"quit" | b"exit" => return Ok(Next::Quit),
+            [b':', ..] => self.preferences.apply(words, ""),
+            b"restart" => term::out("Use 'restart' only in Lua debugging mode.\n"),
+            b"connect" if words.len() == 3 => {
+                self.session.options.target.host.clone_from(&words[1]);
+                self.session.options.target.port = leading_int(&words[2]);
+                let _ = self.session.connect(Announce::Errors);
+            }
+            b"clear" if words.len() == 1 => term::out("\x1b[H\x1b[2J"),
+            _ => {
+                let begun = Instant::now();
+                self.run_command(command, repeat)?;
+                let elapsed = begun.elapsed();
+                if elapsed >= SLOW && self.session.options.output == Output::Typed {
+                    term::out(format!("({:.2}s)\n", elapsed.as_secs_f64()));
+                }
+            }
+        }
+        Ok(Next::Line)
+    }
+
+    /// Runs a command, or helps with one. `false`: it could not be run.
+    pub(super) fn run_command(&mut self, words: &[Vec<u8>], repeat: i64) -> Result<bool, Exit> {
+        let name = words[0].to_ascii_lowercase();
+        if name == b"help" || name == b"?" {
+            if self.docs.commands.is_empty() && words.len() > 1 {
+                self.load_docs();
+            }
+            help::print(&self.docs, &words[1..]);
+            return Ok(true);
+        }
+        self.session.issue(words, repeat)
+    }
+
+    /// Asks the server what commands it has.
+    pub(super) fn load_docs(&mut self) {
+        let docs =
+            self.session.ask(&["COMMAND", "DOCS"]).and_then(|reply| Docs::from_reply(&reply));
+        let docs = docs.or_else(|| {
+            let list = self.session.ask(&["COMMAND"])?;
+            Docs::from_command_list(&list)
+        });
+        self.docs = Rc::new(docs.unwrap_or_default());
+    }
+}
+
+/// `3 ping` runs PING three times.
+pub(super) fn repeat(words: &[Vec<u8>]) -> Option<i64> {
+    let [first, _, ..] = words else { return None };
+    let digits = first.strip_prefix(b"-").or(first.strip_prefix(b"+")).unwrap_or(first);
+    (digits.iter().all(u8::is_ascii_digit)).then(|| leading_int(first))
+}

@@ -1,0 +1,38 @@
+//! Commands that come in lines, from a pipe or from a person whose terminal cannot edit.
+//!
+//! Must not: know how a command is run.
+
+use protocol::split_args;
+
+use super::line::{Next, Shell};
+use super::session::Announce;
+use crate::Exit;
+use crate::term::{self, Lines};
+
+/// Runs lines until there are no more.
+pub(super) fn run(shell: &mut Shell) -> Result<(), Exit> {
+    shell.session.become_interactive();
+    let _ = shell.session.connect(Announce::Errors);
+    if term::stdin_is_terminal() {
+        shell.preferences.load();
+    }
+    let mut lines = Lines::default();
+    loop {
+        shell.session.print_messages_until_input(&lines)?;
+        if term::stdin_wants_prompt() {
+            term::out(shell.session.prompt());
+            term::flush();
+        }
+        let Some(line) = lines.next_line() else { return Ok(()) };
+        match split_args(&line) {
+            None => term::out("Invalid argument(s)\n"),
+            Some(words) if words.is_empty() => {}
+            Some(words) => {
+                if shell.run_line(&words)? == Next::Quit {
+                    return Ok(());
+                }
+            }
+        }
+        term::flush();
+    }
+}

@@ -1,0 +1,377 @@
+//! redis-cli beside Debian's: the same words on the command line and the same bytes in, against the
+//! same server, give the same bytes out, the same complaints and the same exit status.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use tandem_tests::each_server;
+use testkit::terminal::Terminal;
+use testkit::{Kind, LONG, Server, binaries};
+
+/// What is in the database before each comparison.
+const DATA: &[&str] = &[
+    "FLUSHALL",
+    "SET str hello",
+    "SET num 42",
+    "RPUSH list a b c d e f g h i j k",
+    "SADD one member",
+    "HSET hash field value",
+    "ZADD zset 1.5 a",
+];
+
+/// One comparison: the command line behind `-h` and `-p`, in a shell's words, and the input.
+struct Case(&'static str, &'static str);
+
+const CASES: &[Case] = &[
+    // Every type of reply, in every layout.
+    Case("get str", ""),
+    Case("get missing", ""),
+    Case("get bin", ""),
+    Case("get list", ""),
+    Case("nosuchcommand x", ""),
+    Case("incr num", ""),
+    Case("set a b", ""),
+    Case("lrange list 0 -1", ""),
+    Case("lrange list 0 2", ""),
+    Case("lrange list 5 1", ""),
+    Case("hgetall hash", ""),
+    Case("smembers one", ""),
+    Case("zrange zset 0 -1 withscores", ""),
+    Case("mget str missing num", ""),
+    Case("echo ''", ""),
+    Case("object help", ""),
+    Case("--no-raw get str", ""),
+    Case("--no-raw get missing", ""),
+    Case("--no-raw get bin", ""),
+    Case("--no-raw incr num", ""),
+    Case("--no-raw get list", ""),
+    Case("--no-raw lrange list 0 -1", ""),
+    Case("--no-raw mget str missing num", ""),
+    Case("--no-raw hgetall hash", ""),
+    Case("--no-raw command info get", ""),
+    Case("--no-raw command getkeysandflags set a b", ""),
+    Case("--no-raw time x", ""),
+    Case("--csv lrange list 0 -1", ""),
+    Case("--csv get bin", ""),
+    Case("--csv get missing", ""),
+    Case("--csv get list", ""),
+    Case("--csv incr num", ""),
+    Case("--csv command info get", ""),
+    Case("--json hgetall hash", ""),
+    Case("--json get bin", ""),
+    Case("--json get missing", ""),
+    Case("--json get list", ""),
+    Case("--json lrange list 0 -1", ""),
+    Case("--json command info get", ""),
+    Case("--json zscore zset a", ""),
+    Case("--json -2 hgetall hash", ""),
+    Case("--quoted-json get bin", ""),
+    Case("--quoted-json hgetall hash", ""),
+    Case("-3 hgetall hash", ""),
+    Case("-3 --no-raw hgetall hash", ""),
+    Case("-3 --no-raw smembers one", ""),
+    Case("-3 --no-raw zscore zset a", ""),
+    Case("-3 --no-raw zrange zset 0 -1 withscores", ""),
+    Case("-3 --no-raw config get 'maxmemory*'", ""),
+    Case("-3 --no-raw hgetall missing", ""),
+    Case("-3 --no-raw smembers missing", ""),
+    Case("-3 --no-raw command info get", ""),
+    Case("-3 --csv config get maxmemory", ""),
+    Case("-3 --raw config get maxmemory", ""),
+    Case("-3 --json config get maxmemory", ""),
+    Case("-3 --no-raw debug protocol string", ""),
+    Case("-3 --no-raw debug protocol integer", ""),
+    Case("-3 --no-raw debug protocol double", ""),
+    Case("-3 --no-raw debug protocol null", ""),
+    Case("-3 --no-raw debug protocol array", ""),
+    Case("-3 --no-raw debug protocol set", ""),
+    Case("-3 --no-raw debug protocol map", ""),
+    Case("-3 --no-raw debug protocol verbatim", ""),
+    Case("-3 --no-raw debug protocol true", ""),
+    Case("-3 --no-raw debug protocol false", ""),
+    Case("-3 --csv debug protocol map", ""),
+    Case("-3 --csv debug protocol set", ""),
+    Case("-3 --json debug protocol map", ""),
+    Case("-3 --json debug protocol set", ""),
+    Case("-3 --json debug protocol double", ""),
+    Case("-3 --json debug protocol verbatim", ""),
+    Case("-3 --raw debug protocol map", ""),
+    Case("-3 --raw debug protocol double", ""),
+    Case("-3 --raw debug protocol true", ""),
+    Case("-2 --no-raw debug protocol map", ""),
+    Case("-2 --no-raw debug protocol double", ""),
+    // Texts that are printed as they are.
+    Case("--no-raw client getname", ""),
+    Case("--no-raw memory doctor", ""),
+    Case("--no-raw latency doctor", ""),
+    Case("--no-raw lolwut version 5 1 1 1", ""),
+    // Delimiters.
+    Case("-d , lrange list 0 2", ""),
+    Case("-d '' lrange list 0 2", ""),
+    Case("-D '' get str", ""),
+    Case("-D ';' --raw -r 3 get str", ""),
+    Case("-D ';' --no-raw get str", ""),
+    // Databases, repetitions.
+    Case("-n 3 dbsize", ""),
+    Case("-n 3 --no-raw set x y", ""),
+    Case("-n 99 ping", ""),
+    Case("-n x ping", ""),
+    Case("-r 3 incr num", ""),
+    Case("-r 0 incr num", ""),
+    Case("-r 2 -i 0.01 ping", ""),
+    Case("-i 0.01 ping", ""),
+    // Input.
+    Case("-x set fromstdin", "some bytes\n"),
+    Case("-x set fromstdin", ""),
+    Case("-x echo", "a\nb"),
+    Case("-X tag set tag value", "key"),
+    Case("-X tag set a b", "key"),
+    Case("-X tag echo tag", "multi\nline\n"),
+    Case("-x -X tag get x", ""),
+    Case(r#"--quoted-input echo '"\x41\n"'"#, ""),
+    Case(r#"--quoted-input echo '"open'"#, ""),
+    Case(r#"--quoted-input set '"a b"' 'c d'"#, ""),
+    Case("", "ping\n"),
+    Case("", "set x 1\nincr x\nget x\n"),
+    Case("--no-raw", "set x 1\nincr x\nget x\nlrange list 0 1\n"),
+    Case("", "\n\n  \nping"),
+    Case("", "get \"open\nping\n"),
+    Case("--no-raw", "3 incr num\n"),
+    Case("", "0 incr num\n-1 ping\n"),
+    Case("--no-raw", "select 3\nset in3 1\nselect 99\ndbsize\n"),
+    Case("--no-raw", "multi\nset x 1\nincr x\nexec\n"),
+    Case("--no-raw", "multi\nget\nexec\n"),
+    Case("--no-raw", "multi\nset x 1\ndiscard\nget x\n"),
+    Case("--no-raw", "reset\nping\n"),
+    Case("", "quit\nping\n"),
+    Case("", "exit\nping\n"),
+    Case("", ":set hints\n:set nothing\n:foo\n"),
+    Case("", "restart\n"),
+    Case("", "echo \"a b\" 'c'\n"),
+    Case("", "echo \"\\x41\\n\"\n"),
+    Case("", "echo a\"b\n"),
+    Case("--csv", "lrange list 0 -1\nget str\n"),
+    Case("--json", "hgetall hash\nget bin\n"),
+    Case("-e", "nosuch\nping\n"),
+    // Exit status.
+    Case("-e get list", ""),
+    Case("-e get str", ""),
+    Case("-e --no-raw nosuch", ""),
+    Case("-e -r 3 get list", ""),
+    // Pushes and the two protocols.
+    Case("-3 ping", ""),
+    Case("-2 -3 ping", ""),
+    Case("-3 --json -2 ping", ""),
+    Case("-3 --show-pushes y ping", ""),
+    Case("-3 --show-pushes maybe ping", ""),
+    // Authentication.
+    Case("-a secret ping", ""),
+    Case("-a secret --no-auth-warning ping", ""),
+    Case("--pass secret --user bob --no-auth-warning ping", ""),
+    Case("--user bob ping", ""),
+    Case("--askpass ping", "secret\n"),
+    // Refused command lines.
+    Case("--nosuchflag", ""),
+    Case("-z ping", ""),
+    Case("-n", ""),
+    Case("-r", ""),
+    Case("-p", ""),
+    Case("-u", ""),
+    Case("-c -s /nowhere ping", ""),
+    Case("-s /nowhere/at/all ping", ""),
+    Case("-s /nowhere/at/all", "ping\n"),
+    Case("-p 1 ping", ""),
+    Case("-p 1", "ping\n"),
+    Case("-p 1 -r 2 ping", ""),
+    Case("-h no.such.host.invalid ping", ""),
+    Case("-u http://x ping", ""),
+    Case("-u redis://%4@x ping", ""),
+    Case("-u redis://%zz@x ping", ""),
+    Case("--rdb a --functions-rdb b", ""),
+    Case("--quoted-pattern '\"open' --scan", ""),
+    Case("-c get str", ""),
+    Case("-c set a b", ""),
+    // Scripts.
+    Case("--eval /nowhere/script.lua a , b", ""),
+    // SHUTDOWN and friends that end the connection are elsewhere; QUIT is not.
+    Case("quit", ""),
+    Case("--no-raw quit", ""),
+];
+
+/// A command line's words, as a shell reads single quotes and blanks.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start();
+    while !rest.is_empty() {
+        let mut word = String::new();
+        let mut quoted = false;
+        let mut end = rest.len();
+        for (i, c) in rest.char_indices() {
+            match c {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => {
+                    end = i;
+                    break;
+                }
+                c => word.push(c),
+            }
+        }
+        words.push(word);
+        rest = rest[end..].trim_start();
+    }
+    words
+}
+
+/// What one redis-cli did.
+#[derive(Debug, PartialEq, Eq)]
+struct Done {
+    out: String,
+    err: String,
+    status: Option<i32>,
+}
+
+struct Bench {
+    server: Server,
+}
+
+impl Bench {
+    fn new(kind: Kind) -> Self {
+        Self { server: Server::of(kind).set("enable-debug-command yes").start() }
+    }
+
+    fn prepare(&self) {
+        let mut client = self.server.client();
+        for line in DATA {
+            client.good(line);
+        }
+        client.args(&[&b"SET"[..], b"bin", b"\x00\xff\r\n\"q\" \\ tab\t \xc3\xa9"]);
+    }
+
+    fn command(&self, whose: &str, line: &str) -> Command {
+        let program = match whose {
+            "ours" => binaries::tandem("redis-cli"),
+            _ => binaries::debian("redis-cli"),
+        };
+        let mut command = Command::new(program);
+        command.args(["-h", "127.0.0.1", "-p", &self.server.port().to_string()]);
+        command.args(words(line)).env("HOME", self.server.dir()).env_remove("REDISCLI_AUTH");
+        command
+    }
+
+    fn run(&self, whose: &str, Case(line, input): &Case) -> Done {
+        self.prepare();
+        let mut command = self.command(whose, line);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("redis-cli starts");
+        // A program that does not read is not a reason to fail here.
+        let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().expect("redis-cli ends");
+        Done {
+            out: output.stdout.escape_ascii().to_string(),
+            err: output.stderr.escape_ascii().to_string(),
+            status: output.status.code(),
+        }
+    }
+
+    fn on_terminal(&self, whose: &str, Case(line, _): &Case) -> Done {
+        self.prepare();
+        let (out, status) = Terminal::start(self.command(whose, line), false).finish(LONG);
+        Done { out, err: String::new(), status }
+    }
+}
+
+fn redis_cli_prints_what_debians_prints(kind: Kind) {
+    let bench = Bench::new(kind);
+    let mut differences = Vec::new();
+    for case in CASES {
+        let (ours, theirs) = (bench.run("ours", case), bench.run("theirs", case));
+        if ours != theirs {
+            let Case(line, input) = case;
+            differences.push(format!(
+                "redis-cli {line} < {input:?}\n  ours   {ours:?}\n  theirs {theirs:?}"
+            ));
+        }
+    }
+    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+}
+
+fn redis_cli_prints_to_a_terminal_what_debians_prints(kind: Kind) {
+    let bench = Bench::new(kind);
+    let mut differences = Vec::new();
+    for case in CASES.iter().filter(|Case(line, input)| !line.is_empty() && input.is_empty()) {
+        // Without a command, the two read lines in ways of their own.
+        if case.0 == "-s /nowhere/at/all" {
+            continue;
+        }
+        let (ours, theirs) = (bench.on_terminal("ours", case), bench.on_terminal("theirs", case));
+        if ours != theirs {
+            differences
+                .push(format!("redis-cli {}\n  ours   {ours:?}\n  theirs {theirs:?}", case.0));
+        }
+    }
+    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+}
+
+/// A person types: the prompt follows database and transaction, Tab and hints come from the server's
+/// own docs, a subscription shows messages until a key is pressed, and no password is remembered.
+fn a_person_types_commands(kind: Kind) {
+    let bench = Bench::new(kind);
+    let port = bench.server.port();
+    let mut command = bench.command("ours", "");
+    command.env("TERM", "xterm").env_remove("REDISCLI_HISTFILE");
+    let mut cli = Terminal::start(command, true);
+    // Each step: what is typed, and what the screen shows then.
+    let steps = [
+        ("set k ", "value [NX"),
+        ("v\r", "OK\r\n"),
+        ("auth sesame\r", "(error) "),
+        ("conf\t", "CONFIG"),
+        ("\x15multi\r", "(TX)> "),
+        ("incr x\r", "QUEUED"),
+        ("exec\r", "1) (integer) 1\r\n"),
+        ("select 3\r", "[3]> "),
+        ("2 incr y\r", "(integer) 1\r\n(integer) 2\r\n"),
+        ("help incr\r", "\x1b[33mgroup:\x1b[0m string"),
+        ("get \"open\r", "Invalid argument(s)"),
+        (":set nohints\r:set nothing\r", "unknown redis-cli preference 'nothing'"),
+        ("subscribe ch\r", "Reading messages... (press Ctrl-C to quit or any key to type command)"),
+        ("\r", "[3](subscribed mode)> "),
+        ("unsubscribe\r", "1) \"unsubscribe\""),
+        ("connect 127.0.0.1 1\r", "Could not connect to Redis at 127.0.0.1:1: Connection refused"),
+        ("", "not connected> "),
+    ];
+    cli.wait_for_text(&format!("127.0.0.1:{port}> "), LONG);
+    for (keys, text) in steps {
+        cli.press(keys);
+        cli.wait_for_text(text, LONG);
+    }
+    cli.press("quit\r");
+    let (screen, status) = cli.finish(LONG);
+    assert_eq!(status, Some(0), "{screen}");
+    let history = String::from_utf8(bench.server.read_file(".rediscli_history")).expect("text");
+    assert!(history.starts_with("set k v\nmulti\n"), "{history}");
+    assert!(!history.contains("sesame"), "{history}");
+}
+
+/// Ctrl-C ends MONITOR, not the session.
+fn an_interrupt_ends_what_streams(kind: Kind) {
+    let bench = Bench::new(kind);
+    let mut command = bench.command("ours", "");
+    command.env("TERM", "xterm");
+    let mut cli = Terminal::start(command, true);
+    cli.wait_for_text("> ", LONG);
+    cli.press("monitor\r");
+    cli.wait_for_text("OK\r\n", LONG);
+    bench.server.good("SET seen 1");
+    cli.wait_for_text("\"SET\" \"seen\" \"1\"", LONG);
+    cli.interrupt();
+    cli.press("echo afterwards\r");
+    cli.wait_for_text("\"afterwards\"", LONG);
+}
+
+each_server! {
+    a_person_types_commands,
+    an_interrupt_ends_what_streams,
+    redis_cli_prints_what_debians_prints,
+    redis_cli_prints_to_a_terminal_what_debians_prints,
+}
