@@ -9,9 +9,10 @@ use log::LevelFilter;
 use crate::boot::{self, Process};
 use crate::config::{Config, FileError, Invocation, Program, StartError, decide_role, parse_argv};
 use crate::os::start;
-use crate::process::daemon::{self, Supervisor};
+use crate::process::daemon;
 use crate::process::logging::{self, Output};
 use crate::process::os_error::os_error;
+use crate::process::supervisor::{Stage, Supervision, Supervisor};
 use crate::process::version::REDIS_VERSION;
 
 /// Installs a logger that writes with [`logging::write_record`]: the binary's choice.
@@ -76,5 +77,7 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
             .map_err(|error| format!("Can't go into the background: {}", os_error(&error)))?;
     }
     start::log_starting(config);
-    Ok(Process { role, supervisor, background })
+    let mut supervision = Supervision::open(supervisor);
+    supervision.tell(Stage::Loading, "Redis is loading...");
+    Ok(Process { role, supervision, background })
 }

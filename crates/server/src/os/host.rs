@@ -16,9 +16,10 @@ use crate::config::{Config, Directive, StartRole};
 use crate::disk::state::DiskState;
 use crate::net::state::NetState;
 use crate::os::stats::{HostStats, Rates};
-use crate::process::daemon::{OomScore, PidFile, Supervisor};
+use crate::process::daemon::{OomScore, PidFile};
 use crate::process::memory::MemoryMeter;
 use crate::process::signals::SignalSource;
+use crate::process::supervisor::Supervision;
 
 /// Work that waits for the command to end.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ pub struct ProcessState {
     pub signals: SignalSource,
     pub identity: Identity,
     pub memory: MemoryMeter,
-    pub supervisor: Supervisor,
+    pub supervision: Supervision,
     pub pidfile: Option<PidFile>,
     pub oom: OomScore,
     /// The role that the configuration asked for.

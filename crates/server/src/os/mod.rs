@@ -10,6 +10,7 @@ mod deferred;
 mod downstream;
 mod info;
 mod node_os;
+mod service;
 mod snapshots_in;
 mod snapshots_out;
 mod upstream;

@@ -11,4 +11,5 @@ pub mod mailbox;
 pub mod memory;
 pub mod os_error;
 pub mod signals;
+pub mod supervisor;
 pub mod version;
