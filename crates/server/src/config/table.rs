@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::directive::{Directive, Flags};
+use super::foreign;
 use super::sections::GROUPS;
 use super::sections::cluster::Cluster;
 use super::sections::data::Data;
@@ -58,8 +59,8 @@ pub struct Config {
     pub config_file: Option<PathBuf>,
     /// `rename-command`: names in the table, and what they are called here; empty is not at all.
     pub renames: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Names of lines that were accepted, though they have long meant nothing.
-    pub obsolete: Vec<&'static str>,
+    /// Names of lines that were accepted, though nothing comes of them here.
+    pub foreign: Vec<&'static str>,
 }
 
 impl Default for Config {
@@ -80,7 +81,7 @@ impl Default for Config {
             has_arguments: false,
             config_file: None,
             renames: Vec::new(),
-            obsolete: Vec::new(),
+            foreign: Vec::new(),
         };
         for directive in directives() {
             directive.reset(&mut config);
@@ -111,7 +112,8 @@ pub fn directives() -> impl Iterator<Item = &'static Directive> {
 /// The row with this name or alias; names are matched whatever their case.
 pub fn directive(name: &[u8]) -> Option<&'static Directive> {
     let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
-    directives().find(|row| row.is(&name))
+    let name = foreign::own_name(&name);
+    directives().find(|row| row.is(name))
 }
 
 /// Whether a directive's value is a password or the like.
