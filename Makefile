@@ -38,6 +38,14 @@ install: ## Install binaries, units, installer, manual pages to PREFIX, template
 uninstall: ## Remove what `make install` installed; edited configs, instances and data stay
 	scripts/uninstall.sh
 
+.PHONY: deb
+deb: build ## Make Debian packages in target/deb (needs dpkg-dev)
+	scripts/deb.sh $(RELEASE_DIR) $(CARGO_TARGET_DIR)/deb $(BINARIES)
+
+.PHONY: hosts
+hosts: build ## Install on three hosts in containers and do there what operators do (root; systemd-container, debootstrap)
+	scripts/hosts.sh $(RELEASE_DIR) $(BINARIES)
+
 .PHONY: bench
 bench: build ## Measure against Debian's redis-server, side by side; prints ratios
 	$(CARGO) build --release --locked -p tandem-benches

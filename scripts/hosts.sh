@@ -53,6 +53,9 @@ clean_up() {
         done
         kill -KILL "$(init_of "$n")" "${spawned[$n]}" 2>/dev/null
         wait "${spawned[$n]}" 2>/dev/null
+        # nspawn leaves these where /run is no tmpfs.
+        rm -f "/run/systemd/nspawn/locks/$(stat -c 'inode-%d:%i' "$run/h$n")"
+        rmdir "/run/systemd/nspawn/propagate/tandem-h$n" 2>/dev/null
         umount "$run/h$n" 2>/dev/null || umount --lazy "$run/h$n" 2>/dev/null
     done
     ip netns delete "$net" 2>/dev/null
@@ -69,7 +72,7 @@ init_of() { pgrep -P "${spawned[$1]}" | head -n 1; }
 on() { # HOST COMMAND...
     local n=$1
     shift
-    nsenter --target "$(init_of "$n")" --mount --uts --ipc --net --pid --cgroup --root --wd=/ -- \
+    nsenter --target "$(init_of "$n")" --mount --uts --ipc --net --pid --cgroup --root --wdns=/ -- \
         env -i REDISCLI_AUTH=s3cret PATH=/usr/local/redis/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C "$@"
 }
 cli() { # HOST COMMAND...
@@ -208,9 +211,10 @@ check "systemctl status tells role and replicas" status_has 1 redis-master 'Mast
 wait_for "and the replica's its link" status_has 2 redis-replica "Replica of $(address 1):6379, link up"
 
 step "S1.4: a sync of a million keys, told on both sides"
-awk 'BEGIN { for (i = 0; i < 1000000; i++) printf "SET key:%07d value-of-%d-with-some-length-to-it\r\n", i, i }' |
+keys=${HOSTS_KEYS:-1000000}
+awk -v keys="$keys" 'BEGIN { for (i = 0; i < keys; i++) printf "SET key:%07d value-of-%d-with-some-length-to-it\r\n", i, i }' |
     cli 1 --pipe >/dev/null
-check "a million keys" test "$(cli 1 dbsize)" = 1000000
+check "$keys keys" test "$(cli 1 dbsize)" = "$keys"
 cli 1 config set rdb-key-save-delay -4 >/dev/null
 on 2 systemctl stop redis-replica
 on 2 sh -c 'rm -rf /var/lib/redis/6379/*'
@@ -251,15 +255,16 @@ check "as a success" unit_is 1 redis-master Result success
 check "with the replica in sync" log_has 1 "2 of 2 replicas are in sync when shutting down"
 on 1 systemctl start redis-master
 wait_for "both replicas are online" both_online 1
+wait_for "the data are equal" same_data 1 2 3
 check "the last write is everywhere" test "$(cli 3 get after-the-freeze)" = yes
 
 step "S3.3: a reboot of a replica's host, after which it goes on where it was"
 cli 2 config set appendonly no >/dev/null
 cli 2 config rewrite >/dev/null
-before=$(init_of 2)
-on 2 systemctl reboot
-is_another() { local now; now=$(init_of 2) && [ -n "$now" ] && [ "$now" != "$before" ]; }
-wait_for "the host goes down" is_another
+on 2 systemctl poweroff
+is_down() { ! kill -0 "${spawned[2]}"; }
+wait_for "the host goes down" is_down
+boot 2
 wait_for "and comes up" is_booted 2
 wait_for "both replicas are online" both_online 1
 check "its unit was started by the host" unit_is 2 redis-replica ActiveState active
@@ -315,4 +320,29 @@ on 3 redis-install-server --remove 6379 --yes >"$run/removed"
 PREFIX=${prefixes[3]} CONFDIR=/etc/redis DESTDIR=$run/h3 scripts/uninstall.sh >"$run/uninstall"
 check "no program is left" on 3 test ! -e /usr/local/redis/bin/redis-server
 check "the data are" on 3 test -d /var/lib/redis/6379/appendonlydir
+
+step "the package: install, upgrade under load, remove, purge"
+scripts/deb.sh "$from" "$run/deb" "${binaries[@]}" >/dev/null
+if command -v lintian >/dev/null; then
+    check "lintian finds nothing" test -z "$(lintian --fail-on none "$run"/deb/*.deb 2>/dev/null)"
+fi
+mkdir "$run/h3/debs"
+cp "$run"/deb/*.deb "$run/h3/debs"
+on 3 sh -c 'dpkg -i /debs/tandem-server_*.deb' >"$run/dpkg" 2>&1 || { cat "$run/dpkg" >&2; fail "the package failed"; }
+on 3 redis-install-server --yes --port 7001 >"$run/packaged" || { cat "$run/packaged" >&2; fail "the installer failed"; }
+check "an instance runs" unit_is 3 redis-master@7001 ActiveState active
+before=$(main_pid 3 redis-master@7001)
+on 3 sh -c 'while :; do redis-cli -p 7001 --no-auth-warning incr n >/dev/null 2>&1 || sleep 0.1; done' &
+load=$!
+on 3 sh -c 'dpkg -i /debs/tandem-server_*.deb' >"$run/dpkg" 2>&1 || { cat "$run/dpkg" >&2; fail "the upgrade failed"; }
+check "the upgrade has started the new program" test "$(main_pid 3 redis-master@7001)" != "$before"
+wait_for "it serves" sh -c "[ \"\$(nsenter -t $(init_of 3) -a redis-cli -p 7001 get n)\" -gt 10 ]"
+kill "$load"
+wait "$load" 2>/dev/null || true
+on 3 dpkg --remove tandem-server >"$run/dpkg" 2>&1
+check "a removal stops it" test -z "$(on 3 pgrep -f redis-master || true)"
+check "and leaves its data" on 3 test -d /var/lib/redis/7001/appendonlydir
+on 3 dpkg --purge tandem-server >"$run/dpkg" 2>&1
+check "which a purge takes" on 3 test ! -e /var/lib/redis/7001
+check "with its configuration" on 3 test ! -e /etc/redis/7001.conf
 echo
