@@ -80,6 +80,7 @@ mod role;
 mod settings;
 mod snapshot;
 mod standstill;
+mod sync_stats;
 mod timers;
 mod transfer;
 mod wire;
@@ -95,6 +96,7 @@ pub use replid::{Ids, ReplId};
 pub use role::ReplicaofOutcome;
 pub use settings::{DisklessLoad, ReplSettings};
 pub use standstill::{FaultKind, StreamFault};
+pub use sync_stats::{FullSyncReason, SyncStats};
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -5,6 +5,7 @@
 use crate::backlog::Reader;
 use crate::progress::Progress;
 use crate::replconf::Introduction;
+use crate::sync_stats::FullSyncReason;
 use crate::wire::printable;
 use crate::{Action, ConnId, Level, Repl, SnapshotId};
 use protocol::parse_i64;
@@ -157,15 +158,18 @@ impl Repl {
             self.log(Level::Warning, text);
             return Err(SyncRefusal::WrongOffset);
         };
-        if let Some(reader) = self.accept_partial(&name, request.replid, offset) {
-            self.stats.partial_ok += 1;
-            self.continue_replica(now_ms, request, intro, reader);
-            return Ok(());
-        }
+        let reason = match self.accept_partial(&name, request.replid, offset) {
+            Ok(reader) => {
+                self.stats.partial_ok += 1;
+                self.continue_replica(now_ms, request, intro, reader);
+                return Ok(());
+            }
+            Err(reason) => reason,
+        };
         if request.replid != b"?" {
             self.stats.partial_err += 1;
         }
-        self.add_waiting_replica(now_ms, request.conn, request.peer_ip, intro, false);
+        self.add_waiting_replica(now_ms, request.conn, request.peer_ip, intro, reason);
         Ok(())
     }
 
@@ -180,7 +184,7 @@ impl Repl {
             return Ok(());
         }
         let intro = self.introduce(conn, peer_ip)?;
-        self.add_waiting_replica(now_ms, conn, peer_ip, intro, true);
+        self.add_waiting_replica(now_ms, conn, peer_ip, intro, FullSyncReason::OldProtocol);
         Ok(())
     }
 
@@ -212,13 +216,13 @@ impl Repl {
         self.online().filter(|r| r.fsync_ack_offset >= offset).count()
     }
 
-    /// The offset that at least so many replicas have acknowledged.
-    pub fn acked_by(&self, replicas: usize) -> u64 {
+    /// The offset that at least so many replicas have acknowledged; `None` while there are not so many.
+    pub fn acked_by(&self, replicas: usize) -> Option<u64> {
         nth_largest(self.online().map(|r| r.ack_offset), replicas)
     }
 
-    /// The offset that at least so many replicas have in an AOF on disk.
-    pub fn fsynced_by(&self, replicas: usize) -> u64 {
+    /// The offset that at least so many replicas have in an AOF on disk; `None` while there are not so many.
+    pub fn fsynced_by(&self, replicas: usize) -> Option<u64> {
         nth_largest(self.online().map(|r| r.fsync_ack_offset), replicas)
     }
 
@@ -287,43 +291,51 @@ impl Repl {
     }
 
     /// A reader at the first missing byte, if the replica's history is ours and the byte is still there.
-    fn accept_partial(&mut self, name: &str, replid: &[u8], offset: i64) -> Option<Reader> {
+    fn accept_partial(
+        &mut self,
+        name: &str,
+        replid: &[u8],
+        offset: i64,
+    ) -> Result<Reader, FullSyncReason> {
         let ids = self.ids;
         let is_second = ids.second_offset.is_some() && ids.replid2.is_named_by(replid);
         let second_limit = ids.second_offset.map_or(-1, |o| o as i64);
         let is_ours = ids.replid.is_named_by(replid) || is_second && offset <= second_limit;
         if !is_ours {
-            let text = if replid.first() == Some(&b'?') {
-                format!("Full resync requested by replica {name}")
+            let (reason, text) = if replid.first() == Some(&b'?') {
+                (FullSyncReason::First, format!("Full resync requested by replica {name}"))
             } else if is_second {
-                format!(
+                let text = format!(
                     "Partial resynchronization not accepted: Requested offset for second ID was \
                      {offset}, but I can reply up to {second_limit}"
-                )
+                );
+                (FullSyncReason::PastPromotion, text)
             } else {
-                format!(
+                let text = format!(
                     "Partial resynchronization not accepted: Replication ID mismatch (Replica asked \
                      for '{}', my replication IDs are '{}' and '{}')",
                     printable(replid),
                     ids.replid,
                     ids.replid2
-                )
+                );
+                (FullSyncReason::OtherHistory, text)
             };
             self.log(Level::Notice, text);
-            return None;
+            return Err(reason);
         }
         let wanted = u64::try_from(offset).ok();
         let reader = match (wanted, self.stream.backlog_mut()) {
             (Some(wanted), Some(backlog)) => backlog.open_reader(wanted),
             _ => None,
         };
+        let is_ahead = wanted.is_some_and(|w| w > self.stream.offset());
         if reader.is_none() {
             let text = format!(
                 "Unable to partial resync with replica {name} for lack of backlog (Replica request \
                  was: {offset})."
             );
             self.log(Level::Notice, text);
-            if wanted.is_some_and(|w| w > self.stream.offset()) {
+            if is_ahead {
                 let text = format!(
                     "Warning: replica {name} tried to PSYNC with an offset that is greater than the \
                      master replication offset."
@@ -331,7 +343,7 @@ impl Repl {
                 self.log(Level::Warning, text);
             }
         }
-        reader
+        reader.ok_or(if is_ahead { FullSyncReason::Ahead } else { FullSyncReason::OutOfBacklog })
     }
 
     fn continue_replica(
@@ -368,12 +380,12 @@ impl Repl {
         conn: ConnId,
         peer_ip: &str,
         intro: Introduction,
-        is_pre_psync: bool,
+        reason: FullSyncReason,
     ) {
-        self.stats.full += 1;
+        self.stats.count_full(reason);
         self.downstream.candidates.remove(&conn);
         let mut replica = new_replica(now_ms, conn, peer_ip, intro);
-        replica.is_pre_psync = is_pre_psync;
+        replica.is_pre_psync = reason == FullSyncReason::OldProtocol;
         self.downstream.replicas.push(replica);
         if self.stream.backlog().is_none() {
             self.create_backlog_with_new_history();
@@ -412,9 +424,9 @@ fn new_replica(now_ms: u64, conn: ConnId, peer_ip: &str, intro: Introduction) ->
     }
 }
 
-/// The `n`th of the offsets from above, or 0 if there are not so many.
-fn nth_largest(offsets: impl Iterator<Item = u64>, n: usize) -> u64 {
+/// The `n`th of the offsets from above, if there are so many.
+fn nth_largest(offsets: impl Iterator<Item = u64>, n: usize) -> Option<u64> {
     let mut offsets: Vec<u64> = offsets.collect();
     offsets.sort_unstable_by(|a, b| b.cmp(a));
-    n.checked_sub(1).and_then(|at| offsets.get(at)).copied().unwrap_or(0)
+    n.checked_sub(1).and_then(|at| offsets.get(at)).copied()
 }

@@ -16,12 +16,11 @@ use crate::config::{Config, RoleDecision, StartRole, engine_settings, repl_setti
 use crate::disk::aof::Aof;
 use crate::disk::files::RealDisk;
 use crate::disk::rdb::Rdb;
-use crate::disk::state::DiskState;
 use crate::disk::worker::DiskWorker;
+use crate::monitor::service::Metrics;
 use crate::net::listener::{self, ListenSettings};
-use crate::net::state::NetState;
 use crate::net::token::Source;
-use crate::os::host::{Host, Identity, ProcessState, TurnState};
+use crate::os::host::{DiskState, Host, Identity, NetState, ProcessState, TurnState};
 use crate::os::start;
 use crate::process::clock;
 use crate::process::daemon;
@@ -107,6 +106,7 @@ impl Server {
         let worker = DiskWorker::start(Arc::new(RealDisk), mailer.wrapping(Mail::Disk));
         let worker = worker.map_err(text)?;
         let aof = Aof::new(&config, worker.clone(), mailer.wrapping(Mail::AofWriter));
+        let rdb = Rdb::new(now, worker.clone());
         let mut host = Host {
             hash_seed,
             process: ProcessState {
@@ -121,11 +121,12 @@ impl Server {
                 cron_paused: false,
                 postponed_end: None,
                 exit_code: None,
+                metrics: Metrics::default(),
             },
             net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved)),
             disk: DiskState::new(
                 aof.map_err(text)?,
-                Rdb::new(now),
+                rdb,
                 worker,
                 mailer.wrapping(Mail::Loaded),
                 mailer.wrapping(Mail::LoaderHasRoom),
@@ -136,6 +137,8 @@ impl Server {
         };
         host.client_limit_changed();
         memory::set_background_thread(host.config.general.jemalloc_bg_thread);
+        let metrics = host.metrics_settings();
+        host.process.metrics.configure(metrics)?;
         start::log_initialized();
         daemon::log_system_warnings(host.config.network.tcp_backlog);
         host.tell_what_has_no_effect_at_start();

@@ -4,12 +4,13 @@
 //! a file means and who syncs from where is decided in the crates below it.
 //!
 //! Folders are rooms, and arrows between them go one way (`tests/tests/rooms.rs`): the files here stand uppermost, then
-//! `os`, `disk`, `net`, `config`, and `process` lowest.
+//! `os`, `disk`, `net`, `config`, `monitor`, and `process` lowest.
 
 mod boot;
 mod cron;
 mod disk;
 mod launch;
+mod monitor;
 mod net;
 mod os;
 mod process;

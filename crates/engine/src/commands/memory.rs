@@ -122,7 +122,7 @@ struct Figures(InfoLines);
 
 impl Figures {
     fn of(ctx: &Ctx<'_>) -> Figures {
-        Figures(ctx.world.memory_info(ctx.engine.memory(ctx.world, ctx.client)))
+        Figures(ctx.world.memory_info(ctx.engine.memory(ctx.world, Some(ctx.client))))
     }
 
     fn text(&self, name: &str) -> &str {

@@ -210,7 +210,7 @@ static SLOWLOG_ROWS: &[CommandSpec] = &[
 
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let wanted: Vec<&[u8]> = args.iter().skip(1).collect();
-    let text = ctx.engine.info(ctx.world, ctx.client, &wanted);
+    let text = ctx.engine.info(ctx.world, Some(ctx.client), &wanted);
     ctx.client.out.verbatim("txt", text.as_bytes());
     Ok(())
 }

@@ -103,8 +103,8 @@ const STAT_FIELDS: [&str; 59] = [
 
 impl Engine {
     /// INFO's text for the sections asked for; none is what INFO alone shows.
-    /// `own` is the client whose command runs.
-    pub fn info(&self, world: &dyn World, own: &Client, wanted: &[&[u8]]) -> String {
+    /// `own` is the client whose command runs, if one does.
+    pub fn info(&self, world: &dyn World, own: Option<&Client>, wanted: &[&[u8]]) -> String {
         let asks = |word: &str| wanted.iter().any(|w| w.eq_ignore_ascii_case(word.as_bytes()));
         let all = asks("all") || asks("everything");
         let default = wanted.is_empty() || asks("default");
@@ -126,7 +126,7 @@ impl Engine {
         text
     }
 
-    fn section(&self, world: &dyn World, own: &Client, word: &str, text: &mut String) {
+    fn section(&self, world: &dyn World, own: Option<&Client>, word: &str, text: &mut String) {
         match word {
             "memory" => {
                 let lines = world.memory_info(self.memory(world, own));
@@ -150,8 +150,8 @@ impl Engine {
     }
 
     /// The engine's part of the memory.
-    pub(crate) fn memory(&self, world: &dyn World, own: &Client) -> EngineMemory {
-        let clients = self.clients().chain([own]).filter(|client| client.kind != Kind::Replica);
+    pub(crate) fn memory(&self, world: &dyn World, own: Option<&Client>) -> EngineMemory {
+        let clients = self.clients().chain(own).filter(|client| client.kind != Kind::Replica);
         let clients_bytes = clients.map(|client| memory_of(world, client) as u64).sum();
         let tables = (0..self.keyspace.len()).map(|db| {
             let (entries, expires) = self.keyspace.db(db).overhead_bytes();

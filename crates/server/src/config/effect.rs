@@ -24,5 +24,7 @@ pub enum Effect {
     AofHistory,
     OomScore,
     AllocatorThread,
+    /// Metrics are served at another place, or no more.
+    Metrics,
     LogLevel,
 }

@@ -35,6 +35,7 @@ pub use sections::cluster::Cluster;
 pub use sections::data::Data;
 pub use sections::general::General;
 pub use sections::memory::Memory;
+pub use sections::monitoring::Monitoring;
 pub use sections::network::Network;
 pub use sections::persistence::Persistence;
 pub use sections::replication::Replication;

@@ -9,6 +9,7 @@ use super::sections::cluster::Cluster;
 use super::sections::data::Data;
 use super::sections::general::General;
 use super::sections::memory::Memory;
+use super::sections::monitoring::Monitoring;
 use super::sections::network::Network;
 use super::sections::persistence::Persistence;
 use super::sections::replication::Replication;
@@ -43,6 +44,7 @@ impl Program {
 pub struct Config {
     pub general: General,
     pub network: Network,
+    pub monitoring: Monitoring,
     pub persistence: Persistence,
     pub replication: Replication,
     pub security: Security,
@@ -69,6 +71,7 @@ impl Default for Config {
         let mut config = Config {
             general: General::blank(),
             network: Network::blank(),
+            monitoring: Monitoring::blank(),
             persistence: Persistence::blank(),
             replication: Replication::blank(),
             security: Security::blank(),

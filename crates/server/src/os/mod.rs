@@ -9,6 +9,7 @@ mod config_set;
 mod deferred;
 mod downstream;
 mod info;
+mod metrics;
 mod node_os;
 mod service;
 mod snapshots_in;

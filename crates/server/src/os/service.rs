@@ -8,7 +8,7 @@ use node::Node;
 use persist::rdb::SaveHook;
 use repl::{FailoverState, LinkPhase, ReplicationView, UpstreamView};
 
-use crate::disk::loader::{LoadPurpose, LoadingInfo};
+use crate::disk::loading::LoadingFigures;
 use crate::disk::rdb::OwnSave;
 use crate::os::host::Host;
 use crate::process::clock;
@@ -42,7 +42,6 @@ impl Host {
     }
 
     fn standing(&self, node: &Node) -> (Stage, String) {
-        let loading = Some(&self.disk.loading).filter(|loading| loading.active);
         if self.process.exit_code.is_some() {
             return (Stage::Ending, "Redis is now ready to exit".into());
         }
@@ -50,14 +49,11 @@ impl Host {
             let left_s = deadline_us.saturating_sub(node.now().mono_us).div_ceil(1_000_000);
             return (Stage::AskedToEnd, stop_text(node.replicas_awaited(), left_s));
         }
-        let load = loading.map(|loading| {
-            load_text(
-                loading,
-                (node.now().unix_us / 1_000_000).saturating_sub(loading.started_unix_s),
-            )
-        });
+        let loading = Some(self.disk.loading.figures()).filter(|loading| loading.active);
+        let now_s = node.now().unix_us / 1_000_000;
+        let load = loading.map(|l| load_text(&l, now_s.saturating_sub(l.started_unix_s)));
         match load {
-            Some(load) if self.disk.load_purpose == LoadPurpose::Start => (Stage::Loading, load),
+            Some(load) if self.disk.loading.is_first() => (Stage::Loading, load),
             load => (Stage::Serving, status_line(&node.repl.view(node.now_ms()), load)),
         }
     }
@@ -109,7 +105,7 @@ fn stop_text(awaited: usize, left_s: u64) -> String {
     }
 }
 
-fn load_text(loading: &LoadingInfo, elapsed_s: u64) -> String {
+fn load_text(loading: &LoadingFigures, elapsed_s: u64) -> String {
     let (total, loaded) = (loading.total_bytes, loading.loaded_bytes);
     let mb = |bytes: u64| bytes as f64 / 1e6;
     if total == 0 {
@@ -184,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_load_says_how_much_is_left_once_anything_is_known_of_it() {
-        let mut loading = LoadingInfo { loaded_bytes: 25_000_000, ..LoadingInfo::default() };
+        let mut loading = LoadingFigures { loaded_bytes: 25_000_000, ..LoadingFigures::default() };
         assert_eq!(load_text(&loading, 5), "Loading: 25.0 MB so far");
         loading.total_bytes = 100_000_000;
         assert_eq!(load_text(&loading, 5), "Loading: 25.0 of 100.0 MB (25.0%), 15 seconds left");

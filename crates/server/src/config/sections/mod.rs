@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod data;
 pub mod general;
 pub mod memory;
+pub mod monitoring;
 pub mod network;
 pub mod persistence;
 pub mod replication;
@@ -27,13 +28,14 @@ pub struct Group {
 }
 
 /// The whole table, in the order of the reference configuration.
-pub static GROUPS: [Group; 9] = [
+pub static GROUPS: [Group; 10] = [
     Group { title: "Network", directives: network::DIRECTIVES },
     Group { title: "General", directives: general::DIRECTIVES },
     Group { title: "Persistence", directives: persistence::DIRECTIVES },
     Group { title: "Replication", directives: replication::DIRECTIVES },
     Group { title: "Security", directives: security::DIRECTIVES },
     Group { title: "Memory", directives: memory::DIRECTIVES },
+    Group { title: "Monitoring", directives: monitoring::DIRECTIVES },
     Group { title: "Data and commands", directives: data::DIRECTIVES },
     Group { title: "TLS", directives: tls::DIRECTIVES },
     Group { title: "Cluster", directives: cluster::DIRECTIVES },

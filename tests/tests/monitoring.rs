@@ -1,0 +1,175 @@
+//! Metrics, health and the page, as a scraper, a load balancer and somebody hostile meet them.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use testkit::ports::Port;
+use testkit::wait::{LONG, wait_until};
+use testkit::{Kind, Server};
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+#[allow(clippy::disallowed_methods)] // a scraper owns a socket
+fn try_connect(port: &Port) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port.number()))?;
+    stream.set_read_timeout(Some(LONG))?;
+    Ok(stream)
+}
+
+fn connect(port: &Port) -> TcpStream {
+    try_connect(port).expect("metrics are served")
+}
+
+fn get(port: &Port, path: &str) -> Answer {
+    ask(port, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+}
+
+fn ask(port: &Port, request: &[u8]) -> Answer {
+    let mut stream = connect(port);
+    stream.write_all(request).expect("the request is taken");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer, and the end");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+    Answer { status, head: head.into(), body: body.into() }
+}
+
+fn serving(port: &Port) -> testkit::ServerBuilder {
+    Server::of(Kind::Tandem).set(&format!("metrics-port {}", port.number()))
+}
+
+fn metric(port: &Port, name: &str) -> Option<f64> {
+    let text = get(port, "/metrics").body;
+    let line = text.lines().find(|l| l.strip_prefix(name).is_some_and(|l| l.starts_with(' ')))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[test]
+fn a_scrape_has_what_info_has_and_what_it_lacks() {
+    let (master_port, replica_port) = (Port::reserve(), Port::reserve());
+    let master = serving(&master_port).set("appendonly yes").start();
+    let replica = serving(&replica_port).replica_of(&master).start();
+    replica.wait_link_up();
+    master.good("SET k v");
+    let of_replica = format!("{{replica_ip=\"127.0.0.1\",replica_port=\"{}\"}}", replica.port());
+    wait_until(LONG, "the replica has caught up", || {
+        metric(&master_port, &format!("tandem_replica_lag_bytes{of_replica}")) == Some(0.0)
+    });
+    assert_eq!(metric(&master_port, "redis_up"), Some(1.0));
+    wait_until(LONG, "the key is counted", || {
+        metric(&master_port, "redis_db_keys{db=\"db0\"}") == Some(1.0)
+    });
+    assert_eq!(metric(&master_port, "redis_connected_slaves"), Some(1.0));
+    assert_eq!(metric(&master_port, "tandem_full_syncs_total{reason=\"first\"}"), Some(1.0));
+    assert!(metric(&master_port, "tandem_backlog_seconds").is_some());
+    assert!(metric(&master_port, "tandem_aof_unsynced_age_seconds").is_some());
+    assert!(metric(&master_port, "tandem_loop_seconds_count").is_some_and(|n| n > 0.0));
+    let of_master = format!("{{master_host=\"127.0.0.1\",master_port=\"{}\"}}", master.port());
+    wait_until(LONG, "the link is told as up", || {
+        metric(&replica_port, &format!("redis_master_link_up{of_master}")) == Some(1.0)
+    });
+    let tree = get(&replica_port, "/tree.json");
+    assert!(tree.head.contains("application/json"), "{}", tree.head);
+    assert!(tree.body.contains(&format!("\"name\":\"127.0.0.1:{}\"", master.port())));
+    let page = get(&master_port, "/");
+    assert!(page.status == 200 && page.body.contains("<title>Tandem</title>"));
+}
+
+#[test]
+fn a_replica_is_ready_when_it_is_in_sync() {
+    let (master_port, port) = (Port::reserve(), Port::reserve());
+    let master = serving(&master_port).start();
+    let replica = serving(&port).replica_of(&master).start();
+    wait_until(LONG, "the replica is ready", || get(&port, "/readyz").status == 200);
+    wait_until(LONG, "a master is ready", || get(&master_port, "/readyz").status == 200);
+    drop(master);
+    let mut why = String::new();
+    wait_until(LONG, "the replica is not ready any more", || {
+        let answer = get(&port, "/readyz");
+        why = answer.body;
+        answer.status == 503
+    });
+    assert!(why.starts_with("the link to the master 127.0.0.1:"), "{why}");
+    assert_eq!(get(&port, "/healthz").status, 200, "it lives all the same");
+    replica.good("REPLICAOF NO ONE");
+    wait_until(LONG, "a promoted one is ready", || get(&port, "/readyz").status == 200);
+}
+
+/// A load balancer that saw the loop stand still must hear of it from somebody else than the loop.
+#[test]
+fn a_loop_that_is_stuck_is_not_healthy() {
+    let port = Port::reserve();
+    let server = serving(&port).start();
+    wait_until(LONG, "the server is healthy", || get(&port, "/healthz").status == 200);
+    let mut client = server.client();
+    client.send(&["DEBUG", "SLEEP", "30"]).expect("the command is taken");
+    wait_until(LONG, "the loop counts as stuck", || get(&port, "/healthz").status == 503);
+    assert_eq!(metric(&port, "redis_up"), Some(0.0));
+}
+
+#[test]
+fn whoever_is_hostile_costs_no_more_than_a_connection() {
+    let port = Port::reserve();
+    let server = serving(&port).start();
+    wait_until(LONG, "metrics are served", || get(&port, "/metrics").status == 200);
+    assert_eq!(ask(&port, b"\0\0\0\0\r\n\r\n").status, 400);
+    assert_eq!(ask(&port, b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc").status, 405);
+    assert_eq!(get(&port, "/../etc/passwd").status, 404);
+    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n", "x".repeat(20_000));
+    assert_eq!(ask(&port, long.as_bytes()).status, 431);
+    let head = ask(&port, b"HEAD / HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert!(head.status == 200 && head.body.is_empty());
+    // Two requests at once on a connection that is kept: both are answered.
+    let mut stream = connect(&port);
+    let one = "GET /healthz HTTP/1.1\r\n\r\n";
+    stream.write_all(format!("{one}{one}").as_bytes()).expect("both are taken");
+    let mut text = String::new();
+    while text.matches("ok\n").count() < 2 {
+        let mut chunk = [0; 1024];
+        let n = stream.read(&mut chunk).expect("both are answered");
+        assert!(n > 0, "{text}");
+        text.push_str(&String::from_utf8_lossy(&chunk[..n]));
+    }
+    // More of them than there is room for, all silent: those beyond are closed, the loop serves on.
+    let silent: Vec<TcpStream> = (0..200).map(|_| connect(&port)).collect();
+    let mut last = silent.last().expect("there are some");
+    let mut byte = [0];
+    match last.read(&mut byte) {
+        Ok(n) => assert_eq!(n, 0),
+        Err(e) => assert_eq!(e.kind(), ErrorKind::ConnectionReset),
+    }
+    assert_eq!(server.good("PING").text(), "PONG");
+    drop(silent);
+    wait_until(LONG, "there is room again", || {
+        let Ok(mut stream) = try_connect(&port) else { return false };
+        stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout is set");
+        let mut text = String::new();
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").is_ok()
+            && stream.read_to_string(&mut text).is_ok()
+            && text.starts_with("HTTP/1.1 200")
+    });
+}
+
+#[test]
+fn metrics_begin_and_end_at_run_time_and_a_taken_port_is_refused() {
+    let (first, second) = (Port::reserve(), Port::reserve());
+    let mut server = serving(&first).start();
+    wait_until(LONG, "metrics are served", || get(&first, "/metrics").status == 200);
+    let taken = server.port().to_string();
+    let refusal = server.client().args(&["CONFIG", "SET", "metrics-port", &taken]);
+    assert!(refusal.error().contains("Unable to listen on this port"), "{refusal:?}");
+    wait_until(LONG, "the old port serves on", || get(&first, "/metrics").status == 200);
+    server.good(&format!("CONFIG SET metrics-port {}", second.number()));
+    wait_until(LONG, "the new port serves", || get(&second, "/metrics").status == 200);
+    assert!(try_connect(&first).is_err(), "the old one is closed");
+    server.good("CONFIG SET metrics-port 0");
+    assert!(try_connect(&second).is_err());
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait_exit().success());
+}
