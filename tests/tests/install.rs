@@ -1,6 +1,8 @@
 //! From `make install` to a service: what is put where and what is left alone, the units by systemd's own
 //! judgement, and the installer, all in a temporary root.
 
+#![allow(clippy::disallowed_methods, reason = "what operators do to files and processes")]
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;

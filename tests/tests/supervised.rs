@@ -1,6 +1,8 @@
 //! What a server says to systemd: when it is ready, how it stands, that it is alive, and what its stop waits
 //! for. A socket of the test stands where systemd listens.
 
+#![allow(clippy::disallowed_methods, reason = "what operators do to files and processes")]
+
 use std::os::unix::net::UnixDatagram;
 
 use nix::sys::signal::Signal;
