@@ -21,6 +21,8 @@ macro_rules! texts {
 
 texts! {
     WrongType = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    NotHll = "WRONGTYPE Key is not a valid HyperLogLog string value.";
+    HllCorrupted = "INVALIDOBJ Corrupted HLL object detected";
     Syntax = "ERR syntax error";
     NotAnInteger = "ERR value is not an integer or out of range";
     NotAFloat = "ERR value is not a valid float";

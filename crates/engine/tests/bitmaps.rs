@@ -78,6 +78,33 @@ fn bitop_stores_deletes_and_pads_with_zeros() {
     );
 }
 
+/// Redis 8.2 has these; a replica need not know them.
+#[test]
+fn differences_and_lone_bits_travel_as_results() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for (key, value) in [("a", b"\x2f"), ("b", b"\x3c"), ("c", b"\x55")] {
+        db.run_args(c, &[b"SET", key.as_bytes(), value]);
+    }
+    db.stream();
+    for (op, byte) in [("DIFF", b'\x02'), ("DIFF1", b'P'), ("ANDOR", b'-'), ("ONE", b'B')] {
+        assert_eq!(db.run(c, &format!("BITOP {op} d a b c")), ":1\r\n");
+        assert_eq!(db.run(c, "GET d").as_bytes(), [b"$1\r\n".as_slice(), &[byte, 13, 10]].concat());
+        let mut expected = b"SET d ".to_vec();
+        expected.push(byte);
+        assert_eq!(db.stream().as_bytes(), expected, "{op}");
+    }
+    script(
+        "BITOP DIFF d a => -ERR BITOP DIFF must be called with at least two source keys.
+         SET a abc => +OK
+         BITOP DIFF d a none => :3
+         GET d => abc
+         BITOP ONE d a => :3
+         BITOP ONE d none => :0
+         EXISTS d => :0",
+    );
+}
+
 #[test]
 fn bitfield_wraps_saturates_and_fails() {
     script(

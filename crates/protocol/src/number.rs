@@ -5,7 +5,7 @@ mod hex;
 mod long_double;
 
 use double::write_f64_digits;
-pub(crate) use double::{F64_TEXT_MAX, write_f64};
+pub(crate) use double::{F64_TEXT_MAX, HUMAN_TEXT_MAX, write_f64, write_human};
 pub use long_double::LongDouble;
 
 /// Reads a decimal integer as strictly as Redis does: no blanks, no `+`, no leading zero, no `-0`.

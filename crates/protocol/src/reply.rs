@@ -7,7 +7,7 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use crate::number::{F64_TEXT_MAX, push_header, write_f64};
+use crate::number::{F64_TEXT_MAX, HUMAN_TEXT_MAX, push_header, write_f64, write_human};
 use crate::output::Output;
 
 /// From this length on, bytes that are shared are sent from where they lie.
@@ -263,6 +263,17 @@ impl ReplyBuf {
     pub fn double(&mut self, value: f64) {
         let mut text = [0; F64_TEXT_MAX];
         let len = write_f64(&mut text, value);
+        match self.resp {
+            Resp::V2 => self.bulk(&text[..len]),
+            Resp::V3 => self.line(b',', &text[..len]),
+        }
+    }
+
+    /// A number in decimals, 17 of them at most, as people read it: without an exponent, and without zeros
+    /// at the end.
+    pub fn human_double(&mut self, value: f64) {
+        let mut text = [0; HUMAN_TEXT_MAX];
+        let len = write_human(&mut text, value);
         match self.resp {
             Resp::V2 => self.bulk(&text[..len]),
             Resp::V3 => self.line(b',', &text[..len]),

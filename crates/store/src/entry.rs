@@ -373,6 +373,21 @@ impl Entry {
         text.make_owned()
     }
 
+    /// The bytes of a string in an allocation of their own.
+    pub(crate) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        match self.shape().kind {
+            Kind::Value => {}
+            Kind::Text => self.text_to_value(0),
+            Kind::Int => {
+                self.text_mut(0);
+                self.text_to_value(0);
+            }
+        }
+        shape::set_edited(self.base());
+        let Some(Value::Str(text)) = self.value_field() else { panic!("the value is a string") };
+        text.make_owned()
+    }
+
     /// [`text_mut`](Entry::text_mut) where the text is and stays in the entry.
     fn embedded_text(&mut self, old: Shape, min_len: usize) -> &mut [u8] {
         let new = Shape { text_len: old.text_len.max(min_len), ..old };

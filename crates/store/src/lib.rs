@@ -12,6 +12,7 @@ pub mod element;
 pub mod entry;
 pub mod glob;
 pub mod hash;
+pub mod hll;
 pub mod intset;
 pub mod key;
 pub mod keyspace;

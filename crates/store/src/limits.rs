@@ -21,6 +21,8 @@ pub struct Limits {
     pub set_max_listpack_value: usize,
     pub zset_max_listpack_entries: usize,
     pub zset_max_listpack_value: usize,
+    /// A HyperLogLog that would be longer becomes dense.
+    pub hll_sparse_max_bytes: usize,
     /// Must be the process's own secret wherever clients choose the keys.
     pub hash_seed: HashSeed,
 }
@@ -37,6 +39,7 @@ impl Default for Limits {
             set_max_listpack_value: 64,
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,
+            hll_sparse_max_bytes: 3000,
             hash_seed: HashSeed::new(0, 0),
         }
     }

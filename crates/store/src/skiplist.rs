@@ -391,6 +391,15 @@ impl Skiplist {
         }
     }
 
+    /// The nodes from the first on that `passes` declines. Those it accepts must come before those it
+    /// declines.
+    pub fn iter_from(&self, mut passes: impl FnMut(NodeRef<'_>) -> bool) -> Iter<'_> {
+        let path = self.path(|node, _| passes(node));
+        let left = self.len() - path.rank[0] as usize;
+        let front = forward(path.before[0], 0);
+        Iter { front, back: self.tail, left, marker: PhantomData }
+    }
+
     pub fn iter(&self) -> Iter<'_> {
         let front = self.first().map(|node| node.link);
         Iter { front, back: self.tail, left: self.len(), marker: PhantomData }

@@ -320,6 +320,19 @@ impl ZSet {
         })
     }
 
+    /// The members from the first on whose score is no lower than `min`.
+    pub fn iter_from_score(&self, min: f64) -> Iter<'_> {
+        Iter(match &self.repr {
+            Repr::Packed(entries) => {
+                let (below, _) = packed::partition_point(entries, |_, score| score < min);
+                IterRepr::Packed(entries.iter_range(2 * below, entries.len() - 2 * below))
+            }
+            Repr::Sorted(sorted) => {
+                IterRepr::Sorted(sorted.list.iter_from(|node| node.score() < min))
+            }
+        })
+    }
+
     /// The members of these ranks, from either end.
     pub fn range(&self, ranks: Range<usize>) -> Iter<'_> {
         Iter(match &self.repr {

@@ -48,10 +48,13 @@ impl Access {
 pub enum Find {
     /// First, last (negative counts from the end), step.
     Range { first: u8, last: i8, step: u8 },
-    /// A count at this argument, then as many keys (`ZUNION 2 a b`).
-    Counted { count_at: u8 },
+    /// A count at this argument, then as many keys (`ZUNION 2 a b`), each so many arguments behind the other.
+    Counted { count_at: u8, step: u8 },
     /// One key, which only the command's own parser finds (`SORT ... STORE dest`).
     Parsed(fn(Args<'_>) -> Option<usize>),
+    /// One key behind this word, which is looked for from an argument on (`GEORADIUS ... STORE dest`). The
+    /// command's own parser says whether it is there: a word may also be a value.
+    Keyword { word: &'static str, from: u8, parse: fn(Args<'_>) -> Option<usize> },
     /// Nobody knows before the command runs (`SORT ... BY pattern`).
     Unknown,
 }
@@ -88,7 +91,21 @@ impl KeySpec {
     }
 
     pub const fn counted(count_at: u8, access: Access) -> KeySpec {
-        KeySpec::found(Find::Counted { count_at }, access)
+        KeySpec::found(Find::Counted { count_at, step: 1 }, access)
+    }
+
+    /// Counted keys with a value behind each.
+    pub const fn counted_pairs(count_at: u8, access: Access) -> KeySpec {
+        KeySpec::found(Find::Counted { count_at, step: 2 }, access)
+    }
+
+    pub const fn keyword(
+        word: &'static str,
+        from: u8,
+        parse: fn(Args<'_>) -> Option<usize>,
+        access: Access,
+    ) -> KeySpec {
+        KeySpec::found(Find::Keyword { word, from, parse }, access)
     }
 
     pub const fn found(find: Find, access: Access) -> KeySpec {
@@ -116,9 +133,10 @@ impl KeySpec {
 
     /// A count that the arguments do not bear out finds nothing that could be relied on.
     pub fn is_borne_out(&self, args: Args<'_>) -> bool {
-        let Find::Counted { count_at } = self.find else { return true };
+        let Find::Counted { count_at, step } = self.find else { return true };
         let count = args.get(count_at.into()).and_then(protocol::parse_i64);
         let room = args.len().saturating_sub(usize::from(count_at) + 1);
+        let room = room / usize::from(step);
         count.is_some_and(|count| count > 0 && count as u64 <= room as u64)
     }
 
@@ -129,13 +147,16 @@ impl KeySpec {
                 let last = if last < 0 { args.len() as i64 + i64::from(last) } else { last.into() };
                 (first.into(), (last + 1).max(0) as usize, step.into())
             }
-            Find::Counted { count_at } => {
+            Find::Counted { count_at, step } => {
                 let first = usize::from(count_at) + 1;
                 let count = args.get(count_at.into()).and_then(protocol::parse_i64);
-                let room = args.len().saturating_sub(first) as i64;
-                (first, first + count.unwrap_or(0).clamp(0, room) as usize, 1)
+                let step = usize::from(step);
+                let room = (args.len().saturating_sub(first) / step) as i64;
+                (first, first + count.unwrap_or(0).clamp(0, room) as usize * step, step)
             }
-            Find::Parsed(parse) => parse(args).map_or((0, 0, 1), |at| (at, at + 1, 1)),
+            Find::Parsed(parse) | Find::Keyword { parse, .. } => {
+                parse(args).map_or((0, 0, 1), |at| (at, at + 1, 1))
+            }
             Find::Unknown => (0, 0, 1),
         };
         (first..end.min(args.len())).step_by(step)

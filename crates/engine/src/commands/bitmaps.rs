@@ -284,39 +284,104 @@ fn find_bit(bytes: &[u8], wanted: bool, first: usize, last: usize) -> Option<usi
     (found <= last).then_some(found)
 }
 
+/// How BITOP combines strings: `step` brings each one into two rows of bits, `finish` makes the result of them.
+struct BitOp {
+    name: &'static str,
+    /// How many source keys it takes: at least, and at most.
+    sources: (usize, usize),
+    step: fn(first: bool, &mut Vec<u8>, &mut Vec<u8>, &[u8]),
+    finish: fn(&mut Vec<u8>, &mut Vec<u8>),
+    /// Replicas of any version know it.
+    is_old: bool,
+}
+
+const BIT_OPS: [BitOp; 8] = [
+    BitOp {
+        step: |first, a, _, next| {
+            if first { a.extend_from_slice(next) } else { combine(a, next, |a, b| a & b) }
+        },
+        ..BitOp::new("AND", 1)
+    },
+    BitOp { step: |_, a, _, next| combine(a, next, |a, b| a | b), ..BitOp::new("OR", 1) },
+    BitOp { step: |_, a, _, next| combine(a, next, |a, b| a ^ b), ..BitOp::new("XOR", 1) },
+    BitOp {
+        sources: (1, 1),
+        finish: |a, _| a.iter_mut().for_each(|byte| *byte = !*byte),
+        ..BitOp::new("NOT", 1)
+    },
+    BitOp { finish: |a, b| combine(a, b, |a, b| a & !b), ..BitOp::of_first_and_rest("DIFF") },
+    BitOp { finish: |a, b| combine(a, b, |a, b| !a & b), ..BitOp::of_first_and_rest("DIFF1") },
+    BitOp { finish: |a, b| combine(a, b, |a, b| a & b), ..BitOp::of_first_and_rest("ANDOR") },
+    BitOp {
+        // In `a` what any has, in `b` what more than one has.
+        step: |_, a, b, next| {
+            let mut again = a.clone();
+            combine(&mut again, next, |a, b| a & b);
+            combine(b, &again, |a, b| a | b);
+            combine(a, next, |a, b| a | b);
+        },
+        finish: |a, b| combine(a, b, |a, b| a & !b),
+        is_old: false,
+        ..BitOp::new("ONE", 1)
+    },
+];
+
+impl BitOp {
+    const fn new(name: &'static str, at_least: usize) -> BitOp {
+        BitOp {
+            name,
+            sources: (at_least, usize::MAX),
+            step: |_, a, _, next| a.extend_from_slice(next),
+            finish: |_, _| {},
+            is_old: true,
+        }
+    }
+
+    /// In `a` the first string, in `b` what any of the others has.
+    const fn of_first_and_rest(name: &'static str) -> BitOp {
+        BitOp {
+            step: |first, a, b, next| combine(if first { a } else { b }, next, |a, b| a | b),
+            is_old: false,
+            ..BitOp::new(name, 2)
+        }
+    }
+}
+
+/// Combines a row of bits with another. The shorter one goes on with zeros.
+fn combine(row: &mut Vec<u8>, other: &[u8], op: impl Fn(u8, u8) -> u8) {
+    row.resize(row.len().max(other.len()), 0);
+    let (both, beyond) = row.split_at_mut(other.len());
+    both.iter_mut().zip(other).for_each(|(a, b)| *a = op(*a, *b));
+    beyond.iter_mut().for_each(|a| *a = op(*a, 0));
+}
+
 fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (db, word, dest) = (ctx.view, args.at(1), args.at(2));
-    let op: fn(u8, u8) -> u8 = match () {
-        () if is(word, "and") => |a, b| a & b,
-        () if is(word, "or") => |a, b| a | b,
-        () if is(word, "xor") => |a, b| a ^ b,
-        () if is(word, "not") => |a, _| !a,
-        () => return Err(CommandError::Syntax),
-    };
-    let negates = is(word, "not");
-    if negates && args.len() != 4 {
-        return Err(CommandError::err("BITOP NOT must be called with a single source key."));
+    let op = BIT_OPS.iter().find(|op| is(word, op.name)).ok_or(CommandError::Syntax)?;
+    let (least, most) = op.sources;
+    let sources = args.len() - 3;
+    if sources < least || sources > most {
+        let count = if most == 1 { "a single source key" } else { "at least two source keys" };
+        let name = op.name;
+        return Err(CommandError::err(format_args!("BITOP {name} must be called with {count}.")));
     }
-    let mut result: Option<Vec<u8>> = None;
-    for key in args.iter().skip(3) {
-        with_bytes(ctx, key, |bytes| match &mut result {
-            None if negates => result = Some(bytes.iter().map(|byte| !byte).collect()),
-            None => result = Some(bytes.to_vec()),
-            Some(result) => {
-                // A shorter string, or none, goes on with zeros.
-                result.resize(result.len().max(bytes.len()), 0);
-                let tail = bytes.iter().copied().chain(std::iter::repeat(0));
-                result.iter_mut().zip(tail).for_each(|(a, b)| *a = op(*a, b));
-            }
-        })?;
+    let (mut result, mut aside) = (Vec::new(), Vec::new());
+    for (at, key) in args.iter().skip(3).enumerate() {
+        with_bytes(ctx, key, |bytes| (op.step)(at == 0, &mut result, &mut aside, bytes))?;
     }
-    let result = result.expect("the arity asks for a source key");
+    (op.finish)(&mut result, &mut aside);
     let len = result.len();
     if len == 0 {
         if ctx.engine.delete_silently(db, dest) {
             ctx.engine.changed(db, dest, Classes::GENERIC, "del");
+            if !op.is_old {
+                ctx.propagate(&[b"DEL", dest]);
+            }
         }
     } else {
+        if !op.is_old {
+            ctx.propagate(&[b"SET", dest, &result]);
+        }
         let value = NewValue::Value(Value::Str(Str::Owned(result)));
         ctx.engine.put(db, dest, value, SetExpire::Clear);
         ctx.engine.changed(db, dest, Classes::STRING, "set");

@@ -162,8 +162,15 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
     reply_access(out, spec.access);
     out.bulk(b"begin_search");
     match spec.find {
-        Find::Range { first: index, .. } | Find::Counted { count_at: index } => {
+        Find::Range { first: index, .. } | Find::Counted { count_at: index, .. } => {
             reply_search(out, "index", &[("index", index.into())]);
+        }
+        Find::Keyword { word, from, .. } => {
+            reply_search_head(out, "keyword", 2);
+            out.bulk(b"keyword");
+            out.bulk(word.as_bytes());
+            out.bulk(b"startfrom");
+            out.int(from.into());
         }
         Find::Parsed(_) | Find::Unknown => reply_search(out, "unknown", &[]),
     }
@@ -175,9 +182,13 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
             let fields = [("lastkey", last), ("keystep", step.into()), ("limit", 0)];
             reply_search(out, "range", &fields);
         }
-        Find::Counted { .. } => {
-            let fields = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
+        Find::Counted { step, .. } => {
+            let fields = [("keynumidx", 0), ("firstkey", 1), ("keystep", step.into())];
             reply_search(out, "keynum", &fields);
+        }
+        Find::Keyword { .. } => {
+            let fields = [("lastkey", 0), ("keystep", 1), ("limit", 0)];
+            reply_search(out, "range", &fields);
         }
         Find::Parsed(_) | Find::Unknown => reply_search(out, "unknown", &[]),
     }
@@ -188,12 +199,16 @@ fn reply_access(out: &mut ReplyBuf, access: Access) {
     access.names().for_each(|word| out.status(word));
 }
 
-fn reply_search(out: &mut ReplyBuf, kind: &str, fields: &[(&str, i64)]) {
+fn reply_search_head(out: &mut ReplyBuf, kind: &str, fields: usize) {
     out.map(2);
     out.bulk(b"type");
     out.bulk(kind.as_bytes());
     out.bulk(b"spec");
-    out.map(fields.len());
+    out.map(fields);
+}
+
+fn reply_search(out: &mut ReplyBuf, kind: &str, fields: &[(&str, i64)]) {
+    reply_search_head(out, kind, fields.len());
     for (name, value) in fields {
         out.bulk(name.as_bytes());
         out.int(*value);

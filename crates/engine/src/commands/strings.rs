@@ -5,6 +5,7 @@ use protocol::{Args, ReplyBuf};
 use store::{DbSlot, Entry, NewValue, SetExpire, Type, ValueRef};
 
 use super::args::{add_float, int, is};
+use super::conditional::Condition;
 use crate::command::key_spec::{Access, KeySpec};
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
 use crate::door::ctx::Ctx;
@@ -177,7 +178,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
     ).tips(&["request_policy:multi_shard", "response_policy:agg_min"]),
 ];
 
-const fn string(
+pub(super) const fn string(
     name: &'static str,
     handler: Handler,
     arity: i16,
@@ -253,42 +254,58 @@ pub(crate) fn is_expire_option(option: &[u8]) -> bool {
     is(option, "ex") || is(option, "px") || is(option, "exat") || is(option, "pxat")
 }
 
+/// Whose options are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OptionsOf {
+    Set,
+    GetEx,
+    MSetEx,
+}
+
 #[derive(Default)]
-struct SetOptions<'a> {
-    nx: bool,
-    xx: bool,
+pub(super) struct Options<'a> {
+    pub nx: bool,
+    pub xx: bool,
+    condition: Option<Condition<'a>>,
     get: bool,
-    keep_ttl: bool,
+    pub keep_ttl: bool,
     persist: bool,
     /// The unit and its value, not yet judged.
     expire: Option<(&'a [u8], &'a [u8])>,
 }
 
-impl<'a> SetOptions<'a> {
-    /// Reads the options of SET or GETEX. All of them, before what an expiry says matters.
-    fn parse(args: Args<'a>, first: usize, is_set: bool) -> Result<SetOptions<'a>, CommandError> {
-        let mut options = SetOptions::default();
+impl<'a> Options<'a> {
+    /// Reads the options of SET and its kin. All of them, before what an expiry says matters.
+    pub fn parse(args: Args<'a>, first: usize, of: OptionsOf) -> Result<Options<'a>, CommandError> {
+        let mut options = Options::default();
+        let (sets, is_set) = (of != OptionsOf::GetEx, of == OptionsOf::Set);
         let mut at = first;
         while at < args.len() {
             let option = args.at(at);
+            let is_last = at + 1 == args.len();
             // The same may be said again, and the last counts; another contradicts.
             let unit = options.expire.map(|(unit, _)| unit);
             let no_ttl = unit.is_none() && !options.keep_ttl && !options.persist;
-            if is(option, "nx") && !options.xx && is_set {
+            let no_condition = options.condition.is_none();
+            if is(option, "nx") && !options.xx && no_condition && sets {
                 options.nx = true;
-            } else if is(option, "xx") && !options.nx && is_set {
+            } else if is(option, "xx") && !options.nx && no_condition && sets {
                 options.xx = true;
             } else if is(option, "get") && is_set {
                 options.get = true;
-            } else if is(option, "keepttl") && (no_ttl || options.keep_ttl) && is_set {
+            } else if is(option, "keepttl") && (no_ttl || options.keep_ttl) && sets {
                 options.keep_ttl = true;
-            } else if is(option, "persist") && (no_ttl || options.persist) && !is_set {
+            } else if is(option, "persist") && (no_ttl || options.persist) && !sets {
                 options.persist = true;
             } else if is_expire_option(option)
                 && (no_ttl || unit.is_some_and(|unit| unit.eq_ignore_ascii_case(option)))
-                && at + 1 < args.len()
+                && !is_last
             {
                 options.expire = Some((option, args.at(at + 1)));
+                at += 1;
+            } else if is_set && !is_last && no_condition && !options.nx && !options.xx {
+                let condition = Condition::parse(option, args.at(at + 1))?;
+                options.condition = Some(condition.ok_or(CommandError::Syntax)?);
                 at += 1;
             } else {
                 return Err(CommandError::Syntax);
@@ -299,16 +316,16 @@ impl<'a> SetOptions<'a> {
     }
 
     /// The expiry in unix milliseconds, if one is asked for.
-    fn expire_at_ms(&self, ctx: &Ctx<'_>) -> Result<Option<i64>, CommandError> {
+    pub fn expire_at_ms(&self, ctx: &Ctx<'_>) -> Result<Option<i64>, CommandError> {
         let now_ms = ctx.engine.now.unix_ms();
         let name = ctx.found.spec.name;
         self.expire.map(|(unit, value)| expire_option(unit, value, now_ms, name)).transpose()
     }
 }
 
-/// SET only reads where it has GET.
+/// SET only reads where it has GET or looks at the old value.
 fn set_access(args: Args<'_>) -> Access {
-    let reads = args.iter().skip(2).any(|arg| is(arg, "get"));
+    let reads = args.iter().skip(3).any(|arg| is(arg, "get") || Condition::is_name(arg));
     if reads { Access::READS_UPDATES } else { Access::OVERWRITES }
 }
 
@@ -323,9 +340,9 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (db, key) = (ctx.view, args.at(1));
-    let options = SetOptions::parse(args, 3, true)?;
+    let options = Options::parse(args, 3, OptionsOf::Set)?;
     let expire_at_ms = options.expire_at_ms(ctx)?;
-    if options.nx || options.xx || options.get {
+    if options.nx || options.xx || options.get || options.condition.is_some() {
         let entry = match options.get {
             true => ctx.engine.read(db, key),
             false => ctx.engine.peek(db, key),
@@ -334,7 +351,9 @@ fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandErro
         if options.get {
             reply_string(entry, &mut ctx.client.out)?;
         }
-        if options.nx && exists || options.xx && !exists {
+        let value = entry.map(|entry| entry.value());
+        let holds = options.condition.map_or(Ok(true), |condition| condition.holds(value))?;
+        if options.nx && exists || options.xx && !exists || !holds {
             if !options.get {
                 ctx.client.out.null();
             }
@@ -351,6 +370,10 @@ fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandErro
         ctx.engine.notify(db, key, Classes::GENERIC, "expire");
         let at = at_ms.to_string();
         ctx.propagate(&[b"SET", key, args.at(2), b"PXAT", at.as_bytes()]);
+    } else if options.condition.is_some() {
+        // It holds, and replicas need not know it.
+        let words: [&[u8]; 4] = [b"SET", key, args.at(2), b"KEEPTTL"];
+        ctx.propagate(if options.keep_ttl { &words } else { &words[..3] });
     } else if options.get {
         let words: Vec<&[u8]> = args.iter().filter(|arg| !is(arg, "get")).collect();
         ctx.propagate(&words);
@@ -413,7 +436,7 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (db, key) = (ctx.view, args.at(1));
     let now_ms = ctx.engine.now.unix_ms();
-    let options = SetOptions::parse(args, 2, false)?;
+    let options = Options::parse(args, 2, OptionsOf::GetEx)?;
     // What the expiry says matters only for a string that is there.
     let expire_at_ms = options.expire_at_ms(ctx);
     let Some(entry) = ctx.engine.read(db, key) else {

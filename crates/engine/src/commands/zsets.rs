@@ -2,6 +2,7 @@
 //! `zset_algebra.rs`.
 
 use protocol::{Args, ReplyBuf, Resp, parse_i64};
+use smallvec::SmallVec;
 use store::Type;
 use store::value::Item;
 use store::zset::ZSet;
@@ -187,13 +188,13 @@ pub(crate) const fn zset(
 
 /// ZADD's options.
 #[derive(Clone, Copy, Default)]
-struct Conditions {
-    nx: bool,
-    xx: bool,
-    gt: bool,
-    lt: bool,
-    changed: bool,
-    incr: bool,
+pub(super) struct Conditions {
+    pub nx: bool,
+    pub xx: bool,
+    pub gt: bool,
+    pub lt: bool,
+    pub changed: bool,
+    pub incr: bool,
 }
 
 impl Conditions {
@@ -247,13 +248,22 @@ fn add(
     conditions: Conditions,
     first: usize,
 ) -> Result<(), CommandError> {
-    let (db, key) = (ctx.view, args.at(1));
-    let pairs = (args.len() - first) / 2;
     // All scores are read before the first is used: a bad one changes nothing.
-    let mut scores: Vec<f64> = Vec::with_capacity(pairs);
+    let mut pairs: SmallVec<[(f64, &[u8]); 4]> = SmallVec::new();
     for at in (first..args.len()).step_by(2) {
-        scores.push(float(args.at(at))?);
+        pairs.push((float(args.at(at))?, args.at(at + 1)));
     }
+    add_pairs(ctx, args.at(1), conditions, &pairs)
+}
+
+/// Adds members with their scores, which are numbers, under ZADD's conditions, and replies as it does.
+pub(super) fn add_pairs(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    conditions: Conditions,
+    pairs: &[(f64, &[u8])],
+) -> Result<(), CommandError> {
+    let db = ctx.view;
     let exists = ctx.engine.peek_zset(db, key)?.is_some();
     if !exists && conditions.xx {
         match conditions.incr {
@@ -265,10 +275,10 @@ fn add(
     let (mut added, mut updated, mut last) = (0, 0, None);
     let mut failed = None;
     let (zset, limits) = ctx.engine.create_zset(db, key, |_| ZSet::new())?;
-    zset.expect(pairs, limits);
-    for (score, at) in scores.into_iter().zip((first + 1..args.len()).step_by(2)) {
+    zset.expect(pairs.len(), limits);
+    for &(score, member) in pairs {
         let (mut nan, mut refused) = (false, false);
-        let (old, new) = zset.upsert(args.at(at), limits, |old| {
+        let (old, new) = zset.upsert(member, limits, |old| {
             let score = match old {
                 Some(old) if conditions.incr => old + score,
                 _ => score,

@@ -18,8 +18,10 @@ pub struct StreamFault {
 }
 
 /// Errors that only the data can cause, or the data as well as the arguments.
-const OF_DATA: [CommandError; 13] = [
+const OF_DATA: [CommandError; 15] = [
     CommandError::WrongType,
+    CommandError::NotHll,
+    CommandError::HllCorrupted,
     CommandError::NoSuchKey,
     CommandError::IndexOutOfRange,
     CommandError::BusyKey,

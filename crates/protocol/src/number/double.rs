@@ -2,6 +2,8 @@
 //! which for about one double in a thousand gives a digit more than the shortest text. Clients see
 //! the digits, so this is the same algorithm with the same cached powers, not a better one.
 
+use std::io::Write;
+
 /// The most bytes that [`write_f64`] needs.
 pub(crate) const F64_TEXT_MAX: usize = 32;
 
@@ -65,6 +67,28 @@ pub(crate) fn write_f64(text: &mut [u8; F64_TEXT_MAX], value: f64) -> usize {
         place_point(&mut out, &digits[..count], power);
     }
     out.len
+}
+
+/// Sign, 309 digits of the largest double, a point and 17 decimals.
+pub(crate) const HUMAN_TEXT_MAX: usize = 1 + 309 + 1 + 17;
+
+/// The value without an exponent: C's `%.17f`, without zeros at its end. Returns the length.
+pub(crate) fn write_human(text: &mut [u8; HUMAN_TEXT_MAX], value: f64) -> usize {
+    let mut room = &mut text[..];
+    write!(room, "{value:.17}").expect("no double is longer");
+    let len = HUMAN_TEXT_MAX - room.len();
+    let mut human = &text[..len];
+    if human.contains(&b'.') {
+        while let [shorter @ .., b'0'] = human {
+            human = shorter;
+        }
+        human = human.strip_suffix(b".").unwrap_or(human);
+    }
+    if human == b"-0" {
+        text[0] = b'0';
+        return 1;
+    }
+    human.len()
 }
 
 /// Writes a double by its digits alone, as DEBUG DIGEST of Redis 7.2 spells scores: as [`write_f64`], but
@@ -270,6 +294,27 @@ fn round_last(digit: &mut u8, range: u64, mut rest: u64, unit: u64, distance: u6
 #[cfg(test)]
 mod tests {
     use super::super::{format_f64, format_f64_digits};
+    use super::{HUMAN_TEXT_MAX, write_human};
+
+    #[test]
+    fn people_read_no_exponents_and_no_zeros_at_the_end() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (-1e-30, "0"),
+            (13.361_389_338_970_184, "13.36138933897018433"),
+            (-0.5, "-0.5"),
+            (180.0, "180"),
+            (1e-17, "0.00000000000000001"),
+            (1e22, "10000000000000000000000"),
+        ] {
+            let mut text = [0; HUMAN_TEXT_MAX];
+            let len = write_human(&mut text, value);
+            assert_eq!(std::str::from_utf8(&text[..len]), Ok(expected), "{value}");
+        }
+        let mut text = [0; HUMAN_TEXT_MAX];
+        assert_eq!(write_human(&mut text, f64::MIN), 310);
+    }
 
     /// DEBUG DIGEST told Redis 7.0's digest while we say that we are 7.2.4. These are the texts that enter the
     /// digests of redis-server 8.2.3 and valkey-server 9.1.2, found by trying.

@@ -2,6 +2,9 @@
 //! `long double`, which on x86-64 has 64 significant bits: 0.1 + 0.2 is 0.3. Rust has no such
 //! type, and replies, replicas and AOFs show every digit, so the few operations are done here.
 
+use std::cmp::Ordering;
+use std::ops::Neg;
+
 use super::hex::{Scaled, parse_hex};
 
 /// Redis refuses longer text.
@@ -29,6 +32,11 @@ pub struct LongDouble {
 
 impl LongDouble {
     const INFINITE: i32 = i32::MAX;
+    pub const ZERO: Self = Self { is_negative: false, mantissa: 0, exponent: 0 };
+    pub const ONE: Self = Self { is_negative: false, mantissa: 1 << 63, exponent: -63 };
+    /// The largest finite value.
+    pub const MAX: Self = Self { is_negative: false, mantissa: u64::MAX, exponent: EXPONENT_MAX };
+    pub const MIN: Self = Self { is_negative: true, ..Self::MAX };
 
     /// Reads a number as Redis does: decimal, hexadecimal or `inf`, no blanks, not NaN, not
     /// beyond the range in either direction.
@@ -170,6 +178,34 @@ impl LongDouble {
         }
         let exponent = if exponent > EXPONENT_MAX { Self::INFINITE } else { exponent };
         Self { is_negative, mantissa, exponent }
+    }
+}
+
+impl Neg for LongDouble {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self { is_negative: !self.is_negative, ..self }
+    }
+}
+
+impl PartialOrd for LongDouble {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        // Exponents tell sizes: the top bit of every mantissa but zero's is set.
+        let size = |value: &Self| match value.mantissa {
+            0 => (i32::MIN, 0),
+            mantissa => (value.exponent, mantissa),
+        };
+        let sign = |value: &Self| match value.mantissa {
+            0 => 0,
+            _ if value.is_negative => -1,
+            _ => 1,
+        };
+        let sizes = size(self).cmp(&size(other));
+        Some(sign(self).cmp(&sign(other)).then(match self.is_negative {
+            true => sizes.reverse(),
+            false => sizes,
+        }))
     }
 }
 
@@ -353,6 +389,24 @@ mod tests {
     fn sum(a: &str, b: &str) -> Option<String> {
         let [a, b] = [a, b].map(|text| LongDouble::parse(text.as_bytes()).expect(text));
         Some(a.checked_add(b)?.to_human())
+    }
+
+    #[test]
+    fn numbers_are_ordered() {
+        let number = |text: &str| LongDouble::parse(text.as_bytes()).unwrap();
+        let ordered =
+            ["-inf", "-1e30", "-2", "-1.5", "-1e-30", "0", "1e-30", "1", "1.5", "3", "inf"];
+        for (at, a) in ordered.iter().enumerate() {
+            for (other_at, b) in ordered.iter().enumerate() {
+                let order = number(a).partial_cmp(&number(b));
+                assert_eq!(order, Some(at.cmp(&other_at)), "{a} {b}");
+                assert_eq!((-number(b)).partial_cmp(&-number(a)), order, "{a} {b}");
+            }
+        }
+        assert!(number("-0").partial_cmp(&number("0")) == Some(Ordering::Equal));
+        assert_eq!(LongDouble::ONE, number("1"));
+        assert!(LongDouble::MAX.is_finite() && LongDouble::MAX > number("1e4932"));
+        assert_eq!(LongDouble::MAX.checked_add(LongDouble::MAX), None);
     }
 
     /// Every line was answered by redis-server 7.0 on x86-64.

@@ -76,6 +76,7 @@ pub fn limits(config: &Config, hash_seed: HashSeed) -> Limits {
         set_max_listpack_value: data.set_max_listpack_value_bytes as usize,
         zset_max_listpack_entries: data.zset_max_listpack_entries as usize,
         zset_max_listpack_value: data.zset_max_listpack_value_bytes as usize,
+        hll_sparse_max_bytes: data.hll_sparse_max_bytes as usize,
         hash_seed,
     }
 }

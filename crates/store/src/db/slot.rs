@@ -111,6 +111,17 @@ impl<'a> EntryMut<'a> {
         self.slot.element_mut().text_mut(min_len)
     }
 
+    /// The bytes of a string for making them longer or shorter too: they get an allocation of their own.
+    ///
+    /// # Panics
+    /// When the value is not a string.
+    pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        self.follow(self.expire_ms(), |entry| {
+            entry.bytes_mut();
+        });
+        self.slot.element_mut().bytes_mut()
+    }
+
     /// Takes the entry out of the database.
     pub fn remove(self) -> Entry {
         let entry = self.slot.remove();

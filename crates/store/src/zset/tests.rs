@@ -92,6 +92,9 @@ fn check_ranges(zset: &ZSet, model: &Model, min: f64, max: f64, exclusive: (bool
     let ranks = zset.ranks_by_score(&range);
     let found: Vec<_> = zset.range(ranks.clone()).map(|(m, s)| (s, m.to_vec())).collect();
     assert_eq!(found, expected);
+    let rest: Vec<_> = zset.iter_from_score(min).map(|(m, s)| (s, m.to_vec())).collect();
+    let expected_rest: Vec<_> = model.iter().filter(|(score, _)| *score >= min).cloned().collect();
+    assert_eq!(rest, expected_rest);
     let mut backwards: Vec<_> = zset.range(ranks).rev().map(|(m, s)| (s, m.to_vec())).collect();
     backwards.reverse();
     assert_eq!(backwards, expected);

@@ -38,7 +38,7 @@ section! {
         zset_max_listpack_value_bytes: u64 = memory(0, I64_MAX), "zset-max-listpack-value" | "zset-max-ziplist-value", "64";
 
         /// A HyperLogLog is stored sparsely up to this size.
-        hll_sparse_max_bytes: u64 = memory(0, I64_MAX), "hll-sparse-max-bytes", "3000", NO_EFFECT("there are no HyperLogLog commands yet");
+        hll_sparse_max_bytes: u64 = memory(0, I64_MAX), "hll-sparse-max-bytes", "3000";
 
         /// The largest node of a stream in bytes; 0 is no limit.
         stream_node_max_bytes: u64 = memory(0, I64_MAX), "stream-node-max-bytes", "4096", NO_EFFECT("there are no stream commands yet");
