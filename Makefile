@@ -2,9 +2,9 @@
 # Recipes longer than a few lines are scripts in scripts/.
 
 PREFIX ?= /usr/local
-# What belongs to the system has its configuration in /etc, and not in /usr/etc.
-CONFDIR ?= $(if $(filter /usr /usr/,$(PREFIX)),/etc/redis,$(PREFIX)/etc/redis)
+CONFDIR ?= /etc/redis
 DESTDIR ?=
+export PREFIX CONFDIR DESTDIR
 FUZZ_SECONDS ?= 600
 
 CARGO ?= cargo
@@ -30,9 +30,21 @@ test: ## Everything CI runs: tools, format, lints, all tests
 	scripts/test.sh
 
 .PHONY: install
-install: ## Install the binaries, stripped, to PREFIX/bin and example configs to CONFDIR
+install: ## Install binaries, units, installer, manual pages to PREFIX, templates of configs to CONFDIR
 	@MAKE="$(MAKE)" scripts/build-if-stale.sh $(RELEASE_DIR) $(BINARIES)
-	scripts/install.sh $(RELEASE_DIR) "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(CONFDIR)" $(BINARIES)
+	scripts/install.sh $(RELEASE_DIR) $(BINARIES)
+
+.PHONY: uninstall
+uninstall: ## Remove what `make install` installed; edited configs, instances and data stay
+	scripts/uninstall.sh
+
+.PHONY: deb
+deb: build ## Make Debian packages in target/deb (needs dpkg-dev)
+	scripts/deb.sh $(RELEASE_DIR) $(CARGO_TARGET_DIR)/deb $(BINARIES)
+
+.PHONY: hosts
+hosts: build ## Install on three hosts in containers and do there what operators do (root; systemd-container, debootstrap)
+	scripts/hosts.sh $(RELEASE_DIR) $(BINARIES)
 
 .PHONY: bench
 bench: build ## Measure against Debian's redis-server, side by side; prints ratios

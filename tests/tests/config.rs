@@ -144,6 +144,78 @@ fn config_set_refuses_what_a_file_would(kind: Kind) {
     assert_eq!(server.config("maxmemory"), before);
 }
 
+/// All that a server tells of its configuration is a file that the other one starts with, in every line of it.
+fn what_a_server_of_redis_is_configured_with_is_understood(kind: Kind) {
+    let redis = Server::of(Kind::Redis).start();
+    let all = redis.good("CONFIG GET *").texts();
+    let mut builder = Server::of(kind);
+    for pair in all.chunks(2) {
+        let [name, value] = pair else { panic!("pairs: {all:?}") };
+        let is_a_place = ["dir", "port", "bind", "logfile", "pidfile"].contains(&name.as_str());
+        let is_the_role = ["slaveof", "replicaof"].contains(&name.as_str());
+        let words = match name.as_str() {
+            // These take several words, which is not how they are told in one.
+            "client-output-buffer-limit" | "save" | "oom-score-adj-values" => value.clone(),
+            _ => format!("\"{value}\""),
+        };
+        if !is_a_place && !is_the_role && !words.is_empty() {
+            builder = builder.set(&format!("{name} {words}"));
+        }
+    }
+    builder.start().good("PING");
+}
+
+/// The file that Debian ships, with the places that are Debian's moved here.
+fn debians_own_file_starts_a_server(kind: Kind) {
+    let text = std::fs::read_to_string("/etc/redis/redis.conf").expect("redis-server is installed");
+    let mut builder = Server::of(kind);
+    let mut lines = 0;
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+        let name = line.split(' ').next().unwrap_or_default();
+        if !["dir", "port", "bind", "logfile", "pidfile", "daemonize"].contains(&name) {
+            builder = builder.set(line);
+            lines += 1;
+        }
+    }
+    assert!(lines > 50, "{lines} lines");
+    builder.start().good("PING");
+}
+
+/// A file of a newer Redis, or of Valkey, stopped the start with its first directive that is not known here.
+#[test]
+fn a_file_of_valkey_or_redis_8_stops_the_start() {
+    let server = Server::of(Kind::Tandem)
+        .set("primaryauth secret\nprimaryuser repl")
+        .set("commandlog-execution-slower-than 77\ncommandlog-request-larger-than 100")
+        .set("dual-channel-replication-enabled yes\nhash-seed \"some seed\"")
+        .set("repl-rdb-channel yes\nlua-enable-deprecated-api no\nserver-cpulist 0-1")
+        .start();
+    assert_eq!(server.config("masterauth"), "secret");
+    assert_eq!(server.config("primaryuser"), "repl");
+    assert_eq!(server.config("slowlog-log-slower-than"), "77");
+    for name in
+        ["commandlog-request-larger-than", "hash-seed", "repl-rdb-channel", "server_cpulist"]
+    {
+        let notice = format!("WARNING: {name} has no effect: ");
+        assert_eq!(server.log().matches(&notice).count(), 1, "{name}: {}", server.log());
+    }
+    assert!(!server.log().contains("some seed"), "{}", server.log());
+    // A rewrite leaves alone what is not ours, and keeps what is under a name that is read back.
+    server.good("CONFIG SET primaryauth changed");
+    server.good("CONFIG REWRITE");
+    let text = std::fs::read_to_string(server.config_path()).expect("the file");
+    assert!(text.contains("\nhash-seed \"some seed\"\n") && !text.contains("secret"), "{text}");
+    assert!(
+        text.contains("\nmasterauth \"changed\"\n") || text.contains("\nmasterauth changed\n"),
+        "{text}"
+    );
+    // What somebody relies on is another matter.
+    for line in ["loadmodule /usr/lib/redis/modules/search.so", "aclfile /etc/redis/users.acl"] {
+        let failed = Server::of(Kind::Tandem).set(line).start_and_fail();
+        assert!(failed.output().contains(line), "{}", failed.output());
+    }
+}
+
 /// `redis-server --version` and `--help` are for people and scripts.
 fn version_and_help(kind: Kind) {
     let done = testkit::process::run(&kind.program(), &["--version"], testkit::SHORT)
@@ -165,5 +237,7 @@ each_server! {
     a_rewrite_keeps_the_role,
     a_rewrite_that_fails_says_why,
     config_set_refuses_what_a_file_would,
+    what_a_server_of_redis_is_configured_with_is_understood,
+    debians_own_file_starts_a_server,
     version_and_help,
 }

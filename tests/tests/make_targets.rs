@@ -32,7 +32,7 @@ fn bin_dir(kind: Kind) -> TempDir {
 }
 
 fn script(name: &str) -> PathBuf {
-    testkit::binaries::workspace_root().join("scripts").join(name)
+    workspace_root().join("scripts").join(name)
 }
 
 fn read(path: &Path) -> String {
@@ -225,11 +225,12 @@ fn make_run_says_which_server_has_ended_by_itself(kind: Kind) {
 fn make_install_puts_binaries_and_examples_into_place(kind: Kind) {
     let bins = bin_dir(kind);
     let root = tempfile::tempdir().expect("a folder");
-    let (bin, conf) = (root.path().join("usr/bin"), root.path().join("etc/redis"));
+    let bin = root.path().join("usr/bin");
     // Twice: what is there already is replaced as a whole.
     for _ in 0..2 {
         let mut command = Command::new(script("install.sh"));
-        command.arg(bins.path()).arg(&bin).arg(&conf).args(["redis-server", "redis-master"]);
+        command.arg(bins.path()).args(["redis-server", "redis-master"]);
+        command.env("PREFIX", "/usr").env("CONFDIR", "/etc/redis").env("DESTDIR", root.path());
         run_command(command, LONG).expect_success("install.sh");
         for name in ["redis-server", "redis-master"] {
             let installed = std::fs::metadata(bin.join(name)).expect("the binary is there");
@@ -240,7 +241,7 @@ fn make_install_puts_binaries_and_examples_into_place(kind: Kind) {
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
-        assert_eq!(names.len(), 4, "nothing half-made stays behind: {names:?}");
+        assert_eq!(names.len(), 5, "nothing half-made stays behind: {names:?}");
     }
     let version = Command::new(bin.join("redis-server")).arg("--version").output();
     assert!(version.is_ok_and(|v| v.status.success()), "what is installed runs");
@@ -267,7 +268,7 @@ fn make_install_builds_as_root_and_installs_debug_info() {
             .arg(format!("DESTDIR={}", path("dest").display()))
             .arg(format!("CARGO={}", path("cargo").display()))
             .arg(format!("CARGO_TARGET_DIR={}", path("target").display()))
-            .current_dir(testkit::binaries::workspace_root())
+            .current_dir(workspace_root())
             .env_remove("SUDO_USER");
         run_command(command, LONG).expect_success("make install").output()
     };

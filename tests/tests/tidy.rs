@@ -232,6 +232,7 @@ fn time_files_sockets_and_threads_stay_in_server_and_bins() {
 /// Files that only hand settings on.
 const HAND_ON: &[&str] = &[
     "crates/server/src/config/sections/",
+    "crates/server/src/config/foreign.rs",
     "crates/server/src/config/engine_settings.rs",
     "crates/engine/src/settings.rs",
     "crates/store/src/limits.rs",

@@ -77,6 +77,16 @@ impl Node {
         true
     }
 
+    /// How many replicas a shutdown is still waiting for.
+    pub fn replicas_awaited(&self) -> usize {
+        let Some(Shutdown { target_offset, .. }) = self.state.shutdown else { return 0 };
+        if !self.repl.is_master() {
+            return 0;
+        }
+        let view = self.repl.view(self.now_ms());
+        view.replicas.iter().filter(|r| !is_in_sync(r, target_offset)).count()
+    }
+
     pub(crate) fn continue_shutdown<O: Os>(&mut self, os: &mut O) {
         let Some(shutdown) = self.state.shutdown else { return };
         if self.replicas_are_in_sync() || self.now.mono_us >= shutdown.deadline_us {
@@ -105,9 +115,7 @@ impl Node {
     }
 
     fn replicas_are_in_sync(&self) -> bool {
-        let target = self.state.shutdown.map_or(0, |shutdown| shutdown.target_offset);
-        let view = self.repl.view(self.now_ms());
-        !self.repl.is_master() || view.replicas.iter().all(|r| is_in_sync(r, target))
+        self.replicas_awaited() == 0
     }
 
     fn log_lagging_replicas<O: Os>(&self, os: &mut O, target: u64) {

@@ -10,8 +10,9 @@ use crate::number::parse_i64;
 pub const REPLID_LEN: usize = 40;
 /// Length of the mark that ends a snapshot of unknown length.
 pub const EOF_MARK_LEN: usize = 40;
-/// A line of a replication link is no longer than this, its end included.
-pub const LINK_LINE_MAX: usize = 1024;
+/// A line of a replication link is no longer than this, its end included. The longest that a master says is why
+/// it refuses strangers (`-DENIED`, over 1 KB), which a replica is to quote in its log.
+pub const LINK_LINE_MAX: usize = 2048;
 
 /// What a master answers to PSYNC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! Must not change anything.
 
 use crate::master::{Replica, ReplicaState};
-use crate::progress::{Progress, Size, share};
+use crate::progress::{Progress, Size, share, snapshot_text, transfer_text};
 use crate::replica::{Arrived, LinkState};
 use crate::{
     Backlog, ConnId, FailoverState, HistoryPoint, Ids, MasterAddr, Repl, SnapshotMode,
@@ -72,6 +72,11 @@ impl TransferView {
         (self.bytes_per_sec > 0.0).then(|| (left / self.bytes_per_sec) as u64)
     }
 
+    /// The figures for people, as in the log.
+    pub fn as_text(&self) -> String {
+        transfer_text(self.read_bytes, self.size, self.bytes_per_sec)
+    }
+
     /// The figures in the form of INFO's lists; an estimate says so.
     pub fn as_pairs(&self) -> String {
         let (done, rate) = (self.read_bytes, self.bytes_per_sec);
@@ -103,6 +108,11 @@ pub struct SnapshotView {
 }
 
 impl SnapshotView {
+    /// The figures for people, as in the log.
+    pub fn as_text(&self) -> String {
+        snapshot_text(&self.progress, self.bytes_per_sec, self.secs_left.unwrap_or(0))
+    }
+
     /// The figures in the form of INFO's lists.
     pub fn as_pairs(&self) -> String {
         let target = if self.mode == SnapshotMode::Disk { "disk" } else { "sockets" };

@@ -81,18 +81,7 @@ impl Progress {
         if !self.is_due(now_ms) {
             return None;
         }
-        let rate = self.rate(now_ms, done);
-        let (Some(total), Some(percent)) = (size.likely_bytes(), size.percent(done)) else {
-            return Some(format!("{:.1} MB, {:.1} MB/s", megabytes(done), rate / 1e6));
-        };
-        let about = if let Size::Exact(_) = size { "" } else { "about " };
-        let left = total.saturating_sub(done) as f64 / rate.max(1.0);
-        Some(format!(
-            "{:.1} of {about}{:.1} MB ({percent:.1}%), {:.1} MB/s, {left:.0} seconds left",
-            megabytes(done),
-            megabytes(total),
-            rate / 1e6
-        ))
+        Some(transfer_text(done, size, self.rate(now_ms, done)))
     }
 
     /// A text on the making of a snapshot, when it is time for one.
@@ -106,12 +95,7 @@ impl Progress {
             return None;
         }
         let left = self.secs_left(now_ms, keys, keys_total).unwrap_or(0);
-        Some(format!(
-            "{keys} of {keys_total} keys ({:.1}%), {:.1} MB, {:.1} MB/s, {left} seconds left",
-            share(keys, keys_total),
-            megabytes(bytes),
-            self.rate(now_ms, bytes) / 1e6,
-        ))
+        Some(snapshot_text(progress, self.rate(now_ms, bytes), left))
     }
 
     fn is_due(&mut self, now_ms: u64) -> bool {
@@ -121,6 +105,32 @@ impl Progress {
         }
         is_due
     }
+}
+
+/// How far a transfer is, for people.
+pub(crate) fn transfer_text(done: u64, size: Size, rate: f64) -> String {
+    let (Some(total), Some(percent)) = (size.likely_bytes(), size.percent(done)) else {
+        return format!("{:.1} MB, {:.1} MB/s", megabytes(done), rate / 1e6);
+    };
+    let about = if let Size::Exact(_) = size { "" } else { "about " };
+    let left = total.saturating_sub(done) as f64 / rate.max(1.0);
+    format!(
+        "{:.1} of {about}{:.1} MB ({percent:.1}%), {:.1} MB/s, {left:.0} seconds left",
+        megabytes(done),
+        megabytes(total),
+        rate / 1e6
+    )
+}
+
+/// The same of a snapshot that is being made.
+pub(crate) fn snapshot_text(progress: &SnapshotProgress, rate: f64, secs_left: u64) -> String {
+    let SnapshotProgress { keys, keys_total, bytes } = *progress;
+    format!(
+        "{keys} of {keys_total} keys ({:.1}%), {:.1} MB, {:.1} MB/s, {secs_left} seconds left",
+        share(keys, keys_total),
+        megabytes(bytes),
+        rate / 1e6,
+    )
 }
 
 fn megabytes(bytes: u64) -> f64 {

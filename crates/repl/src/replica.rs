@@ -206,8 +206,13 @@ impl Repl {
                         taken
                     }
                     Line::TooLong => {
-                        let text = "Bad protocol from MASTER: a line is longer than 1024 bytes";
-                        self.log(Level::Warning, text);
+                        self.log(
+                            Level::Warning,
+                            format!(
+                                "Bad protocol from MASTER: {}",
+                                protocol::link::LinkError::LineTooLong
+                            ),
+                        );
                         self.lose_link(now_ms, Reconnect::Later);
                         return;
                     }

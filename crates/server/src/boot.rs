@@ -24,26 +24,26 @@ use crate::os::host::{DiskState, Host, Identity, NetState, ProcessState, TurnSta
 use crate::os::start;
 use crate::process::clock;
 use crate::process::daemon;
-use crate::process::daemon::{OomClass, OomScore, PidFile, Supervisor};
+use crate::process::daemon::{OomClass, OomScore, PidFile};
 use crate::process::entropy;
 use crate::process::logging::{self, Speaker};
 use crate::process::mailbox::Mailbox;
 use crate::process::memory::{self, MemoryMeter};
 use crate::process::os_error::os_error;
 use crate::process::signals::SignalSource;
+use crate::process::supervisor::Supervision;
 use crate::server::{Mail, Server};
 
 /// What the process was started with, besides its configuration.
 pub struct Process {
     pub role: RoleDecision,
-    pub supervisor: Supervisor,
+    pub supervision: Supervision,
     /// Detached from the terminal.
     pub background: bool,
 }
 
 /// Runs a server to its end; the result is the process's exit code.
 pub fn run(config: Config, process: Process) -> i32 {
-    let supervisor = process.supervisor;
     let server = match Server::new(config, process) {
         Ok(server) => server,
         Err(why) => {
@@ -51,12 +51,10 @@ pub fn run(config: Config, process: Process) -> i32 {
             return 1;
         }
     };
-    let code = server.run().unwrap_or_else(|error| {
+    server.run().unwrap_or_else(|error| {
         error!("The event loop failed: {}", os_error(&error));
         1
-    });
-    supervisor.stopping();
-    code
+    })
 }
 
 /// Nobody may connect before it is known what he may do.
@@ -132,7 +130,7 @@ impl Server {
                 signals,
                 identity,
                 memory: MemoryMeter::new(),
-                supervisor: process.supervisor,
+                supervision: process.supervision,
                 pidfile,
                 oom,
                 start_role: process.role.role.clone(),

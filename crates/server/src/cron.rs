@@ -13,6 +13,7 @@ impl Server {
         let now = self.node.now();
         let hz = u64::from(self.host.config.general.hz.clamp(1, 500));
         self.host.turn.next_cron_us = now.mono_us + 1_000_000 / hz;
+        self.host.supervise(&self.node);
         if self.host.process.cron_paused {
             return;
         }
@@ -41,6 +42,7 @@ impl Server {
                 Received::ChildEnded => self.host.reap_children(&mut self.node),
                 // The log looks for a rotated file by itself, with every line.
                 Received::ReopenLog => {}
+                Received::Reload => self.host.reload(&self.node),
                 Received::Alarm => warn!("Received SIGALRM"),
             }
         }

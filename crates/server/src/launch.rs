@@ -11,9 +11,10 @@ use crate::boot::{self, Process};
 use crate::config::{Config, FileError, Invocation, Program, StartError, decide_role, parse_argv};
 use crate::os::start;
 use crate::process::crash;
-use crate::process::daemon::{self, Supervisor};
+use crate::process::daemon;
 use crate::process::logging::{self, Output};
 use crate::process::os_error::os_error;
+use crate::process::supervisor::{Stage, Supervision, Supervisor};
 use crate::process::title;
 use crate::process::version::REDIS_VERSION;
 
@@ -85,5 +86,7 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
         title::set(&config.process_title());
     }
     start::log_starting(config);
-    Ok(Process { role, supervisor, background })
+    let mut supervision = Supervision::open(supervisor);
+    supervision.tell(Stage::Loading, "Redis is loading...");
+    Ok(Process { role, supervision, background })
 }

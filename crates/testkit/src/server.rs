@@ -82,7 +82,13 @@ impl ServerBuilder {
 
     /// What these say goes wrong for the server, in all its lives.
     pub fn faults(mut self, faults: &Faults) -> Self {
-        self.environment = faults.environment();
+        self.environment.extend(faults.environment());
+        self
+    }
+
+    /// Sets a variable of the server's environment, in all its lives.
+    pub fn environment(mut self, name: &str, value: impl Into<PathBuf>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
         self
     }
 

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::directive::Origin;
+use super::foreign;
 use super::hint;
 use super::table::{Config, directive};
 use crate::process::os_error::os_error;
@@ -180,8 +181,8 @@ impl Loader {
             (b"user", [_, ..]) => self.user(arguments),
             (b"loadmodule", [_, ..]) => Err("Modules are not supported by Tandem".into()),
             (b"sentinel", _) => Err("sentinel directive while not in sentinel mode".into()),
-            (name, [_]) if obsolete(name).is_some() => {
-                self.config.obsolete.extend(obsolete(name));
+            (name, [_, ..]) if foreign::idle(name).is_some() => {
+                self.config.foreign.extend(foreign::idle(name));
                 Ok(())
             }
             _ => Err(Refusal {
@@ -240,19 +241,12 @@ impl Loader {
     }
 }
 
-/// Long without meaning, but still found in old files.
-fn obsolete(name: &[u8]) -> Option<&'static str> {
-    ["list-max-ziplist-entries", "list-max-ziplist-value", "lua-replicate-commands"]
-        .into_iter()
-        .find(|known| known.as_bytes() == name)
-}
-
 fn usage_of_other(name: &[u8]) -> Option<String> {
     let usage = match name {
         b"include" => "include <file or pattern>",
         b"rename-command" => "rename-command <command> <new name or \"\">",
         b"user" => "user <name> <rule> ..., as in user ann on >password ~app:* +@read",
-        name if obsolete(name).is_some() => "one value, which is ignored",
+        name if foreign::idle(name).is_some() => "a value, which is ignored",
         _ => return None,
     };
     Some(usage.into())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use engine::users::UserLines;
 
 use super::directive::{Directive, Flags};
+use super::foreign;
 use super::sections::GROUPS;
 use super::sections::cluster::Cluster;
 use super::sections::data::Data;
@@ -64,8 +65,8 @@ pub struct Config {
     pub renames: Vec<(Vec<u8>, Vec<u8>)>,
     /// `user` lines.
     pub users: UserLines,
-    /// Names of lines that were accepted, though they have long meant nothing.
-    pub obsolete: Vec<&'static str>,
+    /// Names of lines that were accepted, though nothing comes of them here.
+    pub foreign: Vec<&'static str>,
 }
 
 impl Default for Config {
@@ -88,7 +89,7 @@ impl Default for Config {
             config_file: None,
             renames: Vec::new(),
             users: UserLines::default(),
-            obsolete: Vec::new(),
+            foreign: Vec::new(),
         };
         for directive in directives() {
             directive.reset(&mut config);
@@ -119,7 +120,8 @@ pub fn directives() -> impl Iterator<Item = &'static Directive> {
 /// The row with this name or alias; names are matched whatever their case.
 pub fn directive(name: &[u8]) -> Option<&'static Directive> {
     let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
-    directives().find(|row| row.is(&name))
+    let name = foreign::own_name(&name);
+    directives().find(|row| row.is(name))
 }
 
 /// Whether a directive's value is a password or the like.

@@ -115,7 +115,7 @@ fn values_that_change_nothing_are_told_with_the_reason() {
         ]
     );
     assert_eq!(
-        with_text("lua-replicate-commands yes\n").unwrap().obsolete,
+        with_text("lua-replicate-commands yes\n").unwrap().foreign,
         ["lua-replicate-commands"]
     );
     for row in directives() {

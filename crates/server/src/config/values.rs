@@ -5,7 +5,7 @@ use log::LevelFilter;
 use protocol::parse_i64;
 
 pub use crate::process::daemon::OomScoreAdj;
-use crate::process::daemon::Supervisor;
+use crate::process::supervisor::Supervisor;
 
 /// How a number is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -74,6 +74,11 @@ impl Loading {
         self.figures.active
     }
 
+    /// Nobody is served before it has ended.
+    pub fn is_first(&self) -> bool {
+        self.is_active() && self.purpose == LoadPurpose::Start
+    }
+
     pub fn figures(&self) -> LoadingFigures {
         self.figures
     }

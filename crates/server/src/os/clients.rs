@@ -48,6 +48,9 @@ the server. 3) If you started the server manually just for testing, restart it w
 You only need to do one of the above things in order for the server to start accepting connections \
 from the outside.\r\n";
 
+// A replica that is refused quotes the whole of it in its log.
+const _: () = assert!(PROTECTED_MODE_TEXT.len() < protocol::link::LINK_LINE_MAX);
+
 impl Host {
     pub fn handle_client(&mut self, node: &mut Node, id: ConnId, event: &Event) {
         let Some(conn) = self.net.conns.of_event(id) else { return };

@@ -83,9 +83,11 @@ impl Host {
     /// The same at start, for all that files and the command line have set.
     pub fn tell_what_has_no_effect_at_start(&mut self) {
         self.tell_what_has_no_effect(config::directives());
-        for name in self.config.obsolete.clone() {
-            if self.process.told_idle.insert(name) {
-                warn!("WARNING: {name} has no effect: it has lost its meaning");
+        for name in self.config.foreign.clone() {
+            if let Some(notice) = config::foreign_notice(name)
+                && self.process.told_idle.insert(name)
+            {
+                warn!("{notice}");
             }
         }
     }

@@ -32,10 +32,11 @@ use crate::net::master_link::MasterLink;
 use crate::net::peers::Peers;
 use crate::net::resolver::Resolved;
 use crate::os::stats::{HostStats, Rates};
-use crate::process::daemon::{OomScore, PidFile, Supervisor};
+use crate::process::daemon::{OomScore, PidFile};
 use crate::process::mailbox::Mailer;
 use crate::process::memory::MemoryMeter;
 use crate::process::signals::SignalSource;
+use crate::process::supervisor::Supervision;
 
 /// Work that waits for the command to end.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ pub struct ProcessState {
     pub signals: SignalSource,
     pub identity: Identity,
     pub memory: MemoryMeter,
-    pub supervisor: Supervisor,
+    pub supervision: Supervision,
     pub pidfile: Option<PidFile>,
     pub oom: OomScore,
     /// The role that the configuration asked for.

@@ -71,13 +71,7 @@ impl Host {
         };
         node.boot(self, master, history);
         start::log_ready(&self.config);
-        let status = match node.repl.is_master() {
-            true => "Ready to accept connections",
-            false => {
-                "Ready to accept connections in read-only mode. Waiting for MASTER <-> REPLICA sync"
-            }
-        };
-        self.process.supervisor.ready(status);
+        self.tell_supervisor(node);
         Ok(())
     }
 

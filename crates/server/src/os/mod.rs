@@ -11,6 +11,7 @@ mod downstream;
 mod info;
 mod metrics;
 mod node_os;
+mod service;
 mod snapshots_in;
 mod snapshots_out;
 mod upstream;

@@ -151,7 +151,6 @@ impl Os for Host {
 
     fn log(&mut self, level: repl::Level, text: &str) {
         log!(log_level(level), "{text}");
-        self.process.supervisor.sync_line(text);
     }
 
     fn holds_timers(&self) -> bool {

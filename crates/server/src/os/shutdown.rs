@@ -56,6 +56,7 @@ impl Host {
         if self.process.exit_code.is_some() {
             return Ok(());
         }
+        self.tell_supervisor(node);
         if let Err(why) = self.make_durable(node, flags) {
             warn!("{why}");
             warn!("Errors trying to shut down the server. Check the logs for more information.");
@@ -69,6 +70,7 @@ impl Host {
         self.net.listeners.close(&self.net.registry);
         warn!("Redis is now ready to exit, bye bye...");
         self.process.exit_code = Some(0);
+        self.tell_supervisor(node);
         Ok(())
     }
 
@@ -104,12 +106,10 @@ impl Host {
         let save = flags.save.unwrap_or(!self.config.persistence.save.is_empty());
         if save {
             info!("Saving the final RDB snapshot before exiting.");
-            self.process.supervisor.status("Saving the final RDB snapshot");
             let saved = self.save_now(node);
             // Who insists has got his way in the middle of it.
             if saved.is_err() && self.process.exit_code.is_none() {
                 if !flags.force {
-                    self.process.supervisor.status("Error trying to save the DB, can't exit");
                     warn!(
                         "Make room for the snapshot and try again, or say SHUTDOWN NOSAVE to leave \
                          without it, which loses what was not saved before."

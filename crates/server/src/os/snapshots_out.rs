@@ -19,6 +19,7 @@ use crate::disk::children::{Job, PipeRead, RdbFileJob, judge};
 use crate::disk::rdb::{ChildHook, OwnSave, SnapshotHeader};
 use crate::disk::worker::{DiskJob, Then};
 use crate::os::host::{Deferred, Host};
+use crate::os::service::SupervisedSave;
 use crate::process::clock;
 use crate::process::os_error::os_error;
 
@@ -97,9 +98,11 @@ impl Host {
         let (temp, target) = (self.temp_rdb_path(self.process.identity.pid), self.rdb_path());
         let steady = self.config.persistence.rdb_save_incremental_fsync;
         let signals = node.is_shutting_down().then_some(&self.process.signals);
-        let mut hook = OwnSave::new(&header, signals);
+        let own = OwnSave::new(&header, signals);
+        let keys_total = node.engine.keyspace.len() as u64;
+        let mut hook = SupervisedSave::new(own, &mut self.process.supervision, keys_total);
         let saved = header.save_file(&node.engine.keyspace, &temp, &target, steady, &mut hook);
-        if hook.is_insisted() {
+        if hook.inner.is_insisted() {
             warn!("You insist... exiting now.");
             self.process.exit_code = Some(1);
         }

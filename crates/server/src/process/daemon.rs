@@ -1,4 +1,4 @@
-//! Owns the process's place in the system: background, pid file, supervisor, and the limits and
+//! Owns the process's place in the system: background, pid file, and the limits and
 //! switches of the kernel that a server wants set. The umask is left as inherited.
 //! Every function says in the log what an operator should know; none decides to end the process.
 
@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
-use sd_notify::NotifyState;
 
 use crate::process::os_error::os_error;
 
@@ -64,96 +63,6 @@ impl Drop for PidFile {
         // Somebody else may have removed it, which is what was wanted.
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// Who is told about start, progress and stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Supervisor {
-    Nobody,
-    Upstart,
-    Systemd,
-}
-
-impl Supervisor {
-    /// Finds the first of the candidates that the environment shows, and greets it.
-    pub fn detect(candidates: &[Supervisor]) -> Supervisor {
-        let found = Supervisor::choose(candidates, |name| std::env::var_os(name).is_some());
-        match (found, candidates) {
-            (Supervisor::Systemd, _) => log::info!(
-                "Supervised by systemd. Please make sure you set appropriate values for \
-                 TimeoutStartSec and TimeoutStopSec in your service unit."
-            ),
-            (Supervisor::Upstart, _) => {
-                log::info!("Supervised by upstart, will stop to signal readiness.");
-                // Upstart continues the process once it has seen it stopped.
-                let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP);
-            }
-            // One that was asked for by name should be there.
-            (Supervisor::Nobody, [Supervisor::Systemd]) => {
-                log::warn!("systemd supervision requested, but NOTIFY_SOCKET not found!");
-            }
-            (Supervisor::Nobody, [Supervisor::Upstart]) => {
-                log::warn!("upstart supervision requested, but UPSTART_JOB not found!");
-            }
-            (Supervisor::Nobody, _) => {}
-        }
-        found.status("Redis is loading...");
-        found
-    }
-
-    fn choose(candidates: &[Supervisor], is_set: impl Fn(&str) -> bool) -> Supervisor {
-        let shows = |candidate: &Supervisor| match candidate {
-            Supervisor::Nobody => false,
-            Supervisor::Upstart => is_set("UPSTART_JOB"),
-            Supervisor::Systemd => is_set("NOTIFY_SOCKET"),
-        };
-        candidates.iter().copied().find(shows).unwrap_or(Supervisor::Nobody)
-    }
-
-    /// The start is complete.
-    pub fn ready(self, status: &str) {
-        self.tell(&[NotifyState::Status(status), NotifyState::Ready]);
-    }
-
-    /// One line for `systemctl status`: what goes on, such as the progress of a sync.
-    pub fn status(self, status: &str) {
-        self.tell(&[NotifyState::Status(status)]);
-    }
-
-    /// Shows a line of the log as the status if it tells how a replica's sync goes.
-    pub fn sync_line(self, line: &str) {
-        if let Some(status) = sync_status(line) {
-            self.status(&status);
-        }
-    }
-
-    /// The process is about to end.
-    pub fn stopping(self) {
-        self.tell(&[NotifyState::Stopping]);
-    }
-
-    fn tell(self, states: &[NotifyState]) {
-        if self == Supervisor::Systemd
-            && let Err(error) = sd_notify::notify(states)
-        {
-            log::warn!("systemd supervision error: {}", os_error(&error));
-        }
-    }
-}
-
-fn sync_status(line: &str) -> Option<String> {
-    const SYNC: &str = "MASTER <-> REPLICA sync";
-    const READY: &str = "Ready to accept connections in read-write mode.";
-    if !line.starts_with(SYNC) {
-        return None;
-    }
-    Some(match line.strip_prefix(SYNC).unwrap_or_default() {
-        ": Finished with success" => format!("{line}. {READY}"),
-        ": Master accepted a Partial Resynchronization." => {
-            format!("{SYNC}: Partial Resynchronization accepted. {READY}")
-        }
-        _ => line.to_owned(),
-    })
 }
 
 /// `oom-score-adj`
@@ -331,8 +240,6 @@ fn read_number(path: impl AsRef<Path>) -> io::Result<i32> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixDatagram;
-
     use super::*;
 
     #[test]
@@ -346,59 +253,6 @@ mod tests {
         drop(file);
         assert!(!path.exists());
         assert!(PidFile::create("/nonexistent/redis.pid", true).is_none());
-    }
-
-    #[test]
-    fn a_supervisor_is_found_by_mode_and_environment() {
-        let all = |_: &str| true;
-        let none = |_: &str| false;
-        let systemd = |name: &str| name == "NOTIFY_SOCKET";
-        let auto = [Supervisor::Upstart, Supervisor::Systemd];
-        assert_eq!(Supervisor::choose(&[], all), Supervisor::Nobody);
-        assert_eq!(Supervisor::choose(&auto[1..], all), Supervisor::Systemd);
-        assert_eq!(Supervisor::choose(&auto[1..], none), Supervisor::Nobody);
-        assert_eq!(Supervisor::choose(&auto, all), Supervisor::Upstart);
-        assert_eq!(Supervisor::choose(&auto, systemd), Supervisor::Systemd);
-        assert_eq!(Supervisor::choose(&auto[..1], systemd), Supervisor::Nobody);
-    }
-
-    #[test]
-    fn systemd_hears_ready_status_and_stopping() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("notify");
-        let socket = UnixDatagram::bind(&path).expect("a socket");
-        // SAFETY: nextest runs each test in a process of its own, where no other thread reads the environment.
-        unsafe { std::env::set_var("NOTIFY_SOCKET", &path) };
-        let heard = || {
-            let mut buffer = [0; 256];
-            let len = socket.recv(&mut buffer).expect("a message");
-            String::from_utf8_lossy(&buffer[..len]).into_owned()
-        };
-        let supervisor = Supervisor::detect(&[Supervisor::Systemd]);
-        assert_eq!(heard(), "STATUS=Redis is loading...\n");
-        supervisor.ready("Ready to accept connections");
-        assert_eq!(heard(), "STATUS=Ready to accept connections\nREADY=1\n");
-        supervisor.status("MASTER <-> REPLICA sync: 40%");
-        assert_eq!(heard(), "STATUS=MASTER <-> REPLICA sync: 40%\n");
-        supervisor.stopping();
-        assert_eq!(heard(), "STOPPING=1\n");
-    }
-
-    #[test]
-    fn the_status_follows_the_sync() {
-        let ready = "Ready to accept connections in read-write mode.";
-        let status = |line| sync_status(line).unwrap_or_default();
-        assert_eq!(status("Connecting to MASTER 10.0.0.1:6379"), "");
-        let progress = "MASTER <-> REPLICA sync: received 10.0 of 20.0 MB (50.0%)";
-        assert_eq!(status(progress), progress);
-        assert_eq!(
-            status("MASTER <-> REPLICA sync: Finished with success"),
-            format!("MASTER <-> REPLICA sync: Finished with success. {ready}")
-        );
-        assert_eq!(
-            status("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization."),
-            format!("MASTER <-> REPLICA sync: Partial Resynchronization accepted. {ready}")
-        );
     }
 
     #[test]

@@ -12,5 +12,6 @@ pub mod mailbox;
 pub mod memory;
 pub mod os_error;
 pub mod signals;
+pub mod supervisor;
 pub mod title;
 pub mod version;

@@ -22,6 +22,8 @@ pub enum Received {
     ChildEnded,
     /// SIGUSR1: the log file was rotated.
     ReopenLog,
+    /// SIGHUP: what can be reread is to be reread.
+    Reload,
     /// SIGALRM, with which operators of Redis ask for a sign of life.
     Alarm,
 }
@@ -33,7 +35,6 @@ pub struct SignalSource {
 impl SignalSource {
     /// `token` is what the loop is told when a signal has come.
     pub fn install(registry: &Registry, token: Token) -> io::Result<SignalSource> {
-        ignore(Signal::SIGHUP)?;
         ignore(Signal::SIGPIPE)?;
         crash::handle_signals()?;
         let mask = handled();
@@ -53,6 +54,7 @@ impl SignalSource {
                 Ok(Signal::SIGINT) => return Some(Received::Terminate { interrupt: true }),
                 Ok(Signal::SIGCHLD) => return Some(Received::ChildEnded),
                 Ok(Signal::SIGUSR1) => return Some(Received::ReopenLog),
+                Ok(Signal::SIGHUP) => return Some(Received::Reload),
                 Ok(Signal::SIGALRM) => return Some(Received::Alarm),
                 _ => {}
             }
@@ -62,16 +64,23 @@ impl SignalSource {
 
 /// Gives a forked child the default behaviour back, so that an operator's SIGTERM ends it.
 pub fn restore_in_child() {
-    // Neither call can fail with a valid set, and a child could not tell anyone.
-    let _ = handled().thread_unblock();
+    // No call can fail with a valid set, and a child could not tell anyone.
     let _ = ignore(Signal::SIGPIPE);
+    // The end of a terminal, or a reload that goes to the whole group, is no reason to give a snapshot up.
+    let _ = ignore(Signal::SIGHUP);
+    let _ = handled().thread_unblock();
 }
 
 fn handled() -> SigSet {
     let mut set = SigSet::empty();
-    for signal in
-        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGUSR1, Signal::SIGALRM]
-    {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGCHLD,
+        Signal::SIGUSR1,
+        Signal::SIGHUP,
+        Signal::SIGALRM,
+    ] {
         set.add(signal);
     }
     set

@@ -15,8 +15,7 @@ section! {
         /// The address that connections to a master (and between nodes) come from.
         bind_source_addr: String = text(), "bind-source-addr", "" => "10.0.0.1";
 
-        /// As long as no password is set and nothing is bound explicitly, answer only to clients of
-        /// this host.
+        /// As long as no password is set, answer only to clients of this host.
         protected_mode: bool = bool(), "protected-mode", "yes";
 
         /// The TCP port; 0 listens on none.

@@ -1,0 +1,411 @@
+//! From `make install` to a service: what is put where and what is left alone, the units by systemd's own
+//! judgement, and the installer, all in a temporary root.
+
+#![allow(clippy::disallowed_methods, reason = "what operators do to files and processes")]
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use testkit::ports::Port;
+use testkit::process::{Finished, run_command};
+use testkit::wait::LONG;
+use testkit::{Client, Kind, Server};
+
+const PROGRAMS: [&str; 3] = ["redis-server", "redis-master", "redis-replica"];
+const UNITS: [&str; 4] = [
+    "redis-master.service",
+    "redis-replica.service",
+    "redis-master@.service",
+    "redis-replica@.service",
+];
+
+/// A system of its own: `make install` with a DESTDIR goes there, and so does the installer.
+struct Root {
+    dir: TempDir,
+    bins: TempDir,
+}
+
+impl Root {
+    fn new() -> Root {
+        let (dir, bins) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        for name in PROGRAMS {
+            // Any program will do: ours take seconds to strip, and what they do is tested elsewhere.
+            std::fs::copy("/bin/true", bins.path().join(name)).expect("a copy");
+        }
+        Root { dir, bins }
+    }
+
+    fn installed() -> Root {
+        let root = Root::new();
+        root.install();
+        root
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        testkit::process::read_lossy(&self.path(name))
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
+        std::fs::write(path, text).expect("written");
+    }
+
+    fn script(&self, name: &str) -> Command {
+        let scripts = testkit::binaries::workspace_root().join("scripts");
+        let mut command = Command::new(scripts.join(name));
+        command.env("PREFIX", "/usr").env("CONFDIR", "/etc/redis").env("DESTDIR", self.dir.path());
+        command
+    }
+
+    fn install(&self) -> String {
+        let mut command = self.script("install.sh");
+        command.arg(self.bins.path()).args(PROGRAMS);
+        run_command(command, LONG).expect_success("install.sh").output()
+    }
+
+    fn uninstall(&self) -> String {
+        run_command(self.script("uninstall.sh"), LONG).expect_success("uninstall.sh").output()
+    }
+
+    /// Every file and its contents.
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![self.dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+                let path = entry.path();
+                let name = path.strip_prefix(self.dir.path()).expect("below").display().to_string();
+                if path.is_dir() {
+                    folders.push(path);
+                    found.insert(name + "/", Vec::new());
+                } else {
+                    found.insert(name, std::fs::read(&path).unwrap_or_default());
+                }
+            }
+        }
+        found
+    }
+
+    fn installer(&self, args: &[&str], env: &[(&str, &str)], answers: &str) -> Finished {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"answers=$1; shift; printf %s "$answers" | "$@""#, "sh", answers]);
+        command.arg(self.path("usr/bin/redis-install-server"));
+        command.arg("--root").arg(self.dir.path()).args(args).envs(env.iter().copied());
+        run_command(command, LONG)
+    }
+
+    /// Starts a server with what the installer wrote, but for places that are this test's.
+    fn start(&self, kind: Kind, config: &str, port: u16) -> (Server, Client) {
+        let data = self.path("data");
+        std::fs::create_dir_all(&data).expect("a folder");
+        let text = self.read(config);
+        let mut builder = Server::of(kind).without_base_config();
+        for line in text.lines().filter(|l| !l.trim_start().starts_with('#')) {
+            let name = line.split(' ').next().unwrap_or_default();
+            if !["dir", "logfile", "pidfile", "port", "daemonize"].contains(&name) {
+                builder = builder.set(line);
+            }
+        }
+        let server = builder.start();
+        assert!(text.contains(&format!("\nport {port}\n")), "{text}");
+        let client = server.client();
+        (server, client)
+    }
+}
+
+/// The second installation wrote everything again; one that found an edited file overwrote it, and nothing
+/// could take an installation back.
+#[test]
+fn install_again_and_uninstall_leave_edited_files_and_data_alone() {
+    let root = Root::installed();
+    let once = root.files();
+    let said = root.install();
+    assert!(said.contains("\n0 files installed, "), "{said}");
+    assert!(root.files() == once, "twice is as good as once");
+    for name in PROGRAMS {
+        assert!(once.contains_key(&format!("usr/share/man/man1/{name}.1")), "{:?}", once.keys());
+        assert!(once.contains_key(&format!("usr/share/bash-completion/completions/{name}")));
+    }
+
+    root.write("etc/redis/master.conf.template", "# mine\n");
+    // One that an older version has installed, and that nobody has touched since.
+    let old = "# old\n";
+    root.write("etc/redis/replica.conf.template", old);
+    let sum = format!("printf '%s' '{old}' | sha256sum | cut -d' ' -f1");
+    let mut command = Command::new("sh");
+    command.args(["-c", &sum]);
+    let sum = run_command(command, LONG).expect_success("sha256sum").stdout;
+    let manifest = root.read("usr/share/redis/installed");
+    let line = manifest.lines().find(|l| l.ends_with("replica.conf.template")).expect("listed");
+    let changed = format!("{} conf /etc/redis/replica.conf.template", sum.trim());
+    root.write("usr/share/redis/installed", &manifest.replace(line, &changed));
+
+    for _ in 0..2 {
+        let said = root.install();
+        assert!(
+            said.contains("etc/redis/master.conf.template was edited and is left alone"),
+            "{said}"
+        );
+        assert_eq!(root.read("etc/redis/master.conf.template"), "# mine\n");
+        assert!(root.read("etc/redis/master.conf.template.new").contains("appendonly yes"));
+        assert!(root.read("etc/redis/replica.conf.template").contains("replicaof"), "{said}");
+    }
+
+    root.write("var/lib/redis/6379/dump.rdb", "data");
+    root.write("etc/redis/6379.conf", "port 6379\n");
+    let said = root.uninstall();
+    assert!(
+        said.contains("left ") && said.contains("master.conf.template, which was edited"),
+        "{said}"
+    );
+    let left = root.files();
+    let left: Vec<&str> = left.keys().map(String::as_str).filter(|n| !n.ends_with('/')).collect();
+    let mine =
+        ["etc/redis/6379.conf", "etc/redis/master.conf.template", "var/lib/redis/6379/dump.rdb"];
+    assert_eq!(left, mine);
+    assert!(!root.path("usr").exists(), "no empty folder is left");
+    let again = run_command(root.script("uninstall.sh"), LONG);
+    assert!(!again.status.success() && again.output().contains("nothing to uninstall"));
+}
+
+/// systemd's own checks: no unknown setting, no program that is not there, and little that a server that is
+/// broken into could do.
+#[test]
+fn systemd_finds_nothing_wrong_with_the_units() {
+    let root = Root::installed();
+    let units = root.path("usr/lib/systemd/system");
+    for (unit, port) in UNITS.iter().zip(["6379", "6379", "7000", "7000"]) {
+        let text = std::fs::read_to_string(units.join(unit)).expect("the unit is installed");
+        assert!(
+            !text.contains("@CONF") && !text.contains("@BIN") && !text.contains("@PORT"),
+            "{text}"
+        );
+        // What it names is there in the end, and not in a test.
+        let sbin = root.path("usr/bin");
+        let text = text.replace("=/usr/bin/", &format!("={}/", sbin.display()));
+        let name = unit.replace('@', &format!("@{port}"));
+        let path = root.path(&name);
+        std::fs::write(&path, text).expect("written");
+        let mut verify = Command::new("systemd-analyze");
+        verify.args(["verify", "--man=no", "--recursive-errors=no"]).arg(&path);
+        let verified = run_command(verify, LONG).expect_success("systemd-analyze verify").output();
+        assert_eq!(verified.trim(), "", "{name}");
+        let mut security = Command::new("systemd-analyze");
+        security.args(["security", "--no-pager", "--offline=yes", "--threshold=20"]).arg(&path);
+        let judged = run_command(security, LONG).expect_success("an exposure of 2.0").output();
+        assert!(judged.contains("Overall exposure level"), "{judged}");
+    }
+    let text = root.read("usr/lib/systemd/system/redis-replica@.service");
+    for line in
+        ["Type=notify", "User=redis", "Conflicts=redis-master@%i.service", "OOMPolicy=continue"]
+    {
+        assert!(text.lines().any(|l| l == line), "{line} in {text}");
+    }
+}
+
+#[test]
+fn enter_takes_the_defaults_and_the_configuration_starts() {
+    let root = Root::installed();
+    let finished =
+        root.installer(&["--no-start"], &[], &"\n".repeat(12)).expect_success("the installer");
+    let said = finished.output();
+    for line in [
+        "    Port             6379",
+        "    Role             master",
+        "    Configuration    /etc/redis/6379.conf",
+        "    Log              /var/log/redis_6379.log",
+        "    Data             /var/lib/redis/6379",
+        "    Executable       /usr/bin/redis-master",
+        "    Service          redis-master.service",
+        "    systemctl start redis-master.service",
+    ] {
+        assert!(said.lines().any(|l| l == line), "{line} in {said}");
+    }
+    assert!(
+        root.path("var/lib/redis/6379").is_dir() && root.path("var/log/redis_6379.log").is_file()
+    );
+    let config = root.read("etc/redis/6379.conf");
+    for line in [
+        "port 6379",
+        "appendonly yes",
+        "dir /var/lib/redis/6379",
+        "logfile /var/log/redis_6379.log",
+    ] {
+        assert!(config.lines().any(|l| l == line), "{line} in {config}");
+    }
+    assert!(!root.path("etc/systemd/system/redis-master.service.d").exists(), "nothing differs");
+    let wanted = root.path("etc/systemd/system/multi-user.target.wants/redis-master.service");
+    assert!(wanted.is_symlink(), "it starts with the host");
+    let (server, mut client) = root.start(Kind::TandemMaster, "etc/redis/6379.conf", 6379);
+    client.good("SET k v");
+    assert_eq!(server.config("appendonly"), "yes");
+}
+
+/// From flags and the environment, with a second instance beside the first and places of its own.
+#[test]
+fn flags_and_variables_answer_the_questions() {
+    let root = Root::installed();
+    root.installer(&["--yes", "--no-start"], &[], "").expect_success("the first");
+    let password = r#"a"b\c #d@PORT@"#;
+    let args =
+        ["--role", "replica", "--master-host", "10.0.0.1", "--port", "7000", "--yes", "--no-start"];
+    let env = [
+        ("REDIS_MASTER_PASSWORD", password),
+        ("REDIS_PASSWORD", password),
+        ("REDIS_DATA_DIR", "/srv/redis-7000"),
+        ("REDIS_MASTER_PORT", "6380"),
+    ];
+    let said = root.installer(&args, &env, "").expect_success("the second").output();
+    assert!(!said.contains(password), "a password is not shown: {said}");
+    let config = root.read("etc/redis/7000.conf");
+    assert!(config.contains("\nreplicaof 10.0.0.1 6380\n"), "{config}");
+    let dropin = root.read("etc/systemd/system/redis-replica@7000.service.d/instance.conf");
+    assert!(
+        dropin.contains("/srv/redis-7000") && dropin.contains("/etc/redis/7000.conf"),
+        "{dropin}"
+    );
+    let (server, mut client) = root.start(Kind::TandemReplica, "etc/redis/7000.conf", 7000);
+    assert_eq!(client.args(&["AUTH", password]).text(), "OK");
+    assert_eq!(client.args(&["CONFIG", "GET", "masterauth"]).items()[1].text(), password);
+    drop(server);
+    // The five of the old installer's variables leave nothing to ask.
+    let env = [
+        ("REDIS_PORT", "7001"),
+        ("REDIS_CONFIG_FILE", "/etc/redis/cache.conf"),
+        ("REDIS_LOG_FILE", "/var/log/redis_cache.log"),
+        ("REDIS_DATA_DIR", "/var/lib/redis/cache"),
+        ("REDIS_EXECUTABLE", "/usr/bin/redis-server"),
+    ];
+    root.installer(&["--no-start"], &env, "").expect_success("the third");
+    let dropin = root.read("etc/systemd/system/redis-master@7001.service.d/instance.conf");
+    let start = "\nExecStart=/usr/bin/redis-server /etc/redis/cache.conf --supervised systemd\n";
+    assert!(dropin.contains(start), "{dropin}");
+}
+
+/// An installer that stops half-way leaves a host that is neither with nor without the service.
+#[test]
+fn what_is_wrong_is_said_before_anything_is_written() {
+    let root = Root::installed();
+    root.write("etc/redis/7002.conf", "port 7002\n");
+    root.write("srv/file", "");
+    let taken = Server::of(Kind::Tandem).start();
+    let taken_port = taken.port().to_string();
+    let free = Port::reserve();
+    let free_port = free.number().to_string();
+    let before = root.files();
+    let cases: [(&[&str], &str); 11] = [
+        (&["--port", &taken_port], "is in use"),
+        (&["--port", "7002", "--no-start"], "/etc/redis/7002.conf is there already"),
+        (&["--port", "70000"], "'70000' is no port"),
+        (&["--port", "x"], "'x' is no port"),
+        (&["--port", &free_port, "--data", "/srv/file/data"], "is not a directory"),
+        (&["--port", &free_port, "--data", "relative"], "absolute"),
+        (&["--port", &free_port, "--data", "/srv/a b"], "characters"),
+        (
+            &["--port", &free_port, "--executable", "/usr/bin/none"],
+            "/usr/bin/none is no executable",
+        ),
+        (&["--port", &free_port, "--role", "king"], "'king'"),
+        (&["--port", &free_port, "--role", "replica"], "a replica needs a master"),
+        (&["--port", &free_port, "--colour", "red"], "--colour is not known"),
+    ];
+    for (args, why) in cases {
+        let finished = root.installer(&[args, &["--yes"]].concat(), &[], "");
+        let said = finished.output();
+        assert!(!finished.status.success() && said.contains(why), "{args:?}: {said}");
+        assert!(root.files() == before, "{args:?} has written something: {said}");
+    }
+    // Not confirmed, and nobody there to confirm.
+    for answers in ["\n\n\n\n\n\n\nn\n", "\n\n"] {
+        let finished = root.installer(&["--port", &free_port], &[], answers);
+        let said = finished.output();
+        assert!(!finished.status.success() && said.contains("nothing was installed"), "{said}");
+        assert!(root.files() == before, "something is written: {said}");
+    }
+    if std::fs::metadata(root.dir.path()).is_ok_and(|made| made.uid() == 0) {
+        let mut command = Command::new(root.path("usr/bin/redis-install-server"));
+        command.arg("--root").arg(root.dir.path()).args(["--yes", "--port", &free_port]).uid(65534);
+        // The folder itself may be entered by its owner only.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(root.dir.path(), mode).expect("a mode");
+        let finished = run_command(command, LONG);
+        let said = finished.output();
+        assert!(!finished.status.success() && said.contains("is not writable"), "{said}");
+        assert!(root.files() == before, "something is written: {said}");
+    }
+}
+
+/// Removal takes the service out and leaves what cannot be made again; `--purge` is asked for by name.
+#[test]
+fn an_instance_is_removed_and_its_data_stay_unless_they_are_to_go() {
+    let root = Root::installed();
+    let installed = root.files();
+    let install = |port: &str| {
+        let args = ["--yes", "--no-start", "--port", port, "--bind", "127.0.0.1"];
+        root.installer(&args, &[], "").expect_success("installed");
+        root.write(&format!("var/lib/redis/{port}/dump.rdb"), "data");
+        root.write(&format!("var/lib/redis/{port}/appendonlydir/x"), "data");
+    };
+    install("7003");
+    let refused = root.installer(&["--remove", "7003"], &[], "\n");
+    assert!(!refused.status.success() && refused.output().contains("nothing was removed"));
+    let said = root.installer(&["--remove", "7003"], &[], "y\n").expect_success("removed").output();
+    assert!(
+        said.contains("/var/lib/redis/7003") && !root.path("etc/redis/7003.conf").exists(),
+        "{said}"
+    );
+    assert_eq!(root.read("var/lib/redis/7003/dump.rdb"), "data");
+    let wants = "etc/systemd/system/multi-user.target.wants/redis-master@7003.service";
+    assert!(!root.path(wants).is_symlink(), "it starts no more");
+
+    install("7004");
+    root.write("var/lib/redis/7004/notes", "an operator's");
+    let purge = ["--remove", "7004", "--purge", "--yes"];
+    root.installer(&purge, &[], "").expect_success("purged");
+    assert_eq!(root.read("var/lib/redis/7004/notes"), "an operator's");
+    assert!(!root.path("var/lib/redis/7004/dump.rdb").exists());
+    assert!(!root.path("var/log/redis_7004.log").exists());
+    let missing = root.installer(&["--remove", "7004", "--yes"], &[], "");
+    assert!(missing.output().contains("there is no instance"), "{}", missing.output());
+    let left = root.files();
+    let left: Vec<&String> =
+        left.keys().filter(|name| !installed.contains_key(*name) && !name.ends_with('/')).collect();
+    let kept = [
+        "etc/redis/7003.conf.removed",
+        "var/lib/redis/7003/appendonlydir/x",
+        "var/lib/redis/7003/dump.rdb",
+        "var/lib/redis/7004/notes",
+        "var/log/redis_7003.log",
+    ];
+    assert_eq!(left, kept);
+}
+
+/// A completion that is not what its shell reads is noticed by nobody but users.
+#[test]
+fn bash_completes_directives_their_values_and_the_installers_options() {
+    let root = Root::installed();
+    let file = root.path("usr/share/bash-completion/completions/redis-server");
+    let complete = |function: &str, word: &str, before: &str| {
+        let mut command = Command::new("bash");
+        let text = format!(
+            "source {}; {function} x '{word}' '{before}'; echo \"${{COMPREPLY[*]}}\"",
+            file.display()
+        );
+        command.args(["-c", &text]);
+        run_command(command, LONG).expect_success("bash").stdout.trim().to_owned()
+    };
+    assert_eq!(complete("_redis_server", "--replicao", ""), "--replicaof");
+    assert_eq!(complete("_redis_server", "y", "--appendonly"), "yes");
+    assert_eq!(complete("_redis_install_server", "rep", "--role"), "replica");
+    assert!(Path::new(&root.path("usr/share/zsh/site-functions/_redis-server")).is_file());
+}
