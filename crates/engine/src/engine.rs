@@ -26,6 +26,7 @@ use crate::ids::ClientId;
 use crate::report::latency_monitor::LatencyMonitor;
 use crate::report::slowlog::Slowlog;
 use crate::report::stats::Stats;
+use crate::script::Scripts;
 use crate::settings::Settings;
 use crate::world::{Garbage, Now, World, earlier};
 
@@ -51,6 +52,9 @@ pub struct Engine {
     pub async_loading: bool,
     /// A command that takes long lets sockets be served meanwhile.
     pub(crate) busy: bool,
+    /// What the last command that was judged has found: there is no room, and none could be made.
+    pub(crate) is_out_of_memory: bool,
+    pub(crate) scripts: Scripts,
     pub propagation: Propagation,
     /// Changes since the last successful save: what `save` points count.
     pub dirty: u64,
@@ -105,6 +109,8 @@ impl Engine {
             loading: false,
             async_loading: false,
             busy: false,
+            is_out_of_memory: false,
+            scripts: Scripts::default(),
             propagation: Propagation::default(),
             dirty: 0,
             active_expire: true,

@@ -136,6 +136,11 @@ pub enum Action<'a> {
     Log {
         message: &'a str,
     },
+    /// A script's line for the log: of what it is worth, from 0 for debugging to 3 for a warning.
+    ScriptLog {
+        level: u8,
+        text: &'a str,
+    },
     /// Stops, or lets go on, what is done by the clock: heartbeats, expiry, automatic saves.
     DebugPauseCron {
         paused: bool,
@@ -261,6 +266,21 @@ pub struct EngineMemory {
     pub clients_bytes: u64,
     /// The tables of all databases, without the entries in them.
     pub tables_bytes: u64,
+    pub scripts: ScriptMemory,
+}
+
+/// What scripts and functions take, and how many there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScriptMemory {
+    /// The Lua state of EVAL, and what is kept of its scripts beside it.
+    pub eval_state_bytes: u64,
+    pub eval_scripts_bytes: u64,
+    pub eval_scripts: u64,
+    /// The same of functions.
+    pub function_state_bytes: u64,
+    pub libraries_bytes: u64,
+    pub functions: u64,
+    pub libraries: u64,
 }
 
 /// What WAIT and WAITAOF wait for.

@@ -127,6 +127,16 @@ impl<O: Os> World for Border<'_, O> {
                 let target = target.map(|(host, port)| (text(host), port));
                 done(self.repl.failover(now_ms, FailoverRequest { target, force, timeout_ms }))
             }
+            Action::ScriptLog { level, text } => {
+                let level = match level {
+                    0 => Level::Debug,
+                    1 => Level::Verbose,
+                    2 => Level::Notice,
+                    _ => Level::Warning,
+                };
+                self.os.log(level, text);
+                Ok(Outcome::Done)
+            }
             Action::FailoverAbort => done(self.repl.abort_failover(now_ms)),
             Action::DebugReplication { .. } => Ok(Outcome::Done),
             other => {

@@ -14,6 +14,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use protocol::Args;
 
+use crate::Engine;
 use crate::command::bits::bits;
 use crate::command::key_spec::{KeySpec, Keys};
 use crate::command::redact::Redact;
@@ -22,6 +23,9 @@ use crate::door::ctx::Ctx;
 use crate::error::{CommandError, shown};
 
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
+
+/// The flags of a very command, where its arguments say more than its row.
+pub type FlagsBy = fn(&Engine, Args<'_>, Flags) -> Flags;
 
 bits! {
     /// What the door must know of a command before it runs it. Those with a word are told by COMMAND, in
@@ -42,6 +46,8 @@ bits! {
         FAST = 12 => "fast",
         NO_AUTH = 13 => "no_auth",
         MAY_REPLICATE = 14 => "",
+        /// Its keys may be none.
+        NO_MANDATORY_KEYS = 27 => "no_mandatory_keys",
         NO_ASYNC_LOADING = 17 => "no_async_loading",
         /// Runs at once even between MULTI and EXEC (EXEC itself, DISCARD, WATCH, RESET...).
         NO_MULTI = 18 => "",
@@ -102,6 +108,7 @@ pub struct CommandSpec {
     /// Exact count of arguments with the name, or the least count when negative.
     pub arity: i16,
     pub flags: Flags,
+    pub(crate) flags_by: Option<FlagsBy>,
     pub keys: Keys,
     pub acl: Acl,
     /// Hints for clients and proxies, as `request_policy:all_shards`.
@@ -136,6 +143,8 @@ pub struct Found {
     /// The container's name, when `spec` is a subcommand.
     pub container: Option<&'static CommandSpec>,
     pub stat: u32,
+    /// The row's, unless this very command has others.
+    pub flags: Flags,
 }
 
 impl Found {
@@ -162,7 +171,7 @@ pub fn find(args: Args<'_>) -> Result<Found, CommandError> {
         return Err(unknown_command(args));
     };
     if spec.subcommands.is_empty() || args.len() < 2 {
-        return Ok(Found { spec, container: None, stat });
+        return Ok(Found { spec, container: None, stat, flags: spec.flags });
     }
     let word = &args[1];
     match spec.subcommands.iter().position(|sub| sub.name.as_bytes().eq_ignore_ascii_case(word)) {
@@ -170,6 +179,7 @@ pub fn find(args: Args<'_>) -> Result<Found, CommandError> {
             spec: &spec.subcommands[at],
             container: Some(spec),
             stat: stat + 1 + at as u32,
+            flags: spec.subcommands[at].flags,
         }),
         None => Err(CommandError::unknown_subcommand(word, spec.name)),
     }
@@ -369,6 +379,7 @@ pub(crate) const fn row(
         handler,
         arity,
         flags,
+        flags_by: None,
         keys,
         acl,
         tips: &[],
@@ -400,6 +411,10 @@ impl CommandSpec {
 
     pub(crate) const fn flagged(self, flags: Flags) -> CommandSpec {
         CommandSpec { flags: self.flags.or(flags), ..self }
+    }
+
+    pub(crate) const fn flags_by(self, flags_by: FlagsBy) -> CommandSpec {
+        CommandSpec { flags_by: Some(flags_by), ..self }
     }
 
     pub(crate) const fn redacted_by(self, redact: Redact) -> CommandSpec {

@@ -35,8 +35,6 @@ pub struct Rdb {
     pub scheduled: bool,
     pub last_load_keys_loaded: u64,
     pub last_load_keys_expired: u64,
-    /// Function libraries of the loaded data set: kept and saved again, not run.
-    pub functions: Vec<Vec<u8>>,
     /// The data set holds what older versions of the format cannot say in full.
     pub needs_v11: bool,
     /// The RDB file is there because a replica needed it.
@@ -58,7 +56,6 @@ impl Rdb {
             scheduled: false,
             last_load_keys_loaded: 0,
             last_load_keys_expired: 0,
-            functions: Vec::new(),
             needs_v11: false,
             made_for_replicas: false,
             unsettled: 0,

@@ -348,7 +348,10 @@ impl Host {
         rdb.last_load_keys_loaded = report.keys_loaded;
         rdb.last_load_keys_expired = report.keys_expired;
         rdb.needs_v11 = report.needs_v11;
-        rdb.functions = report.functions;
+        if let Err(error) = node.engine.replace_libraries(&report.functions) {
+            // The loader has compiled them a moment ago.
+            warn!("A function library of the loaded data set is lost: {error}");
+        }
         let db = report.repl_stream_db.and_then(|db| usize::try_from(db).ok()).unwrap_or(0);
         let mut old = std::mem::replace(&mut node.engine.keyspace, keyspace);
         node.set_stream_db(db);

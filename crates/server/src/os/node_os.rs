@@ -81,6 +81,7 @@ impl Os for Host {
             | Action::Replconf { .. }
             | Action::Failover { .. }
             | Action::FailoverAbort
+            | Action::ScriptLog { .. }
             | Action::DebugReplication { .. } => Ok(Outcome::Done),
             Action::AllocatorReport => Ok(Outcome::Text(memory::report())),
             Action::MemoryPurge => {
