@@ -6,6 +6,8 @@
 //! the engine: it gets the keyspace as an argument where the work needs it, and defers everything
 //! else to after the command; only while a command takes long it may knock at a [`BusyDoor`].
 
+use std::any::Any;
+
 use protocol::Args;
 use store::Keyspace;
 
@@ -423,6 +425,9 @@ pub trait World: Machine + Replication + Persistence + Configuration {
 /// What a world may ask of the engine in the middle of a command: the one exception to the rule that it
 /// does not call back.
 pub trait BusyDoor {
+    /// The engine, for a world that knows what that is: who connects meanwhile, and what they are answered.
+    fn engine(&mut self) -> &mut dyn Any;
+
     /// Runs what may run now (SCRIPT KILL, SHUTDOWN NOSAVE), and refuses all else with -BUSY.
     fn answer(&mut self, now: Now, world: &mut dyn World, client: ClientId, args: Args<'_>);
 }

@@ -15,10 +15,6 @@ macro_rules! bits {
                 $name(self.0 | other.0)
             }
 
-            pub const fn without(self, other: $name) -> $name {
-                $name(self.0 & !other.0)
-            }
-
             pub const fn has(self, other: $name) -> bool {
                 self.0 & other.0 != 0
             }

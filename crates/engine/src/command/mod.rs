@@ -99,6 +99,12 @@ bits! {
     }
 }
 
+impl Flags {
+    pub const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+}
+
 /// One row of the command table, or of a container command's table of subcommands.
 #[derive(Debug)]
 pub struct CommandSpec {

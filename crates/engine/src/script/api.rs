@@ -111,7 +111,7 @@ fn log_line(lua: &Lua, args: MultiValue) -> Outcome<(u8, String)> {
         return Err(error(lua, "First argument must be a number (log level).")?);
     };
     if !(0.0..4.0).contains(&level) {
-        return Err(error(lua, "Invalid debug level.")?);
+        return Err(error(lua, "Invalid log level.")?);
     }
     let words: Vec<String> = (2..=args.len())
         .filter_map(|at| args.string(at).ok())
@@ -193,7 +193,7 @@ fn add_settings(lua: &Lua, table: &Table, shared: &Rc<Shared>) -> Result<()> {
     table.raw_set("setresp", resp)?;
     let repl = setting(lua, shared, "set_repl", |lua, frame, args| {
         if args.len() != 1 {
-            return Err(error(lua, "redis.set_repl() requires two arguments.")?);
+            return Err(error(lua, "redis.set_repl() requires one argument.")?);
         }
         let flags = args.number(1).unwrap_or(0.0) as i64;
         if flags & !(REPL_AOF | REPL_REPLICA) != 0 {

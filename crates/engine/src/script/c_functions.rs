@@ -49,6 +49,11 @@ pub(crate) fn setfenv(lua: &Lua, inner: Function, protected: &Table) -> Result<F
     closure(lua, refuse_thread, (inner, protected))
 }
 
+/// `pcall`, which gives the text of an error of `redis.call` in place of its table.
+pub(crate) fn pcall(lua: &Lua) -> Result<Function> {
+    closure(lua, call_and_catch, ())
+}
+
 /// What assigning to a protected table calls.
 pub(crate) fn refuse(lua: &Lua) -> Result<Function> {
     closure(lua, refuse_change, ())
@@ -135,7 +140,7 @@ unsafe extern "C-unwind" fn refuse_protected(state: *mut lua_State) -> c_int {
     // SAFETY: as of the functions that it calls.
     unsafe {
         if find_protected(state) {
-            return refuse_change(state);
+            return refuse_call(state);
         }
         go_on(state)
     }
@@ -157,9 +162,37 @@ unsafe extern "C-unwind" fn refuse_thread(state: *mut lua_State) -> c_int {
         let names_thread =
             ffi::lua_isnumber(state, 1) != 0 && ffi::lua_tointeger(state, 1) == 0;
         if names_thread || find_protected(state) {
-            return refuse_change(state);
+            return refuse_call(state);
         }
         go_on(state)
+    }
+}
+
+/// As of a function, which is not in the script: without a place.
+unsafe fn refuse_call(state: *mut lua_State) -> c_int {
+    // SAFETY: the text is a C string.
+    unsafe {
+        ffi::lua_pushstring(state, READONLY.as_ptr());
+        ffi::lua_error(state)
+    }
+}
+
+unsafe extern "C-unwind" fn call_and_catch(state: *mut lua_State) -> c_int {
+    // SAFETY: three slots are always free in a C function's stack.
+    unsafe {
+        ffi::luaL_checkany(state, 1);
+        let ended = ffi::lua_pcall(state, ffi::lua_gettop(state) - 1, ffi::LUA_MULTRET, 0);
+        ffi::lua_pushboolean(state, c_int::from(ended == ffi::LUA_OK));
+        ffi::lua_insert(state, 1);
+        if ended != ffi::LUA_OK && ffi::lua_type(state, 2) == ffi::LUA_TTABLE {
+            ffi::lua_pushlstring(state, c"err".as_ptr(), 3);
+            ffi::lua_rawget(state, 2);
+            match ffi::lua_type(state, -1) {
+                ffi::LUA_TSTRING => ffi::lua_replace(state, 2),
+                _ => ffi::lua_pop(state, 1),
+            }
+        }
+        ffi::lua_gettop(state)
     }
 }
 

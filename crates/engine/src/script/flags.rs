@@ -50,7 +50,7 @@ pub(crate) fn of_script(body: &[u8]) -> Result<(Option<ScriptFlags>, usize), Com
     let mut parts = words(&body[..end]);
     match parts.next() {
         Some(b"#!lua") => {}
-        Some(b"#!") | None => return Err(CommandError::err("Invalid engine in script shebang")),
+        None => return Err(CommandError::err("Invalid engine in script shebang")),
         Some(engine) => {
             let engine = String::from_utf8_lossy(engine);
             return Err(CommandError::err(format_args!(

@@ -224,8 +224,8 @@ fn register(
         Ok(_) => return Ok(registered.map_or_else(Vec::new, |loading| loading.0.into_inner())),
         Err(Failure::Broken(why)) => why,
         Err(Failure::Raised(Value::Table(table))) => {
-            let error = super::reply::ScriptError::of(&table).map_err(broken)?;
-            String::from_utf8_lossy(&error.unwrap_or_default().text).into_owned()
+            let error = super::reply::ScriptError::of_raised(&table).map_err(broken)?;
+            String::from_utf8_lossy(&error.text).into_owned()
         }
         Err(Failure::Raised(value)) => value.to_string().unwrap_or_default(),
     };

@@ -83,6 +83,8 @@ pub(crate) struct Running {
     pub started_us: u64,
     /// Others are told that it takes long: its command, for them to see.
     pub slow: Option<OwnedArgs>,
+    /// When others were answered last.
+    pub served_us: u64,
     pub kill: Option<Kill>,
 }
 

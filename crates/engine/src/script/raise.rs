@@ -10,8 +10,6 @@ pub(crate) enum Raise {
     Text(Vec<u8>),
     /// As it is.
     Table(Table),
-    /// Something that no script may catch and go on: it is raised again at its next instruction.
-    Stop(mlua::Error),
 }
 
 impl Raise {
@@ -51,7 +49,6 @@ where
                 values.push_front(Value::Boolean(true));
                 Ok(values)
             }
-            Err(Raise::Stop(error)) => Err(error),
             Err(Raise::Table(table)) => (false, table).into_lua_multi(lua),
             Err(Raise::Text(text)) => (false, lua.create_string(text)?).into_lua_multi(lua),
         }

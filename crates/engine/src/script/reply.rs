@@ -16,17 +16,33 @@ pub(crate) struct ScriptError {
 }
 
 impl ScriptError {
+    /// What was raised as a table: an error, whatever it says.
+    pub(crate) fn of_raised(table: &Table) -> Result<ScriptError> {
+        let place = || ScriptError::place(table);
+        match ScriptError::of(table)? {
+            Some(error) => Ok(error),
+            None => Ok(ScriptError { text: b"ERR unknown error".to_vec(), ..place() }),
+        }
+    }
+
+    fn place(table: &Table) -> ScriptError {
+        let source: Option<mlua::LuaString> = table.raw_get("source").ok();
+        let line: Option<f64> = table.raw_get("line").ok();
+        ScriptError {
+            source: source.map(|source| source.to_string_lossy()),
+            line: line.map(|line| line as i64),
+            ..ScriptError::default()
+        }
+    }
+
     /// What a table says, if it is an error.
     pub(crate) fn of(table: &Table) -> Result<Option<ScriptError>> {
         let Value::String(text) = table.raw_get("err")? else { return Ok(None) };
-        let source: Option<mlua::LuaString> = table.raw_get("source").ok();
-        let line: Option<f64> = table.raw_get("line").ok();
         let is_counted: Value = table.raw_get("ignore_error_stats_update")?;
         Ok(Some(ScriptError {
             text: text.as_bytes().to_vec(),
-            source: source.map(|source| source.to_string_lossy()),
-            line: line.map(|line| line as i64),
             is_counted: matches!(is_counted, Value::Boolean(true)),
+            ..ScriptError::place(table)
         }))
     }
 }
@@ -136,11 +152,12 @@ impl Writer<'_> {
     fn map(&mut self, map: &Table, depth: usize) -> Result<()> {
         let mark = self.out.defer_array();
         let mut count = 0;
-        map.for_each(|key: Value, value: Value| {
+        for pair in map.pairs::<Value, Value>() {
+            let (key, value) = pair?;
             count += 1;
             self.value(&key, depth + 1)?;
-            self.value(&value, depth + 1)
-        })?;
+            self.value(&value, depth + 1)?;
+        }
         self.out.finish_map(mark, count);
         Ok(())
     }
@@ -148,10 +165,11 @@ impl Writer<'_> {
     fn set(&mut self, set: &Table, depth: usize) -> Result<()> {
         let mark = self.out.defer_array();
         let mut count = 0;
-        set.for_each(|member: Value, _: Value| {
+        for pair in set.pairs::<Value, Value>() {
+            let (member, _) = pair?;
             count += 1;
-            self.value(&member, depth + 1)
-        })?;
+            self.value(&member, depth + 1)?;
+        }
         self.out.finish_set(mark, count);
         Ok(())
     }

@@ -14,6 +14,9 @@ use crate::door::ctx::Ctx;
 use crate::door::propagate::Targets;
 use crate::error::CommandError;
 
+/// Between two looks at the sockets.
+const SERVE_EVERY_US: u64 = 5_000;
+
 const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 
 /// What is run, and for whom.
@@ -101,6 +104,7 @@ fn running(ctx: &Ctx<'_>, plan: Plan) -> Running {
         is_obeyed: ctx.call.is_applied(),
         started_us: ctx.engine.last_command_end_us,
         slow: None,
+        served_us: 0,
         kill: None,
     }
 }
@@ -149,7 +153,7 @@ fn answer(
         }
         Err(Failure::Raised(Value::Table(table))) => {
             let _keep = &runner.lua;
-            let error = ScriptError::of(&table).map_err(cache::broken)?.unwrap_or_default();
+            let error = ScriptError::of_raised(&table).map_err(cache::broken)?;
             answer_error(ctx, name, error)
         }
         Err(Failure::Raised(Value::String(text))) => {
@@ -199,9 +203,11 @@ impl Ctx<'_> {
         let now_us = self.world.mono_us();
         let running = self.engine.scripts.running.as_mut()?;
         let ran_us = now_us.saturating_sub(running.started_us);
-        if threshold_us == 0 || ran_us < threshold_us {
+        let is_due = now_us.saturating_sub(running.served_us) >= SERVE_EVERY_US;
+        if threshold_us == 0 || ran_us < threshold_us || !is_due {
             return None;
         }
+        running.served_us = now_us;
         if running.slow.is_none() {
             running.slow = Some(OwnedArgs::from(args));
             let how = if running.is_function { "FUNCTION KILL" } else { "SCRIPT KILL" };

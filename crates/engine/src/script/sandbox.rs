@@ -88,8 +88,6 @@ impl Sandbox {
         for name in ["dofile", "loadfile", "print", "newproxy", "require", "module", "package", "debug", "io"] {
             self.globals.raw_set(name, Value::Nil)?;
         }
-        let string: Table = self.globals.raw_get("string")?;
-        string.raw_set("dump", Value::Nil)?;
         Ok(())
     }
 
@@ -107,6 +105,7 @@ impl Sandbox {
         }
         globals.raw_set("pairs", c::pairs(lua, globals.raw_get("next")?)?)?;
         globals.raw_set("unpack", c::unpack(lua)?)?;
+        globals.raw_set("pcall", c::pcall(lua)?)?;
         globals.raw_set("setfenv", c::setfenv(lua, globals.raw_get("setfenv")?, protected)?)?;
         globals.raw_set("loadstring", raise::function(lua, load_string)?)?;
         globals.raw_set("load", raise::function(lua, load_pieces)?)?;

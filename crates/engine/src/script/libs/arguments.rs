@@ -17,6 +17,12 @@ impl<'a> Arguments<'a> {
         Arguments { lua, function, values: values.into_vec() }
     }
 
+    /// With a nil behind them.
+    pub(crate) fn and_nil(mut self) -> Arguments<'a> {
+        self.values.push(Value::Nil);
+        self
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
@@ -68,6 +74,15 @@ impl<'a> Arguments<'a> {
     fn wrong_type(&self, at: usize, wanted: &str) -> Raise {
         let got = self.get(at).map_or("no value", type_name);
         self.error(at, &format!("{wanted} expected, got {got}"))
+    }
+}
+
+/// A number, and no string that spells one.
+pub(crate) fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(n) => Some(*n as f64),
+        Value::Number(n) => Some(*n),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use mlua::{Lua, LuaString, MultiValue, Result, Table, Value};
 
 use super::DEPTH_MAX;
-use super::arguments::Arguments;
+use super::arguments::{Arguments, number_of};
 use crate::script::raise::{self, Raise};
 
 /// Tables within tables below this are packed as nil.
@@ -101,9 +101,9 @@ fn put_table(out: &mut Vec<u8>, table: &Table, level: usize) -> Outcome<()> {
     let (mut count, mut max, mut is_array) = (0_usize, 0.0_f64, true);
     table.for_each(|key: Value, _: Value| {
         count += 1;
-        match key.as_f64().filter(|n| *n > 0.0 && *n as i32 as f64 == *n) {
-            Some(n) if !matches!(key, Value::String(_)) => max = max.max(n),
-            _ => is_array = false,
+        match number_of(&key).filter(|n| *n > 0.0 && *n as i32 as f64 == *n) {
+            Some(n) => max = max.max(n),
+            None => is_array = false,
         }
         Ok(())
     })?;
@@ -115,13 +115,12 @@ fn put_table(out: &mut Vec<u8>, table: &Table, level: usize) -> Outcome<()> {
         return Ok(());
     }
     put_head(out, count, (0x80, 16), &[(2, 0xde), (4, 0xdf)]);
-    let mut failed = None;
-    table.for_each(|key: Value, value: Value| {
-        let put_both = put(out, &key, level + 1).and_then(|()| put(out, &value, level + 1));
-        failed = failed.take().or(put_both.err());
-        Ok(())
-    })?;
-    failed.map_or(Ok(()), Err)
+    for pair in table.pairs::<Value, Value>() {
+        let (key, value) = pair?;
+        put(out, &key, level + 1)?;
+        put(out, &value, level + 1)?;
+    }
+    Ok(())
 }
 
 fn unpack(lua: &Lua, args: MultiValue) -> Outcome<MultiValue> {

@@ -2,7 +2,7 @@
 
 use mlua::{Lua, MultiValue, Result, Table, Value};
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, number_of};
 use crate::script::raise::{self, Raise};
 
 const INT_SIZE_MAX: usize = 32;
@@ -140,7 +140,7 @@ impl<'a> Format<'a> {
 }
 
 fn pack(lua: &Lua, args: MultiValue) -> Outcome<Value> {
-    let args = Arguments::new(lua, "pack", args);
+    let args = Arguments::new(lua, "pack", args).and_nil();
     let format = args.string(1)?;
     let format = format.as_bytes();
     let mut format = Format::new("pack", &format);
@@ -213,7 +213,7 @@ fn unpack(lua: &Lua, args: MultiValue) -> Outcome<MultiValue> {
                 values.push(Value::Number(f64::from_le_bytes(format.ordered(bytes))));
             }
             b'c' if size == 0 => {
-                let size = values.pop().and_then(|value| value.as_f64());
+                let size = values.pop().and_then(|value| number_of(&value));
                 let size = size.ok_or_else(|| Raise::text("format 'c0' needs a previous size"))?;
                 taken = if size < 0.0 { usize::MAX } else { size as usize };
                 let field = rest.get(..taken).ok_or_else(short)?;

@@ -4,7 +4,7 @@ use mlua::{Lua, Table, Value};
 
 use super::{Invalid, Options, Outcome};
 use crate::script::libs::DEPTH_MAX;
-use crate::script::libs::arguments::type_name;
+use crate::script::libs::arguments::{number_of, type_name};
 use crate::script::libs::number::format_g;
 use crate::script::raise::{self, Raise};
 
@@ -106,8 +106,7 @@ impl Encoder {
     fn array_len(&self, table: &Table) -> Outcome<Option<i64>> {
         let (mut max, mut count, mut is_array) = (0.0_f64, 0_i64, true);
         table.for_each(|key: Value, _: Value| {
-            let number = if matches!(key, Value::String(_)) { None } else { key.as_f64() };
-            match number.filter(|n| n.fract() == 0.0 && *n >= 1.0) {
+            match number_of(&key).filter(|n| n.fract() == 0.0 && *n >= 1.0) {
                 Some(n) => {
                     max = max.max(n);
                     count += 1;
@@ -145,19 +144,17 @@ impl Encoder {
 
     fn object(&mut self, table: &Table, depth: usize) -> Outcome<()> {
         self.out.push(b'{');
-        let (mut failed, mut is_first) = (None, true);
-        table.for_each(|key: Value, value: Value| {
-            if failed.is_none() {
-                if !std::mem::take(&mut is_first) {
-                    self.out.push(b',');
-                }
-                let added = self.key(&key).and_then(|()| self.value(&value, depth));
-                failed = added.err();
+        let mut is_first = true;
+        for pair in table.pairs::<Value, Value>() {
+            let (key, value) = pair?;
+            if !std::mem::take(&mut is_first) {
+                self.out.push(b',');
             }
-            Ok(())
-        })?;
+            self.key(&key)?;
+            self.value(&value, depth)?;
+        }
         self.out.push(b'}');
-        failed.map_or(Ok(()), Err)
+        Ok(())
     }
 
     fn key(&mut self, key: &Value) -> Outcome<()> {
@@ -165,7 +162,7 @@ impl Encoder {
             Value::String(string) => self.string(&string.as_bytes()),
             Value::Integer(_) | Value::Number(_) => {
                 self.out.push(b'"');
-                self.number(key, key.as_f64().unwrap_or(0.0))?;
+                self.number(key, number_of(key).unwrap_or(0.0))?;
                 self.out.push(b'"');
             }
             other => return Err(refuse(other, "table key must be a number or string")),
