@@ -49,20 +49,19 @@ pub(super) fn for_scripts(lua: &Lua, shared: &Rc<Shared>) -> Result<Table> {
     Ok(table)
 }
 
-/// What a library has of it while it is loaded.
+/// The globals of a library while it is loaded: a part of it, and nothing else.
 pub(super) fn for_loading(sandbox: &Sandbox, shared: &Rc<Shared>) -> Result<Table> {
     let lua = &sandbox.lua;
     let table = lua.create_table()?;
     add_log_and_version(lua, &table, shared)?;
     table.raw_set("register_function", library::register_function(lua)?)?;
-    let missing = raise::function(lua, |_, (_, name): (Value, Value)| -> Outcome<()> {
-        Err(Raise::text(format!(
-            "Script attempted to access nonexistent global variable '{}'",
-            name.to_string().unwrap_or_default()
-        )))
-    })?;
-    sandbox.set_index(&table, missing)?;
-    sandbox.protect(table)
+    sandbox.refuse_missing(&table)?;
+    let (api, globals) = (sandbox.protect(table)?, lua.create_table()?);
+    for name in ["redis", "server"] {
+        globals.raw_set(name, &api)?;
+    }
+    sandbox.refuse_missing(&globals)?;
+    Ok(globals)
 }
 
 /// `os.clock`, by the clock of the command that runs.

@@ -146,8 +146,9 @@ unsafe fn run_command(ctx: &mut Ctx<'_>, args: Args<'_>, state: *mut lua_State) 
     drop(ctx.engine.call(ctx.client, ctx.world, found, args, call));
     ctx.engine.propagation.set_targets(Default::default());
     std::mem::swap(&mut ctx.client.out, &mut out);
-    // SAFETY: what is read are replies of our own.
+    // SAFETY: what is read are replies of our own. The arguments have done their work, and give their room.
     let failed = unsafe {
+        ffi::lua_settop(state, 0);
         match out.in_one_piece() {
             Some(bytes) => push_reply(state, bytes),
             None => push_reply(state, &out.to_vec()),

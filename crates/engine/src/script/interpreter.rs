@@ -33,9 +33,10 @@ pub(crate) struct Interpreter {
     handler: Function,
     next_function: i64,
     calls: u32,
-    /// What a library finds as `redis` while it is loaded, and what it finds afterwards.
-    pub load_api: Table,
-    pub run_api: Table,
+    /// All that a library finds while it is loaded.
+    pub load_globals: Table,
+    /// Of the table that is shown as the globals.
+    shown_metatable: Table,
 }
 
 impl Drop for Interpreter {
@@ -51,12 +52,12 @@ impl Interpreter {
         let shared = Rc::new(Shared::new());
         *shared.lua.borrow_mut() = Some(lua.clone());
         let run_api = sandbox.protect(api::for_scripts(&lua, &shared)?)?;
-        let load_api = api::for_loading(&sandbox, &shared)?;
+        let load_globals = api::for_loading(&sandbox, &shared)?;
         for name in ["redis", "server"] {
             sandbox.globals.raw_set(name, &run_api)?;
         }
         api::add_clock(&sandbox, &shared)?;
-        sandbox.close()?;
+        let shown_metatable = sandbox.close()?;
         let handler = error_handler(&lua)?;
         let protected_call = c_functions::protected_call(&lua)?;
         let hooked = Rc::downgrade(&shared);
@@ -74,9 +75,14 @@ impl Interpreter {
             handler,
             next_function: 1,
             calls: 0,
-            load_api,
-            run_api,
+            load_globals,
+            shown_metatable,
         })
+    }
+
+    /// Lets scripts see these globals from here on.
+    pub(crate) fn show_globals(&self, globals: &Table) -> Result<()> {
+        self.shown_metatable.raw_set("__index", globals)
     }
 
     /// Keeps a function; the number says which it is.

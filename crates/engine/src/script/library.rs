@@ -14,9 +14,9 @@ use super::raise::{self, Raise};
 use super::sandbox;
 use crate::error::CommandError;
 
-/// A library registers its functions and does nothing else: so many thousands of instructions are plenty, a bound
+/// A library registers its functions and does nothing else: twenty million instructions are plenty, a bound
 /// in place of the half second that Redis has.
-const LOAD_STEPS_MAX: u32 = 1000;
+const LOAD_STEPS_MAX: u32 = 200;
 const LOAD_STEP: u32 = 100_000;
 /// What is counted for a function or library beside its texts.
 const ENTRY_BYTES: usize = 200;
@@ -39,8 +39,8 @@ pub(crate) struct Library {
 pub(crate) struct Libraries {
     pub interpreter: Option<Interpreter>,
     pub all: BTreeMap<String, Library>,
-    /// The library of each function.
-    functions: HashMap<String, String>,
+    /// The library of each function, and what it is called there: found in any case.
+    functions: HashMap<String, (String, String)>,
 }
 
 /// What is done with libraries that have a name which is taken.
@@ -53,8 +53,8 @@ pub(crate) enum Taken {
 impl Libraries {
     pub(crate) fn function(&self, name: &[u8]) -> Option<&Registered> {
         let name = std::str::from_utf8(name).ok()?;
-        let library = self.all.get(self.functions.get(name)?)?;
-        library.functions.get(name)
+        let (library, name) = self.functions.get(&name.to_ascii_lowercase())?;
+        self.all.get(library)?.functions.get(name)
     }
 
     pub(crate) fn function_count(&self) -> usize {
@@ -87,8 +87,8 @@ impl Libraries {
             return Err(CommandError::err(format_args!("Library '{name}' already exists")));
         }
         let library = self.compile(code, start, is_trusted)?;
-        let others = |function: &str| self.functions.get(function).is_some_and(|of| *of != name);
-        if let Some(function) = library.functions.keys().find(|function| others(function)) {
+        let is_taken = |function: &str| self.owner(function).is_some_and(|of| of != name);
+        if let Some(function) = library.functions.keys().find(|function| is_taken(function)) {
             let text = format!("Function {function} already exists");
             self.forget(library);
             return Err(CommandError::err(text));
@@ -98,11 +98,16 @@ impl Libraries {
         Ok(name)
     }
 
+    /// The library that has a function of that name.
+    fn owner(&self, function: &str) -> Option<&str> {
+        self.functions.get(&function.to_ascii_lowercase()).map(|(library, _)| library.as_str())
+    }
+
     /// False if there is none of that name.
     pub(crate) fn delete(&mut self, name: &str) -> bool {
         let Some(library) = self.all.remove(name) else { return false };
         for function in library.functions.keys() {
-            self.functions.remove(function);
+            self.functions.remove(&function.to_ascii_lowercase());
         }
         self.forget(library);
         true
@@ -141,9 +146,8 @@ impl Libraries {
                 return Err(CommandError::err(format_args!("Library {name} already exists")));
             }
         }
-        for function in fresh.functions.keys() {
-            let of = self.functions.get(function);
-            if of.is_some_and(|library| !fresh.all.contains_key(library)) {
+        for function in fresh.all.values().flat_map(|library| library.functions.keys()) {
+            if self.owner(function).is_some_and(|library| !fresh.all.contains_key(library)) {
                 return Err(CommandError::err(format_args!("Function {function} already exists")));
             }
         }
@@ -152,7 +156,8 @@ impl Libraries {
 
     fn link(&mut self, name: String, library: Library) {
         for function in library.functions.keys() {
-            self.functions.insert(function.clone(), name.clone());
+            let found_by = function.to_ascii_lowercase();
+            self.functions.insert(found_by, (name.clone(), function.clone()));
         }
         self.all.insert(name, library);
     }
@@ -205,12 +210,8 @@ fn register(
     is_trusted: bool,
 ) -> Result<Vec<Pending>, CommandError> {
     let (lua, runner) = (&interpreter.lua, interpreter.runner());
-    let show = |api: &Table| {
-        let names = ["redis", "server"];
-        names.iter().try_for_each(|name| interpreter.globals.raw_set(*name, api))
-    };
     lua.set_app_data(Loading(RefCell::new(Vec::new())));
-    show(&interpreter.load_api).map_err(broken)?;
+    interpreter.show_globals(&interpreter.load_globals).map_err(broken)?;
     if !is_trusted {
         limit_steps(lua).map_err(broken)?;
     }
@@ -218,7 +219,7 @@ fn register(
     if !is_trusted {
         super::interpreter::restore_hook(&runner).map_err(broken)?;
     }
-    show(&interpreter.run_api).map_err(broken)?;
+    interpreter.show_globals(&interpreter.globals).map_err(broken)?;
     let registered = lua.remove_app_data::<Loading>();
     let why = match called {
         Ok(_) => return Ok(registered.map_or_else(Vec::new, |loading| loading.0.into_inner())),

@@ -39,23 +39,23 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// Shows the state's tables to scripts from here on only as they are now.
-    pub(crate) fn close(&self) -> Result<()> {
+    /// Shows the state's tables to scripts from here on only as they are now. The metatable of what is shown as
+    /// the globals.
+    pub(crate) fn close(&self) -> Result<Table> {
         for name in ["string", "table", "math", "coroutine", "os", "bit", "cjson", "cmsgpack", "struct"] {
             let table: Table = self.globals.raw_get(name)?;
             self.globals.raw_set(name, self.protect(table)?)?;
         }
-        let missing = raise::function(&self.lua, |_, (_, name): (Value, Value)| -> std::result::Result<(), Raise> {
-            Err(Raise::text(format!(
-                "Script attempted to access nonexistent global variable '{}'",
-                name.to_string().unwrap_or_default()
-            )))
-        })?;
-        self.set_index(&self.globals, missing)?;
+        self.refuse_missing(&self.globals)?;
         let shown = self.protect(self.globals.clone())?;
         self.globals.raw_set("_G", &shown)?;
         self.protect_strings()?;
-        self.lua.set_globals(shown)
+        let metatable = match shown.metatable() {
+            Some(metatable) => metatable,
+            None => self.lua.create_table()?,
+        };
+        self.lua.set_globals(shown)?;
+        Ok(metatable)
     }
 
     /// A table to show instead of `table`: to read from, not to write to.
@@ -77,10 +77,16 @@ impl Sandbox {
         Ok(shown)
     }
 
-    /// What `table` has no field for is asked of `index`.
-    pub(crate) fn set_index(&self, table: &Table, index: Function) -> Result<()> {
+    /// What `table` has no field for is an error.
+    pub(crate) fn refuse_missing(&self, table: &Table) -> Result<()> {
+        type Refused = std::result::Result<(), Raise>;
+        let missing = raise::function(&self.lua, |_, (_, name): (Value, Value)| -> Refused {
+            let name = name.to_string().unwrap_or_default();
+            let text = format!("Script attempted to access nonexistent global variable '{name}'");
+            Err(Raise::text(text))
+        })?;
         let metatable = self.lua.create_table()?;
-        metatable.raw_set("__index", index)?;
+        metatable.raw_set("__index", missing)?;
         table.set_metatable(Some(metatable))
     }
 
