@@ -65,7 +65,10 @@ fn an_endless_function_can_be_killed(kind: Kind) {
     server.client().args(&["FUNCTION", "LOAD", LIBRARY]);
     let mut client = begin(&server, &["FCALL", "spin", "0"]);
     let busy = server.run("GET k");
-    assert!(busy.error().ends_with("You can only call FUNCTION KILL or SHUTDOWN NOSAVE."), "{busy:?}");
+    assert!(
+        busy.error().ends_with("You can only call FUNCTION KILL or SHUTDOWN NOSAVE."),
+        "{busy:?}"
+    );
     let stats = server.good("FUNCTION STATS");
     assert_eq!(stats.items()[1].items()[1].text(), "spin");
     assert_eq!(stats.items()[1].items()[3].texts(), ["FCALL", "spin", "0"]);
@@ -107,7 +110,12 @@ fn functions_reach_a_replica(m: Kind, r: Kind) {
     assert_eq!(listed(&replica), listed(&master), "after a full sync");
     for n in 0..10 {
         master.good(&format!("FCALL put 1 k{n} v"));
-        master.client().args(&["EVAL", "redis.call('rpush', KEYS[1], 'a', 'b') return redis.call('lpop', KEYS[1])", "1", &format!("l{n}")]);
+        master.client().args(&[
+            "EVAL",
+            "redis.call('rpush', KEYS[1], 'a', 'b') return redis.call('lpop', KEYS[1])",
+            "1",
+            &format!("l{n}"),
+        ]);
     }
     wait_equal(&master, &replica);
     master.good("FUNCTION DELETE lib");
@@ -138,7 +146,8 @@ fn functions_outlive_a_kill_and_a_rewrite() {
         server.good("BGREWRITEAOF");
         wait_until(LONG, "the rewrite is done", || {
             let info = server.info("persistence");
-            info.text("aof_rewrite_in_progress") == "0" && info.text("aof_last_rewrite_time_sec") != "-1"
+            info.text("aof_rewrite_in_progress") == "0"
+                && info.text("aof_last_rewrite_time_sec") != "-1"
         });
         server.kill();
         server.start_again();

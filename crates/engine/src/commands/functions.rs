@@ -177,9 +177,10 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             with_code = true;
         } else if pattern.is_none() && is(option, "libraryname") {
             at += 1;
-            pattern = Some(args.get(at).ok_or_else(|| {
-                CommandError::err("library name argument was not given")
-            })?);
+            pattern = Some(
+                args.get(at)
+                    .ok_or_else(|| CommandError::err("library name argument was not given"))?,
+            );
         } else {
             return Err(CommandError::err(format_args!("Unknown argument {}", text(option))));
         }

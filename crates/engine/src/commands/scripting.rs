@@ -93,14 +93,7 @@ const fn sub(
 }
 
 static SCRIPT: &[CommandSpec] = &[
-    sub(
-        "debug",
-        debug,
-        3,
-        Flags::NONE,
-        "3.2.0",
-        "Sets the debug mode of server-side Lua scripts.",
-    ),
+    sub("debug", debug, 3, Flags::NONE, "3.2.0", "Sets the debug mode of server-side Lua scripts."),
     sub(
         "exists",
         exists,
@@ -166,14 +159,8 @@ fn evalsha(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     run_script(ctx, args, &sha)
 }
 
-fn run_script(
-    ctx: &mut Ctx<'_>,
-    args: Args<'_>,
-    sha: &cache::Sha,
-) -> Result<(), CommandError> {
-    let scripts = &mut ctx.engine.scripts;
-    scripts.cache.note_use(sha);
-    let script = scripts.cache.get(sha).ok_or(CommandError::NoScript)?;
+fn run_script(ctx: &mut Ctx<'_>, args: Args<'_>, sha: &cache::Sha) -> Result<(), CommandError> {
+    let script = ctx.engine.scripts.cache.take_up(sha).ok_or(CommandError::NoScript)?;
     let plan = Plan {
         function: script.function,
         name: script.name.clone(),
@@ -194,7 +181,8 @@ fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let out = &mut ctx.client.out;
     out.array(args.len() - 2);
     for arg in args.iter().skip(2) {
-        let is_known = cache::sha_of(arg).is_some_and(|sha| ctx.engine.scripts.cache.contains(&sha));
+        let is_known =
+            cache::sha_of(arg).is_some_and(|sha| ctx.engine.scripts.cache.contains(&sha));
         out.int(is_known.into());
     }
     Ok(())

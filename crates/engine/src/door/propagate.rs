@@ -215,8 +215,8 @@ impl Propagation {
 /// Writes what of the unit travels in this stream.
 fn emit(cursor: &mut Cursor, out: &mut Vec<u8>, unit: &Unit, travels: fn(Targets) -> bool) {
     // Two are several already; nearly always there is one.
-    let several = unit.items.len() > 1
-        && unit.items.iter().filter(|item| travels(item.to)).nth(1).is_some();
+    let several =
+        unit.items.len() > 1 && unit.items.iter().filter(|item| travels(item.to)).nth(1).is_some();
     let wrap = several && !unit.no_multi;
     // MULTI means the same in every database: SELECT follows it, as in Redis's stream.
     if wrap {

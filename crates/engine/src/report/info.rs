@@ -61,6 +61,7 @@ const STAT_FIELDS: [&str; 59] = [
     "expire_cycle_cpu_milliseconds",
     "evicted_keys",
     "evicted_clients",
+    "evicted_scripts",
     "total_eviction_exceeded_time",
     "current_eviction_exceeded_time",
     "keyspace_hits",

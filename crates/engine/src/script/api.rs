@@ -95,9 +95,9 @@ fn add_log_and_version(lua: &Lua, table: &Table, shared: &Rc<Shared>) -> Result<
         table.raw_set(*name, level)?;
     }
     table.raw_set("REDIS_VERSION", REDIS_VERSION)?;
-    let number = REDIS_VERSION.split('.').fold(0_i64, |number, part| {
-        number << 8 | part.parse::<i64>().unwrap_or(0)
-    });
+    let number = REDIS_VERSION
+        .split('.')
+        .fold(0_i64, |number, part| number << 8 | part.parse::<i64>().unwrap_or(0));
     table.raw_set("REDIS_VERSION_NUM", number)
 }
 
@@ -196,7 +196,8 @@ fn add_settings(lua: &Lua, table: &Table, shared: &Rc<Shared>) -> Result<()> {
         }
         let flags = args.number(1).unwrap_or(0.0) as i64;
         if flags & !(REPL_AOF | REPL_REPLICA) != 0 {
-            let text = "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.";
+            let text =
+                "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.";
             return Err(error(lua, text)?);
         }
         if let Some(running) = &mut frame.ctx.engine.scripts.running {
@@ -208,7 +209,10 @@ fn add_settings(lua: &Lua, table: &Table, shared: &Rc<Shared>) -> Result<()> {
     table.raw_set("set_repl", repl)?;
     let check = setting(lua, shared, "acl_check_cmd", |lua, frame, args| {
         if args.len() == 0 {
-            return Err(error(lua, "Please specify at least one argument for this redis lib call")?);
+            return Err(error(
+                lua,
+                "Please specify at least one argument for this redis lib call",
+            )?);
         }
         let words: Outcome<Vec<LuaString>> = (1..=args.len()).map(|at| args.string(at)).collect();
         let Ok(words) = words else {
@@ -235,9 +239,8 @@ fn setting(
     let shared = Rc::downgrade(shared);
     raise::function(lua, move |lua, args: MultiValue| {
         let args = Arguments::new(lua, name, args);
-        let done = shared.upgrade().and_then(|shared| {
-            shared.slot.with(|frame| work(lua, frame, args))
-        });
+        let done =
+            shared.upgrade().and_then(|shared| shared.slot.with(|frame| work(lua, frame, args)));
         match done {
             Some(outcome) => outcome,
             None => {

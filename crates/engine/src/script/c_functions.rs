@@ -159,8 +159,7 @@ unsafe extern "C-unwind" fn see_through(state: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn refuse_thread(state: *mut lua_State) -> c_int {
     // SAFETY: as of the functions that it calls.
     unsafe {
-        let names_thread =
-            ffi::lua_isnumber(state, 1) != 0 && ffi::lua_tointeger(state, 1) == 0;
+        let names_thread = ffi::lua_isnumber(state, 1) != 0 && ffi::lua_tointeger(state, 1) == 0;
         if names_thread || find_protected(state) {
             return refuse_call(state);
         }

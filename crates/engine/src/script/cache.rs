@@ -67,13 +67,14 @@ impl Cache {
         *self = Cache { evicted: self.evicted, ..Cache::default() };
     }
 
-    /// Notes that EVAL has run a script.
-    pub(crate) fn note_use(&mut self, sha: &Sha) {
+    /// The script, which is used now.
+    pub(crate) fn take_up(&mut self, sha: &Sha) -> Option<&Script> {
+        let script = self.scripts.get_mut(sha)?;
         self.uses += 1;
-        let uses = self.uses;
-        if let Some(used) = self.scripts.get_mut(sha).and_then(|script| script.used.as_mut()) {
-            *used = uses;
+        if let Some(used) = &mut script.used {
+            *used = self.uses;
         }
+        Some(script)
     }
 
     /// Compiles a script, unless it is known. `by_eval`: it may go when there are many.

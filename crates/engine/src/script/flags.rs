@@ -1,7 +1,7 @@
 //! What a script declares of itself in its first line: `#!lua flags=no-writes`, `#!lua name=library`.
 
-use crate::command::bits::bits;
 use crate::command::Flags;
+use crate::command::bits::bits;
 use crate::error::CommandError;
 
 bits! {
@@ -23,9 +23,8 @@ impl ScriptFlags {
 
     /// The flags of a command that runs a script with these: what it declares is in their place.
     pub(crate) fn of_command(self, command: Flags) -> Flags {
-        let mut flags = command.without(
-            Flags::STALE.or(Flags::DENYOOM).or(Flags::WRITE).or(Flags::MAY_REPLICATE),
-        );
+        let mut flags = command
+            .without(Flags::STALE.or(Flags::DENYOOM).or(Flags::WRITE).or(Flags::MAY_REPLICATE));
         if !self.has(ScriptFlags::ALLOW_OOM.or(ScriptFlags::NO_WRITES)) {
             flags = flags.or(Flags::DENYOOM);
         }
@@ -45,8 +44,8 @@ pub(crate) fn of_script(body: &[u8]) -> Result<(Option<ScriptFlags>, usize), Com
     if !body.starts_with(b"#!") {
         return Ok((None, 0));
     }
-    let end = memchr::memchr(b'\n', body)
-        .ok_or_else(|| CommandError::err("Invalid script shebang"))?;
+    let end =
+        memchr::memchr(b'\n', body).ok_or_else(|| CommandError::err("Invalid script shebang"))?;
     let mut parts = words(&body[..end]);
     match parts.next() {
         Some(b"#!lua") => {}
@@ -90,7 +89,9 @@ pub(crate) fn of_library(code: &[u8]) -> Result<(String, usize), String> {
         match part.get(..5) {
             Some(start) if start.eq_ignore_ascii_case(b"name=") => {
                 if name.is_some() {
-                    return Err("Invalid metadata value, name argument was given multiple times".into());
+                    return Err(
+                        "Invalid metadata value, name argument was given multiple times".into()
+                    );
                 }
                 name = Some(String::from_utf8_lossy(&part[5..]).into_owned());
             }
@@ -107,13 +108,15 @@ pub(crate) fn of_library(code: &[u8]) -> Result<(String, usize), String> {
 
 /// Names of libraries and functions are words.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let is_word = !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_word =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     match is_word {
         true => Ok(()),
-        false => Err("Library names can only contain letters, numbers, or underscores(_) and must \
+        false => {
+            Err("Library names can only contain letters, numbers, or underscores(_) and must \
                       be at least one character long"
-            .into()),
+                .into())
+        }
     }
 }
 

@@ -29,8 +29,7 @@ pub(crate) struct Interpreter {
     pub globals: Table,
     /// Compiled functions by number: a table in the state has room for all of them.
     functions: Table,
-    protected_call: Function,
-    handler: Function,
+    runner: Rc<Runner>,
     next_function: i64,
     calls: u32,
     /// All that a library finds while it is loaded.
@@ -66,13 +65,14 @@ impl Interpreter {
             None => Ok(VmState::Continue),
         })?;
         let (globals, functions) = (sandbox.globals.clone(), lua.create_table()?);
+        let runner =
+            Runner { lua: lua.clone(), shared: Rc::clone(&shared), protected_call, handler };
         Ok(Interpreter {
             lua,
             shared,
             globals,
             functions,
-            protected_call,
-            handler,
+            runner: Rc::new(runner),
             next_function: 1,
             calls: 0,
             load_globals,
@@ -103,13 +103,8 @@ impl Interpreter {
     }
 
     /// What of the state outlives a call that may replace it.
-    pub(crate) fn runner(&self) -> Runner {
-        Runner {
-            lua: self.lua.clone(),
-            shared: Rc::clone(&self.shared),
-            protected_call: self.protected_call.clone(),
-            handler: self.handler.clone(),
-        }
+    pub(crate) fn runner(&self) -> Rc<Runner> {
+        Rc::clone(&self.runner)
     }
 
     pub(crate) fn used_bytes(&self) -> u64 {
@@ -155,9 +150,9 @@ impl Runner {
     ) -> std::result::Result<Value, Failure> {
         let called = self.shared.with_limit(|| match values {
             None => self.protected_call.call::<(bool, Value)>((function, &self.handler)),
-            Some((keys, argv)) => self
-                .protected_call
-                .call::<(bool, Value)>((function, &self.handler, keys, argv)),
+            Some((keys, argv)) => {
+                self.protected_call.call::<(bool, Value)>((function, &self.handler, keys, argv))
+            }
         });
         match called {
             Ok((true, value)) => Ok(value),
@@ -204,11 +199,7 @@ fn text_table(lua: &Lua, text: &[u8]) -> Result<Table> {
     Ok(table)
 }
 
-fn set_hook(
-    lua: &Lua,
-    every: u32,
-    hook: impl Fn(&Lua) -> Result<VmState> + 'static,
-) -> Result<()> {
+fn set_hook(lua: &Lua, every: u32, hook: impl Fn(&Lua) -> Result<VmState> + 'static) -> Result<()> {
     let triggers = HookTriggers::new().every_nth_instruction(every);
     lua.set_global_hook(triggers, move |lua, _| hook(lua))
 }

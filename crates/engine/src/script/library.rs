@@ -312,7 +312,10 @@ fn named(args: &MultiValue) -> Result<Pending, String> {
         let key = name_of(&key)
             .ok_or("named argument key given to redis.register_function is not a string")?;
         let must_be = |what: &str| {
-            format!("{} argument given to redis.register_function must be a {what}", key.to_lowercase())
+            format!(
+                "{} argument given to redis.register_function must be a {what}",
+                key.to_lowercase()
+            )
         };
         match &*key.to_ascii_lowercase() {
             "function_name" => name = Some(name_of(&value).ok_or_else(|| must_be("string"))?),
@@ -323,9 +326,11 @@ fn named(args: &MultiValue) -> Result<Pending, String> {
             }
             "flags" => {
                 let Value::Table(list) = value else {
-                    return Err("flags argument to redis.register_function must be a table representing \
+                    return Err(
+                        "flags argument to redis.register_function must be a table representing \
                                 function flags"
-                        .to_string());
+                            .to_string(),
+                    );
                 };
                 flags = read_flags(&list).ok_or("unknown flag given")?;
             }
@@ -349,4 +354,3 @@ fn read_flags(list: &Table) -> Option<ScriptFlags> {
     }
     Some(flags)
 }
-

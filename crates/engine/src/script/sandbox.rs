@@ -42,7 +42,9 @@ impl Sandbox {
     /// Shows the state's tables to scripts from here on only as they are now. The metatable of what is shown as
     /// the globals.
     pub(crate) fn close(&self) -> Result<Table> {
-        for name in ["string", "table", "math", "coroutine", "os", "bit", "cjson", "cmsgpack", "struct"] {
+        for name in
+            ["string", "table", "math", "coroutine", "os", "bit", "cjson", "cmsgpack", "struct"]
+        {
             let table: Table = self.globals.raw_get(name)?;
             self.globals.raw_set(name, self.protect(table)?)?;
         }
@@ -91,7 +93,10 @@ impl Sandbox {
     }
 
     fn remove_what_is_not_safe(&self) -> Result<()> {
-        for name in ["dofile", "loadfile", "print", "newproxy", "require", "module", "package", "debug", "io"] {
+        for name in [
+            "dofile", "loadfile", "print", "newproxy", "require", "module", "package", "debug",
+            "io",
+        ] {
             self.globals.raw_set(name, Value::Nil)?;
         }
         Ok(())
@@ -140,9 +145,9 @@ impl Sandbox {
             };
             match low <= high {
                 true => Ok((unit * (high - low + 1.0)).floor() + low),
-                false => Err(Raise::text(format!(
-                    "bad argument #{at} to 'random' (interval is empty)"
-                ))),
+                false => {
+                    Err(Raise::text(format!("bad argument #{at} to 'random' (interval is empty)")))
+                }
             }
         };
         math.raw_set("random", raise::function(&self.lua, random)?)
@@ -170,7 +175,11 @@ impl Sandbox {
 
 /// Compiles a script's text. The collector stands still meanwhile: the parser of Lua 5.1 holds strings that it
 /// does not know of.
-pub(crate) fn compile(lua: &Lua, source: &[u8], name: &str) -> std::result::Result<Function, String> {
+pub(crate) fn compile(
+    lua: &Lua,
+    source: &[u8],
+    name: &str,
+) -> std::result::Result<Function, String> {
     if source.len() >= SOURCE_MAX {
         return Err("chunk has too many syntax levels".to_string());
     }
@@ -178,7 +187,8 @@ pub(crate) fn compile(lua: &Lua, source: &[u8], name: &str) -> std::result::Resu
         return Err("attempt to load a binary chunk".to_string());
     }
     lua.gc_stop();
-    let loaded = lua.load(source).set_name(name).set_mode(mlua::chunk::ChunkMode::Text).into_function();
+    let loaded =
+        lua.load(source).set_name(name).set_mode(mlua::chunk::ChunkMode::Text).into_function();
     lua.gc_restart();
     loaded.map_err(|error| match error {
         mlua::Error::SyntaxError { message, .. } => message,

@@ -36,7 +36,10 @@ impl Slot {
     }
 
     /// What is lent, if anything is: nothing to who asks from within `work`.
-    pub(crate) fn with<R>(&self, work: impl for<'f, 'c> FnOnce(&mut Frame<'f, 'c>) -> R) -> Option<R> {
+    pub(crate) fn with<R>(
+        &self,
+        work: impl for<'f, 'c> FnOnce(&mut Frame<'f, 'c>) -> R,
+    ) -> Option<R> {
         let mut lent = self.0.take()?;
         let _restore = Restore(self, Some(lent));
         // SAFETY: `lend` keeps the only borrow of the frame for as long as the slot has it, and the slot is

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
 use engine::{Action, Client, ClientId, CommandError, Engine, Now, Outcome, Settings};
 use log::{Level, info, log};
-use protocol::OwnedArgs;
 use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Wrote};
+use protocol::OwnedArgs;
 use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 
 use crate::config;

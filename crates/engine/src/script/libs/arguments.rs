@@ -59,10 +59,9 @@ impl<'a> Arguments<'a> {
     pub(crate) fn string(&self, at: usize) -> Result<LuaString, Raise> {
         match self.get(at) {
             Some(Value::String(string)) => Ok(string.clone()),
-            Some(value @ (Value::Integer(_) | Value::Number(_))) => self
-                .lua
-                .coerce_string(value.clone())?
-                .ok_or_else(|| self.wrong_type(at, "string")),
+            Some(value @ (Value::Integer(_) | Value::Number(_))) => {
+                self.lua.coerce_string(value.clone())?.ok_or_else(|| self.wrong_type(at, "string"))
+            }
             _ => Err(self.wrong_type(at, "string")),
         }
     }

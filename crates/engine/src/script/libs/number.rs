@@ -34,9 +34,8 @@ pub(crate) fn strtod(text: &[u8]) -> Option<(f64, usize)> {
     let is_negative = text.first() == Some(&b'-');
     let rest = &text[sign..];
     let signed = |value: f64| if is_negative { -value } else { value };
-    let starts = |word: &[u8]| {
-        rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-    };
+    let starts =
+        |word: &[u8]| rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
     if starts(b"nan") {
         return Some((signed(f64::NAN), sign + 3));
     }

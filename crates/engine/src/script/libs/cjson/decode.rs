@@ -203,9 +203,8 @@ impl Decoder<'_> {
     }
 
     fn hex4(&self, from: usize) -> Option<u32> {
-        (from..from + 4).try_fold(0, |value, at| {
-            Some(value << 4 | char::from(self.byte(at)).to_digit(16)?)
-        })
+        (from..from + 4)
+            .try_fold(0, |value, at| Some(value << 4 | char::from(self.byte(at)).to_digit(16)?))
     }
 
     fn value(&mut self, token: Token) -> Outcome<Value> {
