@@ -39,6 +39,22 @@ fn an_endless_script_can_be_killed(kind: Kind) {
     assert!(server.run("SCRIPT KILL").error().starts_with("NOTBUSY"));
 }
 
+/// What such a client was answered before its script was lost when others were answered meanwhile.
+fn a_pipeline_around_a_script_is_answered_whole(kind: Kind) {
+    let server = busy_server(kind);
+    let mut client = server.client();
+    let mut pipeline = Vec::new();
+    for command in [&["ECHO", "before"][..], &["EVAL", ENDLESS, "0"], &["ECHO", "behind"]] {
+        testkit::client::encode(&mut pipeline, command);
+    }
+    client.send_raw(&pipeline).unwrap();
+    wait_until(LONG, "the server says that it is busy", || server.run("PING").is_error());
+    server.good("SCRIPT KILL");
+    assert_eq!(client.read_reply().unwrap().text(), "before");
+    assert!(client.read_reply().unwrap().is_error());
+    assert_eq!(client.read_reply().unwrap().text(), "behind");
+}
+
 /// One that catches its own end goes on, if only one error is raised.
 fn a_script_cannot_catch_its_end(kind: Kind) {
     let server = busy_server(kind);
@@ -78,6 +94,7 @@ fn an_endless_function_can_be_killed(kind: Kind) {
 
 each_server! {
     an_endless_script_can_be_killed,
+    a_pipeline_around_a_script_is_answered_whole,
     a_script_cannot_catch_its_end,
     what_has_written_is_not_killed,
     an_endless_function_can_be_killed,

@@ -215,11 +215,19 @@ impl Engine {
     pub fn take_pending_output(&mut self, into: &mut Vec<ClientId>) {
         into.clear();
         std::mem::swap(into, &mut self.pending_output);
-        for &id in &*into {
-            if let Some(client) = self.client_mut(id) {
+        let (clients, running) = (&mut self.clients, &mut self.pending_output);
+        into.retain(|&id| match clients.get_mut(id.slot as usize) {
+            Some(Some(client)) if client.id == id => {
                 client.pending_output = false;
+                true
             }
-        }
+            // Its command runs: it gets what it has when that is done.
+            Some(None) => {
+                running.push(id);
+                false
+            }
+            _ => false,
+        });
     }
 
     pub fn has_unblocked(&self) -> bool {

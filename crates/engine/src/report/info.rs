@@ -39,7 +39,7 @@ const CLIENT_FIELDS: [&str; 10] = [
     "total_blocking_keys_on_nokey",
 ];
 
-const STAT_FIELDS: [&str; 59] = [
+const STAT_FIELDS: [&str; 60] = [
     "total_connections_received",
     "total_commands_processed",
     "instantaneous_ops_per_sec",
