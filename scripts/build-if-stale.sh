@@ -12,8 +12,8 @@ is_current() {
     local binary
     for binary in "$@"; do
         [ -x "$from/$binary" ] || return 1
-        [ -z "$(find Cargo.toml Cargo.lock bins crates -newer "$from/$binary" \
-            \( -name '*.rs' -o -name 'Cargo.*' \) -not -path '*/tests/*' -print -quit)" ] || return 1
+        [ -z "$(find Cargo.toml Cargo.lock .cargo bins crates -newer "$from/$binary" \
+            \( -name '*.rs' -o -name 'Cargo.*' -o -name config.toml \) -not -path '*/tests/*' -print -quit)" ] || return 1
     done
 }
 

@@ -8,7 +8,7 @@ use store::{Db, HashSeed, Key, SetExpire};
 use tikv_jemalloc_ctl::{epoch, stats};
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: server::Allocator = server::Allocator;
 
 const SEED: HashSeed = HashSeed::new(0x5eed, 0xf00d);
 const VALUE: [u8; 32] = [b'v'; 32];

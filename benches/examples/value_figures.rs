@@ -9,7 +9,7 @@ use store::{End, Hash, HashSeed, Item, Limits, List, ScoreRange, Set, ZSet};
 use tikv_jemalloc_ctl::{epoch, stats};
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: server::Allocator = server::Allocator;
 
 const VALUE: &[u8; 16] = b"value:0123456789";
 const OPERATIONS: usize = 200_000;

@@ -471,6 +471,29 @@ fn a_shutdown_that_cannot_save_says_what_to_do(kind: Kind) {
     assert!(server.wait_exit().success());
 }
 
+/// The refusal waited, as if it told of a write, for the disk that refuses: the client that asked for the end heard
+/// nothing.
+fn a_shutdown_that_is_refused_says_so_whatever_the_aof_s_disk_does(kind: Kind) {
+    let faults = Faults::new();
+    let mut server = with_aof(kind, &faults, "always").set("save 3600 1").start();
+    let mut writer = server.client();
+    assert!(writer.good("SET safe v").is_ok());
+    faults.set(&["write ENOSPC appendonlydir", "rename EROFS dump.rdb"]);
+    writer.send(&["SET", "held", "v"]).expect("the server lives");
+    wait_until(LONG, "the disk's failure is known", || {
+        server.info("persistence").text("aof_last_write_status") == "err"
+    });
+    assert_eq!(server.run("SHUTDOWN").error(), "ERR Errors trying to SHUTDOWN. Check logs.");
+    server.wait_log("Error trying to save the DB, can't exit.");
+    // It serves on, and ends once it can save.
+    assert_eq!(server.good("GET safe").text(), "v");
+    faults.clear();
+    assert!(writer.read_reply().is_ok_and(|reply| reply.is_ok()));
+    let _ = server.client().try_args(&["SHUTDOWN"]);
+    assert!(server.wait_exit().success());
+    assert!(server.file("dump.rdb").exists());
+}
+
 each_server! {
     a_rewrite_that_was_asked_for_does_not_wait_out_the_pause_after_failures,
     what_cannot_be_begun_is_an_error_and_changes_nothing,
@@ -492,5 +515,6 @@ cast! {
     with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done,
     a_new_data_set_s_file_keeps_nobody_waiting_and_is_whole_whenever_the_server_dies,
     a_change_of_the_file_s_ways_keeps_nobody_waiting,
-    a_manifest_that_takes_long_or_fails_keeps_only_writers_waiting
+    a_manifest_that_takes_long_or_fails_keeps_only_writers_waiting,
+    a_shutdown_that_is_refused_says_so_whatever_the_aof_s_disk_does
 }

@@ -46,6 +46,16 @@ fn as_many_keys_fit_a_second_time(kind: Kind) {
     assert!(fits[0] > 1_000 && fits[0].abs_diff(fits[1]) < fits[0] as u64 / 4, "{fits:?}");
 }
 
+/// The store counts by classes of eight bytes; an allocator that was built with others would take more than
+/// is told.
+#[test]
+fn the_allocator_has_the_size_classes_that_the_store_counts_by() {
+    let server = Server::of(Kind::Tandem).start();
+    let report = server.good("MEMORY MALLOC-STATS").text().to_string();
+    let quantum = report.lines().find(|line| line.starts_with("Quantum size:"));
+    assert_eq!(quantum, Some("Quantum size: 8"), "{report}");
+}
+
 /// Nobody asks for memory: the setting alone evicts.
 fn a_lower_limit_evicts_by_itself(kind: Kind) {
     let server = Server::of(kind).start();

@@ -48,6 +48,23 @@ const SERVER: Plan = Plan {
     reasoned: &[],
 };
 
+/// Structs of the server's lower rooms that are neither copied nor cloned and show their fields all the same: what
+/// is handed over once, and is nobody's state.
+const HANDED_OVER: &[(&str, &str)] = &[
+    ("disk::children::Ended", "what became of a child"),
+    ("disk::children::Killed", "the same"),
+    ("disk::loader::LoadEnded", "the loader's thread to the loop"),
+    ("disk::loader::LoadFailure", "a part of that"),
+    ("disk::loader::Loaded", "the same: a whole data set"),
+    ("disk::loader::Order", "the loop to the loader's thread"),
+    ("disk::rdb::BgsaveEnded", "what became of a save"),
+    ("disk::worker::DiskDone", "the disk's thread to the loop"),
+    ("disk::worker::InstalledBase", "what an order is for, there and back"),
+    ("disk::worker::NamedIncr", "the same"),
+    ("net::listener::Accepted", "a connection on its way to its owner"),
+    ("net::resolver::Resolved", "the resolver's thread to the loop"),
+];
+
 /// Which files name which, by module: `disk::aof` is disk/aof/mod.rs.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
@@ -283,6 +300,58 @@ fn a_circle_of_files_has_its_reason_in_the_architecture() {
             listed(&paragraph(&format!("- **The circles in the {whose}**")), &modules(name));
         assert_eq!(circles(name), listed, "circles of {name}, and those with a reason");
     }
+}
+
+/// The structs of a module with fields that are seen from everywhere, unless they are plain values: those are
+/// copied and cloned, so that nobody's state changes with them.
+fn exposed(module: &str, code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let (mut is_value, mut inside) = (false, None);
+    for line in code.lines() {
+        let words = line.trim_start();
+        if let Some(derived) = words.strip_prefix("#[derive(") {
+            is_value = derived.split([',', ')']).any(|name| name.trim() == "Clone");
+        } else if let Some((_, rest)) = line.split_once("struct ") {
+            let name = rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next();
+            let name = name.filter(|_| !is_value).map(|name| format!("{module}::{name}"));
+            let fields = rest.split_once('(').map_or("", |(_, fields)| fields);
+            match fields.contains("pub ") || fields.contains("pub(crate) ") {
+                true => found.extend(name),
+                false => inside = name.filter(|_| line.ends_with('{')),
+            }
+            is_value = false;
+        } else if words.starts_with('}') {
+            inside = None;
+        } else if words.starts_with("pub ") || words.starts_with("pub(crate) ") {
+            found.extend(inside.clone());
+        } else if !words.starts_with("#[") {
+            is_value &= inside.is_some();
+        }
+    }
+    found
+}
+
+/// `os/` read and set the fields of the append-only file, of the children and of the loader: what a state meant stood
+/// in two places.
+#[test]
+fn a_struct_that_keeps_a_state_keeps_it_to_itself() {
+    let lower = |module: &str| ["process", "net", "disk"].contains(&room(module));
+    let all = modules(SERVER.name);
+    let found: BTreeSet<String> = (all.iter().filter(|(module, _)| lower(module)))
+        .flat_map(|(module, code)| exposed(module, code))
+        .collect();
+    let listed: BTreeSet<String> = HANDED_OVER.iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(found, listed, "structs whose fields everybody sees, and those with a reason");
+}
+
+#[test]
+fn fields_that_everybody_sees_are_found() {
+    let code = "#[derive(Debug)]\npub struct A {\n    a: u8,\n    pub b: u8,\n}\n\
+        #[derive(Clone, Copy)]\npub struct Value {\n    pub a: u8,\n}\n\
+        struct B {\n    pub(crate) a: u8,\n}\npub struct C(pub u8);\npub struct Unit;\npub fn f() {}\n\
+        pub struct Kept {\n    a: u8,\n    pub(super) b: u8,\n}\nimpl Kept {\n    pub fn a() {}\n}";
+    let names: Vec<String> = exposed("m", code).into_iter().collect();
+    assert_eq!(names, ["m::A", "m::B", "m::C"]);
 }
 
 #[test]

@@ -154,9 +154,8 @@ fn shutdown_waits_for_replicas_and_can_be_called_off() {
     let replica = Server::of(Kind::Tandem).name("replica").replica_of(&master).start();
     replica.wait_link_up();
     master.wait_online_replicas(1);
-    // The replica does not answer while it sleeps.
-    let mut sleeper = connect(&replica);
-    sleeper.send(&["DEBUG", "SLEEP", "3"]).unwrap();
+    // Stopped before the write is made: it can never be quick enough to acknowledge it.
+    replica.signal(Signal::SIGSTOP);
     let mut client = connect(&master);
     client.good("SET k 1");
     client.send(&["SHUTDOWN"]).unwrap();
@@ -169,6 +168,7 @@ fn shutdown_waits_for_replicas_and_can_be_called_off() {
     assert_eq!(client.read_reply().unwrap().error(), "ERR Errors trying to SHUTDOWN. Check logs.");
     assert!(writer.read_reply().unwrap().is_ok(), "the write waited for the shutdown's end");
     client.send(&["SHUTDOWN"]).unwrap();
+    replica.signal(Signal::SIGCONT);
     assert!(master.wait_exit().success());
     assert_eq!(replica.good("GET late").text(), "1");
 }

@@ -8,7 +8,7 @@ use server::config::Program;
 use server::logging::{Output, write_record};
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: server::Allocator = server::Allocator;
 
 fn main() -> ExitCode {
     server::launch(Program::Master, install_logger)

@@ -227,14 +227,17 @@ impl Gate {
         }
     }
 
-    /// How far the momentary watermarks are: `mark` says it of each that somebody waits for. To be told
-    /// anew when somebody begins to wait: what nobody asked for was not kept.
-    pub fn tell(&mut self, mark: impl Fn(Watermark) -> u64) {
+    /// How far the momentary watermarks are: `mark` says it of each that somebody waits for, and `None` while
+    /// there are not so many replicas, who then have not even nothing. To be told anew when somebody begins
+    /// to wait: what nobody asked for was not kept.
+    pub fn tell(&mut self, mark: impl Fn(Watermark) -> Option<u64>) {
         loop {
             let moved = self.serial;
             let asked: Vec<Watermark> = self.queues.keys().copied().collect();
             for watermark in asked.into_iter().filter(|w| w.is_momentary()) {
-                self.pass(watermark, mark(watermark));
+                if let Some(to) = mark(watermark) {
+                    self.pass(watermark, to);
+                }
             }
             // Who needs two kinds has just moved from one queue to the other.
             if self.serial == moved {
@@ -438,14 +441,14 @@ mod tests {
                 assert_eq!(opened(&mut gate), []);
                 match disk {
                     true => gate.raise_fsynced(10),
-                    false => gate.tell(|w| u64::from(w == Watermark::AckedFsynced(2)) * 10),
+                    false => gate.tell(|w| (w == Watermark::AckedFsynced(2)).then_some(10)),
                 }
                 if disk == disk_first && !disk_first {
                     // Nobody asks for replicas while the disk is waited for.
                     assert!(!gate.is_awaited(Watermark::AckedFsynced(2)));
                 }
             }
-            gate.tell(|_| 10);
+            gate.tell(|_| Some(10));
             assert_eq!(opened(&mut gate), [Opened::Wait(client(1))]);
         }
     }
@@ -527,8 +530,12 @@ mod tests {
 
     impl Model {
         fn is_safe(&self, point: Point, need: Need) -> bool {
-            let mark = |w: &Watermark| self.marks.get(w).copied().unwrap_or(0);
-            need.0.iter().flatten().all(|w| mark(w) >= w.of(point))
+            // The file's marks begin at 0, a momentary one when there is who has anything.
+            let is_reached = |w: &Watermark| match self.marks.get(w) {
+                Some(mark) => *mark >= w.of(point),
+                None => !w.is_momentary() && w.of(point) == 0,
+            };
+            need.0.iter().flatten().all(is_reached)
         }
 
         fn may_send(&self, client: u64, sent: u64, written: u64) -> u64 {
@@ -586,7 +593,7 @@ mod tests {
                         match watermark {
                             Watermark::Written => gate.raise_written(marks[&watermark]),
                             Watermark::Fsynced => gate.raise_fsynced(marks[&watermark]),
-                            _ => gate.tell(|w| marks.get(&w).copied().unwrap_or(0)),
+                            _ => gate.tell(|w| marks.get(&w).copied()),
                         }
                     }
                     Step::Wait { client: n, need } => {
@@ -607,7 +614,7 @@ mod tests {
                         gate.end_turn();
                         turn.clear();
                         let marks = model.marks.clone();
-                        gate.tell(|w| marks.get(&w).copied().unwrap_or(0));
+                        gate.tell(|w| marks.get(&w).copied());
                         let i = n as usize;
                         let id = ClientId { id: ids[i], slot: n as u32 };
                         let waiting = (written[i] - sent[i]) as usize;
@@ -617,7 +624,7 @@ mod tests {
                     }
                 }
                 // As the node does before it asks: how far replicas are is told whenever somebody waits.
-                gate.tell(|w| model.marks.get(&w).copied().unwrap_or(0));
+                gate.tell(|w| model.marks.get(&w).copied());
                 while let Some(opened) = gate.poll_opened() {
                     if let Opened::Wait(id) = opened {
                         let (point, need) = model.waits.remove(&id.id).expect("it waits");

@@ -221,8 +221,8 @@ impl Node {
         self.state.gate.tell(|watermark| match watermark {
             Watermark::Acked(k) => repl.acked_by(k as usize),
             Watermark::AckedFsynced(k) => repl.fsynced_by(k as usize),
-            Watermark::Saved => saved,
-            Watermark::Written | Watermark::Fsynced => 0,
+            Watermark::Saved => Some(saved),
+            Watermark::Written | Watermark::Fsynced => None,
         });
         self.open(os);
         true

@@ -8,7 +8,6 @@ use crate::{
     Backlog, ConnId, FailoverState, HistoryPoint, Ids, MasterAddr, Repl, SnapshotMode,
     SnapshotProgress, StreamFault,
 };
-use std::fmt::Write;
 
 /// INFO stats: how syncs were answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,14 +184,6 @@ pub struct ReplicationView {
     pub good_replicas: Option<usize>,
 }
 
-/// What INFO replication shows of the configuration.
-#[derive(Clone, Copy, Debug)]
-pub struct InfoExtras {
-    pub replica_priority: u32,
-    pub is_read_only: bool,
-    pub is_announced: bool,
-}
-
 impl Repl {
     pub fn is_master(&self) -> bool {
         self.upstream.is_none()
@@ -352,80 +343,5 @@ impl Repl {
                 memory_bytes: backlog.memory_bytes(),
             },
         }
-    }
-}
-
-impl ReplicationView {
-    /// The body of INFO's section, without its title, in Redis's order of fields.
-    pub fn info_text(&self, extras: &InfoExtras) -> String {
-        let mut out = String::new();
-        let mut field = |name: &str, value: &dyn std::fmt::Display| {
-            let _ = write!(out, "{name}:{value}\r\n");
-        };
-        field("role", &if self.upstream.is_some() { "slave" } else { "master" });
-        if let Some(up) = &self.upstream {
-            self.upstream_fields(up, extras, &mut field);
-        }
-        field("connected_slaves", &self.replicas.len());
-        if let Some(good) = self.good_replicas {
-            field("min_slaves_good_slaves", &good);
-        }
-        for (i, r) in self.replicas.iter().enumerate() {
-            let (ip, port, state, offset, lag) = (&r.ip, r.port, r.state, r.offset, r.lag_secs);
-            let value = format!("ip={ip},port={port},state={state},offset={offset},lag={lag}");
-            field(&format!("slave{i}"), &value);
-        }
-        // Figures of running syncs have lines of their own: clients parse those of Redis strictly.
-        for (i, r) in self.replicas.iter().enumerate() {
-            if let Some(transfer) = &r.transfer {
-                field(&format!("sync_to_slave{i}"), &transfer.as_pairs());
-            }
-        }
-        if let Some(snapshot) = &self.snapshot {
-            field("snapshot_for_slaves", &snapshot.as_pairs());
-        }
-        field("master_failover_state", &self.failover.as_str());
-        field("master_replid", &self.ids.replid);
-        field("master_replid2", &self.ids.replid2);
-        field("master_repl_offset", &self.offset);
-        field("second_repl_offset", &self.ids.second_offset.map_or(-1, |o| o as i64));
-        field("repl_backlog_active", &u8::from(self.backlog.is_active));
-        field("repl_backlog_size", &self.backlog.size_bytes);
-        field("repl_backlog_first_byte_offset", &self.backlog.first_byte_offset);
-        field("repl_backlog_histlen", &self.backlog.len_bytes);
-        out
-    }
-
-    fn upstream_fields(
-        &self,
-        up: &UpstreamView,
-        extras: &InfoExtras,
-        field: &mut dyn FnMut(&str, &dyn std::fmt::Display),
-    ) {
-        let is_up = up.phase == LinkPhase::Connected;
-        field("master_host", &up.addr.host);
-        field("master_port", &up.addr.port);
-        field("master_link_status", &if is_up { "up" } else { "down" });
-        field("master_last_io_seconds_ago", &up.last_io_secs.map_or(-1, |s| s as i64));
-        field("master_sync_in_progress", &u8::from(up.transfer.is_some()));
-        field("slave_read_repl_offset", &up.read_offset);
-        field("slave_repl_offset", &self.offset);
-        if let Some(t) = &up.transfer {
-            let total = t.total_bytes().unwrap_or(0);
-            field("master_sync_total_bytes", &total);
-            field("master_sync_read_bytes", &t.read_bytes);
-            field("master_sync_left_bytes", &(total as i64 - t.read_bytes as i64));
-            field("master_sync_perc", &format!("{:.2}", t.percent()));
-            field("master_sync_last_io_seconds_ago", &t.last_io_secs);
-            field("master_sync_bytes_per_sec", &format!("{:.0}", t.bytes_per_sec));
-            field("master_sync_eta_seconds", &t.secs_left().map_or(-1, |s| s as i64));
-        }
-        if !is_up {
-            let down = up.down_since_secs.map_or(-1, |s| s as i64);
-            field("master_link_down_since_seconds", &down);
-        }
-        field("slave_priority", &extras.replica_priority);
-        field("slave_read_only", &u8::from(extras.is_read_only));
-        field("replica_announced", &u8::from(extras.is_announced));
     }
 }

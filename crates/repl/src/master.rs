@@ -212,13 +212,13 @@ impl Repl {
         self.online().filter(|r| r.fsync_ack_offset >= offset).count()
     }
 
-    /// The offset that at least so many replicas have acknowledged.
-    pub fn acked_by(&self, replicas: usize) -> u64 {
+    /// The offset that at least so many replicas have acknowledged; `None` while there are not so many.
+    pub fn acked_by(&self, replicas: usize) -> Option<u64> {
         nth_largest(self.online().map(|r| r.ack_offset), replicas)
     }
 
-    /// The offset that at least so many replicas have in an AOF on disk.
-    pub fn fsynced_by(&self, replicas: usize) -> u64 {
+    /// The offset that at least so many replicas have in an AOF on disk; `None` while there are not so many.
+    pub fn fsynced_by(&self, replicas: usize) -> Option<u64> {
         nth_largest(self.online().map(|r| r.fsync_ack_offset), replicas)
     }
 
@@ -412,9 +412,9 @@ fn new_replica(now_ms: u64, conn: ConnId, peer_ip: &str, intro: Introduction) ->
     }
 }
 
-/// The `n`th of the offsets from above, or 0 if there are not so many.
-fn nth_largest(offsets: impl Iterator<Item = u64>, n: usize) -> u64 {
+/// The `n`th of the offsets from above, if there are so many.
+fn nth_largest(offsets: impl Iterator<Item = u64>, n: usize) -> Option<u64> {
     let mut offsets: Vec<u64> = offsets.collect();
     offsets.sort_unstable_by(|a, b| b.cmp(a));
-    n.checked_sub(1).and_then(|at| offsets.get(at)).copied().unwrap_or(0)
+    n.checked_sub(1).and_then(|at| offsets.get(at)).copied()
 }

@@ -26,14 +26,14 @@ fn what_so_many_replicas_have_is_what_so_many_are_counted_for() {
         ack(&mut master, ConnId(n as u64), offset, fsynced);
     }
     for replicas in 1..=4 {
-        let acked = master.acked_by(replicas);
+        let acked = master.acked_by(replicas).unwrap();
         assert!(master.count_acked(acked) >= replicas, "{acked} for {replicas}");
         assert!(master.count_acked(acked + 1) < replicas, "{acked} for {replicas}");
-        let fsynced = master.fsynced_by(replicas);
+        let fsynced = master.fsynced_by(replicas).unwrap();
         assert!(master.count_fsynced(fsynced) >= replicas, "{fsynced} for {replicas}");
         assert!(master.count_fsynced(fsynced + 1) < replicas, "{fsynced} for {replicas}");
     }
-    assert_eq!((master.acked_by(5), master.fsynced_by(5)), (0, 0), "there are only four");
+    assert_eq!((master.acked_by(5), master.fsynced_by(5)), (None, None), "there are only four");
 }
 
 // What a slow replica keeps counted as the keyspace's made eviction empty a master whose replica was slow.

@@ -189,14 +189,20 @@ fn enough_waiting_replicas_start_a_diskless_sync_at_once() {
     assert_eq!(wanted_snapshot(&mut master).1, SnapshotMode::Socket);
 }
 
-#[test]
-fn a_streamed_snapshot_waits_for_the_slowest_replica() {
+/// With a snapshot that is being streamed to its one replica.
+fn streaming_master() -> (Repl, SnapshotId) {
     let settings = ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() };
     let mut master = new_repl(1, settings);
     introduce(&mut master, CONN, "6380");
     psync(&mut master, 0, CONN, "?", "-1").unwrap();
     let (id, _) = wanted_snapshot(&mut master);
     master.handle_snapshot(0, SnapshotEvent::Started { id });
+    (master, id)
+}
+
+#[test]
+fn a_streamed_snapshot_waits_for_the_slowest_replica() {
+    let (mut master, id) = streaming_master();
     let bytes = Bytes::from(vec![b'r'; 256 * 1024]);
     let mut chunks = 0;
     while master.snapshot_wants_data() {
@@ -212,12 +218,7 @@ fn a_streamed_snapshot_waits_for_the_slowest_replica() {
 // would hang until its timeout.
 #[test]
 fn what_all_replicas_have_taken_of_a_streamed_snapshot_makes_room_again() {
-    let settings = ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() };
-    let mut master = new_repl(1, settings);
-    introduce(&mut master, CONN, "6380");
-    psync(&mut master, 0, CONN, "?", "-1").unwrap();
-    let (id, _) = wanted_snapshot(&mut master);
-    master.handle_snapshot(0, SnapshotEvent::Started { id });
+    let (mut master, id) = streaming_master();
     for len in [2 << 20, 1 << 20, 1] {
         let bytes = Bytes::from(vec![b'r'; len]);
         master.handle_snapshot(0, SnapshotEvent::Chunk { id, bytes });
@@ -514,21 +515,20 @@ fn a_slow_replica_costs_its_distance() {
 }
 
 #[test]
-fn info_has_the_fields_in_redis_order() {
+fn a_master_s_view_has_its_replicas_and_its_backlog() {
     let (mut master, replid) = master_with_replica();
     master.handle_write(b"A");
-    let extras = InfoExtras { replica_priority: 100, is_read_only: true, is_announced: true };
-    let text = master.view(3000).info_text(&extras);
-    let expected = format!(
-        "role:master\r\nconnected_slaves:1\r\n\
-         slave0:ip=127.0.0.1,port=6380,state=online,offset=0,lag=3\r\n\
-         master_failover_state:no-failover\r\nmaster_replid:{replid}\r\n\
-         master_replid2:{}\r\nmaster_repl_offset:1\r\nsecond_repl_offset:-1\r\n\
-         repl_backlog_active:1\r\nrepl_backlog_size:1048576\r\n\
-         repl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:1\r\n",
-        "0".repeat(40)
-    );
-    assert_eq!(text, expected);
+    let view = master.view(3000);
+    assert!(view.upstream.is_none());
+    let [replica] = &view.replicas[..] else { panic!("{:?}", view.replicas) };
+    assert_eq!((replica.ip.as_str(), replica.port), ("127.0.0.1", 6380));
+    assert_eq!((replica.state, replica.offset, replica.lag_secs), ("online", 0, 3));
+    assert_eq!(view.failover.as_str(), "no-failover");
+    assert_eq!((view.ids.replid.to_string(), view.ids.second_offset), (replid, None));
+    assert_eq!(view.ids.replid2.to_string(), "0".repeat(40));
+    let backlog = view.backlog;
+    assert_eq!((view.offset, backlog.first_byte_offset, backlog.len_bytes), (1, 1, 1));
+    assert!(backlog.is_active && backlog.size_bytes == 1_048_576);
 }
 
 #[test]

@@ -16,12 +16,10 @@ use crate::config::{Config, RoleDecision, StartRole, engine_settings, repl_setti
 use crate::disk::aof::Aof;
 use crate::disk::files::RealDisk;
 use crate::disk::rdb::Rdb;
-use crate::disk::state::DiskState;
 use crate::disk::worker::DiskWorker;
 use crate::net::listener::{self, ListenSettings};
-use crate::net::state::NetState;
 use crate::net::token::Source;
-use crate::os::host::{Host, Identity, ProcessState, TurnState};
+use crate::os::host::{DiskState, Host, Identity, NetState, ProcessState, TurnState};
 use crate::os::start;
 use crate::process::clock;
 use crate::process::daemon;
@@ -109,6 +107,7 @@ impl Server {
         let worker = DiskWorker::start(Arc::new(RealDisk), mailer.wrapping(Mail::Disk));
         let worker = worker.map_err(text)?;
         let aof = Aof::new(&config, worker.clone(), mailer.wrapping(Mail::AofWriter));
+        let rdb = Rdb::new(now, worker.clone());
         let mut host = Host {
             hash_seed,
             process: ProcessState {
@@ -127,7 +126,7 @@ impl Server {
             net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved)),
             disk: DiskState::new(
                 aof.map_err(text)?,
-                Rdb::new(now),
+                rdb,
                 worker,
                 mailer.wrapping(Mail::Loaded),
                 mailer.wrapping(Mail::LoaderHasRoom),

@@ -25,7 +25,6 @@ impl Server {
         host.evict_clients(node);
         node.with_world(host, |engine, world| engine.cron(now, world));
         host.turn.dirty = node.engine.dirty;
-        host.net.connected_clients = host.net.conns.len();
         host.clients_cron(node);
         // SIGCHLD is not queued: one that was merged with another is made up for here.
         host.reap_children(node);
@@ -78,7 +77,7 @@ impl Server {
         while let Some(mail) = self.mailbox.next() {
             match mail {
                 Mail::Resolved(found) => host.master_resolved(node, found),
-                Mail::AofWriter(news) => host.disk.aof.hear_writer(news),
+                Mail::AofWriter(news) => host.hear_aof_writer(news),
                 Mail::Disk(done) => host.disk_done(node, done),
                 Mail::Loaded(ended) => host.loading_ended(node, ended),
                 // The next turn reads on by itself; being awake is all that was needed.

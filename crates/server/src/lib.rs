@@ -18,4 +18,5 @@ mod server;
 pub mod config;
 
 pub use launch::{InstallLogger, launch};
+pub use process::allocator::Allocator;
 pub use process::logging;

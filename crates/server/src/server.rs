@@ -106,15 +106,14 @@ impl Server {
         let Server { node, host, .. } = self;
         let end_us = clock::mono_us();
         host.turn.stats.loop_us += end_us.saturating_sub(node.now().mono_us);
-        if !host.net.ready.is_empty()
-            || !host.net.ready_listeners.is_empty()
+        if host.has_unserved()
             || node.engine.has_pending_output()
             || host.link_has_more() && node.wants_master_bytes(host)
-            || host.disk.children.pipe_paused && node.repl.snapshot_wants_data()
+            || host.snapshot_pipe_has_more(node)
         {
             return Some(Duration::ZERO);
         }
-        let deadline_us = earlier(host.net.retry_accept_at_us, node.next_deadline_us(host));
+        let deadline_us = earlier(host.accept_again_at_us(), node.next_deadline_us(host));
         let deadline_us = deadline_us.unwrap_or(u64::MAX).min(host.turn.next_cron_us);
         Some(Duration::from_micros(deadline_us.saturating_sub(end_us)))
     }

@@ -6,12 +6,12 @@ use std::ptr::NonNull;
 
 use crate::size_class;
 
-/// What an allocation of `len` bytes really takes: jemalloc's classes, four steps to a doubling.
+/// What an allocation of `len` bytes really takes: the allocator's classes.
 ///
 /// A block's capacity is a pure function of its length, so it needs no field of its own, and a
 /// block that grows byte by byte is moved only when it leaves its class.
 pub(crate) const fn size_class(len: usize) -> usize {
-    if len <= 8 { 8 } else { size_class::round_up(len) }
+    if len == 0 { 8 } else { size_class::round_up(len) }
 }
 
 fn layout(len: usize) -> Layout {

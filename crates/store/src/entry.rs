@@ -7,7 +7,7 @@
 //!
 //! | bytes     | what                                                                            |
 //! |-----------|---------------------------------------------------------------------------------|
-//! | 1         | kind of the payload (2 bits), has an expiry, text was edited, slack (2 bits)    |
+//! | 1         | kind of the payload (2 bits), has an expiry, text was edited, slack (3 bits)    |
 //! | 3         | the LRU or LFU clock, as Redis counts it                                        |
 //! | 1, 3 or 5 | length of the key                                                               |
 //! | 0 or 8    | expiry in unix milliseconds                                                     |
@@ -35,8 +35,6 @@ use shape::{Kind, Shape};
 
 /// Key and text together may have this many bytes for the text to live in the entry.
 const EMBED_MAX_BYTES: usize = 1024;
-/// Classes that an allocation may be above its need: beyond, shrinking gives memory back.
-const MAX_SLACK: u32 = 3;
 const CLOCK_MASK: u32 = 0xff_ffff;
 
 /// An entry that owns itself; a database hands it out by reference, and whole when it is removed.
@@ -298,7 +296,7 @@ impl Entry {
         let old = self.shape();
         let new = Shape { expires: expire_ms.is_some(), ..old };
         let flags = shape::clock_and_flags(self.base());
-        if let Some(slack) = new.slack_in(self.allocated_bytes(), MAX_SLACK) {
+        if let Some(slack) = new.slack_in(self.allocated_bytes()) {
             // SAFETY: both shapes fit the allocation.
             unsafe {
                 old.shift_to(new, self.base());
@@ -379,7 +377,7 @@ impl Entry {
     fn embedded_text(&mut self, old: Shape, min_len: usize) -> &mut [u8] {
         let new = Shape { text_len: old.text_len.max(min_len), ..old };
         let allocated = self.allocated_bytes();
-        let slack = match new.slack_in(allocated, MAX_SLACK) {
+        let slack = match new.slack_in(allocated) {
             Some(slack) => slack,
             None => {
                 // SAFETY: allocated with this layout; the content moves along as bytes.
@@ -427,7 +425,7 @@ impl Entry {
         let slack = shape::slack(self.base());
         let in_place = match new == old {
             true => Some(slack),
-            false => new.slack_in(old.allocated(slack), MAX_SLACK),
+            false => new.slack_in(old.allocated(slack)),
         };
         let fresh = if in_place.is_none() { Some(Entry::allocate(new)) } else { None };
         let clock = self.clock();

@@ -1,8 +1,12 @@
-//! The size classes of the allocator the server links (jemalloc with a 16-byte quantum): 16-byte
-//! steps up to 128, then four classes per doubling.
+//! The size classes of the allocator the server links (jemalloc with a quantum of 8 bytes): 8-byte
+//! steps up to 64, then four classes per doubling.
 //!
 //! Asking for exactly a class wastes nothing and tells us how much room an allocation has, without
 //! asking the allocator. Under another allocator the figures only cost a little.
+
+/// Up to here classes are a quantum apart.
+const EVEN_MAX: usize = 64;
+const QUANTUM: usize = 8;
 
 /// The smallest class that holds `size` bytes.
 #[inline]
@@ -14,38 +18,45 @@ pub const fn round_up(size: usize) -> usize {
 /// The class `steps` above the one that holds `size`.
 #[inline]
 pub const fn above(size: usize, steps: u32) -> usize {
-    let mut class = round_up(size);
-    let mut left = steps;
-    while left > 0 {
-        class = round_up(class + 1);
-        left -= 1;
-    }
-    class
+    if steps == 0 { round_up(size) } else { class(index(size) + steps) }
 }
 
-/// How many classes `allocated` lies above the class of `size`, if it is at most `limit`.
+/// How many classes `allocated`, itself one, lies above the class of `size`.
 #[inline]
-pub fn distance(size: usize, allocated: usize, limit: u32) -> Option<u32> {
-    let mut class = round_up(size);
-    let mut steps = 0;
-    while class < allocated {
-        if steps == limit {
-            return None;
-        }
-        class = round_up(class + 1);
-        steps += 1;
-    }
-    (class == allocated).then_some(steps)
+pub fn distance(size: usize, allocated: usize) -> Option<u32> {
+    index(allocated).checked_sub(index(size))
 }
 
 #[inline]
 const fn step(size: usize) -> usize {
-    if size <= 128 {
-        return 16;
+    if size <= EVEN_MAX { QUANTUM } else { 1 << (doubling(size) - 2) }
+}
+
+/// Sizes in (2^n, 2^(n+1)] are spaced 2^(n-2) apart: this is n.
+#[inline]
+const fn doubling(size: usize) -> u32 {
+    usize::BITS - 1 - (size - 1).leading_zeros()
+}
+
+/// The number of the class that holds `size`, counted from 0 bytes.
+#[inline]
+const fn index(size: usize) -> u32 {
+    if size <= EVEN_MAX {
+        return size.div_ceil(QUANTUM) as u32;
     }
-    // Sizes in (2^n, 2^(n+1)] are spaced 2^(n-2) apart.
-    let n = usize::BITS - 1 - (size - 1).leading_zeros();
-    1 << (n - 2)
+    let n = doubling(size);
+    let before = (EVEN_MAX / QUANTUM) as u32 + (n - EVEN_MAX.ilog2()) * 4;
+    before + 1 + ((size - 1 - (1 << n)) >> (n - 2)) as u32
+}
+
+#[inline]
+const fn class(index: u32) -> usize {
+    let even = (EVEN_MAX / QUANTUM) as u32;
+    if index <= even {
+        return index as usize * QUANTUM;
+    }
+    let n = EVEN_MAX.ilog2() + (index - even - 1) / 4;
+    (1 << n) + (((index - even - 1) % 4 + 1) as usize) * (1 << (n - 2))
 }
 
 #[cfg(test)]
@@ -54,7 +65,10 @@ mod tests {
 
     #[test]
     fn classes_are_those_of_jemalloc() {
-        let known = [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640];
+        let known = [
+            8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448,
+            512, 640,
+        ];
         let mut class = 1;
         for expected in known {
             class = round_up(class);
@@ -66,12 +80,20 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_a_class_leads_to_it() {
+        for size in 1..70_000 {
+            assert_eq!(class(index(size)), round_up(size), "{size}");
+            assert_eq!(index(round_up(size)), index(size), "{size}");
+        }
+    }
+
+    #[test]
     fn distance_undoes_above() {
         for size in 1..2000 {
-            for steps in 0..4 {
-                assert_eq!(distance(size, above(size, steps), 3), Some(steps));
+            for steps in 0..8 {
+                assert_eq!(distance(size, above(size, steps)), Some(steps));
             }
-            assert_eq!(distance(size, above(size, 4), 3), None);
+            assert_eq!(distance(above(size, 1) + 1, round_up(size)), None);
         }
     }
 }

@@ -49,6 +49,21 @@ impl Port {
     }
 }
 
+/// Whether any socket listens on the port, whoever holds it.
+pub fn is_listened_on(number: u16) -> bool {
+    const LISTEN: &str = "0A";
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+        let table = std::fs::read_to_string(table).unwrap_or_default();
+        table.lines().skip(1).any(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let local = fields.next().and_then(|address| address.rsplit_once(':'));
+            let is_ours =
+                local.is_some_and(|(_, port)| u16::from_str_radix(port, 16) == Ok(number));
+            is_ours && fields.nth(1) == Some(LISTEN)
+        })
+    })
+}
+
 /// The first success over all ports, from a random one on.
 fn first_that<T>(take: impl Fn(u16) -> io::Result<T>) -> T {
     let start = fastrand::u16(FIRST..=LAST);

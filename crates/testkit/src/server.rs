@@ -19,7 +19,7 @@ use crate::binaries;
 use crate::client::{Client, Reply};
 use crate::faults::Faults;
 use crate::info::Info;
-use crate::ports::Port;
+use crate::ports::{self, Port};
 use crate::process::Finished;
 use crate::wait::{LONG, wait_for, wait_until};
 
@@ -375,8 +375,16 @@ impl Server {
         self.wait_exit()
     }
 
-    /// Ends the process and its children on the spot (SIGKILL).
+    /// Ends the process and its children on the spot (SIGKILL), and waits until it can be started again: a
+    /// snapshot child has what was open when it was forked, until it has closed it or is gone, too.
+    #[track_caller]
     pub fn kill(&mut self) {
+        self.end();
+        let what = "nobody listens on the port any more";
+        wait_until(LONG, what, || !ports::is_listened_on(self.port()));
+    }
+
+    fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
             // The leader is not reaped before this, so that the group's id is still its own.
             let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
@@ -397,7 +405,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             self.show_log();
         }
-        self.kill();
+        self.end();
     }
 }
 

@@ -87,8 +87,12 @@ impl Hands {
         }
         assert!(self.handed_over <= self.arrived, "more payload than ever arrived");
         let view = self.repl.view(self.now_ms);
-        let extras = InfoExtras { replica_priority: 1, is_read_only: true, is_announced: true };
-        view.info_text(&extras);
+        let transfers = view.replicas.iter().filter_map(|replica| replica.transfer);
+        let transfers = transfers.chain(view.upstream.as_ref().and_then(|up| up.transfer));
+        transfers.for_each(|transfer| assert!(transfer.as_pairs().starts_with("sent_bytes=")));
+        if let Some(snapshot) = &view.snapshot {
+            assert!(!snapshot.as_pairs().is_empty());
+        }
         if view.backlog.is_active {
             let end = view.backlog.first_byte_offset + view.backlog.len_bytes;
             assert_eq!(end, view.offset + 1);

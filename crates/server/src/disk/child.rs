@@ -34,12 +34,12 @@ pub struct Report {
 
 /// A running child, in its parent.
 pub struct Child {
-    pub pid: i32,
-    pub started_us: u64,
-    pub fork_us: u64,
+    pid: i32,
+    started_us: u64,
+    fork_us: u64,
     report: File,
     partial: Vec<u8>,
-    pub last: Report,
+    last: Report,
 }
 
 /// How a child ended.
@@ -87,11 +87,29 @@ pub fn spawn(
 }
 
 impl Child {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// How long the fork took.
+    pub fn fork_us(&self) -> u64 {
+        self.fork_us
+    }
+
+    pub fn elapsed_us(&self, now_us: u64) -> u64 {
+        now_us.saturating_sub(self.started_us)
+    }
+
+    /// The latest that it has said; its last words once it is reaped.
+    pub fn report(&self) -> &Report {
+        &self.last
+    }
+
     pub fn report_fd(&self) -> RawFd {
         self.report.as_raw_fd()
     }
 
-    /// Takes in what the child has said so far; the latest report is in `last`.
+    /// Takes in what the child has said so far.
     pub fn read_reports(&mut self) {
         let mut buffer = [0; 4 * REPORT_LEN];
         while let Ok(n) = self.report.read(&mut buffer) {
@@ -107,7 +125,7 @@ impl Child {
         }
     }
 
-    /// How the child ended, if it has; its last words are in `last` then.
+    /// How the child ended, if it has.
     pub fn reap(&mut self) -> Option<Exit> {
         let exit = match waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(_, code)) => Exit::Code(code),

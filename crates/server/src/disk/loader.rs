@@ -28,7 +28,6 @@ use store::seed::HashSeed;
 use crate::disk::aof_batch::AofBatch;
 use crate::disk::chunk_pipe::ChunkReader;
 use crate::disk::key_delay::KeyDelay;
-use crate::disk::load_progress::LoadProgress;
 use crate::disk::null_world::NullWorld;
 use crate::process::clock;
 use crate::process::mailbox::Mailer;
@@ -71,16 +70,6 @@ impl What {
     }
 }
 
-/// What a load is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoadPurpose {
-    Start,
-    /// Whether a master's snapshot could be loaded, while the old data set serves.
-    ReplicaRehearsal,
-    ReplicaFile,
-    ReplicaStream,
-}
-
 /// Everything that the thread must know.
 pub struct Order {
     pub what: What,
@@ -113,11 +102,11 @@ pub struct Loaded {
 
 /// How far a load is, readable while it runs.
 #[derive(Debug, Default)]
-pub struct Progress {
-    pub loaded_bytes: AtomicU64,
-    pub total_bytes: AtomicU64,
+struct Progress {
+    loaded_bytes: AtomicU64,
+    total_bytes: AtomicU64,
     /// `key-load-delay`, which may change while it is obeyed.
-    pub key_delay_us: AtomicI32,
+    key_delay_us: AtomicI32,
     cancelled: AtomicBool,
 }
 
@@ -158,21 +147,10 @@ pub struct LoadEnded {
     pub result: Result<Box<Loaded>, LoadFailure>,
 }
 
-/// A data set is being loaded by a helper thread.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LoadingInfo {
-    pub active: bool,
-    pub asynchronous: bool,
-    pub started_unix_s: u64,
-    pub total_bytes: u64,
-    pub loaded_bytes: u64,
-    pub progress: LoadProgress,
-}
-
 /// A running load, in the loop.
 pub struct Loader {
-    pub serial: u32,
-    pub progress: Arc<Progress>,
+    serial: u32,
+    progress: Arc<Progress>,
 }
 
 /// Commands between two looks at the clock and the cancel flag.
@@ -190,6 +168,24 @@ impl Loader {
             mailer.send(LoadEnded { serial, result });
         })?;
         Ok(Loader { serial, progress })
+    }
+
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    pub fn loaded_bytes(&self) -> u64 {
+        self.progress.loaded_bytes.load(Ordering::Relaxed)
+    }
+
+    /// 0 for a snapshot that is still arriving.
+    pub fn total_bytes(&self) -> u64 {
+        self.progress.total_bytes.load(Ordering::Relaxed)
+    }
+
+    /// `key-load-delay` was changed.
+    pub fn slow_down(&self, key_delay_us: i32) {
+        self.progress.key_delay_us.store(key_delay_us, Ordering::Relaxed);
     }
 }
 

@@ -10,10 +10,10 @@ pub mod files;
 pub mod key_delay;
 pub mod load_progress;
 pub mod loader;
+pub mod loading;
 pub mod null_world;
 pub mod rdb;
 pub mod snapshot_in;
-pub mod state;
 pub mod worker;
 
 #[cfg(test)]

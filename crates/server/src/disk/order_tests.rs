@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -17,8 +17,8 @@ use protocol::Args;
 use repl::{Filter, Level, LinkId, LoadTarget, MasterAddr, Repl, SnapshotId, SnapshotMode};
 
 use crate::config::{AppendFsync, Config, repl_settings};
+use crate::disk::aof::Aof;
 use crate::disk::aof::writer::WriterNews;
-use crate::disk::aof::{Aof, AofState};
 use crate::disk::files::{Disk, RealDisk};
 use crate::disk::worker::{DiskDone, DiskJob, DiskWorker, Then};
 use crate::process::clock;
@@ -134,10 +134,9 @@ impl Rig {
         let worker =
             DiskWorker::start(Arc::clone(&seen) as _, mailer.wrapping(Mail::Disk)).unwrap();
         let mut aof = Aof::new(&config, worker, mailer.wrapping(Mail::AofWriter)).unwrap();
-        aof.files.create_dir().unwrap();
-        let incr = OpenOptions::new().append(true).create(true).open(aof.files.path("incr"));
-        aof.switch_to(incr.unwrap()).unwrap();
-        aof.state = AofState::On;
+        aof.create_dir().unwrap();
+        let incr = dir.path().join("appendonlydir/incr");
+        aof.begin_in(OpenOptions::new().append(true).create(true).open(incr).unwrap());
         let now = clock::now();
         let repl = Repl::new(now.mono_us / 1000, repl_settings(&config), Box::new(|| [7; 20]));
         let mut node = Node::new(Engine::new(Settings::default(), 1), repl);
@@ -170,7 +169,7 @@ impl Rig {
             match mail {
                 Mail::AofWriter(news) => self.world.aof.hear_writer(news),
                 Mail::Disk(DiskDone { then: Then::IncrNamed(named), result, .. }) => {
-                    self.world.aof.incr_named(*named, &result);
+                    self.world.aof.incr_named(*named, result);
                 }
                 _ => {}
             }
@@ -179,6 +178,10 @@ impl Rig {
 
     fn events(&self) -> Vec<Event> {
         self.world.seen.events()
+    }
+
+    fn aof_path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("appendonlydir").join(name)
     }
 }
 
@@ -250,13 +253,13 @@ fn where_the_manifest_cannot_be_stored_no_write_is_lost() {
         let mut rig = Rig::new(fsync);
         rig.set("before");
         rig.run_until_reply();
-        let in_the_way = rig.world.aof.files.path("temp-appendonly.aof.manifest");
+        let in_the_way = rig.aof_path("temp-appendonly.aof.manifest");
         std::fs::create_dir(&in_the_way).unwrap();
         rig.world.seen.clear();
         rig.world.aof.begin_incr().unwrap();
         rig.set("behind");
         rig.run_until_reply();
-        let text = |rig: &Rig| std::fs::read_to_string(rig.world.aof.files.path("incr")).unwrap();
+        let text = |rig: &Rig| std::fs::read_to_string(rig.aof_path("incr")).unwrap();
         assert_eq!(text(&rig).matches("behind").count(), 1, "{fsync:?}: {:?}", rig.events());
         let events = rig.events();
         let reply = events.iter().position(|event| *event == Event::Reply).expect("it was sent");
@@ -282,7 +285,7 @@ fn where_the_manifest_cannot_be_stored_no_write_is_lost() {
 #[test]
 fn behind_a_refused_manifest_writes_keep_their_order() {
     let mut rig = Rig::new(AppendFsync::Everysec);
-    std::fs::create_dir(rig.world.aof.files.path("temp-appendonly.aof.manifest")).unwrap();
+    std::fs::create_dir(rig.aof_path("temp-appendonly.aof.manifest")).unwrap();
     let seen = Arc::clone(&rig.world.seen);
     let gate = seen.gate.lock().unwrap();
     rig.set("first");
@@ -293,7 +296,7 @@ fn behind_a_refused_manifest_writes_keep_their_order() {
     }
     rig.set("second");
     drop(gate);
-    let text = |rig: &Rig| std::fs::read_to_string(rig.world.aof.files.path("incr")).unwrap();
+    let text = |rig: &Rig| std::fs::read_to_string(rig.aof_path("incr")).unwrap();
     while !["first", "second"].iter().all(|key| text(&rig).contains(key)) {
         rig.hear_mail();
         rig.node.settle(&mut rig.world);

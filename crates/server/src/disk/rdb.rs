@@ -1,19 +1,27 @@
 //! What is known of snapshots on the disk, and how one is written: its header, its file, and what is looked at
-//! after every key. Who needs one, and when, is decided above.
+//! after every key. Who needs one, and whether a child may be forked for it, is decided above.
 
-use std::fs;
+use std::collections::HashMap;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine::{CommandError, Now};
+use log::{info, warn};
 use persist::aof::RewriteOptions;
-use persist::rdb::{Access, ReplInfo, SaveHook, SaveOptions, SaveReport, Version, save};
+use persist::rdb::{
+    Access, LoadReport, ReplInfo, SaveHook, SaveOptions, SaveReport, Version, save,
+};
+use repl::{SnapshotEvent, SnapshotId};
 use store::keyspace::Keyspace;
 
 use crate::config::Config;
-use crate::disk::child::Reporter;
+use crate::disk::child::{Exit, Report, Reporter};
+use crate::disk::children::{RdbFileJob, judge};
 use crate::disk::files::{self, RealDisk, SteadyWriter};
 use crate::disk::key_delay::KeyDelay;
+use crate::disk::worker::{DiskJob, DiskWorker, Then};
+use crate::process::os_error::os_error;
 use crate::process::signals::{Received, SignalSource};
 use crate::process::version::REDIS_VERSION;
 
@@ -22,56 +30,249 @@ to persist to disk. Commands that may modify the data set are disabled, because 
 configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error \
 option). Please check the Redis logs for details about the RDB error.";
 
-/// What is known of snapshots on the disk.
-pub struct Rdb {
+/// A save that failed is tried again by its save point only after so long.
+const RETRY_AFTER_US: u64 = 5_000_000;
+
+/// Figures for INFO.
+#[derive(Clone, Copy, Debug)]
+pub struct RdbFigures {
     pub last_save_unix_s: i64,
     pub last_bgsave_ok: bool,
     /// Seconds that the last one took, -1 before the first.
     pub last_bgsave_s: i64,
-    pub last_try_us: u64,
     pub last_cow_bytes: u64,
     pub saves: u64,
-    /// BGSAVE SCHEDULE: as soon as no other child runs.
-    pub scheduled: bool,
     pub last_load_keys_loaded: u64,
     pub last_load_keys_expired: u64,
+}
+
+/// What is known of snapshots on the disk.
+pub struct Rdb {
+    figures: RdbFigures,
+    last_try_us: u64,
+    /// BGSAVE SCHEDULE: as soon as no other child runs.
+    scheduled: bool,
     /// The data set holds what older versions of the format cannot say in full.
-    pub needs_v11: bool,
+    needs_v11: bool,
     /// The RDB file is there because a replica needed it.
-    pub made_for_replicas: bool,
+    made_for_replicas: bool,
+    /// Snapshots that are being sent.
+    sent_files: HashMap<SnapshotId, File>,
     /// Orders to the disk's thread that may take or give the RDB file's name, and are not done.
-    pub unsettled: u32,
+    unsettled: u32,
+    worker: DiskWorker,
+}
+
+/// What is left to be done when a child's snapshot is there, or failed.
+pub struct BgsaveEnded {
+    /// So many changes are saved.
+    pub saved_changes: Option<u64>,
+    /// For replicas that wait for it.
+    pub event: Option<SnapshotEvent>,
 }
 
 impl Rdb {
-    pub fn new(now: Now) -> Rdb {
+    pub fn new(now: Now, worker: DiskWorker) -> Rdb {
         Rdb {
-            // As Redis: at start, the save points count from the start.
-            last_save_unix_s: now.unix_s(),
-            last_bgsave_ok: true,
-            last_bgsave_s: -1,
+            figures: RdbFigures {
+                // As Redis: at start, the save points count from the start.
+                last_save_unix_s: now.unix_s(),
+                last_bgsave_ok: true,
+                last_bgsave_s: -1,
+                last_cow_bytes: 0,
+                saves: 0,
+                last_load_keys_loaded: 0,
+                last_load_keys_expired: 0,
+            },
             last_try_us: 0,
-            last_cow_bytes: 0,
-            saves: 0,
             scheduled: false,
-            last_load_keys_loaded: 0,
-            last_load_keys_expired: 0,
             needs_v11: false,
             made_for_replicas: false,
+            sent_files: HashMap::new(),
             unsettled: 0,
+            worker,
         }
     }
 
-    pub fn is_unsettled(&self) -> bool {
-        self.unsettled > 0
+    pub fn figures(&self) -> RdbFigures {
+        self.figures
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_stats(&mut self) {
+        self.figures.saves = 0;
     }
 
     pub fn write_refusal(&self, config: &Config) -> Option<CommandError> {
         let persistence = &config.persistence;
         let refuse = persistence.stop_writes_on_bgsave_error
             && !persistence.save.is_empty()
-            && !self.last_bgsave_ok;
+            && !self.figures.last_bgsave_ok;
         refuse.then(|| CommandError::text(MISCONF.to_owned()))
+    }
+
+    // ---- the data set ----
+
+    /// Another data set was loaded.
+    pub fn data_set_replaced(&mut self, report: &LoadReport) {
+        self.figures.last_load_keys_loaded = report.keys_loaded;
+        self.figures.last_load_keys_expired = report.keys_expired;
+        self.needs_v11 = report.needs_v11;
+    }
+
+    /// The version that a snapshot of the data set is written in, `rdb-version` being as it is.
+    pub fn version(&self, rdb_version: u32) -> Version {
+        match rdb_version {
+            9 => Version::V9,
+            _ if self.needs_v11 => Version::V11,
+            number => Version::readable_by(number).unwrap_or_default(),
+        }
+    }
+
+    // ---- saving ----
+
+    /// A save is to begin as soon as no other child runs.
+    pub fn schedule(&mut self) {
+        self.scheduled = true;
+    }
+
+    pub fn is_scheduled(&self) -> bool {
+        self.scheduled
+    }
+
+    /// Whether a save point says so, or a save was scheduled.
+    pub fn is_save_due(&self, now: Now, dirty: u64, config: &Config) -> bool {
+        let may_try =
+            self.figures.last_bgsave_ok || now.mono_us > self.last_try_us + RETRY_AFTER_US;
+        let elapsed_s = now.unix_s() - self.figures.last_save_unix_s;
+        let mut points = config.persistence.save.iter();
+        let due = points.find(|point| dirty >= point.changes && elapsed_s > point.seconds as i64);
+        if let Some(point) = due.filter(|_| may_try) {
+            info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
+            return true;
+        }
+        self.scheduled && may_try
+    }
+
+    /// The process itself has saved.
+    pub fn saved(&mut self, unix_s: i64) {
+        self.figures.last_save_unix_s = unix_s;
+        self.figures.last_bgsave_ok = true;
+        self.figures.saves += 1;
+        self.made_for_replicas = false;
+    }
+
+    /// A child is about to be forked for it.
+    pub fn bgsave_begins(&mut self, now_us: u64) {
+        self.last_try_us = now_us;
+        self.scheduled = false;
+    }
+
+    /// It could not be.
+    pub fn bgsave_not_begun(&mut self) {
+        self.figures.last_bgsave_ok = false;
+    }
+
+    /// The child is done.
+    pub fn bgsave_ended(
+        &mut self,
+        job: RdbFileJob,
+        exit: Exit,
+        report: &Report,
+        took_us: u64,
+        now: Now,
+    ) -> BgsaveEnded {
+        if exit == Exit::Code(0) && report.done {
+            // The child's lines in Redis, which it writes before it ends; ours does not log.
+            info!("DB saved on disk");
+            info!("Fork CoW for RDB: {} MB", report.cow_bytes >> 20);
+        }
+        let ok = judge("Background saving", "Background saving error", exit, report);
+        self.figures.last_bgsave_s = (took_us / 1_000_000) as i64;
+        self.figures.last_cow_bytes = report.cow_bytes;
+        if ok {
+            self.figures.last_save_unix_s = now.unix_s();
+            self.figures.saves += 1;
+        } else {
+            warn!("{} is left as it was", job.target.display());
+            self.remove_temp(job.temp);
+        }
+        // SIGUSR1 is how an operator ends a child without calling it a failure.
+        if ok || exit != Exit::Signal(libc::SIGUSR1) {
+            self.figures.last_bgsave_ok = ok;
+        }
+        let event = match job.snapshot {
+            Some(id) => Some(self.begin_sending(id, &job.target, ok)),
+            None => {
+                // The operator's own.
+                self.made_for_replicas &= !ok;
+                None
+            }
+        };
+        BgsaveEnded { saved_changes: ok.then_some(job.dirty_at_fork), event }
+    }
+
+    /// Removes what a child that failed or was ended has left.
+    pub fn remove_temp(&self, temp: PathBuf) {
+        self.worker.order_then(vec![DiskJob::Unlink(temp)], Then::TempRdbUnlinked);
+    }
+
+    // ---- for replicas ----
+
+    fn begin_sending(&mut self, id: SnapshotId, path: &Path, ok: bool) -> SnapshotEvent {
+        let file = if ok { File::open(path) } else { Err(io::Error::other("BGSAVE failed")) };
+        let file = file.and_then(|file| Ok((file.metadata()?.len(), file)));
+        self.made_for_replicas = file.is_ok();
+        match file {
+            Ok((size_bytes, file)) => {
+                self.sent_files.insert(id, file);
+                SnapshotEvent::Ready { id, size_bytes }
+            }
+            Err(error) => SnapshotEvent::Failed { id, why: os_error(&error) },
+        }
+    }
+
+    /// A snapshot that is being sent.
+    pub fn sent_file(&self, id: SnapshotId) -> Option<&File> {
+        self.sent_files.get(&id)
+    }
+
+    /// Nobody needs it any more.
+    pub fn release(&mut self, id: SnapshotId) {
+        if let Some(file) = self.sent_files.remove(&id) {
+            // Closing the last handle of a large, replaced file frees its blocks.
+            self.worker.order(vec![DiskJob::Close(file)]);
+        }
+    }
+
+    /// The RDB file is there only because replicas needed it, and they have it: said once.
+    pub fn gives_up_sync_file(&mut self) -> bool {
+        self.sent_files.is_empty() && std::mem::take(&mut self.made_for_replicas)
+    }
+
+    // ---- the file's name ----
+
+    /// What is about to get or lose the name is not done.
+    pub fn is_unsettled(&self) -> bool {
+        self.unsettled > 0
+    }
+
+    /// Orders what may take or give the name of the RDB file. No other may begin to until it is over.
+    pub fn order(&mut self, jobs: Vec<DiskJob>, then: Then) {
+        self.unsettled += 1;
+        self.worker.order_then(jobs, then);
+    }
+
+    /// Such an order is done.
+    pub fn settled(&mut self) {
+        self.unsettled -= 1;
+    }
+
+    /// Nothing that was ordered comes later than what the caller does now with the name.
+    pub fn wait_until_settled(&self) {
+        if self.is_unsettled() {
+            self.worker.wait();
+        }
     }
 }
 
@@ -127,7 +328,7 @@ impl SnapshotHeader {
         save(keyspace, out, &options, hook)
     }
 
-    pub fn slow_save(&self) -> SlowSave {
+    fn slow_save(&self) -> SlowSave {
         SlowSave { delay_us: self.key_delay_us, delay: KeyDelay::default() }
     }
 
@@ -165,7 +366,7 @@ impl SnapshotHeader {
 }
 
 /// `rdb-key-save-delay`, and nothing else.
-pub struct SlowSave {
+struct SlowSave {
     delay_us: i32,
     delay: KeyDelay,
 }
@@ -179,10 +380,21 @@ impl SlowSave {
 /// A save of this process itself, during which the loop stands still: a second SIGINT, after the one that
 /// the save is a consequence of, ends it all the same.
 pub struct OwnSave<'a> {
-    pub delay: SlowSave,
-    /// `None` where no shutdown is under way: signals wait for the loop then.
-    pub signals: Option<&'a SignalSource>,
-    pub insisted: bool,
+    delay: SlowSave,
+    signals: Option<&'a SignalSource>,
+    insisted: bool,
+}
+
+impl<'a> OwnSave<'a> {
+    /// `signals` are for a save that a shutdown is waiting for; otherwise they wait for the loop.
+    pub fn new(header: &SnapshotHeader, signals: Option<&'a SignalSource>) -> OwnSave<'a> {
+        OwnSave { delay: header.slow_save(), signals, insisted: false }
+    }
+
+    /// The second SIGINT has come.
+    pub fn is_insisted(&self) -> bool {
+        self.insisted
+    }
 }
 
 impl OwnSave<'_> {

@@ -5,20 +5,32 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use persist::rdb::SnapshotVerifier;
 
-use crate::disk::chunk_pipe::ChunkFeed;
+use crate::disk::chunk_pipe::{ChunkFeed, ChunkReader, HasRoom, chunk_pipe};
 use crate::disk::files;
-use crate::disk::worker::DiskJob;
+use crate::disk::worker::{DiskJob, DiskWorker, Then};
+use crate::process::mailbox::Mailer;
 use crate::process::os_error::os_error;
 
 /// The file is pushed out to the disk in such steps, so that its fsync does not take long.
 const SYNC_STEP_BYTES: u64 = 8 << 20;
+pub const NOTHING: &str = "nothing was received";
 
-pub enum IncomingSnapshot {
+/// The snapshot that is arriving, or has arrived and is not in use yet: one at a time.
+pub struct Incoming {
+    snapshot: Option<IncomingSnapshot>,
+    /// Of the last file.
+    serial: u32,
+    worker: DiskWorker,
+    /// How a loader's thread that takes a stream speaks to the loop.
+    has_room: Mailer<HasRoom>,
+}
+
+enum IncomingSnapshot {
     File(IncomingFile),
     /// A loader thread reads it as it comes; `None` once all of it is there.
     Stream {
@@ -26,38 +38,142 @@ pub enum IncomingSnapshot {
     },
 }
 
-pub struct IncomingFile {
+struct IncomingFile {
     file: File,
     temp: PathBuf,
     verifier: SnapshotVerifier,
     written: u64,
     synced: u64,
     /// Tells this snapshot from those that were given up.
-    pub serial: u32,
+    serial: u32,
     /// The first thing that went wrong: told when the snapshot ends.
     failure: Option<String>,
 }
 
-impl IncomingSnapshot {
+/// All of a snapshot is here.
+pub enum Arrived {
+    /// It is being put on the disk, which `Then::SnapshotSynced` tells of.
+    File,
+    /// Its loader has the end of it, and says whether it is whole.
+    Stream,
+    /// It is none, and why.
+    Broken(String),
+}
+
+/// A snapshot that is to be the data set.
+pub enum Ready {
+    /// To be loaded. It is kept until it is: it gets its name then, or is given up.
+    File(io::Result<(File, u64)>),
+    /// It was loaded as it came.
+    Stream,
+    Nothing,
+}
+
+impl Incoming {
+    pub fn new(worker: DiskWorker, has_room: Mailer<HasRoom>) -> Incoming {
+        Incoming { snapshot: None, serial: 0, worker, has_room }
+    }
+
+    /// A snapshot begins to arrive, and goes to a file in `dir`.
+    pub fn begin_file(&mut self, dir: &Path, unix_s: i64, pid: u32) -> io::Result<()> {
+        self.serial += 1;
+        let serial = self.serial;
+        // Its own: one that was given up within this second may be unlinked at any moment.
+        let temp = dir.join(format!("temp-{unix_s}.{pid}.{serial}.rdb"));
+        self.snapshot = Some(IncomingSnapshot::File(IncomingFile::create(temp, serial)?));
+        Ok(())
+    }
+
+    /// A snapshot begins to arrive, and goes to the loader that reads from what this gives.
+    pub fn begin_stream(&mut self) -> ChunkReader {
+        let (feed, reader) = chunk_pipe(self.has_room.clone());
+        self.snapshot = Some(IncomingSnapshot::Stream { feed: Some(feed) });
+        reader
+    }
+
     /// Whether the loader has kept up with what came so far.
     pub fn has_room(&self) -> bool {
-        match self {
-            IncomingSnapshot::Stream { feed: Some(feed) } => feed.has_room(),
+        match &self.snapshot {
+            Some(IncomingSnapshot::Stream { feed: Some(feed) }) => feed.has_room(),
             _ => true,
         }
     }
 
     pub fn chunk(&mut self, bytes: Bytes) {
-        match self {
-            IncomingSnapshot::File(file) => file.chunk(&bytes),
-            IncomingSnapshot::Stream { feed: Some(feed) } => feed.push(bytes),
-            IncomingSnapshot::Stream { feed: None } => {}
+        match &mut self.snapshot {
+            Some(IncomingSnapshot::File(file)) => file.chunk(&bytes),
+            Some(IncomingSnapshot::Stream { feed: Some(feed) }) => feed.push(bytes),
+            Some(IncomingSnapshot::Stream { feed: None }) | None => {}
+        }
+    }
+
+    /// That was all of it.
+    pub fn end(&mut self) -> Arrived {
+        match &mut self.snapshot {
+            Some(IncomingSnapshot::File(file)) => match file.verify() {
+                Ok(synced) => {
+                    let then = Then::SnapshotSynced { serial: file.serial };
+                    self.worker.order_then(vec![DiskJob::Fsync(synced)], then);
+                    Arrived::File
+                }
+                Err(why) => Arrived::Broken(why),
+            },
+            Some(IncomingSnapshot::Stream { feed }) => {
+                if let Some(feed) = feed.take() {
+                    feed.finish();
+                }
+                Arrived::Stream
+            }
+            None => Arrived::Broken(NOTHING.to_owned()),
+        }
+    }
+
+    /// It is on the disk, or why not; `None` if it was given up meanwhile. Gives it from its beginning, with its
+    /// length.
+    pub fn synced(
+        &self,
+        serial: u32,
+        result: io::Result<()>,
+    ) -> Option<Result<(File, u64), String>> {
+        let Some(IncomingSnapshot::File(file)) = &self.snapshot else { return None };
+        if file.serial != serial {
+            return None;
+        }
+        Some(match result {
+            Ok(()) => file.reader().map_err(|error| os_error(&error)),
+            Err(error) => Err(sync_failure(&error)),
+        })
+    }
+
+    /// It is to take the place of the data set.
+    pub fn take_over(&mut self) -> Ready {
+        match self.snapshot.take() {
+            Some(IncomingSnapshot::File(file)) => {
+                let reader = file.reader();
+                self.snapshot = Some(IncomingSnapshot::File(file));
+                Ready::File(reader)
+            }
+            Some(IncomingSnapshot::Stream { .. }) => Ready::Stream,
+            None => Ready::Nothing,
+        }
+    }
+
+    /// How a file that has been loaded gets the name of the RDB file: nothing else may replace that.
+    pub fn install(&mut self, target: PathBuf) -> Option<Vec<DiskJob>> {
+        let Some(IncomingSnapshot::File(file)) = self.snapshot.take() else { return None };
+        Some(vec![DiskJob::Rename { from: file.temp, to: target }, DiskJob::Close(file.file)])
+    }
+
+    /// Nobody wants it any more.
+    pub fn give_up(&mut self) {
+        if let Some(IncomingSnapshot::File(file)) = self.snapshot.take() {
+            self.worker.order(vec![DiskJob::Unlink(file.temp), DiskJob::Close(file.file)]);
         }
     }
 }
 
 impl IncomingFile {
-    pub fn create(temp: PathBuf, serial: u32) -> io::Result<IncomingFile> {
+    fn create(temp: PathBuf, serial: u32) -> io::Result<IncomingFile> {
         let file =
             File::options().read(true).write(true).create(true).truncate(true).open(&temp)?;
         Ok(IncomingFile {
@@ -100,7 +216,7 @@ impl IncomingFile {
     }
 
     /// All of it is here: is it a whole snapshot? What is to be synced then.
-    pub fn verify(&self) -> Result<File, String> {
+    fn verify(&self) -> Result<File, String> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -109,21 +225,12 @@ impl IncomingFile {
     }
 
     /// The file from its beginning, and its length, for a loader.
-    pub fn reader(&self) -> io::Result<(File, u64)> {
+    fn reader(&self) -> io::Result<(File, u64)> {
         Ok((File::open(&self.temp)?, self.written))
-    }
-
-    /// Gives the file the name of the RDB file: only what has been loaded may replace that.
-    pub fn install(self, target: PathBuf) -> Vec<DiskJob> {
-        vec![DiskJob::Rename { from: self.temp, to: target }, DiskJob::Close(self.file)]
-    }
-
-    pub fn discard(self) -> Vec<DiskJob> {
-        vec![DiskJob::Unlink(self.temp), DiskJob::Close(self.file)]
     }
 }
 
-pub fn sync_failure(error: &io::Error) -> String {
+fn sync_failure(error: &io::Error) -> String {
     format!(
         "Failed trying to sync the temp DB to disk in MASTER <-> REPLICA synchronization: {}",
         os_error(error)

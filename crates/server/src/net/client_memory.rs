@@ -19,7 +19,7 @@ pub struct ClientMemory {
     /// Of all who may be closed.
     total_bytes: usize,
     /// Whose buffers may have changed in this turn.
-    pub changed: Vec<ClientId>,
+    changed: Vec<ClientId>,
 }
 
 impl ClientMemory {
@@ -32,9 +32,20 @@ impl ClientMemory {
         self.limit_bytes = limit_bytes;
     }
 
+    /// A client's buffers may have changed: it is measured before the loop sleeps.
+    pub fn note_changed(&mut self, id: ClientId) {
+        if self.is_on() {
+            self.changed.push(id);
+        }
+    }
+
+    pub fn take_changed(&mut self) -> Vec<ClientId> {
+        std::mem::take(&mut self.changed)
+    }
+
     /// A client was measured.
     pub fn count(&mut self, conn: &mut Conn, bytes: usize) {
-        let before = std::mem::replace(&mut conn.counted_bytes, bytes);
+        let before = conn.count(bytes);
         self.total_bytes = self.total_bytes - before + bytes;
     }
 
@@ -52,7 +63,7 @@ impl ClientMemory {
     }
 
     pub fn forget(&mut self, conn: &Conn) {
-        self.total_bytes -= conn.counted_bytes;
+        self.total_bytes -= conn.counted_bytes();
     }
 }
 

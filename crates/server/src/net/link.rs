@@ -13,23 +13,24 @@ use crate::net::transport::{ReadOutcome, Transport};
 
 /// The most slices that one `writev` gets: the kernel's UIO_FASTIOV is 8, its limit 1024.
 const MAX_SLICES: usize = 64;
+/// An input buffer that has grown beyond this is given back as soon as it is empty.
+const LARGE_INPUT_BYTES: usize = 256 * 1024;
 
 pub struct Link {
     transport: Transport,
     source: Source,
     /// `None` while it is lent out, because what it has found runs.
-    pub parser: Option<Box<RequestParser>>,
+    parser: Option<Box<RequestParser>>,
     /// What has left for here and was not taken by the socket. Mostly nothing: replies go straight from
     /// where they were written.
     output: Output,
     /// epoll has said that the peer closed its side: a short read is not the end of the story.
-    pub read_closed: bool,
+    read_closed: bool,
     /// Nor does the peer take anything any more.
-    pub peer_gone: bool,
+    peer_gone: bool,
     /// The socket is full and epoll is asked to say when it no longer is.
-    pub write_blocked: bool,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
+    write_blocked: bool,
+    bytes_out: u64,
 }
 
 /// How a flush ended.
@@ -54,7 +55,6 @@ impl Link {
             read_closed: false,
             peer_gone: false,
             write_blocked: false,
-            bytes_in: 0,
             bytes_out: 0,
         })
     }
@@ -73,6 +73,52 @@ impl Link {
         self.read_closed |= event.is_read_closed() || self.peer_gone;
     }
 
+    /// The peer will send nothing more.
+    pub fn is_read_closed(&self) -> bool {
+        self.read_closed
+    }
+
+    /// Nor does it take anything any more.
+    pub fn is_peer_gone(&self) -> bool {
+        self.peer_gone
+    }
+
+    /// The socket takes nothing at the moment.
+    pub fn is_write_blocked(&self) -> bool {
+        self.write_blocked
+    }
+
+    /// Written since the link was opened.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out
+    }
+
+    /// The parser is lent out while what it has found runs, which may close the link. Nothing is read meanwhile.
+    pub fn lend_parser(&mut self) -> Option<Box<RequestParser>> {
+        self.parser.take()
+    }
+
+    pub fn take_parser_back(&mut self, parser: Box<RequestParser>) {
+        self.parser = Some(parser);
+    }
+
+    /// Unless it is lent out.
+    pub fn parser(&self) -> Option<&RequestParser> {
+        self.parser.as_deref()
+    }
+
+    /// Gives back what input needs only while it comes: of a peer that is idle, or what has grown large and
+    /// is empty. False where requests wait in it.
+    pub fn shrink_input(&mut self, is_idle: bool) -> bool {
+        let Some(parser) = &mut self.parser else { return false };
+        let is_large = parser.capacity() > LARGE_INPUT_BYTES && parser.buffered_len() == 0;
+        let may_shrink = (is_idle || is_large) && parser.queued_len() == 0;
+        if may_shrink {
+            parser.shrink();
+        }
+        may_shrink
+    }
+
     /// One read into the parser's buffer.
     pub fn read(&mut self) -> io::Result<ReadOutcome> {
         // While it runs what it has said there is no parser to take more: that is read another time.
@@ -85,7 +131,6 @@ impl Link {
         let outcome = self.transport.read(room)?;
         if let ReadOutcome::Drained(n) | ReadOutcome::Filled(n) = outcome {
             parser.filled(n);
-            self.bytes_in += n as u64;
         }
         Ok(outcome)
     }
@@ -97,11 +142,7 @@ impl Link {
 
     /// One read of bytes that are another's to parse.
     pub fn read_raw(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
-        let outcome = self.transport.read(buffer)?;
-        if let ReadOutcome::Drained(n) | ReadOutcome::Filled(n) = outcome {
-            self.bytes_in += n as u64;
-        }
-        Ok(outcome)
+        self.transport.read(buffer)
     }
 
     /// Writes the first `n` bytes of `replies` until they are sent, the socket is full or `budget` bytes are

@@ -6,25 +6,48 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::BytesMut;
 use mio::Registry;
+use mio::event::Event;
 use mio::net::TcpStream;
 use repl::LinkId;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::net::link::Link;
 use crate::net::token::Source;
-use crate::net::transport::Transport;
+use crate::net::transport::{ReadOutcome, Transport};
 
 pub struct MasterLink {
-    pub id: LinkId,
+    id: LinkId,
     /// `None` while the name is looked up.
-    pub link: Option<Link>,
+    link: Option<Link>,
     /// Addresses of the master's name that were not tried yet.
     addresses: Vec<SocketAddr>,
-    pub connected: bool,
+    connected: bool,
     /// What is read goes to the replication core, which parses it.
-    pub buffer: BytesMut,
+    buffer: BytesMut,
     /// The last turn ended before the socket was empty.
-    pub more: bool,
+    more: bool,
+}
+
+/// What an event is about.
+pub enum LinkEvent {
+    /// Nothing that matters yet.
+    Nothing,
+    /// The connect has ended, one way or the other.
+    ConnectEnded,
+    /// The link is open: what could not be sent may go, and there may be something to read.
+    Open { writable: bool },
+}
+
+/// One read.
+pub enum MasterRead {
+    /// The first `len` bytes; the buffer is to be given back. With `drained` an event tells of more.
+    Bytes {
+        buffer: BytesMut,
+        len: usize,
+        drained: bool,
+    },
+    Closed,
+    Failed(io::Error),
 }
 
 /// How a connect stands after an event.
@@ -34,6 +57,8 @@ pub enum Connecting {
     /// No address is left; what the last one said.
     Failed(io::Error),
 }
+
+const READ_BYTES: usize = 64 << 10;
 
 /// The token's number for an attempt: enough bits to tell it from the last ones.
 pub fn attempt_of(id: LinkId) -> u32 {
@@ -50,6 +75,10 @@ impl MasterLink {
             buffer: BytesMut::new(),
             more: false,
         }
+    }
+
+    pub fn id(&self) -> LinkId {
+        self.id
     }
 
     /// The name was looked up.
@@ -111,6 +140,49 @@ impl MasterLink {
             Ok(()) => Connecting::Done,
             Err(error) => Connecting::Failed(error),
         }
+    }
+
+    /// An event has come.
+    pub fn hear(&mut self, event: &Event) -> LinkEvent {
+        let Some(link) = &mut self.link else { return LinkEvent::Nothing };
+        link.hear(event);
+        match self.connected {
+            true => LinkEvent::Open { writable: event.is_writable() },
+            false if event.is_writable() || event.is_error() => LinkEvent::ConnectEnded,
+            false => LinkEvent::Nothing,
+        }
+    }
+
+    /// Reads once; `None` while it is not connected. The buffer is lent out, as what is made of it may close the
+    /// link.
+    pub fn read(&mut self) -> Option<MasterRead> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let open = self.open_link()?;
+        buffer.resize(READ_BYTES, 0);
+        Some(match open.read_raw(&mut buffer) {
+            Ok(ReadOutcome::Filled(len)) => MasterRead::Bytes { buffer, len, drained: false },
+            Ok(ReadOutcome::Drained(len)) => {
+                let drained = !open.is_read_closed();
+                MasterRead::Bytes { buffer, len, drained }
+            }
+            Ok(ReadOutcome::Closed) => MasterRead::Closed,
+            Err(error) => MasterRead::Failed(error),
+        })
+    }
+
+    /// What was read is used. With `drained` no more is there.
+    pub fn take_buffer_back(&mut self, buffer: BytesMut, drained: bool) {
+        self.buffer = buffer;
+        self.more &= !drained;
+    }
+
+    /// There may be more to read, of which no event tells.
+    pub fn read_later(&mut self) {
+        self.more = true;
+    }
+
+    pub fn has_more(&self) -> bool {
+        self.more
     }
 
     /// The link once it is connected.

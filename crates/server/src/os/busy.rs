@@ -20,9 +20,10 @@ impl Host {
         let mut fds = Vec::new();
         let mut ids = Vec::new();
         for conn in self.net.conns.iter() {
-            if engine.client(conn.id).is_some_and(may_speak) && conn.link.parser.is_some() {
-                fds.push(conn.link.transport().raw_fd());
-                ids.push(conn.id);
+            let link = conn.link();
+            if engine.client(conn.id()).is_some_and(may_speak) && link.parser().is_some() {
+                fds.push(link.transport().raw_fd());
+                ids.push(conn.id());
             }
         }
         let readable = readable(&fds);
@@ -38,24 +39,27 @@ impl Host {
             unauthenticated: !client.authenticated,
             from_master: false,
         };
-        let parser = self.net.conns.get_mut(id)?.link.parser.as_mut()?;
-        if !matches!(parser.parse(&limits, 1), Ok(1..)) {
-            self.requeue(id);
-            return None;
+        let link = self.net.conns.get_mut(id)?.link_mut();
+        let mut parser = link.lend_parser()?;
+        let mut request = None;
+        if matches!(parser.parse(&limits, 1), Ok(1..)) {
+            request = Some(OwnedArgs::from(parser.request(0).args()));
+            parser.consume(1);
         }
-        let request = OwnedArgs::from(parser.request(0).args());
-        parser.consume(1);
-        Some(request)
+        link.take_parser_back(parser);
+        if request.is_none() {
+            self.net.conns.queue(id);
+        }
+        request
     }
 
     fn accept_while_busy(&mut self, engine: &mut Engine, now: Now) {
-        for index in 0..self.net.listeners.len() {
+        for index in 0..self.net.listeners.count() {
             for _ in 0..ACCEPTS_MAX {
-                match self.net.listeners[index].accept() {
-                    AcceptOutcome::One(accepted) => self.admit(engine, now, accepted),
-                    AcceptOutcome::Nobody => {}
-                    // The turn tries again, and says why it failed.
-                    AcceptOutcome::Drained | AcceptOutcome::Failed(_) => break,
+                match self.net.listeners.accept(index, now.mono_us) {
+                    Some(AcceptOutcome::One(accepted)) => self.admit(engine, now, accepted),
+                    Some(AcceptOutcome::Nobody) => {}
+                    Some(AcceptOutcome::Drained | AcceptOutcome::Failed(_)) | None => break,
                 }
             }
         }
@@ -64,9 +68,9 @@ impl Host {
     /// One read; false if that was its end, which the turn looks at.
     fn read_while_busy(&mut self, id: ClientId) -> bool {
         let Some(conn) = self.net.conns.get_mut(id) else { return false };
-        let outcome = conn.link.read();
+        let outcome = conn.link_mut().read();
         // There may be more, and no event may tell of it any more.
-        self.requeue(id);
+        self.net.conns.queue(id);
         match outcome {
             Ok(ReadOutcome::Drained(n) | ReadOutcome::Filled(n)) => {
                 self.turn.stats.net_input_bytes += n as u64;

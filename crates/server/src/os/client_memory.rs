@@ -4,13 +4,14 @@ use engine::ClientId;
 use log::info;
 use node::Node;
 
+use crate::net::conn::Conn;
 use crate::net::limits::{input_buffer, is_over_hard_limit};
 use crate::os::host::Host;
 
 impl Host {
     /// The directive or what it is a share of was changed.
     pub fn client_limit_changed(&mut self) {
-        self.net.client_memory.set_limit(&self.config, self.net.conns.iter().map(|conn| conn.id));
+        self.net.client_memory.set_limit(&self.config, self.net.conns.iter().map(Conn::id));
     }
 
     /// A client has sent something: with it, it may be the one too many, and then its command must
@@ -20,10 +21,10 @@ impl Host {
         else {
             return false;
         };
-        if let Some(parser) = &conn.link.parser {
+        if let Some(parser) = conn.link().parser() {
             client.input = input_buffer(parser);
         }
-        self.net.client_memory.changed.push(id);
+        self.net.client_memory.note_changed(id);
         self.evict_clients(node);
         self.net.conns.get(id).is_some()
     }
@@ -38,7 +39,7 @@ impl Host {
 
     #[inline(never)]
     fn evict_largest(&mut self, node: &mut Node) {
-        for id in std::mem::take(&mut self.net.client_memory.changed) {
+        for id in self.net.client_memory.take_changed() {
             // Whose output is too much by itself goes for that, before others go for it.
             let limits = &self.config.network.client_output_buffer_limit;
             if node.engine.client(id).is_some_and(|client| is_over_hard_limit(limits, client)) {
@@ -54,8 +55,8 @@ impl Host {
         }
         let protected = |id| node.engine.client(id).is_none_or(|client| client.no_evict);
         let mut largest: Vec<(usize, ClientId)> = (self.net.conns.iter())
-            .filter(|conn| conn.counted_bytes > 0 && !protected(conn.id))
-            .map(|conn| (conn.counted_bytes, conn.id))
+            .filter(|conn| conn.counted_bytes() > 0 && !protected(conn.id()))
+            .map(|conn| (conn.counted_bytes(), conn.id()))
             .collect();
         largest.sort_unstable_by(|a, b| b.cmp(a));
         for (_, id) in largest {

@@ -12,7 +12,7 @@ use node::{Node, Sent};
 use protocol::{Limits, RequestParser};
 
 use crate::net::conn::{Conn, source_of};
-use crate::net::limits::{input_buffer, is_over_hard_limit, limit_of, over_limit};
+use crate::net::limits::{input_buffer, is_over_hard_limit, limit_of};
 use crate::net::link::{Flushed, Link};
 use crate::net::listener::{AcceptOutcome, Accepted};
 use crate::net::peers::PeerFacts;
@@ -29,16 +29,10 @@ const REQUESTS_PER_BATCH: usize = 1024;
 const FLUSH_BUDGET: usize = 1 << 20;
 /// What a client that is blocked may have waiting unread by its commands before we stop reading it.
 const BLOCKED_READ_AHEAD: usize = 64 << 10;
-/// Lack of descriptors and the like are not cured by trying at once.
-const ACCEPT_RETRY_US: u64 = 100_000;
-
 /// After so long a connection returns what it needs only while it is in use.
 const IDLE_US: u64 = 2_000_000;
 /// More does not pile up for a client that has not authenticated.
 const UNAUTHENTICATED_OUTPUT_BYTES: usize = 1024;
-/// An input buffer that has grown beyond this is given back as soon as it is empty.
-const LARGE_INPUT_BYTES: usize = 256 * 1024;
-
 const MAXCLIENTS_TEXT: &[u8] = b"-ERR max number of clients reached\r\n";
 const PROTECTED_MODE_TEXT: &[u8] =
     b"-DENIED Redis is running in protected mode because protected mode is enabled and no \
@@ -57,8 +51,8 @@ from the outside.\r\n";
 impl Host {
     pub fn handle_client(&mut self, node: &mut Node, id: ConnId, event: &Event) {
         let Some(conn) = self.net.conns.of_event(id) else { return };
-        conn.link.hear(event);
-        let id = conn.id;
+        conn.link_mut().hear(event);
+        let id = conn.id();
         if event.is_writable() {
             // The rest of what may leave follows at the end of the turn.
             node.engine.note_output(id);
@@ -71,59 +65,46 @@ impl Host {
     /// Goes on where a turn was cut short. Each gets one more turn, then waits for the next round,
     /// so that others' events come in between.
     pub fn serve_ready(&mut self, node: &mut Node) {
-        if !self.net.ready_listeners.is_empty() {
-            for index in std::mem::take(&mut self.net.ready_listeners) {
+        if self.net.listeners.has_ready() {
+            for index in self.net.listeners.take_ready() {
                 self.accept_clients(node, index);
             }
         }
-        for _ in 0..self.net.ready.len() {
-            let Some(id) = self.net.ready.pop_front() else { return };
-            if let Some(conn) = self.net.conns.get_mut(id) {
-                conn.queued = false;
+        for _ in 0..self.net.conns.queued() {
+            if let Some(id) = self.net.conns.next_queued() {
                 self.continue_client(node, id);
             }
         }
     }
 
-    /// Gives a connection another turn soon, without waiting for an event.
-    pub fn requeue(&mut self, id: ClientId) {
-        if let Some(conn) = self.net.conns.get_mut(id)
-            && !conn.queued
-        {
-            conn.queued = true;
-            self.net.ready.push_back(id);
+    /// Listeners that failed, once their pause is over.
+    pub fn accept_again(&mut self, node: &mut Node) {
+        for index in self.net.listeners.take_retried(node.now().mono_us) {
+            self.accept_clients(node, index);
         }
     }
 
-    /// Listeners that failed, once their pause is over.
-    pub fn accept_again(&mut self, node: &mut Node) {
-        let now_us = node.now().mono_us;
-        if self.net.retry_accept_at_us.is_some_and(|at| at <= now_us) {
-            self.net.retry_accept_at_us = None;
-            for index in 0..self.net.listeners.len() as u32 {
-                self.accept_clients(node, index);
-            }
-        }
+    pub fn accept_again_at_us(&self) -> Option<u64> {
+        self.net.listeners.retry_at_us()
+    }
+
+    /// A listener's or a connection's turn was cut short.
+    pub fn has_unserved(&self) -> bool {
+        self.net.conns.queued() > 0 || self.net.listeners.has_ready()
     }
 
     pub fn accept_clients(&mut self, node: &mut Node, index: u32) {
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listener) = self.net.listeners.get(index as usize) else { return };
-            match listener.accept() {
-                AcceptOutcome::One(accepted) => {
+            match self.net.listeners.accept(index, node.now().mono_us) {
+                Some(AcceptOutcome::One(accepted)) => {
                     let now = node.now();
                     self.admit(&mut node.engine, now, accepted);
                 }
-                AcceptOutcome::Drained => return,
-                AcceptOutcome::Nobody => {}
-                AcceptOutcome::Failed(error) => {
-                    warn!("Accepting client connection: accept: {}", os_error(&error));
-                    self.net.retry_accept_at_us = Some(node.now().mono_us + ACCEPT_RETRY_US);
-                    return;
-                }
+                Some(AcceptOutcome::Nobody) => {}
+                Some(AcceptOutcome::Drained | AcceptOutcome::Failed(_)) | None => return,
             }
         }
-        self.net.ready_listeners.push(index);
+        self.net.listeners.accept_later(index);
     }
 
     pub(super) fn admit(&mut self, engine: &mut Engine, now: Now, accepted: Accepted) {
@@ -155,7 +136,6 @@ impl Host {
         self.turn.stats.connections_received += 1;
         self.net.peers.note(PeerFacts { id, addr: accepted_peer, local });
         self.net.conns.insert(Conn::new(id, link, now.mono_us));
-        self.net.connected_clients = self.net.conns.len();
     }
 
     fn peer_of(&self, accepted: &Accepted, local: bool) -> Peer {
@@ -175,26 +155,26 @@ impl Host {
         let (blocked, leaving) = (client.is_blocked(), client.close_after_reply);
         let is_stranger = !client.authenticated;
         let Some(conn) = self.net.conns.get_mut(id) else { return };
-        if is_stranger && conn.queued {
+        if is_stranger && conn.is_queued() {
             // What it has sent comes first: the end of its input must not overtake that.
             return;
         }
         if leaving {
             // Nothing that it says counts any more, but its replies are still on their way.
-            if conn.link.peer_gone {
+            if conn.link().is_peer_gone() {
                 self.close_client(node, id);
             }
             return;
         }
-        if blocked && conn.link.buffered_len() > BLOCKED_READ_AHEAD {
+        if blocked && conn.link().buffered_len() > BLOCKED_READ_AHEAD {
             // It is read again once it is unblocked; a peer that has gone is noticed all the same.
-            if conn.link.read_closed {
+            if conn.link().is_read_closed() {
                 self.end_input(node, id);
             }
             return;
         }
         self.turn.stats.reads += 1;
-        let more = match conn.link.read() {
+        let more = match conn.link_mut().read() {
             Ok(ReadOutcome::Closed) => return self.end_input(node, id),
             Err(error) => {
                 debug!("Reading from client: {}", os_error(&error));
@@ -202,16 +182,16 @@ impl Host {
             }
             Ok(ReadOutcome::Drained(n)) => {
                 self.turn.stats.net_input_bytes += n as u64;
-                conn.link.read_closed
+                conn.link().is_read_closed()
             }
             Ok(ReadOutcome::Filled(n)) => {
                 self.turn.stats.net_input_bytes += n as u64;
                 true
             }
         };
-        conn.last_interaction_us = node.now().mono_us;
+        conn.heard(node.now().mono_us);
         if more {
-            self.requeue(id);
+            self.net.conns.queue(id);
         }
         node.handle_client_alive(id);
         if self.net.client_memory.is_on() && !self.input_is_within_limit(node, id) {
@@ -224,7 +204,7 @@ impl Host {
     /// The peer will send nothing more. It may have closed its sending half only, and wait for the
     /// replies to what it has sent: they leave first, however long they have to wait.
     fn end_input(&mut self, node: &mut Node, id: ClientId) {
-        let gone = self.net.conns.get(id).is_none_or(|conn| conn.link.peer_gone);
+        let gone = self.net.conns.get(id).is_none_or(|conn| conn.link().is_peer_gone());
         if gone || node.engine.client(id).is_none_or(|client| client.kind != Kind::Normal) {
             return self.close_client(node, id);
         }
@@ -236,7 +216,7 @@ impl Host {
     /// is done, another read.
     pub fn continue_client(&mut self, node: &mut Node, id: ClientId) {
         self.run_commands(node, id);
-        if self.net.conns.get(id).is_some_and(|conn| !conn.queued) {
+        if self.net.conns.get(id).is_some_and(|conn| !conn.is_queued()) {
             self.read_client(node, id);
         }
     }
@@ -264,14 +244,14 @@ impl Host {
         };
         let Some(conn) = self.net.conns.get_mut(id) else { return false };
         // Lent out while its requests run, which may close the connection.
-        let Some(mut parser) = conn.link.parser.take() else { return false };
+        let Some(mut parser) = conn.link_mut().lend_parser() else { return false };
         let parsed = parser.parse(&limits, REQUESTS_PER_BATCH);
         let ran = parsed.map(|count| self.run_requests(node, id, &parser, count));
         let (ran, ended) = match ran {
             Ok((ran, ended)) => (ran, ended),
             Err(error) => {
                 if let Some(conn) = self.net.conns.get_mut(id) {
-                    conn.link.parser = Some(parser);
+                    conn.link_mut().take_parser_back(parser);
                 }
                 self.protocol_error(node, id, &error.to_string());
                 return false;
@@ -283,11 +263,9 @@ impl Host {
             client.input = input_buffer(&parser);
         }
         if let Some(conn) = self.net.conns.get_mut(id) {
-            conn.link.parser = Some(parser);
+            conn.link_mut().take_parser_back(parser);
         }
-        if self.net.client_memory.is_on() {
-            self.net.client_memory.changed.push(id);
-        }
+        self.net.client_memory.note_changed(id);
         if ended {
             self.enforce_output_limit(node, id);
         }
@@ -336,7 +314,7 @@ impl Host {
     /// Who has not said its password yet gets its replies before it is heard further, and is closed if
     /// it does not read them: the memory of a server is not a stranger's to fill.
     fn defer_stranger(&mut self, node: &mut Node, id: ClientId) {
-        if self.net.conns.get(id).is_some_and(|conn| conn.link.write_blocked) {
+        if self.net.conns.get(id).is_some_and(|conn| conn.link().is_write_blocked()) {
             let line = node.client_line(self, id);
             warn!(
                 "Unauthenticated client {line} scheduled to be closed ASAP for not reading its replies."
@@ -344,7 +322,7 @@ impl Host {
             self.turn.stats.client_output_buffer_limit_disconnections += 1;
             return self.close_client(node, id);
         }
-        self.requeue(id);
+        self.net.conns.queue(id);
     }
 
     fn protocol_error(&mut self, node: &mut Node, id: ClientId, text: &str) {
@@ -359,7 +337,7 @@ impl Host {
     fn enforce_query_buffer_limit(&mut self, node: &mut Node, id: ClientId) {
         let limit = self.config.network.client_query_buffer_limit_bytes;
         let Some(conn) = self.net.conns.get(id) else { return };
-        if conn.link.buffered_len() as u64 > limit {
+        if conn.link().buffered_len() as u64 > limit {
             let line = node.client_line(self, id);
             warn!("Closing client that reached max query buffer length: {line}");
             self.close_client(node, id);
@@ -372,24 +350,23 @@ impl Host {
         let Some(conn) = self.net.conns.get_mut(id) else { return Sent::Broken };
         // Too much to be sent is not begun to be sent.
         if is_over_hard_limit(&self.config.network.client_output_buffer_limit, client) {
-            self.net.over_limit.push(id);
+            self.net.conns.note_backed_up(id);
             return Sent::Partly;
         }
-        let before = conn.link.bytes_out;
-        let flushed = conn.link.flush(&self.net.registry, &mut client.out, FLUSH_BUDGET, n);
-        self.turn.stats.net_output_bytes += conn.link.bytes_out - before;
+        let link = conn.link_mut();
+        let before = link.bytes_out();
+        let flushed = link.flush(&self.net.registry, &mut client.out, FLUSH_BUDGET, n);
+        self.turn.stats.net_output_bytes += link.bytes_out() - before;
         self.turn.stats.writes += 1;
-        if self.net.client_memory.is_on() {
-            self.net.client_memory.changed.push(id);
-        }
+        self.net.client_memory.note_changed(id);
         match flushed {
             Flushed::Broken => Sent::Broken,
             Flushed::All => {
-                conn.over_soft_limit_since_us = 0;
+                conn.all_was_sent();
                 Sent::All
             }
             Flushed::Partly => {
-                self.net.over_limit.push(id);
+                self.net.conns.note_backed_up(id);
                 Sent::Partly
             }
         }
@@ -403,10 +380,9 @@ impl Host {
         let limits = &self.config.network.client_output_buffer_limit;
         let waiting = client.out.len_bytes() as u64;
         let now_us = node.now().mono_us;
-        let since_us = &mut conn.over_soft_limit_since_us;
         let limit = limit_of(limits, client);
         if client.out.is_overflowed()
-            || limit.is_some_and(|limit| over_limit(waiting, limit, since_us, now_us))
+            || limit.is_some_and(|limit| conn.is_over(limit, waiting, now_us))
         {
             let line = node.client_line(self, id);
             warn!(
@@ -420,13 +396,13 @@ impl Host {
     /// Closes connections that others asked to be closed (CLIENT KILL), and looks at those whose output was
     /// more than their sockets took.
     pub fn close_doomed(&mut self, node: &mut Node) {
-        for id in std::mem::take(&mut self.net.doomed) {
+        for id in self.net.conns.take_doomed() {
             if node.master_client() == Some(id) {
                 self.kill_master_link(node);
             }
             self.close_client(node, id);
         }
-        for id in std::mem::take(&mut self.net.over_limit) {
+        for id in self.net.conns.take_backed_up() {
             self.enforce_output_limit(node, id);
         }
     }
@@ -434,8 +410,7 @@ impl Host {
     pub fn close_client(&mut self, node: &mut Node, id: ClientId) {
         let Some(mut conn) = self.net.conns.remove(id) else { return };
         self.net.client_memory.forget(&conn);
-        conn.link.close(&self.net.registry);
-        self.net.connected_clients = self.net.conns.len();
+        conn.link_mut().close(&self.net.registry);
         node.disconnected(id);
     }
 
@@ -443,24 +418,18 @@ impl Host {
     pub fn clients_cron(&mut self, node: &mut Node) {
         let hz = self.config.general.hz.max(1) as usize;
         let now_s = node.now().mono_us / 1_000_000;
-        let count = self.net.conns.slot_count().div_ceil(hz).max(5);
-        for _ in 0..count.min(self.net.conns.slot_count()) {
-            let slot = self.net.clients_cron_slot % self.net.conns.slot_count();
-            self.net.clients_cron_slot = slot + 1;
-            if let Some(conn) = self.net.conns.in_slot(slot) {
-                let id = conn.id;
-                let idle_us = node.now().mono_us - conn.last_interaction_us;
+        let now_us = node.now().mono_us;
+        for _ in 0..self.net.conns.slots_per_turn(hz) {
+            if let Some(conn) = self.net.conns.next_slot() {
+                let (id, idle_us) = (conn.id(), conn.idle_us(now_us));
                 if let Some(client) = node.engine.client_mut(id)
-                    && let Some(parser) = &mut conn.link.parser
+                    && let Some(parser) = conn.link().parser()
                 {
                     let peaks = &mut self.net.client_peaks;
                     peaks.note(now_s, parser.capacity(), client.out.memory_bytes());
-                    let is_large =
-                        parser.capacity() > LARGE_INPUT_BYTES && parser.buffered_len() == 0;
-                    if (idle_us > IDLE_US || is_large) && parser.queued_len() == 0 {
-                        parser.shrink();
+                    if conn.link_mut().shrink_input(idle_us > IDLE_US) {
                         client.out.shrink();
-                        client.input = input_buffer(parser);
+                        client.input = conn.link().parser().map_or(client.input, input_buffer);
                     }
                 }
                 self.close_if_idle(node, id, idle_us);

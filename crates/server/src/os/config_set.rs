@@ -6,7 +6,7 @@ use node::{Node, Scene};
 use repl::Repl;
 
 use crate::config::{self, Caller, Config, Directive, Effect, SetError, repl_settings};
-use crate::net::listener::{self, ListenError, ListenSettings, Listener};
+use crate::net::listener::ListenSettings;
 use crate::os::host::{ConfigSetWaits, Deferred, Host};
 use crate::process::daemon::{self, OomClass};
 use crate::process::logging;
@@ -24,7 +24,7 @@ impl Host {
         let now_ms = scene.now.mono_us / 1000;
         let before = self.config.clone();
         let local = scene.by.and_then(|id| self.net.peers.of(id)).is_some_and(|facts| facts.local);
-        let caller = Caller { local, loading: self.disk.loading.active };
+        let caller = Caller { local, loading: self.disk.loading.is_active() };
         let changed = self.config.set_pairs(pairs, caller).map_err(refusal)?;
         for directive in &changed {
             if let Err(why) = self.put_into_effect(directive, scene.repl, now_ms) {
@@ -115,8 +115,7 @@ impl Host {
                 self.disk.aof.skip_fsync(skips && self.disk.children.is_active());
             }
             Effect::AofHistory => {
-                self.disk.aof.keeps_history = config.persistence.aof_disable_auto_gc;
-                self.disk.aof.remove_history();
+                self.disk.aof.keep_history(config.persistence.aof_disable_auto_gc);
             }
             Effect::WorkingDirectory => {
                 std::env::set_current_dir(&config.persistence.dir).map_err(|e| os_error(&e))?;
@@ -167,39 +166,10 @@ impl Host {
         }
     }
 
-    /// Opens the TCP listeners that the configuration names now. The old ones are closed first, as
-    /// most of them have the same port; when the new ones cannot be opened, the caller restores the
-    /// configuration and calls again.
+    /// Where it fails, the caller restores the configuration and calls again.
     fn listen_anew(&mut self) -> Result<(), String> {
-        let (mut kept, old): (Vec<_>, Vec<_>) = std::mem::take(&mut self.net.listeners)
-            .into_iter()
-            .partition(|listener| matches!(listener, Listener::Unix(_)));
-        for mut listener in old {
-            listener.deregister(&self.net.registry);
-        }
-        let mut wanted = ListenSettings::of(&self.config.network);
-        // The socket file is served by the listener that has it open.
-        wanted.unixsocket = None;
-        let opened = match listener::open(&wanted) {
-            Ok(listeners) => Ok(listeners),
-            Err(ListenError::NothingToListenOn) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        };
-        let failure = opened.as_ref().err().map(|error| error.to_string());
-        self.net.listeners = opened.unwrap_or_default();
-        self.net.listeners.append(&mut kept);
-        for (index, listener) in self.net.listeners.iter_mut().enumerate() {
-            // A listener that is kept may have another number now.
-            listener.deregister(&self.net.registry);
-            listener.register(&self.net.registry, index as u32).map_err(|e| os_error(&e))?;
-        }
-        match failure {
-            Some(why) => {
-                warn!("{why}");
-                Err("Unable to listen on this port. Check server logs.".into())
-            }
-            None => Ok(()),
-        }
+        let wanted = ListenSettings::of(&self.config.network);
+        self.net.listeners.open_anew(&self.net.registry, wanted)
     }
 
     /// DEBUG CONFIG-REWRITE-FORCE-ALL.

@@ -31,7 +31,7 @@ impl Host {
             {
                 // For the moment that the disk needs to give or take the file's name, or that a child takes
                 // which has begun since.
-                self.disk.rdb.scheduled = true;
+                self.disk.rdb.schedule();
                 self.answer_status(node, client, Ok("Background saving scheduled"));
             }
             Deferred::BgSave { client } => {
@@ -117,7 +117,7 @@ impl Host {
         self.disk.aof.drain();
         self.disk.worker.wait();
         // As at a start: from what the manifest on the disk says.
-        if let Err(why) = self.disk.aof.files.open() {
+        if let Err(why) = self.disk.aof.read_manifest() {
             log::warn!("{why}");
             return Err("Error trying to load the AOF files, check server logs");
         }

@@ -8,25 +8,24 @@ use log::warn;
 use node::{Node, Wrote, conn_id};
 use repl::SnapshotId;
 
-use crate::net::limits::over_limit;
 use crate::os::host::Host;
 use crate::process::os_error::os_error;
 
 impl Host {
     pub fn watch_replica(&mut self, id: ClientId, wait: bool) {
         let Some(conn) = self.net.conns.get_mut(id) else { return };
-        if conn.link.wait_writable(&self.net.registry, wait).is_err() {
-            self.net.doomed.push(id);
+        if conn.link_mut().wait_writable(&self.net.registry, wait).is_err() {
+            self.net.conns.doom(id);
         }
     }
 
     /// One `writev` of what the core says comes next. A full socket says by itself when there is room again.
     pub fn write_to_replica(&mut self, id: ClientId, slices: &[IoSlice<'_>]) -> Wrote {
         let Some(conn) = self.net.conns.get_mut(id) else { return Wrote::Broken };
-        if conn.link.write_blocked {
+        if conn.link().is_write_blocked() {
             return Wrote::Some(0);
         }
-        let written = conn.link.write(slices).map(|n| n.map(|n| n as u64));
+        let written = conn.link_mut().write(slices).map(|n| n.map(|n| n as u64));
         self.wrote_to_replica(id, written)
     }
 
@@ -38,11 +37,11 @@ impl Host {
         len: u64,
     ) -> Wrote {
         let Some(conn) = self.net.conns.get_mut(id) else { return Wrote::Broken };
-        if conn.link.write_blocked {
+        if conn.link().is_write_blocked() {
             return Wrote::Some(0);
         }
-        let written = match self.disk.snapshot_files.get(&snapshot) {
-            Some(file) => conn.link.write_file(file, position, len),
+        let written = match self.disk.rdb.sent_file(snapshot) {
+            Some(file) => conn.link_mut().write_file(file, position, len),
             None => Err(io::Error::other("the snapshot's file is gone")),
         };
         self.wrote_to_replica(id, written)
@@ -81,7 +80,7 @@ impl Host {
         }
         let now_us = node.now().mono_us;
         let Some(conn) = self.net.conns.get_mut(id) else { return };
-        if over_limit(pending, &limit, &mut conn.over_soft_limit_since_us, now_us) {
+        if conn.is_over(&limit, pending, now_us) {
             let line = node.client_line(self, id);
             warn!(
                 "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."

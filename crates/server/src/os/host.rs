@@ -10,13 +10,28 @@ use std::collections::BTreeSet;
 
 use engine::world::ShutdownFlags;
 use engine::{ClientId, CommandError, Outcome};
+use mio::Registry;
 use store::seed::HashSeed;
 
 use crate::config::{Config, Directive, StartRole};
-use crate::disk::state::DiskState;
-use crate::net::state::NetState;
+use crate::disk::aof::Aof;
+use crate::disk::children::Children;
+use crate::disk::chunk_pipe::HasRoom;
+use crate::disk::loader::LoadEnded;
+use crate::disk::loading::Loading;
+use crate::disk::rdb::Rdb;
+use crate::disk::snapshot_in::Incoming;
+use crate::disk::worker::DiskWorker;
+use crate::net::client_memory::{ClientMemory, ClientPeaks};
+use crate::net::conn::Conns;
+use crate::net::listener::Listener;
+use crate::net::listeners::Listeners;
+use crate::net::master_link::MasterLink;
+use crate::net::peers::Peers;
+use crate::net::resolver::Resolved;
 use crate::os::stats::{HostStats, Rates};
 use crate::process::daemon::{OomScore, PidFile, Supervisor};
+use crate::process::mailbox::Mailer;
 use crate::process::memory::MemoryMeter;
 use crate::process::signals::SignalSource;
 
@@ -100,6 +115,71 @@ pub struct TurnState {
     pub next_cron_us: u64,
     /// The engine's count of changes, as of the last turn: INFO asks the host for it.
     pub dirty: u64,
+}
+
+/// What the process has of sockets: each keeps its state to itself, and `os/` is where they meet. Who is served,
+/// and what follows from it, is decided there and above.
+pub struct NetState {
+    pub(super) registry: Registry,
+    pub(super) listeners: Listeners,
+    pub(super) conns: Conns,
+    /// Where the clients come from, by slot.
+    pub(super) peers: Peers,
+    pub(super) client_peaks: ClientPeaks,
+    pub(super) client_memory: ClientMemory,
+    /// To our master.
+    pub(super) link: Option<MasterLink>,
+    /// How look-ups of names speak to the loop.
+    pub(super) resolved: Mailer<Resolved>,
+}
+
+impl NetState {
+    pub fn new(
+        registry: Registry,
+        listeners: Vec<Listener>,
+        resolved: Mailer<Resolved>,
+    ) -> NetState {
+        NetState {
+            registry,
+            listeners: Listeners::new(listeners),
+            conns: Conns::default(),
+            peers: Peers::default(),
+            client_peaks: ClientPeaks::default(),
+            client_memory: ClientMemory::default(),
+            link: None,
+            resolved,
+        }
+    }
+}
+
+/// The same of files, and of what writes and reads them.
+pub struct DiskState {
+    /// What keeps the order in which files change.
+    pub(super) worker: DiskWorker,
+    pub(super) aof: Aof,
+    pub(super) rdb: Rdb,
+    pub(super) children: Children,
+    pub(super) incoming: Incoming,
+    pub(super) loading: Loading,
+}
+
+impl DiskState {
+    pub fn new(
+        aof: Aof,
+        rdb: Rdb,
+        worker: DiskWorker,
+        load_ended: Mailer<LoadEnded>,
+        has_room: Mailer<HasRoom>,
+    ) -> DiskState {
+        DiskState {
+            aof,
+            rdb,
+            children: Children::default(),
+            incoming: Incoming::new(worker.clone(), has_room),
+            loading: Loading::new(load_ended),
+            worker,
+        }
+    }
 }
 
 pub struct Host {

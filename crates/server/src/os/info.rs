@@ -3,8 +3,6 @@
 use engine::world::{EngineMemory, InfoLines};
 use node::Facts;
 
-use crate::disk::children::Job;
-use crate::net::listener::Listener;
 use crate::os::host::Host;
 use crate::process::lazy_free;
 use crate::process::memory;
@@ -89,7 +87,7 @@ fn listener_lines(host: &Host) -> InfoLines {
             .collect();
         out.push(("listener0", format!("name=tcp{binds},port={}", network.port)));
     }
-    if host.net.listeners.iter().any(|listener| matches!(listener, Listener::Unix(..))) {
+    if host.net.listeners.has_unix() {
         let name = if out.is_empty() { "listener0" } else { "listener1" };
         out.push((name, format!("name=unix,bind={}", network.unixsocket)));
     }
@@ -113,7 +111,7 @@ fn build_id() -> String {
 fn clients(host: &Host, facts: Facts<'_>) -> InfoLines {
     let replicas = facts.repl.view(facts.now.mono_us / 1000).replicas.len();
     lines! {
-        "connected_clients" => host.net.connected_clients.saturating_sub(replicas),
+        "connected_clients" => host.net.conns.len().saturating_sub(replicas),
         "maxclients" => host.config.network.maxclients,
         "client_recent_max_input_buffer" => host.net.client_peaks.max_input_bytes(),
         "client_recent_max_output_buffer" => host.net.client_peaks.max_output_bytes(),
@@ -122,8 +120,8 @@ fn clients(host: &Host, facts: Facts<'_>) -> InfoLines {
 
 pub fn memory_section(host: &Host, engine: EngineMemory, facts: Facts<'_>) -> InfoLines {
     let used = host.process.memory.used_bytes();
-    let peak = host.process.memory.peak_bytes.max(used);
-    let startup = host.process.memory.startup_bytes.min(used);
+    let peak = host.process.memory.peak_bytes().max(used);
+    let startup = host.process.memory.startup_bytes().min(used);
     let rss = resident_bytes();
     let figures = allocator_figures();
     let system = system_bytes();
@@ -212,63 +210,61 @@ fn ok(is_ok: bool) -> &'static str {
 }
 
 fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
-    let (rdb, aof) = (&host.disk.rdb, &host.disk.aof);
-    let running = host.disk.children.running.as_ref();
-    let elapsed_s = |wanted: bool| match running {
-        Some(r) if wanted => {
-            (facts.now.mono_us.saturating_sub(r.child.started_us) / 1_000_000) as i64
-        }
+    let (rdb, aof) = (host.disk.rdb.figures(), host.disk.aof.figures());
+    let (aof_is_on, rewrites) = (host.disk.aof.is_on(), aof.rewrites);
+    let child = host.disk.children.figures(facts.now.mono_us);
+    let elapsed_s = |wanted: bool| match child.elapsed_us {
+        Some(elapsed_us) if wanted => (elapsed_us / 1_000_000) as i64,
         _ => -1,
     };
     let saving = host.disk.children.is_saving_rdb();
-    let rewriting = host.disk.children.is_rewriting_aof() || aof.is_settling();
-    let cow = running.map_or(0, |r| r.child.last.cow_bytes);
-    let keys = running.map_or(0, |r| r.child.last.keys);
-    let total = running.map_or(0, |r| r.keys_total);
-    let fork_percent = if total == 0 { 0.0 } else { keys as f64 * 100.0 / total as f64 };
-    let to_file = matches!(running.map(|r| &r.job), Some(Job::RdbFile { .. }));
-    let loading = &host.disk.loading;
+    let rewriting = host.disk.children.is_rewriting_aof() || aof.is_settling;
+    let fork_percent = match child.keys_total {
+        0 => 0.0,
+        total => child.keys as f64 * 100.0 / total as f64,
+    };
+    let loading = host.disk.loading.figures();
     let mut out = lines! {
         "loading" => u8::from(loading.active && !loading.asynchronous),
         "async_loading" => u8::from(loading.active && loading.asynchronous),
-        "current_cow_peak" => cow,
-        "current_cow_size" => cow,
+        "current_cow_peak" => child.cow_bytes,
+        "current_cow_size" => child.cow_bytes,
         "current_cow_size_age" => 0,
         "current_fork_perc" => format!("{fork_percent:.2}"),
-        "current_save_keys_processed" => keys,
-        "current_save_keys_total" => total,
+        "current_save_keys_processed" => child.keys,
+        "current_save_keys_total" => child.keys_total,
         "rdb_changes_since_last_save" => host.turn.dirty,
         "rdb_bgsave_in_progress" => u8::from(saving),
         "rdb_last_save_time" => rdb.last_save_unix_s,
         "rdb_last_bgsave_status" => ok(rdb.last_bgsave_ok),
         "rdb_last_bgsave_time_sec" => rdb.last_bgsave_s,
-        "rdb_current_bgsave_time_sec" => elapsed_s(to_file),
+        "rdb_current_bgsave_time_sec" => elapsed_s(child.makes_rdb_file),
         "rdb_saves" => rdb.saves,
         "rdb_last_cow_size" => rdb.last_cow_bytes,
         "rdb_last_load_keys_expired" => rdb.last_load_keys_expired,
         "rdb_last_load_keys_loaded" => rdb.last_load_keys_loaded,
-        "aof_enabled" => u8::from(aof.is_on()),
+        "aof_enabled" => u8::from(aof_is_on),
         "aof_rewrite_in_progress" => u8::from(rewriting),
-        "aof_rewrite_scheduled" => u8::from(aof.rewrite_scheduled),
-        "aof_last_rewrite_time_sec" => aof.stats.last_rewrite_s,
+        "aof_rewrite_scheduled" => u8::from(rewrites.is_scheduled),
+        "aof_last_rewrite_time_sec" => rewrites.last_s,
         "aof_current_rewrite_time_sec" => elapsed_s(rewriting),
-        "aof_last_bgrewrite_status" => ok(aof.stats.last_rewrite_ok),
-        "aof_rewrites" => aof.stats.rewrites,
-        "aof_rewrites_consecutive_failures" => aof.stats.consecutive_failures,
-        "aof_last_write_status" => ok(aof.last_write_ok()),
-        "aof_last_cow_size" => aof.stats.last_cow_bytes,
+        "aof_last_bgrewrite_status" => ok(rewrites.last_ok),
+        "aof_rewrites" => rewrites.rewrites,
+        "aof_rewrites_consecutive_failures" => rewrites.consecutive_failures,
+        "aof_last_write_status" => ok(aof.last_write_ok),
+        "aof_last_cow_size" => rewrites.last_cow_bytes,
         "module_fork_in_progress" => 0,
         "module_fork_last_cow_size" => 0,
     };
-    if aof.is_on() {
+    if aof_is_on {
         out.extend(lines! {
             "aof_current_size" => aof.current_bytes,
             "aof_base_size" => aof.base_bytes,
             "aof_pending_rewrite" => 0,
-            "aof_buffer_length" => aof.buffer_bytes(),
-            "aof_pending_bio_fsync" => u8::from(aof.has_pending_fsync()),
-            "aof_delayed_fsync" => aof.stats.delayed_fsync,
-            "aof_fsync_failed" => u8::from(aof.is_distrusted()),
+            "aof_buffer_length" => aof.buffer_bytes,
+            "aof_pending_bio_fsync" => u8::from(aof.has_pending_fsync),
+            "aof_delayed_fsync" => aof.delayed_fsync,
+            "aof_fsync_failed" => u8::from(aof.is_distrusted),
         });
     }
     if loading.active {
@@ -278,7 +274,7 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
 }
 
 fn loading_lines(host: &Host, facts: Facts<'_>) -> InfoLines {
-    let loading = &host.disk.loading;
+    let loading = host.disk.loading.figures();
     let (total, loaded) = (loading.total_bytes, loading.loaded_bytes);
     let percent = if total == 0 { 0.0 } else { loaded as f64 * 100.0 / total as f64 };
     let elapsed_s = (facts.now.unix_us / 1_000_000).saturating_sub(loading.started_unix_s);

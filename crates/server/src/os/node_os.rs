@@ -13,7 +13,7 @@ use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 
 use crate::config;
 use crate::config::{Program, PropagationErrorBehavior, ReplicaOf};
-use crate::disk::worker::DiskJob;
+use crate::disk::aof::AppendFigures;
 use crate::os::host::{Deferred, Host};
 use crate::os::info;
 use crate::os::stats::HostStats;
@@ -38,19 +38,19 @@ impl Os for Host {
             Action::ConfigRewrite => self.config_rewrite(),
             Action::ConfigResetStat => {
                 self.turn.stats = HostStats::default();
-                self.disk.rdb.saves = 0;
-                self.disk.aof.stats.rewrites = 0;
+                self.disk.rdb.reset_stats();
+                self.disk.aof.reset_stats();
                 scene.repl.reset_stats();
                 Ok(Outcome::Done)
             }
             Action::Shutdown(flags) => self.request_shutdown(scene, flags),
             Action::CloseClient { client } => {
-                self.net.doomed.push(client);
+                self.net.conns.doom(client);
                 Ok(Outcome::Done)
             }
             Action::DebugSleep { us } => Ok(debug_sleep(us)),
             // What is there at that time is no data set to save, nor the place for another one.
-            Action::DebugReload { .. } | Action::DebugLoadAof if self.disk.loading.active => {
+            Action::DebugReload { .. } | Action::DebugLoadAof if self.disk.loading.is_active() => {
                 Err(CommandError::Loading)
             }
             Action::DebugReload { nosave, noflush: _ } => {
@@ -59,7 +59,7 @@ impl Os for Host {
             Action::DebugLoadAof => self.defer(Deferred::DebugLoadAof { client }),
             Action::DebugCrash { how } => crash(how),
             Action::DebugAofFlushSleep { us } => {
-                self.disk.aof.flush_sleep_us = us;
+                self.disk.aof.slow_down(us);
                 Ok(Outcome::Done)
             }
             Action::DebugConfigRewriteAll => self.config_rewrite_all(),
@@ -101,7 +101,7 @@ impl Os for Host {
     }
 
     fn has_wishes(&self) -> bool {
-        !self.deferred.is_empty() || !self.net.doomed.is_empty() || !self.net.over_limit.is_empty()
+        !self.deferred.is_empty() || self.net.conns.has_suspects()
     }
 
     fn fulfil(&mut self, node: &mut Node) {
@@ -178,7 +178,7 @@ impl Os for Host {
     }
 
     fn resume(&mut self, client: ClientId) {
-        self.requeue(client);
+        self.net.conns.queue(client);
     }
 
     fn hear_while_busy(&mut self, engine: &mut Engine, now: Now) -> Vec<ClientId> {
@@ -212,10 +212,8 @@ impl Os for Host {
     fn became_replica(&mut self, client: ClientId) {
         if let Some(conn) = self.net.conns.get_mut(client) {
             // The stream flows either way.
-            let _ = conn
-                .link
-                .transport()
-                .set_nodelay(!self.config.replication.repl_disable_tcp_nodelay);
+            let nodelay = !self.config.replication.repl_disable_tcp_nodelay;
+            let _ = conn.link().transport().set_nodelay(nodelay);
         }
     }
 
@@ -232,13 +230,13 @@ impl Os for Host {
     }
 
     fn close_link(&mut self, link: LinkId) {
-        if self.net.link.as_ref().is_some_and(|present| present.id == link) {
+        if self.net.link.as_ref().is_some_and(|present| present.id() == link) {
             self.close_master_link();
         }
     }
 
     fn send_master(&mut self, node: &mut Node, link: LinkId, bytes: &[u8]) {
-        if self.net.link.as_ref().is_some_and(|present| present.id == link) {
+        if self.net.link.as_ref().is_some_and(|present| present.id() == link) {
             self.send_to_master(node, bytes);
         }
     }
@@ -259,9 +257,7 @@ impl Os for Host {
     }
 
     fn load_chunk(&mut self, bytes: Bytes) {
-        if let Some(incoming) = &mut self.disk.incoming {
-            incoming.chunk(bytes);
-        }
+        self.disk.incoming.chunk(bytes);
     }
 
     fn load_end(&mut self, node: &mut Node) {
@@ -277,7 +273,7 @@ impl Os for Host {
     }
 
     fn has_room_for_snapshot(&self) -> bool {
-        self.disk.incoming.as_ref().is_none_or(|incoming| incoming.has_room())
+        self.disk.incoming.has_room()
     }
 
     fn start_snapshot(
@@ -291,17 +287,13 @@ impl Os for Host {
     }
 
     fn cancel_snapshot(&mut self, node: &mut Node, id: SnapshotId) {
-        let running = self.disk.children.running.as_ref();
-        if running.is_some_and(|running| running.job.snapshot() == Some(id)) {
+        if self.disk.children.is_making(id) {
             self.kill_child(node);
         }
     }
 
     fn release_snapshot(&mut self, id: SnapshotId) {
-        if let Some(file) = self.disk.snapshot_files.remove(&id) {
-            // Closing the last handle of a large, replaced file frees its blocks.
-            self.disk.worker.order(vec![DiskJob::Close(file)]);
-        }
+        self.disk.rdb.release(id);
     }
 
     fn replies_need(&self) -> Need {
@@ -335,8 +327,8 @@ impl Os for Host {
 
 impl Host {
     fn record_aof_latency(&self, node: &mut Node) {
-        let (write_us, fsync_us) = (self.disk.aof.write_us, self.disk.aof.fsync_us);
-        let circumstances = if self.disk.aof.is_syncing() {
+        let AppendFigures { write_us, fsync_us, is_syncing } = self.disk.aof.append_figures();
+        let circumstances = if is_syncing {
             "aof-write-pending-fsync"
         } else if self.disk.children.is_active() {
             "aof-write-active-child"
@@ -359,7 +351,7 @@ impl Persistence for Host {
     }
 
     fn last_save_unix_s(&self) -> i64 {
-        self.disk.rdb.last_save_unix_s
+        self.disk.rdb.figures().last_save_unix_s
     }
 }
 

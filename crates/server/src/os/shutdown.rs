@@ -11,7 +11,6 @@ use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
 use node::{Node, Scene};
 
-use crate::disk::aof::AofState;
 use crate::os::host::{Deferred, Host};
 
 const REFUSED: &str = "Errors trying to SHUTDOWN. Check logs.";
@@ -37,7 +36,7 @@ impl Host {
         if flags.abort {
             return self.abort_shutdown(node);
         }
-        if self.disk.loading.active {
+        if self.disk.loading.is_active() {
             // Half a data set is not to be saved over a whole one.
             flags.save = Some(false);
         }
@@ -67,9 +66,7 @@ impl Host {
         }
         self.remove_own_files();
         // Nobody is to connect to a process that is gone before it answers.
-        for mut listener in self.net.listeners.drain(..) {
-            listener.deregister(&self.net.registry);
-        }
+        self.net.listeners.close(&self.net.registry);
         warn!("Redis is now ready to exit, bye bye...");
         self.process.exit_code = Some(0);
         Ok(())
@@ -82,7 +79,7 @@ impl Host {
         }
         if self.disk.aof.is_on() {
             if self.disk.children.is_rewriting_aof() {
-                if self.disk.aof.state == AofState::WaitRewrite && !flags.force {
+                if self.disk.aof.waits_for_base() && !flags.force {
                     warn!(
                         "Try again when the first rewrite has ended (aof_rewrite_in_progress in \
                          INFO), or say SHUTDOWN FORCE to leave without the AOF."

@@ -9,9 +9,9 @@ use log::{info, warn};
 use node::Node;
 use repl::LoadTarget;
 
-use crate::disk::chunk_pipe::chunk_pipe;
-use crate::disk::loader::{LoadPurpose, What};
-use crate::disk::snapshot_in::{IncomingFile, IncomingSnapshot, sync_failure};
+use crate::disk::loader::What;
+use crate::disk::loading::LoadPurpose;
+use crate::disk::snapshot_in::{Arrived, NOTHING, Ready};
 use crate::disk::worker::{DiskJob, Then};
 use crate::os::host::Host;
 use crate::process::os_error::os_error;
@@ -20,21 +20,14 @@ impl Host {
     pub fn snapshot_begins(&mut self, node: &mut Node, target: LoadTarget) {
         match target {
             LoadTarget::File => {
-                self.disk.load_serial += 1;
-                let (serial, pid) = (self.disk.load_serial, self.process.identity.pid);
-                // Its own: one that was given up within this second may be unlinked at any moment.
-                let name = format!("temp-{}.{pid}.{serial}.rdb", node.now().unix_s());
-                let path = self.config.persistence.dir.join(name);
-                match IncomingFile::create(path, serial) {
-                    Ok(file) => self.disk.incoming = Some(IncomingSnapshot::File(file)),
-                    Err(error) => {
-                        let why = format!(
-                            "Opening the temp file needed for MASTER <-> REPLICA synchronization: \
-                             {}",
-                            os_error(&error)
-                        );
-                        self.load_failed(node, &why);
-                    }
+                let (unix_s, pid) = (node.now().unix_s(), self.process.identity.pid);
+                let dir = &self.config.persistence.dir;
+                if let Err(error) = self.disk.incoming.begin_file(dir, unix_s, pid) {
+                    let why = format!(
+                        "Opening the temp file needed for MASTER <-> REPLICA synchronization: {}",
+                        os_error(&error)
+                    );
+                    self.load_failed(node, &why);
                 }
             }
             LoadTarget::Parser => self.begin_stream_load(node, false),
@@ -43,8 +36,7 @@ impl Host {
     }
 
     fn begin_stream_load(&mut self, node: &mut Node, asynchronous: bool) {
-        let (feed, reader) = chunk_pipe(self.disk.has_room.clone());
-        self.disk.incoming = Some(IncomingSnapshot::Stream { feed: Some(feed) });
+        let reader = self.disk.incoming.begin_stream();
         let started = self.start_loading(
             node,
             What::Stream(reader),
@@ -57,46 +49,26 @@ impl Host {
     }
 
     pub fn snapshot_is_here(&mut self, node: &mut Node) {
-        match &mut self.disk.incoming {
-            Some(IncomingSnapshot::File(file)) => {
-                let serial = file.serial;
-                match file.verify() {
-                    Ok(file) => {
-                        let then = Then::SnapshotSynced { serial };
-                        self.disk.worker.order_then(vec![DiskJob::Fsync(file)], then);
-                    }
-                    Err(why) => self.load_failed(node, &why),
-                }
-            }
-            // The loader's result is the verification.
-            Some(IncomingSnapshot::Stream { feed }) => {
-                if let Some(feed) = feed.take() {
-                    feed.finish();
-                }
-                // The loader knows the end of a snapshot by its last opcode, and may have said so before
-                // the mark behind it came; the core did not listen then.
-                if self.disk.loaded.is_some() {
+        match self.disk.incoming.end() {
+            Arrived::File => {}
+            // The loader's result is the verification. It knows the end of a snapshot by its last opcode, and
+            // may have said so before the mark behind it came; the core did not listen then.
+            Arrived::Stream => {
+                if self.disk.loading.has_loaded() {
                     let now_ms = node.now_ms();
                     node.repl.load_verified(now_ms);
                 }
             }
-            None => self.load_failed(node, "nothing was received"),
+            Arrived::Broken(why) => self.load_failed(node, &why),
         }
     }
 
     /// It is on the disk, unless it was given up meanwhile.
     pub fn snapshot_synced(&mut self, node: &mut Node, serial: u32, result: io::Result<()>) {
-        let Some(IncomingSnapshot::File(file)) = &self.disk.incoming else { return };
-        if file.serial != serial {
-            return;
-        }
-        let reader = match result {
-            Ok(()) => file.reader().map_err(|error| os_error(&error)),
-            Err(error) => Err(sync_failure(&error)),
-        };
-        match reader {
-            Ok((file, len)) => self.rehearse_load(node, file, len),
-            Err(why) => self.load_failed(node, &why),
+        match self.disk.incoming.synced(serial, result) {
+            None => {}
+            Some(Ok((file, len))) => self.rehearse_load(node, file, len),
+            Some(Err(why)) => self.load_failed(node, &why),
         }
     }
 
@@ -118,22 +90,22 @@ impl Host {
     }
 
     pub fn take_snapshot_over(&mut self, node: &mut Node) {
-        match self.disk.incoming.take() {
-            Some(IncomingSnapshot::File(file)) => self.commit_file(node, file),
-            Some(IncomingSnapshot::Stream { .. }) => match self.disk.loaded.take() {
+        match self.disk.incoming.take_over() {
+            Ready::File(reader) => self.commit_file(node, reader),
+            Ready::Stream => match self.disk.loading.take_loaded() {
                 Some(loaded) => {
                     self.swap_in(node, *loaded);
                     self.replica_load_done(node);
                 }
                 None => self.load_failed(node, "the snapshot was not loaded"),
             },
-            None => self.load_failed(node, "nothing was received"),
+            Ready::Nothing => self.load_failed(node, NOTHING),
         }
     }
 
-    fn commit_file(&mut self, node: &mut Node, file: IncomingFile) {
+    fn commit_file(&mut self, node: &mut Node, reader: io::Result<(File, u64)>) {
         if self.disk.children.is_saving_rdb() {
-            let pid = self.disk.children.running.as_ref().map_or(0, |r| r.child.pid);
+            let pid = self.disk.children.pid();
             info!(
                 "Replica is about to load the RDB file received from the master, but there is a \
                  pending RDB child running. Killing process {pid} and removing its temp file to \
@@ -141,9 +113,6 @@ impl Host {
             );
             self.kill_child(node);
         }
-        let reader = file.reader();
-        // Kept until it is loaded: it gets its name then, or goes with `load_abort`.
-        self.disk.incoming = Some(IncomingSnapshot::File(file));
         let started = reader.and_then(|(file, len)| {
             self.empty_keyspace(node);
             self.start_loading(node, What::Rdb { file, len }, LoadPurpose::ReplicaFile, false)
@@ -155,9 +124,8 @@ impl Host {
 
     /// The snapshot that was received is the data set now, and is to be what a restart finds.
     pub fn install_snapshot(&mut self, node: &mut Node) {
-        let Some(IncomingSnapshot::File(file)) = self.disk.incoming.take() else { return };
         let target = self.rdb_path();
-        let mut jobs = file.install(target.clone());
+        let Some(mut jobs) = self.disk.incoming.install(target.clone()) else { return };
         if self.must_delete_sync_files() {
             info!(
                 "Removing the RDB file obtained from the master. This replica has persistence disabled"
@@ -183,9 +151,7 @@ impl Host {
 
     pub fn give_snapshot_up(&mut self, node: &mut Node) {
         self.stop_loading(node);
-        if let Some(IncomingSnapshot::File(file)) = self.disk.incoming.take() {
-            self.disk.worker.order(file.discard());
-        }
+        self.disk.incoming.give_up();
     }
 
     pub fn load_failed(&mut self, node: &mut Node, why: &str) {

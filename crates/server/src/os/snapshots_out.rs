@@ -4,29 +4,24 @@
 //! core; here they are made, in a child wherever somebody else waits.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
 use node::Node;
-use persist::rdb::Version;
 use repl::{Filter, SnapshotEvent, SnapshotId, SnapshotMode};
 use store::keyspace::Keyspace;
 
 use crate::disk::child::{self, Exit, Report};
-use crate::disk::children::{Job, RdbFileJob, judge};
+use crate::disk::children::{Job, PipeRead, RdbFileJob, judge};
 use crate::disk::rdb::{ChildHook, OwnSave, SnapshotHeader};
 use crate::disk::worker::{DiskJob, Then};
 use crate::os::host::{Deferred, Host};
 use crate::process::clock;
 use crate::process::os_error::os_error;
 
-/// A save that failed is tried again by its save point only after so long.
-const RETRY_AFTER_US: u64 = 5_000_000;
-const PIPE_READ_BYTES: usize = 64 << 10;
 const PIPE_READS_PER_TURN: usize = 16;
 
 impl Host {
@@ -41,7 +36,7 @@ impl Host {
         }
         // What else the transaction has asked for may be a child as well, and there is one at a time.
         if in_exec || schedule && self.disk.children.is_active() {
-            self.disk.rdb.scheduled = true;
+            self.disk.rdb.schedule();
             return Ok(Outcome::Status("Background saving scheduled".into()));
         }
         if self.disk.children.is_active() {
@@ -75,17 +70,12 @@ impl Host {
     pub fn snapshot_header(&self, node: &mut Node) -> SnapshotHeader {
         let host = self;
         let persistence = &host.config.persistence;
-        let version = match persistence.rdb_version {
-            9 => Version::V9,
-            _ if host.disk.rdb.needs_v11 => Version::V11,
-            number => Version::readable_by(number).unwrap_or_default(),
-        };
         let repl = node
             .repl
             .history_point()
             .map(|point| (node.stream_db() as i64, point.replid.to_string(), point.offset as i64));
         SnapshotHeader {
-            version,
+            version: host.disk.rdb.version(persistence.rdb_version),
             compress: persistence.rdbcompression,
             checksum: persistence.rdbchecksum,
             ctime_s: node.now().unix_s(),
@@ -101,17 +91,15 @@ impl Host {
 
     /// SAVE, and the last act of a shutdown: in this process, everybody waits.
     pub fn save_now(&mut self, node: &mut Node) -> io::Result<()> {
-        if self.disk.rdb.is_unsettled() {
-            // What is about to get that name, or a child that was killed a moment ago, must not come later.
-            self.disk.worker.wait();
-        }
+        // What is about to get that name, or a child that was killed a moment ago, must not come later.
+        self.disk.rdb.wait_until_settled();
         let header = self.snapshot_header(node);
         let (temp, target) = (self.temp_rdb_path(self.process.identity.pid), self.rdb_path());
         let steady = self.config.persistence.rdb_save_incremental_fsync;
         let signals = node.is_shutting_down().then_some(&self.process.signals);
-        let mut hook = OwnSave { delay: header.slow_save(), signals, insisted: false };
+        let mut hook = OwnSave::new(&header, signals);
         let saved = header.save_file(&node.engine.keyspace, &temp, &target, steady, &mut hook);
-        if hook.insisted {
+        if hook.is_insisted() {
             warn!("You insist... exiting now.");
             self.process.exit_code = Some(1);
         }
@@ -119,10 +107,7 @@ impl Host {
             Ok(_) => {
                 info!("DB saved on disk");
                 node.engine.dirty = 0;
-                self.disk.rdb.last_save_unix_s = clock::now().unix_s();
-                self.disk.rdb.last_bgsave_ok = true;
-                self.disk.rdb.saves += 1;
-                self.disk.rdb.made_for_replicas = false;
+                self.disk.rdb.saved(clock::now().unix_s());
                 Ok(())
             }
             Err(error) => {
@@ -139,8 +124,7 @@ impl Host {
         node: &mut Node,
         snapshot: Option<SnapshotId>,
     ) -> io::Result<()> {
-        self.disk.rdb.last_try_us = node.now().mono_us;
-        self.disk.rdb.scheduled = false;
+        self.disk.rdb.bgsave_begins(node.now().mono_us);
         let header = self.snapshot_header(node);
         let target = self.rdb_path();
         let steady = self.config.persistence.rdb_save_incremental_fsync;
@@ -154,12 +138,13 @@ impl Host {
         });
         let child = self.forked(node, forked).inspect_err(|error| {
             warn!("Can't save in background: fork: {}", os_error(error));
-            self.disk.rdb.last_bgsave_ok = false;
+            self.disk.rdb.bgsave_not_begun();
         })?;
-        info!("Background saving started by pid {}", child.pid);
-        let temp = self.temp_rdb_path(child.pid as u32);
-        let job = Job::RdbFile { temp, target, snapshot, dirty_at_fork: node.engine.dirty };
-        self.begin_job(node, child, job)
+        info!("Background saving started by pid {}", child.pid());
+        let temp = self.temp_rdb_path(child.pid() as u32);
+        let dirty_at_fork = node.engine.dirty;
+        let job = Job::RdbFile(RdbFileJob { temp, target, snapshot, dirty_at_fork });
+        self.begin_job(node, child, job, None)
     }
 
     /// Forks a child that writes a snapshot to a pipe; what comes out goes to replicas.
@@ -187,8 +172,8 @@ impl Host {
         let child = self
             .forked(node, forked)
             .inspect_err(|error| warn!("Can't save in background: fork: {}", os_error(error)))?;
-        info!("Background RDB transfer started by pid {}", child.pid);
-        self.begin_job(node, child, Job::RdbPipe { snapshot, pipe: Some(reader) })
+        info!("Background RDB transfer started by pid {}", child.pid());
+        self.begin_job(node, child, Job::RdbPipe { snapshot }, Some(reader))
     }
 
     /// `Action::StartSnapshot`: everything propagated so far is in the stream already.
@@ -224,54 +209,30 @@ impl Host {
             if !node.repl.snapshot_wants_data() {
                 break;
             }
-            let Some(running) = self.disk.children.of_event(serial) else { return };
-            let Job::RdbPipe { snapshot, pipe: Some(pipe) } = &mut running.job else { return };
-            let id = *snapshot;
-            let mut chunk = vec![0; PIPE_READ_BYTES];
-            match pipe.read(&mut chunk) {
-                Ok(0) => return self.snapshot_pipe_ended(node),
-                Ok(n) => {
-                    chunk.truncate(n);
-                    let event = SnapshotEvent::Chunk { id, bytes: Bytes::from(chunk) };
+            match self.disk.children.read_pipe(serial) {
+                PipeRead::Chunk(id, bytes) => {
                     let now_ms = node.now_ms();
-                    node.repl.handle_snapshot(now_ms, event);
+                    node.repl.handle_snapshot(now_ms, SnapshotEvent::Chunk { id, bytes });
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.disk.children.pipe_paused = false;
-                    return;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    warn!(
-                        "Diskless rdb transfer, read error sending DB to replicas: {}",
-                        os_error(&error)
-                    );
-                    return self.snapshot_pipe_ended(node);
-                }
+                PipeRead::Nothing => return,
+                PipeRead::Ended => return self.reap_children(node),
             }
         }
-        // The turn is over or the replicas are full; no edge will tell of what is left.
-        self.disk.children.pipe_paused = true;
+        self.disk.children.pause_pipe();
     }
 
-    fn snapshot_pipe_ended(&mut self, node: &mut Node) {
-        self.disk.children.pipe_paused = false;
-        if let Some(running) = &mut self.disk.children.running
-            && let Job::RdbPipe { pipe, .. } = &mut running.job
+    /// Goes on reading the pipe once replicas have room again.
+    pub fn continue_snapshot_pipe(&mut self, node: &mut Node) {
+        if let Some(serial) = self.disk.children.paused_pipe()
+            && node.repl.snapshot_wants_data()
         {
-            *pipe = None;
+            self.read_snapshot_pipe(node, serial);
         }
-        self.reap_children(node);
     }
 
-    /// Goes on reading the pipe once replicas have room again. True if there is more to do at once.
-    pub fn continue_snapshot_pipe(&mut self, node: &mut Node) -> bool {
-        if !self.disk.children.pipe_paused || !node.repl.snapshot_wants_data() {
-            return false;
-        }
-        let serial = self.disk.children.serial();
-        self.read_snapshot_pipe(node, serial);
-        self.disk.children.pipe_paused && node.repl.snapshot_wants_data()
+    /// There is more to be moved at once.
+    pub fn snapshot_pipe_has_more(&self, node: &Node) -> bool {
+        self.disk.children.paused_pipe().is_some() && node.repl.snapshot_wants_data()
     }
 
     pub fn finish_rdb_pipe(
@@ -299,45 +260,14 @@ impl Host {
         report: &Report,
         took_us: u64,
     ) {
-        let now_ms = node.now_ms();
-        if exit == Exit::Code(0) && report.done {
-            // The child's lines in Redis, which it writes before it ends; ours does not log.
-            info!("DB saved on disk");
-            info!("Fork CoW for RDB: {} MB", report.cow_bytes >> 20);
+        let ended = self.disk.rdb.bgsave_ended(job, exit, report, took_us, node.now());
+        if let Some(changes) = ended.saved_changes {
+            node.engine.dirty = node.engine.dirty.saturating_sub(changes);
         }
-        let ok = judge("Background saving", "Background saving error", exit, report);
-        let rdb = &mut self.disk.rdb;
-        rdb.last_bgsave_s = (took_us / 1_000_000) as i64;
-        rdb.last_cow_bytes = report.cow_bytes;
-        if ok {
-            rdb.last_save_unix_s = node.now().unix_s();
-            rdb.saves += 1;
-            node.engine.dirty = node.engine.dirty.saturating_sub(job.dirty_at_fork);
-        } else {
-            warn!("{} is left as it was", job.target.display());
-            self.remove_temp_rdb(job.temp);
+        if let Some(event) = ended.event {
+            let now_ms = node.now_ms();
+            node.repl.handle_snapshot(now_ms, event);
         }
-        let rdb = &mut self.disk.rdb;
-        // SIGUSR1 is how an operator ends a child without calling it a failure.
-        if ok || exit != Exit::Signal(libc::SIGUSR1) {
-            rdb.last_bgsave_ok = ok;
-        }
-        let Some(id) = job.snapshot else {
-            // The operator's own.
-            self.disk.rdb.made_for_replicas &= !ok;
-            return;
-        };
-        let file =
-            if ok { File::open(&job.target) } else { Err(io::Error::other("BGSAVE failed")) };
-        let event = match file.and_then(|file| Ok((file.metadata()?.len(), file))) {
-            Ok((size_bytes, file)) => {
-                self.disk.snapshot_files.insert(id, file);
-                SnapshotEvent::Ready { id, size_bytes }
-            }
-            Err(error) => SnapshotEvent::Failed { id, why: os_error(&error) },
-        };
-        self.disk.rdb.made_for_replicas = matches!(event, SnapshotEvent::Ready { .. });
-        node.repl.handle_snapshot(now_ms, event);
     }
 
     /// `rdb-del-sync-files`: where nothing is to be kept on disk, a snapshot that was only made for a sync
@@ -356,65 +286,42 @@ impl Host {
 
     /// Orders what may take or give the name of the RDB file. No other may begin to until it is over.
     pub fn order_for_rdb(&mut self, node: &mut Node, jobs: Vec<DiskJob>, then: Then) {
-        self.disk.rdb.unsettled += 1;
-        self.disk.worker.order_then(jobs, then);
+        self.disk.rdb.order(jobs, then);
         self.tell_replication_of_children(node);
     }
 
     /// Such an order is done.
     pub fn rdb_settled(&mut self, node: &mut Node) {
-        self.disk.rdb.unsettled -= 1;
+        self.disk.rdb.settled();
         self.tell_replication_of_children(node);
-        if self.disk.rdb.scheduled && !self.process.cron_paused {
+        if self.disk.rdb.is_scheduled() && !self.process.cron_paused {
             self.rdb_cron(node);
         }
     }
 
     fn delete_sync_file(&mut self, node: &mut Node) {
-        if self.disk.rdb.made_for_replicas && self.disk.snapshot_files.is_empty() {
-            self.disk.rdb.made_for_replicas = false;
-            if self.must_delete_sync_files() {
-                info!("Removing the RDB file used to feed replicas in a persistence-less instance");
-                self.delete_rdb_file(node);
-            }
+        if self.disk.rdb.gives_up_sync_file() && self.must_delete_sync_files() {
+            info!("Removing the RDB file used to feed replicas in a persistence-less instance");
+            self.delete_rdb_file(node);
         }
-    }
-
-    /// Removes what a child that failed or was ended has left.
-    pub fn remove_temp_rdb(&mut self, temp: PathBuf) {
-        self.disk.worker.order_then(vec![DiskJob::Unlink(temp)], Then::TempRdbUnlinked);
     }
 
     /// Save points, and saves that waited for another child to end.
     pub fn rdb_cron(&mut self, node: &mut Node) {
         if self.disk.children.is_active()
-            || self.disk.loading.active
+            || self.disk.loading.is_active()
             || self.disk.rdb.is_unsettled()
         {
             return;
         }
         self.delete_sync_file(node);
-        if self.disk.rdb.is_unsettled() {
-            return;
-        }
-        let now = node.now();
-        let rdb = &self.disk.rdb;
-        let may_try = rdb.last_bgsave_ok || now.mono_us > rdb.last_try_us + RETRY_AFTER_US;
-        let elapsed_s = now.unix_s() - rdb.last_save_unix_s;
         let dirty = node.engine.dirty;
-        let due = self
-            .config
-            .persistence
-            .save
-            .iter()
-            .find(|point| dirty >= point.changes && elapsed_s > point.seconds as i64);
-        if let Some(point) = due.filter(|_| may_try) {
-            info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
-        } else if !(rdb.scheduled && may_try) {
-            return;
+        if !self.disk.rdb.is_unsettled()
+            && self.disk.rdb.is_save_due(node.now(), dirty, &self.config)
+        {
+            // A failure is logged and tried again later.
+            let _ = self.start_bgsave(node, None);
         }
-        // A failure is logged and tried again later.
-        let _ = self.start_bgsave(node, None);
     }
 
     /// Notes the cost of a fork, and spares the pages that parent and child share.
@@ -425,20 +332,25 @@ impl Host {
     ) -> io::Result<child::Child> {
         let child = forked?;
         self.turn.stats.forks += 1;
-        self.turn.stats.last_fork_us = child.fork_us;
-        node.engine.record_latency("fork", child.fork_us);
+        self.turn.stats.last_fork_us = child.fork_us();
+        node.engine.record_latency("fork", child.fork_us());
         node.engine.keyspace.pause_resize();
         node.engine.spare_pages = true;
-        self.process.oom.apply_to_child(self.config.oom_rule(), child.pid);
+        self.process.oom.apply_to_child(self.config.oom_rule(), child.pid());
         Ok(child)
     }
 
-    pub fn begin_job(&mut self, node: &mut Node, child: child::Child, job: Job) -> io::Result<()> {
+    pub fn begin_job(
+        &mut self,
+        node: &mut Node,
+        child: child::Child,
+        job: Job,
+        pipe: Option<File>,
+    ) -> io::Result<()> {
         let keys_total = node.engine.keyspace.keys() as u64;
-        if let Err((pid, error)) =
-            self.disk.children.start(&self.net.registry, child, job, keys_total)
-        {
-            self.disk.worker.order(vec![DiskJob::Reap { pid }]);
+        let started = self.disk.children.start(&self.net.registry, child, job, pipe, keys_total);
+        if let Err((reap, error)) = started {
+            self.disk.worker.order(vec![reap]);
             return Err(error);
         }
         self.tell_replication_of_children(node);

@@ -7,15 +7,13 @@ use mio::event::Event;
 use node::Node;
 use repl::LinkId;
 
-use crate::net::master_link::{Connecting, MasterLink, attempt_of};
+use crate::net::master_link::{Connecting, LinkEvent, MasterLink, MasterRead, attempt_of};
 use crate::net::resolver::{self, Resolved};
-use crate::net::transport::ReadOutcome;
 use crate::os::host::Host;
 use crate::process::os_error::os_error;
 
 /// Bytes read from the master a turn: it is our most important peer, but not the only one.
 const READS_PER_TURN: usize = 16;
-const READ_BYTES: usize = 64 << 10;
 
 impl Host {
     /// `Action::Connect`: looks the name up first.
@@ -33,7 +31,7 @@ impl Host {
 
     pub fn master_resolved(&mut self, node: &mut Node, found: Resolved) {
         let Resolved { attempt, result } = found;
-        let Some(link) = self.net.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
+        let Some(link) = self.net.link.as_mut().filter(|l| attempt_of(l.id()) == attempt) else {
             return;
         };
         let bind = &self.config.network.bind_source_addr;
@@ -44,40 +42,38 @@ impl Host {
     }
 
     fn master_connect_failed(&mut self, node: &mut Node, error: &io::Error) {
-        if let Some(id) = self.net.link.as_ref().map(|link| link.id) {
+        if let Some(id) = self.net.link.as_ref().map(MasterLink::id) {
             node.handle_connect_failed(self, id, &os_error(error));
         }
     }
 
     /// CLIENT KILL of the master: the link closes as if the master had closed it, and is made anew.
     pub fn kill_master_link(&mut self, node: &mut Node) {
-        let Some(id) = self.net.link.as_ref().map(|link| link.id) else { return };
+        let Some(id) = self.net.link.as_ref().map(MasterLink::id) else { return };
         node.handle_link_closed(self, id, "Connection closed by CLIENT KILL");
     }
 
     pub fn handle_master_link(&mut self, node: &mut Node, attempt: u32, event: &Event) {
-        let Some(link) = self.net.link.as_mut().filter(|l| attempt_of(l.id) == attempt) else {
+        let Some(link) = self.net.link.as_mut().filter(|l| attempt_of(l.id()) == attempt) else {
             return;
         };
-        let Some(open) = &mut link.link else { return };
-        open.hear(event);
-        if !link.connected {
-            if event.is_writable() || event.is_error() {
-                self.master_connect_ended(node);
+        match link.hear(event) {
+            LinkEvent::Nothing => {}
+            LinkEvent::ConnectEnded => self.master_connect_ended(node),
+            LinkEvent::Open { writable } => {
+                if writable {
+                    self.send_to_master(node, &[]);
+                }
+                self.read_master_link(node);
             }
-            return;
         }
-        if event.is_writable() {
-            self.send_to_master(node, &[]);
-        }
-        self.read_master_link(node);
     }
 
     fn master_connect_ended(&mut self, node: &mut Node) {
         let keepalive_s = self.config.replication.repl_timeout_s;
         let bind = &self.config.network.bind_source_addr;
         let Some(link) = &mut self.net.link else { return };
-        let id = link.id;
+        let id = link.id();
         match link.connect_ended(&self.net.registry, bind, keepalive_s.into()) {
             Connecting::Pending => {}
             Connecting::Done => node.handle_connected(self, id),
@@ -89,7 +85,7 @@ impl Host {
     pub fn send_to_master(&mut self, node: &mut Node, bytes: &[u8]) {
         let now_ms = node.now_ms();
         let Some(link) = &mut self.net.link else { return };
-        let id = link.id;
+        let id = link.id();
         let Some(open) = link.open_link() else { return };
         if let Err(error) = open.send(&self.net.registry, bytes) {
             // It is heard of by whoever sends, or when the turn settles.
@@ -103,45 +99,40 @@ impl Host {
             if !node.wants_master_bytes(self) {
                 // The bytes stay in the socket; reading goes on when there is room again.
                 if let Some(link) = &mut self.net.link {
-                    link.more = true;
+                    link.read_later();
                 }
                 return;
             }
             let Some(link) = &mut self.net.link else { return };
-            let id = link.id;
-            // Lent to the core below, which may make the loop close the link meanwhile.
-            let mut buffer = std::mem::take(&mut link.buffer);
-            let Some(open) = link.open_link() else { return };
-            buffer.resize(READ_BYTES, 0);
-            let outcome = open.read_raw(&mut buffer);
-            let read_closed = open.read_closed;
-            let (len, drained) = match outcome {
-                Ok(ReadOutcome::Filled(n)) => (n, false),
-                Ok(ReadOutcome::Drained(n)) => (n, !read_closed),
-                Ok(ReadOutcome::Closed) => {
+            let id = link.id();
+            let (buffer, len, drained) = match link.read() {
+                None => return,
+                Some(MasterRead::Bytes { buffer, len, drained }) => (buffer, len, drained),
+                Some(MasterRead::Closed) => {
                     return node.handle_link_closed(self, id, "Connection closed by the master");
                 }
-                Err(error) => return node.handle_link_closed(self, id, &os_error(&error)),
+                Some(MasterRead::Failed(error)) => {
+                    return node.handle_link_closed(self, id, &os_error(&error));
+                }
             };
             self.turn.stats.net_repl_input_bytes += len as u64;
             self.turn.stats.net_input_bytes += len as u64;
             node.handle_master_bytes(self, id, &buffer[..len]);
-            let Some(link) = self.net.link.as_mut().filter(|link| link.id == id) else {
+            let Some(link) = self.net.link.as_mut().filter(|link| link.id() == id) else {
                 return;
             };
-            link.buffer = buffer;
+            link.take_buffer_back(buffer, drained);
             if drained {
-                link.more = false;
                 return;
             }
         }
         if let Some(link) = &mut self.net.link {
-            link.more = true;
+            link.read_later();
         }
     }
 
     /// The last turn ended before the socket was empty.
     pub fn link_has_more(&self) -> bool {
-        self.net.link.as_ref().is_some_and(|link| link.more)
+        self.net.link.as_ref().is_some_and(MasterLink::has_more)
     }
 }

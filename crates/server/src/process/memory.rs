@@ -62,8 +62,8 @@ pub struct MemoryMeter {
     counters: Option<ThreadCounters>,
     /// What no thread of ours has told of.
     unknown_bytes: i64,
-    pub peak_bytes: u64,
-    pub startup_bytes: u64,
+    peak_bytes: u64,
+    startup_bytes: u64,
 }
 
 /// The allocator's own view, for INFO.
@@ -92,6 +92,16 @@ impl MemoryMeter {
             self.unknown_bytes += drift;
         }
         self.peak_bytes = self.peak_bytes.max(self.used_bytes());
+    }
+
+    /// The most that was in use at a `refresh`.
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak_bytes
+    }
+
+    /// What was in use when the meter was made.
+    pub fn startup_bytes(&self) -> u64 {
+        self.startup_bytes
     }
 
     pub fn used_bytes(&self) -> u64 {

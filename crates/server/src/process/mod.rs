@@ -1,6 +1,7 @@
 //! The process and its machine: clocks, randomness, signals, threads' word to the loop, the log, the kernel's
 //! switches, memory. Lowest room: it names nothing of this crate, and is told values.
 
+pub mod allocator;
 pub mod clock;
 pub mod daemon;
 pub mod entropy;

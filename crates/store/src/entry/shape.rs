@@ -24,7 +24,13 @@ const KIND_MASK: u32 = 0b11;
 const EXPIRES: u32 = 1 << 2;
 const EDITED: u32 = 1 << 3;
 const SLACK_SHIFT: u32 = 4;
-const SLACK_MASK: u32 = 0b11 << SLACK_SHIFT;
+/// Most that the head can say.
+const MAX_SLACK: u32 = 0b111;
+const SLACK_MASK: u32 = MAX_SLACK << SLACK_SHIFT;
+/// An allocation may be above its need by this many classes, or by this many bytes where classes are close
+/// together: beyond, shrinking gives memory back.
+const SLACK_CLASSES: u32 = 3;
+const SLACK_BYTES: usize = 48;
 const CLOCK_SHIFT: u32 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,10 +124,13 @@ impl Shape {
         size_class::above(self.size(), slack)
     }
 
-    /// The slack with which this shape lies in `allocated` bytes, if that is at most `limit`.
+    /// The slack with which this shape may lie in `allocated` bytes.
     #[inline]
-    pub(super) fn slack_in(self, allocated: usize, limit: u32) -> Option<u32> {
-        size_class::distance(self.size(), allocated, limit)
+    pub(super) fn slack_in(self, allocated: usize) -> Option<u32> {
+        let slack = size_class::distance(self.size(), allocated)?;
+        let is_close = slack <= SLACK_CLASSES
+            || slack <= MAX_SLACK && allocated - size_class::round_up(self.size()) <= SLACK_BYTES;
+        is_close.then_some(slack)
     }
 
     /// Writes all before the key. `flags` are those of [`clock_and_flags`] or [`with_clock`].

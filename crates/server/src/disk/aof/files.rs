@@ -35,7 +35,7 @@ pub struct AofFiles {
     aof_dir: PathBuf,
     appendfilename: String,
     appenddirname: String,
-    pub manifest: Manifest,
+    pub(super) manifest: Manifest,
     /// Of the last increment with a temporary name: a late write to one that was given up must not reach
     /// the next.
     temp_incr: u32,

@@ -7,15 +7,17 @@
 //! With `everysec` and `no` the bytes go to the writer thread. With `always` the loop itself writes
 //! and syncs, once for all commands of a turn, before any of their replies leaves.
 //!
-//! A rewrite begins with a new increment, and does not wait until the manifest names it: how that is kept
-//! safe is in `naming.rs`.
+//! A rewrite begins with a new increment (`rewriting.rs`), and does not wait until the manifest names it: how
+//! that is kept safe is in `naming.rs`.
 //!
 //! A failed fsync is not made good by the next one, as the kernel may have dropped the pages. From
 //! then on nothing counts as fsynced, until a rewrite has replaced the file that it was of.
 
 mod account;
-pub mod files;
+mod files;
 mod naming;
+mod rewrites;
+mod rewriting;
 mod sync;
 mod unnamed;
 pub mod writer;
@@ -31,9 +33,10 @@ use node::{LogProgress, Need, Point, Watermark};
 use crate::config::{AppendFsync, Config};
 use crate::disk::aof::account::Account;
 use crate::disk::aof::files::AofFiles;
+use crate::disk::aof::rewrites::{RewriteFigures, Rewrites};
 use crate::disk::aof::unnamed::Unnamed;
 use crate::disk::aof::writer::{AofWriter, Place, WriterNews, WriterProgress, write_whole};
-use crate::disk::worker::{DiskJob, DiskWorker, InstalledBase, Then};
+use crate::disk::worker::{DiskJob, DiskWorker, Then};
 use crate::process::clock;
 use crate::process::mailbox::Mailer;
 use crate::process::os_error::os_error;
@@ -42,7 +45,7 @@ const SOLVED: &str = "AOF write error looks solved, The server can write again."
 const RETRY_INTERVAL_US: u64 = 1_000_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AofState {
+enum AofState {
     #[default]
     Off,
     /// Until the first rewrite is done.
@@ -54,34 +57,46 @@ pub enum AofState {
 
 /// Figures for INFO.
 #[derive(Clone, Copy, Debug)]
-pub struct AofStats {
-    pub rewrites: u64,
-    pub last_rewrite_ok: bool,
-    pub last_rewrite_s: i64,
-    pub consecutive_failures: u32,
-    pub last_cow_bytes: u64,
+pub struct AofFigures {
+    pub rewrites: RewriteFigures,
+    /// A rewrite is over only when the manifest has changed for the last time because of it.
+    pub is_settling: bool,
+    pub last_write_ok: bool,
+    pub current_bytes: u64,
+    pub base_bytes: u64,
+    pub buffer_bytes: u64,
+    pub has_pending_fsync: bool,
     pub delayed_fsync: u64,
+    /// An fsync has failed, and no rewrite has replaced the file since.
+    pub is_distrusted: bool,
+}
+
+/// What a turn's bytes took.
+#[derive(Clone, Copy, Debug)]
+pub struct AppendFigures {
+    pub write_us: u64,
+    /// With `always`.
+    pub fsync_us: u64,
+    /// The writer has the file in hands at the moment.
+    pub is_syncing: bool,
 }
 
 pub struct Aof {
-    pub state: AofState,
-    pub files: AofFiles,
-    pub stats: AofStats,
+    state: AofState,
+    files: AofFiles,
+    rewrites: Rewrites,
+    /// Turns that had to wait for room, as an fsync took long.
+    delayed_fsync: u64,
     /// Bytes in all files, and in the base when it was made: their ratio triggers a rewrite.
-    pub current_bytes: u64,
-    pub base_bytes: u64,
-    pub rewrite_scheduled: bool,
-    /// After repeated failures automatic rewrites pause until then.
-    pub no_auto_rewrite_before_us: u64,
-    /// The pause that comes next is twice as long.
-    pub rewrite_pause_minutes: u64,
+    current_bytes: u64,
+    base_bytes: u64,
     /// `aof-disable-auto-gc`: replaced files stay, and the manifest calls them history.
-    pub keeps_history: bool,
+    keeps_history: bool,
     /// `no-appendfsync-on-rewrite`, and a child runs.
-    pub skips_fsync: bool,
+    skips_fsync: bool,
     /// How long this turn's write took, and its fsync with `always`.
-    pub write_us: u64,
-    pub fsync_us: u64,
+    write_us: u64,
+    fsync_us: u64,
     fsync: AppendFsync,
     /// Taken over once the disk takes writes again.
     next_fsync: Option<AppendFsync>,
@@ -99,7 +114,7 @@ pub struct Aof {
     /// What was written when the base, and the fsync of the increment, were ordered.
     written_at_install: u64,
     /// Tells the present file from those that were turned off or replaced before.
-    pub generation: u32,
+    generation: u32,
     /// The increment; the loop writes to it with `always`.
     incr: Option<File>,
     incr_bytes: u64,
@@ -111,7 +126,7 @@ pub struct Aof {
     /// The second that was last noted in the file (`aof-timestamp-enabled`).
     annotated_unix_s: i64,
     /// DEBUG AOF-FLUSH-SLEEP: makes the disk look slow.
-    pub flush_sleep_us: u64,
+    flush_sleep_us: u64,
     /// Where the increment begins whose base the present rewrite makes.
     rewrite_from: Place,
     /// Why an fsync failed whose file is still a part of the data set.
@@ -130,19 +145,10 @@ impl Aof {
                 &persistence.appenddirname,
                 &persistence.appendfilename,
             ),
-            stats: AofStats {
-                rewrites: 0,
-                last_rewrite_ok: true,
-                last_rewrite_s: -1,
-                consecutive_failures: 0,
-                last_cow_bytes: 0,
-                delayed_fsync: 0,
-            },
+            rewrites: Rewrites::new(),
+            delayed_fsync: 0,
             current_bytes: 0,
             base_bytes: 0,
-            rewrite_scheduled: false,
-            no_auto_rewrite_before_us: 0,
-            rewrite_pause_minutes: 0,
             keeps_history: persistence.aof_disable_auto_gc,
             skips_fsync: false,
             write_us: 0,
@@ -192,45 +198,61 @@ impl Aof {
         self.is_settling() || self.taking_over
     }
 
-    /// Orders the manifest, and what it names, to be put in place.
-    pub fn install(&mut self, mut jobs: Vec<DiskJob>, base: InstalledBase) -> io::Result<()> {
-        self.written_at_install = self.writer.progress().written;
-        if self.state == AofState::WaitRewrite
-            && let Some(incr) = &self.incr
-        {
-            // What was written to the increment must be on the disk before a manifest names that.
-            jobs.insert(0, DiskJob::Fsync(incr.try_clone()?));
-        }
-        self.is_installing = true;
-        self.worker.order_then(jobs, Then::AofInstalled(Box::new(base)));
-        Ok(())
+    pub fn is_off(&self) -> bool {
+        self.state == AofState::Off
     }
 
-    pub fn install_ended(&mut self, result: &io::Result<()>) {
-        self.is_installing = false;
-        self.name_is_settled(result);
+    /// Turned on, and no file without the base that is being made.
+    pub fn waits_for_base(&self) -> bool {
+        self.state == AofState::WaitRewrite
     }
 
-    /// The base is not known to be in place. Where only the fsync of the directory has failed the manifest is,
-    /// for all but a power cut, and what it names must stay.
-    pub fn install_failed(&mut self, base: InstalledBase, error: &io::Error) {
-        let InstalledBase { manifest, temp, generation } = base;
-        self.worker.order(vec![DiskJob::Unlink(temp)]);
-        if !self.files.is_stored(&manifest) {
-            return;
+    /// Turned on, or for another data set: the file becomes valid with its first rewrite.
+    pub fn begin_waiting(&mut self) {
+        if self.state == AofState::Closing {
+            self.forget();
         }
-        self.files.manifest = manifest;
-        if self.state == AofState::On && generation == Some(self.generation) {
-            self.fsync_failed(error);
+        self.state = AofState::WaitRewrite;
+    }
+
+    pub fn figures(&self) -> AofFigures {
+        AofFigures {
+            rewrites: self.rewrites.figures(),
+            is_settling: self.is_settling(),
+            last_write_ok: self.last_write_ok(),
+            current_bytes: self.current_bytes,
+            base_bytes: self.base_bytes,
+            buffer_bytes: self.buffer_bytes(),
+            has_pending_fsync: self.writer.progress().has_pending_fsync(),
+            delayed_fsync: self.delayed_fsync,
+            is_distrusted: self.is_distrusted(),
         }
     }
 
-    /// The file that waited for its base has it.
-    pub fn has_begun(&mut self) {
-        if self.state == AofState::WaitRewrite {
-            self.state = AofState::On;
-            self.writer.note_synced(self.written_at_install);
+    /// CONFIG RESETSTAT.
+    pub fn reset_stats(&mut self) {
+        self.rewrites.reset_stats();
+    }
+
+    /// Of the last `append`.
+    pub fn append_figures(&self) -> AppendFigures {
+        AppendFigures {
+            write_us: self.write_us,
+            fsync_us: self.fsync_us,
+            is_syncing: self.writer.progress().is_syncing,
         }
+    }
+
+    /// DEBUG AOF-FLUSH-SLEEP.
+    pub fn slow_down(&mut self, flush_sleep_us: u64) {
+        self.flush_sleep_us = flush_sleep_us;
+    }
+
+    /// Goes on in a file of the test's.
+    #[cfg(test)]
+    pub fn begin_in(&mut self, file: File) {
+        self.switch_to(file).expect("a file that was opened can be written to");
+        self.state = AofState::On;
     }
 
     #[cfg(test)]
@@ -249,43 +271,20 @@ impl Aof {
         self.error.as_deref().or(self.fsync_error.as_deref())
     }
 
-    pub fn last_write_ok(&self) -> bool {
+    fn last_write_ok(&self) -> bool {
         self.error.is_none() && self.fsync_error.is_none()
     }
 
-    /// An fsync has failed, and no rewrite has replaced the file since.
-    pub fn is_distrusted(&self) -> bool {
+    fn is_distrusted(&self) -> bool {
         self.fsync_error.is_some()
     }
 
     /// Bytes follow that go to `file`. Says where it begins.
-    pub fn switch_to(&mut self, file: File) -> io::Result<Place> {
+    fn switch_to(&mut self, file: File) -> io::Result<Place> {
         let for_writer = file.try_clone()?;
         self.incr_bytes = file.metadata()?.len();
         self.incr = Some(file);
         Ok(self.writer.switch(for_writer))
-    }
-
-    /// Like `switch_to`, for the increment that goes on behind the base of a rewrite that begins.
-    pub fn begin_rewrite(&mut self, file: File) -> io::Result<()> {
-        self.rewrite_from = self.switch_to(file)?;
-        Ok(())
-    }
-
-    /// The rewrite's base is in place: what was failed at before it does not matter any more.
-    pub fn rewritten(&mut self) {
-        self.writer.forget_before(self.rewrite_from);
-        self.trust_again();
-    }
-
-    fn trust_again(&mut self) {
-        if self.writer.progress().unsafe_file.is_none()
-            && self.fsync_error.take().is_some()
-            && self.error.is_none()
-        {
-            warn!("{SOLVED}");
-        }
-        self.take_over_fsync();
     }
 
     /// Takes `appendfsync` over. Nothing is in flight when the loop and the thread change places.
@@ -418,7 +417,7 @@ impl Aof {
         let appended = self.writer.append(bytes);
         self.write_us = appended.write_us;
         if appended.waited_us > 0 {
-            self.stats.delayed_fsync += 1;
+            self.delayed_fsync += 1;
         }
         debug_assert_eq!(appended.position, position);
         appended.spare
@@ -444,12 +443,12 @@ impl Aof {
     }
 
     /// With `always`: what the present file has not taken goes to `file`. False if that does not either.
-    pub fn rescue(&mut self, file: File) -> io::Result<bool> {
+    fn rescue(&mut self, file: File) -> io::Result<bool> {
         self.switch_to(file)?;
         Ok(self.append_now())
     }
 
-    pub fn has_unwritten(&self) -> bool {
+    fn has_unwritten(&self) -> bool {
         !self.unwritten.is_empty()
     }
 
@@ -506,7 +505,7 @@ impl Aof {
             // Of a file that was replaced meanwhile.
             WriterNews::SyncFailed(_) => {}
             // As in `recovered`.
-            WriterNews::SyncRecovered => self.no_auto_rewrite_before_us = 1,
+            WriterNews::SyncRecovered => self.rewrites.end_pause(),
             WriterNews::Drained => self.drained(),
             // Being awake is all that was needed: the turn's end looks how far the file is.
             WriterNews::Written | WriterNews::Synced => {}
@@ -548,7 +547,7 @@ impl Aof {
     fn recovered(&mut self) {
         if self.fsync_error.is_some() {
             // The rewrite that is needed need not be put off any longer.
-            self.no_auto_rewrite_before_us = 1;
+            self.rewrites.end_pause();
         } else if self.error.is_some() {
             warn!("{SOLVED}");
         }
@@ -622,7 +621,7 @@ impl Aof {
             self.give_file_to_writer();
         }
         self.state = AofState::Closing;
-        self.rewrite_scheduled = false;
+        self.rewrites.unschedule();
         self.writer.ask_drain();
     }
 
@@ -631,7 +630,7 @@ impl Aof {
         self.state = AofState::Off;
         self.forget_incr();
         self.account.forget_stream();
-        self.rewrite_scheduled = false;
+        self.rewrites.unschedule();
     }
 
     /// Nothing of what was handed over is a part of the data set any more.
@@ -650,39 +649,20 @@ impl Aof {
         self.take_over_fsync();
     }
 
-    /// The base that the temporary increment was to build upon will not come: the next one sees what
-    /// the increment has.
-    pub fn drop_temp_incr(&mut self) {
-        if self.incr.is_some() {
-            let path = self.files.temp_incr_path();
-            let name = path.file_name().unwrap_or_default().display();
-            log::info!("Removing the temp incr aof file {name} in the background");
-            self.forget_incr();
-        }
-    }
-
-    /// A rewrite was ended on purpose: that is no failure of it.
-    pub fn rewrite_killed(&mut self) {
-        self.rewrite_scheduled |= self.state == AofState::WaitRewrite;
-    }
-
     pub fn buffer_bytes(&self) -> u64 {
         let progress = self.writer.progress();
         let copied = self.unnamed.as_ref().map_or(0, |unnamed| unnamed.bytes.len());
         progress.queued - progress.written + (self.unwritten.len() + copied) as u64
     }
 
-    /// The writer has the file in hands at the moment.
-    pub fn is_syncing(&self) -> bool {
-        self.writer.progress().is_syncing
-    }
-
-    pub fn has_pending_fsync(&self) -> bool {
-        self.writer.progress().has_pending_fsync()
+    /// `aof-disable-auto-gc` was changed.
+    pub fn keep_history(&mut self, keeps_history: bool) {
+        self.keeps_history = keeps_history;
+        self.remove_history();
     }
 
     /// Removes replaced files away from the loop: unlinking a large file takes its time.
-    pub fn remove_history(&mut self) {
+    fn remove_history(&mut self) {
         // A manifest on its way would bring them back, or could be taken back itself.
         if self.keeps_history || self.is_settling() {
             return;

@@ -9,10 +9,13 @@
 use std::fs::File;
 use std::io;
 
+use log::warn;
+
 use crate::config::AppendFsync;
 use crate::disk::aof::unnamed::Unnamed;
 use crate::disk::aof::{Aof, AofState};
 use crate::disk::worker::{DiskJob, NamedIncr, Then};
+use crate::process::os_error::os_error;
 
 impl Aof {
     /// Begins the increment that goes on behind the base of a rewrite. Its name is for the log.
@@ -34,8 +37,8 @@ impl Aof {
         Ok(name)
     }
 
-    /// The manifest is stored, or could not be: false when the rewrite is not to go on.
-    pub fn incr_named(&mut self, named: NamedIncr, result: &io::Result<()>) -> bool {
+    /// The manifest is stored, or could not be: false when the rewrite is not to go on, and has failed.
+    pub fn incr_named(&mut self, named: NamedIncr, result: io::Result<()>) -> bool {
         self.manifest_orders -= 1;
         let Err(error) = result else {
             self.forget_copy();
@@ -48,12 +51,14 @@ impl Aof {
             }
             return true;
         }
-        self.name_refused(named, error);
+        self.name_refused(named, &error);
+        warn!("Can't rewrite append only file in background: {}", os_error(&error));
+        self.rewrite_failed();
         false
     }
 
     /// The base that was on its way is there, and with it the increment's name; or neither is.
-    pub fn name_is_settled(&mut self, result: &io::Result<()>) {
+    pub(super) fn name_is_settled(&mut self, result: &io::Result<()>) {
         let failed = self.unnamed.as_mut().and_then(|unnamed| unnamed.failed.take());
         match (failed, result) {
             (Some(named), Err(error)) => self.name_refused(named, error),

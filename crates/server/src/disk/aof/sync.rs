@@ -15,13 +15,13 @@ use crate::process::mailbox::Mailer;
 /// An fsync of one file.
 pub struct SyncJob {
     /// The account of the writer that has asked for it.
-    pub account: Arc<Shared>,
-    pub file: Arc<File>,
+    pub(super) account: Arc<Shared>,
+    pub(super) file: Arc<File>,
     /// The number of the file.
-    pub number: u64,
+    pub(super) number: u64,
     /// What it makes safe, with those before it: offsets as in `WriterProgress`.
-    pub position: u64,
-    pub mailer: Mailer<WriterNews>,
+    pub(super) position: u64,
+    pub(super) mailer: Mailer<WriterNews>,
 }
 
 impl SyncJob {

@@ -6,9 +6,9 @@ use crate::disk::worker::NamedIncr;
 
 pub struct Unnamed {
     /// The file before it.
-    pub file: File,
+    pub(super) file: File,
     /// What was handed over since.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// The first attempt to store the manifest has failed.
-    pub failed: Option<NamedIncr>,
+    pub(super) failed: Option<NamedIncr>,
 }

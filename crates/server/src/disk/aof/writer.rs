@@ -94,13 +94,13 @@ pub struct Place {
 /// What became of bytes that were appended.
 pub struct Appended {
     /// Where they end; the kernel has them once so much is written.
-    pub position: u64,
+    pub(super) position: u64,
     /// An empty buffer for the next time, with its memory.
-    pub spare: Vec<u8>,
+    pub(super) spare: Vec<u8>,
     /// How long the loop had to wait for room, nearly always 0.
-    pub waited_us: u64,
+    pub(super) waited_us: u64,
     /// How long the slowest write since the last time took.
-    pub write_us: u64,
+    pub(super) write_us: u64,
 }
 
 enum Job {
@@ -112,7 +112,7 @@ enum Job {
 #[derive(Default)]
 pub struct State {
     jobs: VecDeque<Job>,
-    pub progress: WriterProgress,
+    pub(super) progress: WriterProgress,
     /// Bytes of the current file that are known to be whole.
     file_len: u64,
     /// The loop waits to hear that all is written.
@@ -131,21 +131,21 @@ pub struct State {
     /// Files before this one are no part of the data set any more.
     first_file: u64,
     /// Bytes were written to the current file after its last fsync was asked for.
-    pub dirty: bool,
+    pub(super) dirty: bool,
     /// Fsyncs that were asked for, and are not over.
-    pub pending_syncs: u32,
+    pub(super) pending_syncs: u32,
     /// What the last fsync that went well has covered.
-    pub last_synced: u64,
-    pub sync_failing: bool,
+    pub(super) last_synced: u64,
+    pub(super) sync_failing: bool,
 }
 
 #[derive(Default)]
 pub struct Shared {
     state: Mutex<State>,
     /// The writing thread waits here for work.
-    pub work: Condvar,
+    pub(super) work: Condvar,
     /// The loop waits here for room, and for a drained queue at shutdown.
-    pub done: Condvar,
+    pub(super) done: Condvar,
 }
 
 impl Shared {
@@ -559,6 +559,7 @@ fn cut_back(file: &File, done: usize, len_before: u64, error: io::Error) -> (usi
 #[cfg(test)]
 mod tests {
     use std::fs::OpenOptions;
+    use std::path::PathBuf;
 
     use mio::{Poll, Token};
 
@@ -566,74 +567,83 @@ mod tests {
     use crate::disk::files::RealDisk;
     use crate::process::mailbox::Mailbox;
 
-    fn appendable(path: &std::path::Path) -> File {
-        OpenOptions::new().append(true).create(true).open(path).unwrap()
+    /// A writer, whoever listens to it, and a folder for its files.
+    struct Rig {
+        writer: AofWriter,
+        mailbox: Mailbox<WriterNews>,
+        dir: tempfile::TempDir,
+        _poll: Poll,
     }
 
-    fn start(everysec: bool, mailbox: &Mailbox<WriterNews>) -> AofWriter {
-        let worker = DiskWorker::start(Arc::new(RealDisk), Mailer::unheard()).unwrap();
-        AofWriter::start(everysec, worker, mailbox.mailer()).unwrap()
+    impl Rig {
+        fn new(everysec: bool) -> Rig {
+            let poll = Poll::new().unwrap();
+            let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
+            let worker = DiskWorker::start(Arc::new(RealDisk), Mailer::unheard()).unwrap();
+            let writer = AofWriter::start(everysec, worker, mailbox.mailer()).unwrap();
+            Rig { writer, mailbox, dir: tempfile::tempdir().unwrap(), _poll: poll }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn switch(&self, name: &str) -> Place {
+            let file = OpenOptions::new().append(true).create(true).open(self.path(name));
+            self.writer.switch(file.unwrap())
+        }
     }
 
     #[test]
     fn bytes_reach_the_file_in_order_across_a_switch() {
-        let dir = tempfile::tempdir().unwrap();
-        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
-        let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let writer = start(true, &mailbox);
-        writer.switch(appendable(&one));
+        let rig = Rig::new(true);
+        let writer = &rig.writer;
+        rig.switch("one");
         writer.append(b"a".to_vec());
         writer.append(b"b".to_vec());
-        writer.switch(appendable(&two));
+        rig.switch("two");
         writer.append(b"c".to_vec());
         assert!(writer.drain());
         let progress = writer.progress();
         assert_eq!((progress.queued, progress.written, progress.synced), (3, 3, 3));
-        assert_eq!(std::fs::read(one).unwrap(), b"ab");
-        assert_eq!(std::fs::read(two).unwrap(), b"c");
+        assert_eq!(std::fs::read(rig.path("one")).unwrap(), b"ab");
+        assert_eq!(std::fs::read(rig.path("two")).unwrap(), b"c");
     }
 
     #[test]
     fn the_loop_hears_when_the_kernel_has_the_bytes() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("aof");
-        let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let writer = start(false, &mailbox);
-        writer.switch(appendable(&path));
+        let rig = Rig::new(false);
+        let writer = &rig.writer;
+        rig.switch("aof");
         writer.drain();
         for n in 1..=100 {
             let position = writer.append(vec![b'x'; 10]).position;
             assert_eq!(position, 10 * n);
-            let written = std::iter::repeat_with(|| mailbox.next()).flatten().next();
+            let written = std::iter::repeat_with(|| rig.mailbox.next()).flatten().next();
             assert!(matches!(written, Some(WriterNews::Written)));
             assert_eq!(writer.progress().written, position);
-            assert_eq!(std::fs::metadata(&path).unwrap().len(), position);
+            assert_eq!(std::fs::metadata(rig.path("aof")).unwrap().len(), position);
         }
     }
 
     #[test]
     fn a_disk_that_refuses_is_reported_and_the_bytes_are_kept() {
-        let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let writer = start(false, &mailbox);
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("next");
+        let rig = Rig::new(false);
+        let writer = &rig.writer;
         writer.switch(OpenOptions::new().write(true).open("/dev/full").unwrap());
         writer.append(b"lost?".to_vec());
         assert!(!writer.drain());
         assert_eq!(writer.progress().written, 0);
-        assert!(matches!(mailbox.next(), Some(WriterNews::Failed(_))));
+        assert!(matches!(rig.mailbox.next(), Some(WriterNews::Failed(_))));
         // What the old file owes does not go to the next one: a rewrite's base has it.
-        let next = writer.switch(appendable(&path));
+        let next = rig.switch("next");
         writer.append(b"kept".to_vec());
         assert!(!writer.drain());
-        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        assert_eq!(std::fs::read(rig.path("next")).unwrap(), b"");
         writer.forget_before(next);
         assert!(writer.drain());
-        assert_eq!(std::fs::read(path).unwrap(), b"kept");
-        let news = std::iter::repeat_with(|| mailbox.next()).flatten();
+        assert_eq!(std::fs::read(rig.path("next")).unwrap(), b"kept");
+        let news = std::iter::repeat_with(|| rig.mailbox.next()).flatten();
         let mut news = news.skip_while(|n| !matches!(n, WriterNews::Recovered));
         assert!(news.next().is_some());
     }
@@ -642,11 +652,9 @@ mod tests {
     /// was taken for both.
     #[test]
     fn a_failed_fsync_is_not_made_good_by_the_next_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let writer = start(false, &mailbox);
-        let first = writer.switch(appendable(&dir.path().join("one")));
+        let rig = Rig::new(false);
+        let writer = &rig.writer;
+        let first = rig.switch("one");
         writer.append(b"a".to_vec());
         assert!(writer.drain());
         writer.append(b"b".to_vec());
@@ -654,7 +662,7 @@ mod tests {
         assert!(!writer.drain());
         assert_eq!(writer.progress().synced, 1);
         // Nor by a file that follows, until the first one is not needed any more.
-        let second = writer.switch(appendable(&dir.path().join("two")));
+        let second = rig.switch("two");
         writer.append(b"c".to_vec());
         assert!(!writer.drain());
         assert_eq!(writer.progress().synced, 1);
@@ -668,14 +676,10 @@ mod tests {
 
     #[test]
     fn stopping_writes_what_is_queued() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("aof");
-        let poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(poll.registry(), Token(0)).unwrap();
-        let writer = start(false, &mailbox);
-        writer.switch(appendable(&path));
-        writer.append(vec![b'x'; 100_000]);
-        drop(writer);
-        assert_eq!(std::fs::metadata(path).unwrap().len(), 100_000);
+        let rig = Rig::new(false);
+        rig.switch("aof");
+        rig.writer.append(vec![b'x'; 100_000]);
+        drop(rig.writer);
+        assert_eq!(std::fs::metadata(rig.dir.path().join("aof")).unwrap().len(), 100_000);
     }
 }
