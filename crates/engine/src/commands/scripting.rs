@@ -107,7 +107,8 @@ static SCRIPT: &[CommandSpec] = &[
         "flush",
         flush,
         -2,
-        Flags::NONE,
+        // Masters of older versions send these two.
+        Flags::IN_STREAM,
         "2.6.0",
         "Removes all server-side Lua scripts from the script cache.",
     )
@@ -126,7 +127,7 @@ static SCRIPT: &[CommandSpec] = &[
         "load",
         load,
         3,
-        Flags::STALE,
+        Flags::STALE.or(Flags::IN_STREAM),
         "2.6.0",
         "Loads a server-side Lua script to the script cache.",
     )

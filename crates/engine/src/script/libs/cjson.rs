@@ -2,53 +2,17 @@
 
 mod decode;
 mod encode;
+mod options;
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use mlua::{IntoLua, Lua, MultiValue, Result, Table, Value};
 
+use options::{Invalid, Options, Outcome};
+
 use super::arguments::Arguments;
 use crate::script::raise::{self, Raise};
-
-type Outcome<T> = std::result::Result<T, Raise>;
-
-/// What becomes of numbers that JSON has no spelling for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Invalid {
-    Refused,
-    Spelled,
-    Null,
-}
-
-#[derive(Clone, Copy)]
-struct Options {
-    sparse_convert: bool,
-    sparse_ratio: i32,
-    sparse_safe: i32,
-    encode_max_depth: i32,
-    decode_max_depth: i32,
-    number_precision: i32,
-    keep_buffer: bool,
-    encode_invalid: Invalid,
-    decode_invalid: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            sparse_convert: false,
-            sparse_ratio: 2,
-            sparse_safe: 10,
-            encode_max_depth: 1000,
-            decode_max_depth: 1000,
-            number_precision: 14,
-            keep_buffer: true,
-            encode_invalid: Invalid::Refused,
-            decode_invalid: true,
-        }
-    }
-}
 
 type Shared = Rc<Cell<Options>>;
 

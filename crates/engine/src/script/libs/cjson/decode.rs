@@ -2,7 +2,7 @@
 
 use mlua::{Lua, Value};
 
-use super::{Options, Outcome};
+use super::options::{Options, Outcome};
 use crate::script::libs::DEPTH_MAX;
 use crate::script::libs::number::strtod;
 use crate::script::raise::{self, Raise};

@@ -2,7 +2,7 @@
 
 use mlua::{Lua, Table, Value};
 
-use super::{Invalid, Options, Outcome};
+use super::options::{Invalid, Options, Outcome};
 use crate::script::libs::DEPTH_MAX;
 use crate::script::libs::arguments::{number_of, type_name};
 use crate::script::libs::number::format_g;
