@@ -8,12 +8,12 @@ use crate::script::raise::{self, Raise};
 /// Added to a number, this leaves its lowest bits in those of the sum: how the numbers become bits.
 const TO_BITS: f64 = 6_755_399_441_055_744.0;
 
+type Map = fn(u32) -> u32;
 type Fold = fn(u32, u32) -> u32;
 
 pub(crate) fn table(lua: &Lua) -> Result<Table> {
     let table = lua.create_table()?;
-    let one: [(&str, fn(u32) -> u32); 3] =
-        [("tobit", |b| b), ("bnot", |b| !b), ("bswap", u32::swap_bytes)];
+    let one: [(&str, Map); 3] = [("tobit", |b| b), ("bnot", |b| !b), ("bswap", u32::swap_bytes)];
     for (name, of) in one {
         let function = move |lua: &Lua, args: MultiValue| {
             let args = Arguments::new(lua, name, args);

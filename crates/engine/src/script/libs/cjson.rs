@@ -14,6 +14,9 @@ use options::{Invalid, Options, Outcome};
 use super::arguments::Arguments;
 use crate::script::raise::{self, Raise};
 
+/// Where an option is.
+type Field<T> = fn(&mut Options) -> &mut T;
+
 type Shared = Rc<Cell<Options>>;
 
 pub(crate) fn table(lua: &Lua) -> Result<Table> {
@@ -52,7 +55,7 @@ fn one(args: &MultiValue) -> Option<&Value> {
 }
 
 fn add_depths(lua: &Lua, table: &Table, shared: &Shared) -> Result<()> {
-    let numbers: [(&str, i32, fn(&mut Options) -> &mut i32); 3] = [
+    let numbers: [(&str, i32, Field<i32>); 3] = [
         ("encode_max_depth", i32::MAX, |o| &mut o.encode_max_depth),
         ("decode_max_depth", i32::MAX, |o| &mut o.decode_max_depth),
         ("encode_number_precision", 14, |o| &mut o.number_precision),
@@ -83,7 +86,7 @@ fn add_depths(lua: &Lua, table: &Table, shared: &Shared) -> Result<()> {
 }
 
 fn add_switches(lua: &Lua, table: &Table, shared: &Shared) -> Result<()> {
-    let switches: [(&str, fn(&mut Options) -> &mut bool); 2] = [
+    let switches: [(&str, Field<bool>); 2] = [
         ("encode_keep_buffer", |o| &mut o.keep_buffer),
         ("decode_invalid_numbers", |o| &mut o.decode_invalid),
     ];

@@ -73,13 +73,13 @@ fn put_integer(out: &mut Vec<u8>, n: i64) {
     let bytes = n.to_be_bytes();
     let (mark, width) = match n {
         -32..=127 => return out.push(n as u8),
-        0..=0xff => (0xcc, 1),
-        0..=0xffff => (0xcd, 2),
-        0..=0xffff_ffff => (0xce, 4),
-        0.. => (0xcf, 8),
-        -128.. => (0xd0, 1),
-        -32768.. => (0xd1, 2),
-        -2_147_483_648.. => (0xd2, 4),
+        128..=0xff => (0xcc, 1),
+        0x100..=0xffff => (0xcd, 2),
+        0x1_0000..=0xffff_ffff => (0xce, 4),
+        0x1_0000_0000.. => (0xcf, 8),
+        -128..=-33 => (0xd0, 1),
+        -32_768..=-129 => (0xd1, 2),
+        -2_147_483_648..=-32_769 => (0xd2, 4),
         _ => (0xd3, 8),
     };
     out.push(mark);
