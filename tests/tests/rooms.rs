@@ -29,6 +29,7 @@ const ENGINE: Plan = Plan {
         "data",
         "door",
         "lifecycle",
+        "script",
         "commands",
     ],
     whole: "engine",

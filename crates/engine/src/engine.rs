@@ -28,6 +28,7 @@ use crate::ids::ClientId;
 use crate::report::command_log::CommandLogs;
 use crate::report::latency_monitor::LatencyMonitor;
 use crate::report::stats::Stats;
+use crate::script::Scripts;
 use crate::settings::Settings;
 use crate::world::{Garbage, Now, World, earlier};
 
@@ -53,6 +54,9 @@ pub struct Engine {
     pub async_loading: bool,
     /// A command that takes long lets sockets be served meanwhile.
     pub(crate) busy: bool,
+    /// What the last command that was judged has found: there is no room, and none could be made.
+    pub(crate) is_out_of_memory: bool,
+    pub(crate) scripts: Scripts,
     pub propagation: Propagation,
     /// Changes since the last successful save: what `save` points count.
     pub dirty: u64,
@@ -109,6 +113,8 @@ impl Engine {
             loading: false,
             async_loading: false,
             busy: false,
+            is_out_of_memory: false,
+            scripts: Scripts::default(),
             propagation: Propagation::default(),
             dirty: 0,
             active_expire: true,
@@ -217,11 +223,19 @@ impl Engine {
     pub fn take_pending_output(&mut self, into: &mut Vec<ClientId>) {
         into.clear();
         std::mem::swap(into, &mut self.pending_output);
-        for &id in &*into {
-            if let Some(client) = self.client_mut(id) {
+        let (clients, running) = (&mut self.clients, &mut self.pending_output);
+        into.retain(|&id| match clients.get_mut(id.slot as usize) {
+            Some(Some(client)) if client.id == id => {
                 client.pending_output = false;
+                true
             }
-        }
+            // Its command runs: it gets what it has when that is done.
+            Some(None) => {
+                running.push(id);
+                false
+            }
+            _ => false,
+        });
     }
 
     pub fn has_unblocked(&self) -> bool {

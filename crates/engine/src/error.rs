@@ -62,6 +62,9 @@ texts! {
     ReadOnly = "READONLY You can't write against a read only replica.";
     MasterDown = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
     BusyScript = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    BusyFunction = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+    NotBusy = "NOTBUSY No scripts in execution right now.";
+    NoScript = "NOSCRIPT No matching script. Please use EVAL.";
     Loading = "LOADING Redis is loading the dataset in memory";
     NoAuth = "NOAUTH Authentication required.";
     WrongPass = "WRONGPASS invalid username-password pair or user is disabled.";

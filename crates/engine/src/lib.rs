@@ -15,6 +15,7 @@ mod events;
 mod ids;
 mod lifecycle;
 mod report;
+mod script;
 pub mod settings;
 pub mod world;
 
@@ -32,5 +33,6 @@ pub use events::blocking::Unblocked;
 pub use events::notify;
 pub use ids::ClientId;
 pub use report::REDIS_VERSION;
+pub use script::stored::check_libraries;
 pub use settings::Settings;
 pub use world::{Action, Now, Outcome, World};

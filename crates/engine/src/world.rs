@@ -6,6 +6,8 @@
 //! the engine: it gets the keyspace as an argument where the work needs it, and defers everything
 //! else to after the command; only while a command takes long it may knock at a [`BusyDoor`].
 
+use std::any::Any;
+
 use protocol::Args;
 use store::Keyspace;
 
@@ -145,6 +147,11 @@ pub enum Action<'a> {
     Log {
         message: &'a str,
     },
+    /// A script's line for the log: of what it is worth, from 0 for debugging to 3 for a warning.
+    ScriptLog {
+        level: u8,
+        text: &'a str,
+    },
     /// Stops, or lets go on, what is done by the clock: heartbeats, expiry, automatic saves.
     DebugPauseCron {
         paused: bool,
@@ -270,6 +277,21 @@ pub struct EngineMemory {
     pub clients_bytes: u64,
     /// The tables of all databases, without the entries in them.
     pub tables_bytes: u64,
+    pub scripts: ScriptMemory,
+}
+
+/// What scripts and functions take, and how many there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScriptMemory {
+    /// The Lua state of EVAL, and what is kept of its scripts beside it.
+    pub eval_state_bytes: u64,
+    pub eval_scripts_bytes: u64,
+    pub eval_scripts: u64,
+    /// The same of functions.
+    pub function_state_bytes: u64,
+    pub libraries_bytes: u64,
+    pub functions: u64,
+    pub libraries: u64,
 }
 
 /// What WAIT and WAITAOF wait for.
@@ -422,6 +444,9 @@ pub trait World: Machine + Replication + Persistence + Configuration {
 /// What a world may ask of the engine in the middle of a command: the one exception to the rule that it
 /// does not call back.
 pub trait BusyDoor {
+    /// The engine, for a world that knows what that is: who connects meanwhile, and what they are answered.
+    fn engine(&mut self) -> &mut dyn Any;
+
     /// Runs what may run now (SCRIPT KILL, SHUTDOWN NOSAVE), and refuses all else with -BUSY.
     fn answer(&mut self, now: Now, world: &mut dyn World, client: ClientId, args: Args<'_>);
 }

@@ -1,14 +1,14 @@
 //! The world as the engine sees it: replication and the gate answered here, everything else by [`Os`].
 
 use engine::world::{
-    AckWait, Configuration, EngineMemory, InfoLines, Machine, Persistence, Replication,
+    AckWait, BusyDoor, Configuration, EngineMemory, InfoLines, Machine, Persistence, Replication,
     ReplicationInfo,
 };
-use engine::{Action, ClientId, CommandError, Now, Outcome, Settings, World};
+use engine::{Action, ClientId, CommandError, Engine, Now, Outcome, Settings, World};
 use repl::{FailoverRequest, FailoverState, Level, MasterAddr, Repl, ReplconfReply, SyncRequest};
 use store::Keyspace;
 
-use crate::{Facts, Need, Os, Point, Scene, State, Watermark, conn_id, view};
+use crate::{Facts, Need, Os, Point, Scene, Sent, State, Watermark, conn_id, view};
 
 pub(crate) struct Border<'a, O> {
     pub now: Now,
@@ -20,6 +20,28 @@ pub(crate) struct Border<'a, O> {
 impl<O: Os> Border<'_, O> {
     fn now_ms(&self) -> u64 {
         self.now.mono_us / 1000
+    }
+
+    /// The turn's time with what has passed of it.
+    fn now_while_busy(&self) -> Now {
+        let passed_us = self.os.mono_us().saturating_sub(self.now.mono_us);
+        Now { unix_us: self.now.unix_us + passed_us, mono_us: self.now.mono_us + passed_us }
+    }
+
+    /// Sends what was answered, as far as its gate is open. All else is left to the turn.
+    fn answer_while_busy(&mut self, engine: &mut Engine) {
+        let mut answered = Vec::new();
+        engine.take_pending_output(&mut answered);
+        for id in answered {
+            let Some(client) = engine.client_mut(id) else { continue };
+            let waiting = client.out.len_bytes();
+            let sent_before = client.out.written() - waiting as u64;
+            let n = self.state.gate.may_send(id, sent_before, waiting);
+            let sent = self.os.send(client, n);
+            if sent != Sent::All || n < waiting || client.close_after_reply {
+                self.state.unsent.push(id);
+            }
+        }
     }
 
     fn facts(&self) -> Facts<'_> {
@@ -127,6 +149,16 @@ impl<O: Os> World for Border<'_, O> {
                 let target = target.map(|(host, port)| (text(host), port));
                 done(self.repl.failover(now_ms, FailoverRequest { target, force, timeout_ms }))
             }
+            Action::ScriptLog { level, text } => {
+                let level = match level {
+                    0 => Level::Debug,
+                    1 => Level::Verbose,
+                    2 => Level::Notice,
+                    _ => Level::Warning,
+                };
+                self.os.log(level, text);
+                Ok(Outcome::Done)
+            }
             Action::FailoverAbort => done(self.repl.abort_failover(now_ms)),
             Action::DebugReplication { .. } => Ok(Outcome::Done),
             other => {
@@ -152,6 +184,21 @@ impl<O: Os> World for Border<'_, O> {
 
     fn memory_info(&self, memory: EngineMemory) -> InfoLines {
         self.os.memory_info(memory, self.facts())
+    }
+
+    fn serve_sockets(&mut self, door: &mut dyn BusyDoor) {
+        let Some(engine) = door.engine().downcast_mut::<Engine>() else { return };
+        let (current, now) = (self.state.current, self.now_while_busy());
+        for id in self.os.hear_while_busy(engine, now) {
+            while engine.client(id).is_some_and(|client| !client.close_after_reply)
+                && let Some(request) = self.os.next_request(engine, id)
+            {
+                self.state.current = Some(id);
+                engine.execute(now, self, id, request.as_args());
+            }
+        }
+        self.state.current = current;
+        self.answer_while_busy(engine);
     }
 }
 

@@ -71,6 +71,8 @@ struct State {
     /// What was last heard of the append-only file; `None` while it is off.
     saved: Option<u64>,
     shutdown: Option<Shutdown>,
+    /// Who was answered while a command took long, and has more to get or is to be closed.
+    unsent: Vec<ClientId>,
 }
 
 impl Node {
@@ -129,6 +131,9 @@ impl Node {
         let (engine, mut border) = self.border(os);
         engine.execute_hashed(now, &mut border, id, args, key);
         self.state.current = None;
+        while let Some(id) = self.state.unsent.pop() {
+            self.engine.note_output(id);
+        }
         self.fulfil(os);
     }
 

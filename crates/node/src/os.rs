@@ -9,7 +9,8 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
-use engine::{Action, Client, ClientId, CommandError, Now, Outcome};
+use engine::{Action, Client, ClientId, CommandError, Engine, Now, Outcome};
+use protocol::OwnedArgs;
 use repl::{Filter, Level, LinkId, LoadTarget, MasterAddr, Repl, SnapshotId, SnapshotMode};
 use store::Keyspace;
 
@@ -118,6 +119,17 @@ pub trait Os: Configuration + Persistence + Sized {
 
     /// The client goes on with what it has sent: it was blocked, and is no longer.
     fn resume(&mut self, client: ClientId);
+
+    /// Reads what has come while a command takes long, and takes in who has connected: who may have said
+    /// something.
+    fn hear_while_busy(&mut self, _: &mut Engine, _: Now) -> Vec<ClientId> {
+        Vec::new()
+    }
+
+    /// The next whole request of one that was heard.
+    fn next_request(&mut self, _: &Engine, _: ClientId) -> Option<OwnedArgs> {
+        None
+    }
 
     /// Takes the first `n` bytes of `client.out` and sends them; what it cannot take stays where it is.
     fn send(&mut self, client: &mut Client, n: usize) -> Sent;

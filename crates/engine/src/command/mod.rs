@@ -14,6 +14,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use protocol::Args;
 
+use crate::Engine;
 use crate::command::bits::bits;
 use crate::command::key_spec::{KeySpec, Keys};
 use crate::command::redact::Redact;
@@ -22,6 +23,9 @@ use crate::door::ctx::Ctx;
 use crate::error::{CommandError, shown};
 
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Result<(), CommandError>;
+
+/// The flags of a very command, where its arguments say more than its row.
+pub type FlagsBy = fn(&Engine, Args<'_>, Flags) -> Flags;
 
 bits! {
     /// What the door must know of a command before it runs it. Those with a word are told by COMMAND, in
@@ -42,6 +46,8 @@ bits! {
         FAST = 12 => "fast",
         NO_AUTH = 13 => "no_auth",
         MAY_REPLICATE = 14 => "",
+        /// Its keys may be none.
+        NO_MANDATORY_KEYS = 27 => "no_mandatory_keys",
         NO_ASYNC_LOADING = 17 => "no_async_loading",
         /// Runs at once even between MULTI and EXEC (EXEC itself, DISCARD, WATCH, RESET...).
         NO_MULTI = 18 => "",
@@ -95,6 +101,12 @@ bits! {
     }
 }
 
+impl Flags {
+    pub const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+}
+
 impl Acl {
     /// The category with this name, which begins with `@`, in any case.
     pub fn named(name: &[u8]) -> Option<Acl> {
@@ -112,6 +124,7 @@ pub struct CommandSpec {
     /// Exact count of arguments with the name, or the least count when negative.
     pub arity: i16,
     pub flags: Flags,
+    pub(crate) flags_by: Option<FlagsBy>,
     pub keys: Keys,
     pub acl: Acl,
     /// Hints for clients and proxies, as `request_policy:all_shards`.
@@ -160,6 +173,8 @@ pub struct Found {
     /// The container's name, when `spec` is a subcommand.
     pub container: Option<&'static CommandSpec>,
     pub stat: u32,
+    /// The row's, unless this very command has others.
+    pub flags: Flags,
 }
 
 impl Found {
@@ -183,6 +198,7 @@ impl Found {
             spec,
             container: Some(self.spec),
             stat,
+            flags: spec.flags,
         })
     }
 }
@@ -193,7 +209,7 @@ pub fn top_rows() -> impl Iterator<Item = Found> {
     rows.scan(0, |next, spec| {
         let stat = *next;
         *next += 1 + spec.subcommands.len() as u32;
-        Some(Found { spec, container: None, stat })
+        Some(Found { spec, container: None, stat, flags: spec.flags })
     })
 }
 
@@ -223,7 +239,7 @@ pub fn find(args: Args<'_>) -> Result<Found, CommandError> {
         return Err(unknown_command(args));
     };
     if spec.subcommands.is_empty() || args.len() < 2 {
-        return Ok(Found { spec, container: None, stat });
+        return Ok(Found { spec, container: None, stat, flags: spec.flags });
     }
     let word = &args[1];
     match spec.subcommands.iter().position(|sub| sub.name.as_bytes().eq_ignore_ascii_case(word)) {
@@ -231,6 +247,7 @@ pub fn find(args: Args<'_>) -> Result<Found, CommandError> {
             spec: &spec.subcommands[at],
             container: Some(spec),
             stat: stat + 1 + at as u32,
+            flags: spec.subcommands[at].flags,
         }),
         None => Err(CommandError::unknown_subcommand(word, spec.name)),
     }
@@ -426,6 +443,7 @@ pub(crate) const fn row(
         handler,
         arity,
         flags,
+        flags_by: None,
         keys,
         acl,
         tips: &[],
@@ -462,6 +480,10 @@ impl CommandSpec {
 
     pub(crate) const fn channels(self, channels: Channels) -> CommandSpec {
         CommandSpec { channels, ..self }
+    }
+
+    pub(crate) const fn flags_by(self, flags_by: FlagsBy) -> CommandSpec {
+        CommandSpec { flags_by: Some(flags_by), ..self }
     }
 
     pub(crate) const fn redacted_by(self, redact: Redact) -> CommandSpec {

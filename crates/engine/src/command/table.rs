@@ -7,6 +7,8 @@ use crate::commands;
 pub static COMMANDS: &[&[CommandSpec]] = &[
     commands::connection::ROWS,
     commands::transactions::ROWS,
+    commands::scripting::ROWS,
+    commands::functions::ROWS,
     commands::pubsub::ROWS,
     commands::replication::ROWS,
     commands::strings::ROWS,

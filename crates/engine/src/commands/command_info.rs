@@ -318,6 +318,10 @@ fn command_with_keys(args: Args<'_>) -> Result<(Found, Args<'_>), CommandError> 
         return Err(CommandError::err("Invalid number of arguments specified for command"));
     }
     let has_any = key_spec::positions(keys, inner).next().is_some();
+    let may_have_none = found.spec.flags.has(Flags::NO_MANDATORY_KEYS);
+    if may_have_none && inner.get(2).is_some_and(|count| count == b"0") {
+        return Ok((found, inner));
+    }
     if !has_any || !keys.iter().all(|spec| spec.is_borne_out(inner)) {
         return Err(CommandError::err("Invalid arguments specified for command"));
     }

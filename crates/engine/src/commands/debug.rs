@@ -195,10 +195,10 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
         "set-disable-deny-scripts",
         1,
         1,
-        accepted,
+        set_disable_deny_scripts,
         &[
             "SET-DISABLE-DENY-SCRIPTS <0|1>",
-            "    Accepted and without effect while there are no scripts.",
+            "    Setting it to 1 lets scripts call commands that are not for scripts.",
         ],
     ),
     (
@@ -403,6 +403,12 @@ fn config_rewrite_all(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError
 
 fn set_skip_checksum_validation(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.engine.skip_checksum_validation = args.at(2) != b"0";
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn set_disable_deny_scripts(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    ctx.engine.scripts.allows_all = args.at(2) != b"0";
     ctx.client.out.ok();
     Ok(())
 }

@@ -110,5 +110,19 @@ fn shutdown(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if flags.abort && args.len() > 2 {
         return Err(CommandError::Syntax);
     }
+    if ctx.engine.busy && !flags.abort {
+        return shutdown_amid_script(ctx, flags);
+    }
     ctx.perform_and_reply(Action::Shutdown(flags))
+}
+
+/// A script that runs cannot be waited for, and half of one is not to be saved.
+fn shutdown_amid_script(ctx: &mut Ctx<'_>, flags: ShutdownFlags) -> Result<(), CommandError> {
+    if flags.save != Some(false) {
+        return Err(ctx.engine.scripts.busy_error());
+    }
+    let flags = ShutdownFlags { now: true, force: true, ..flags };
+    ctx.perform_and_reply(Action::Shutdown(flags))?;
+    ctx.engine.scripts.kill_for_shutdown();
+    Ok(())
 }

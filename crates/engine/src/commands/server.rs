@@ -11,6 +11,7 @@ use crate::clients::client::{Client, Kind};
 use crate::command::key_spec::KeySpec;
 use crate::command::redact;
 use crate::command::{Acl, CommandSpec, Flags, Found, row};
+use crate::door::call::{Call, Inside};
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::events::push::Push;
@@ -338,16 +339,29 @@ impl Engine {
         world: &dyn World,
         found: &Found,
         args: Args<'_>,
+        call: Call,
     ) {
-        if found.spec.flags.has(Flags::SKIP_MONITOR)
-            || found.spec.flags.has(Flags::ADMIN)
-            || client.kind == Kind::Loader
-        {
+        if !found.spec.flags.has(Flags::SKIP_MONITOR.or(Flags::ADMIN)) {
+            self.show_monitors(client, world, found, args, call);
+        }
+    }
+
+    /// The same, whatever the command's row says.
+    pub(crate) fn show_monitors(
+        &mut self,
+        client: &Client,
+        world: &dyn World,
+        found: &Found,
+        args: Args<'_>,
+        call: Call,
+    ) {
+        if client.kind == Kind::Loader {
             return;
         }
         let unix_us = self.now.unix_us;
         let mut text = format!("+{}.{:06} ", unix_us / 1_000_000, unix_us % 1_000_000).into_bytes();
         let addr = match client.peer.unix_socket {
+            _ if call.inside == Inside::Script => "lua".to_string(),
             // The path that the client speaks to, without the port that stands behind it elsewhere.
             true => format!("unix:{}", client.peer.addr.trim_end_matches(":0")),
             false => client.peer.addr.clone(),

@@ -105,7 +105,7 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
             continue;
         }
         ctx.run_within(Inside::Exec, *found, args);
-        let changed = found.spec.is_write() && ctx.engine.dirty != dirty;
+        let changed = found.flags.has(Flags::WRITE) && ctx.engine.dirty != dirty;
         // REPLICAOF stands before it in the queue, or it would have been refused there.
         if changed && !ctx.client.is_internal() && ctx.engine.is_read_only_replica() {
             // The transaction goes on, whoever hears of it.

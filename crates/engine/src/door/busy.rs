@@ -2,6 +2,8 @@
 //! and all but the commands that can end it are refused. The command's own state, what it has
 //! propagated and the time that it goes by, is set aside meanwhile and is the same afterwards.
 
+use std::any::Any;
+
 use protocol::Args;
 
 use crate::Engine;
@@ -25,6 +27,10 @@ impl Engine {
 }
 
 impl BusyDoor for Engine {
+    fn engine(&mut self) -> &mut dyn Any {
+        self
+    }
+
     fn answer(&mut self, now: Now, world: &mut dyn World, client: ClientId, args: Args<'_>) {
         self.execute(now, world, client, args);
     }

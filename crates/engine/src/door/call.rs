@@ -21,6 +21,8 @@ pub enum Inside {
     /// It stands by itself.
     Nothing,
     Exec,
+    /// A script calls it, and answers for what it fails with.
+    Script,
 }
 
 /// By whom and inside what a command is called. A nested call is made by [`Call::within`].

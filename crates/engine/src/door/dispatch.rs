@@ -8,7 +8,7 @@ use crate::clients::client::{Client, Kind, ReplyMode};
 use crate::clients::line::describe;
 use crate::command::redact;
 use crate::command::{self, Flags, Found};
-use crate::door::call::{Call, Travels, Unexpected};
+use crate::door::call::{Call, Inside, Travels, Unexpected};
 use crate::door::ctx::Ctx;
 use crate::door::permission::context_of;
 use crate::door::stream_fault::check_belongs_to_stream;
@@ -89,6 +89,10 @@ impl Engine {
             }
             Err(error) => return self.reject(client, None, error),
         };
+        let found = match found.spec.flags_by {
+            Some(by) => Found { flags: by(self, args, found.flags), ..found },
+            None => found,
+        };
         client.last_command = Some(found);
         client.last_command_mono_us = self.now.mono_us;
         let checked = self.check(client, world, &found, args);
@@ -102,10 +106,10 @@ impl Engine {
             self.pause_client(client, found, args);
             return None;
         }
-        let queues = client.multi.is_some() && !found.spec.flags.has(Flags::NO_MULTI);
+        let queues = client.multi.is_some() && !found.flags.has(Flags::NO_MULTI);
         if queues {
             let multi = client.multi.as_mut().expect("checked just above");
-            multi.has_write |= found.spec.is_write();
+            multi.has_write |= found.flags.has(Flags::WRITE);
             let args = OwnedArgs::from(args);
             multi.queue_bytes += args.memory_bytes();
             multi.queue.push((found, args));
@@ -131,7 +135,7 @@ impl Engine {
         args: Args<'_>,
     ) -> Result<(), CommandError> {
         let spec = found.spec;
-        let flags = spec.flags;
+        let flags = found.flags;
         if !spec.arity_fits(args.len()) {
             return Err(CommandError::arity(&found.full_name()));
         }
@@ -157,9 +161,11 @@ impl Engine {
         let queue = client.multi.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
         let queued_write = queue.is_some_and(|multi| multi.has_write);
         let is_write = flags.has(Flags::WRITE) || queued_write;
-        if self.settings.maxmemory_bytes > 0 && !self.make_room(client.db, world) {
+        self.is_out_of_memory =
+            self.settings.maxmemory_bytes > 0 && !self.make_room(client.db, world);
+        if self.is_out_of_memory {
             let queued_denyoom = queue.is_some_and(|multi| {
-                multi.queue.iter().any(|(found, _)| found.spec.flags.has(Flags::DENYOOM))
+                multi.queue.iter().any(|(found, _)| found.flags.has(Flags::DENYOOM))
             });
             // Queueing takes memory too, without end.
             let queues = client.multi.is_some() && !flags.has(Flags::NO_MULTI);
@@ -195,7 +201,7 @@ impl Engine {
         }
         self.check_data_is_there(client, found)?;
         if self.busy && !flags.has(Flags::ALLOW_BUSY) {
-            return Err(CommandError::BusyScript);
+            return Err(self.scripts.busy_error());
         }
         if client.kind == Kind::Replica && (is_write || flags.has(Flags::MAY_REPLICATE)) {
             return Err(CommandError::err("Replica can't interact with the keyspace"));
@@ -207,13 +213,13 @@ impl Engine {
     /// does, but lacks what one of its commands lacks.
     #[inline]
     fn check_data_is_there(&self, client: &Client, found: &Found) -> Result<(), CommandError> {
-        let flags = found.spec.flags;
+        let flags = found.flags;
         let queue = match &client.multi {
             Some(multi) if flags.has(Flags::RUNS_QUEUE) => multi.queue.as_slice(),
             _ => &[],
         };
         let lacks =
-            |flag| !flags.has(flag) || queue.iter().any(|(queued, _)| !queued.spec.flags.has(flag));
+            |flag| !flags.has(flag) || queue.iter().any(|(queued, _)| !queued.flags.has(flag));
         if self.role == (Role::Replica { link_up: false })
             && !self.settings.replica_serve_stale_data
             && lacks(Flags::STALE)
@@ -225,7 +231,7 @@ impl Engine {
         }
         let denied = |flags: Flags| flags.has(Flags::NO_ASYNC_LOADING);
         let refuses = match self.async_loading {
-            true => denied(flags) || queue.iter().any(|(queued, _)| denied(queued.spec.flags)),
+            true => denied(flags) || queue.iter().any(|(queued, _)| denied(queued.flags)),
             false => lacks(Flags::LOADING),
         };
         if refuses { Err(CommandError::Loading) } else { Ok(()) }
@@ -320,7 +326,7 @@ impl Engine {
         let error = match result {
             Ok(()) => None,
             Err(error) => {
-                if client.kind == Kind::Master {
+                if client.kind == Kind::Master && call.inside != Inside::Script {
                     self.note_failed_handler(&found, &error, call);
                 }
                 self.error_reply(client, error)
@@ -347,7 +353,7 @@ impl Engine {
         self.tracking.caller = caller;
         self.record(client, world, &found, args, call, (failed, written));
         if !self.monitors.is_empty() && !call.again {
-            self.feed_monitors(client, world, &found, args);
+            self.feed_monitors(client, world, &found, args, call);
         }
         nested_error.or(error)
     }
@@ -573,7 +579,7 @@ impl Engine {
 
     fn is_held_back(&self, client: &Client, found: &Found) -> bool {
         let Some(pause) = self.pauses.in_force(self.now.mono_us) else { return false };
-        let flags = found.spec.flags;
+        let flags = found.flags;
         let writes = flags.has(Flags::WRITE)
             || flags.has(Flags::MAY_REPLICATE)
             || flags.has(Flags::RUNS_QUEUE)

@@ -15,11 +15,25 @@ struct Cursor {
     db: Option<usize>,
 }
 
+/// Which of the streams a command travels in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Targets {
+    pub aof: bool,
+    pub stream: bool,
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Targets { aof: true, stream: true }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Item {
     /// `None` for commands that mean the same in every database.
     db: Option<usize>,
     end: usize,
+    to: Targets,
 }
 
 /// The commands of a unit of execution.
@@ -36,6 +50,8 @@ pub(crate) struct Unit {
 #[derive(Debug, Default)]
 pub struct Propagation {
     unit: Unit,
+    /// Where commands travel from now on.
+    to: Targets,
     aof: Option<Cursor>,
     stream: Option<Cursor>,
     aof_out: Vec<u8>,
@@ -98,7 +114,7 @@ impl Propagation {
     ) {
         if self.is_on() {
             encode_command(&mut self.unit.pending, args);
-            self.unit.items.push(Item { db: Some(db), end: self.unit.pending.len() });
+            self.push_item(Some(db));
         }
     }
 
@@ -106,7 +122,7 @@ impl Propagation {
     pub fn raw(&mut self, db: usize, request: &[u8]) {
         if self.is_on() {
             self.unit.pending.extend_from_slice(request);
-            self.unit.items.push(Item { db: Some(db), end: self.unit.pending.len() });
+            self.push_item(Some(db));
         }
     }
 
@@ -117,8 +133,23 @@ impl Propagation {
     ) {
         if self.is_on() {
             encode_command(&mut self.unit.pending, args);
-            self.unit.items.push(Item { db: None, end: self.unit.pending.len() });
+            self.push_item(None);
         }
+    }
+
+    fn push_item(&mut self, db: Option<usize>) {
+        let end = self.unit.pending.len();
+        self.unit.items.push(Item { db, end, to: self.to });
+    }
+
+    /// Where commands travel until this is said again (`redis.set_repl`).
+    pub(crate) fn set_targets(&mut self, to: Targets) {
+        self.to = to;
+    }
+
+    /// Nothing of the unit that runs travels.
+    pub(crate) fn drop_unit(&mut self) {
+        self.unit = Unit::default();
     }
 
     /// The unit that runs, so that another one can end before it.
@@ -140,12 +171,11 @@ impl Propagation {
             self.unit.no_multi = false;
             return false;
         }
-        let wrap = self.unit.items.len() > 1 && !self.unit.no_multi;
         if let Some(cursor) = &mut self.aof {
-            emit(cursor, &mut self.aof_out, &self.unit.pending, &self.unit.items, wrap);
+            emit(cursor, &mut self.aof_out, &self.unit, |to| to.aof);
         }
         if let Some(cursor) = &mut self.stream {
-            emit(cursor, &mut self.stream_out, &self.unit.pending, &self.unit.items, wrap);
+            emit(cursor, &mut self.stream_out, &self.unit, |to| to.stream);
         }
         self.unit.pending.clear();
         self.unit.items.clear();
@@ -182,21 +212,30 @@ impl Propagation {
     }
 }
 
-fn emit(cursor: &mut Cursor, out: &mut Vec<u8>, pending: &[u8], items: &[Item], wrap: bool) {
+/// Writes what of the unit travels in this stream.
+fn emit(cursor: &mut Cursor, out: &mut Vec<u8>, unit: &Unit, travels: fn(Targets) -> bool) {
+    // Two are several already; nearly always there is one.
+    let several =
+        unit.items.len() > 1 && unit.items.iter().filter(|item| travels(item.to)).nth(1).is_some();
+    let wrap = several && !unit.no_multi;
     // MULTI means the same in every database: SELECT follows it, as in Redis's stream.
     if wrap {
         out.extend_from_slice(b"*1\r\n$5\r\nMULTI\r\n");
     }
     let mut start = 0;
-    for item in items {
+    for item in &unit.items {
+        let command = &unit.pending[start..item.end];
+        start = item.end;
+        if !travels(item.to) {
+            continue;
+        }
         if let Some(db) = item.db
             && cursor.db != Some(db)
         {
             select(out, db);
             cursor.db = Some(db);
         }
-        out.extend_from_slice(&pending[start..item.end]);
-        start = item.end;
+        out.extend_from_slice(command);
     }
     if wrap {
         out.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");

@@ -39,7 +39,7 @@ const CLIENT_FIELDS: [&str; 10] = [
     "total_blocking_keys_on_nokey",
 ];
 
-const STAT_FIELDS: [&str; 59] = [
+const STAT_FIELDS: [&str; 60] = [
     "total_connections_received",
     "total_commands_processed",
     "instantaneous_ops_per_sec",
@@ -61,6 +61,7 @@ const STAT_FIELDS: [&str; 59] = [
     "expire_cycle_cpu_milliseconds",
     "evicted_keys",
     "evicted_clients",
+    "evicted_scripts",
     "total_eviction_exceeded_time",
     "current_eviction_exceeded_time",
     "keyspace_hits",
@@ -157,7 +158,8 @@ impl Engine {
             let (entries, expires) = self.keyspace.db(db).overhead_bytes();
             (entries + expires) as u64
         });
-        EngineMemory { clients_bytes, tables_bytes: tables.sum() }
+        let scripts = self.script_memory();
+        EngineMemory { clients_bytes, tables_bytes: tables.sum(), scripts }
     }
 
     /// Fields in Redis's order, from whoever knows them; what does not exist here is a true zero.
@@ -190,6 +192,7 @@ impl Engine {
             "expired_time_cap_reached_count" => stats.expired_time_cap_reached.to_string(),
             "expire_cycle_cpu_milliseconds" => (stats.expire_cycle_cpu_us / 1000).to_string(),
             "evicted_keys" => stats.evicted_keys.to_string(),
+            "evicted_scripts" => self.scripts.cache.evicted.to_string(),
             "slave_expires_tracked_keys" => self.local_expires.len().to_string(),
             "keyspace_hits" => stats.keyspace_hits.to_string(),
             "keyspace_misses" => stats.keyspace_misses.to_string(),

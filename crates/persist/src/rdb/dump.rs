@@ -1,12 +1,13 @@
 //! Owns the payload of DUMP and RESTORE: type byte and body as in a file, then the format version
-//! in two bytes and a checksum of all before it.
+//! in two bytes and a checksum of all before it. FUNCTION DUMP has libraries in its place.
 
 use store::limits::Limits;
 use store::str::Str;
 use store::value::{Item, Value, ValueRef};
 
 use super::encode::Encoder;
-use super::format::{CHECKSUM_BYTES, MAX_VERSION};
+use super::format::{CHECKSUM_BYTES, MAX_VERSION, opcode};
+use super::primitive::bytes_into;
 use super::save::Version;
 use super::value::{Loaded, Scratch, is_value_type, load_value};
 use super::writer::Writer;
@@ -30,10 +31,51 @@ pub fn dump_value(value: ValueRef<'_>, version: Version) -> Vec<u8> {
         .and_then(|()| writer.flush())
         .expect("writing to memory does not fail");
     drop(writer);
-    payload.extend_from_slice(&(version.number() as u16).to_le_bytes());
-    let crc = crc64(0, &payload);
-    payload.extend_from_slice(&crc.to_le_bytes());
+    add_footer(&mut payload, version);
     payload
+}
+
+fn add_footer(payload: &mut Vec<u8>, version: Version) {
+    payload.extend_from_slice(&(version.number() as u16).to_le_bytes());
+    let crc = crc64(0, payload);
+    payload.extend_from_slice(&crc.to_le_bytes());
+}
+
+/// What FUNCTION DUMP answers: the code of libraries as in a file.
+pub fn dump_functions(codes: &[Vec<u8>], version: Version) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let mut writer = Writer::new(Sink::with_buffer(&mut payload, false, 4096), true);
+    codes
+        .iter()
+        .try_for_each(|code| writer.u8(opcode::FUNCTION).and_then(|()| writer.string(code)))
+        .and_then(|()| writer.flush())
+        .expect("writing to memory does not fail");
+    drop(writer);
+    add_footer(&mut payload, version);
+    payload
+}
+
+/// The libraries in a payload of FUNCTION DUMP, or what is wrong with it in Redis's words.
+pub fn restore_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
+    const FAILED: &str = "failed loading the given functions payload";
+    let mut body = check_footer(payload).map_err(|_| FAILED)?;
+    let total = body.len() as u64;
+    let mut source = Source::new(&mut body, Some(total));
+    let mut codes = Vec::new();
+    while source.remaining() != Some(0) {
+        match source.u8("the type").map_err(|_| "can not read data type")? {
+            opcode::FUNCTION => {
+                let mut code = Vec::new();
+                bytes_into(&mut source, &mut code, "a function library").map_err(|_| FAILED)?;
+                codes.push(code);
+            }
+            opcode::FUNCTION_PRE_RELEASE => {
+                return Err("Pre-release function format not supported.");
+            }
+            _ => return Err("given type is not a function"),
+        }
+    }
+    Ok(codes)
 }
 
 /// Checks the footer and gives what is before it; errors of this kind are Redis's `ERR DUMP payload

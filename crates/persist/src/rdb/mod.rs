@@ -22,7 +22,9 @@ mod ziplist;
 mod zipmap;
 
 pub use check::{CheckEvent, RdbCheck, check_rdb, check_rdb_with, type_name};
-pub use dump::{check_footer, dump_value, restore_value, with_own_checksum};
+pub use dump::{
+    check_footer, dump_functions, dump_value, restore_functions, restore_value, with_own_checksum,
+};
 pub use into_keyspace::{AccessClock, LoadHook, LoadOptions, LoadReport, load};
 pub use load::{DbSize, Frame, KeyMeta, Visitor, WalkOptions, walk};
 pub use rehearsal::rehearse;

@@ -82,7 +82,8 @@ impl Visitor for Rehearsal<'_> {
 
     fn resize_db(&mut self, _announced: DbSize, _believable: DbSize) {}
 
-    fn function(&mut self, _code: Vec<u8>) -> Result<(), Reason> {
+    fn function(&mut self, code: Vec<u8>) -> Result<(), Reason> {
+        self.report.functions.push(code);
         Ok(())
     }
 

@@ -111,7 +111,6 @@ fn values_that_change_nothing_are_told_with_the_reason() {
             "WARNING: io-threads has no effect: the event loop does all socket work",
             "WARNING: replica-lazy-flush has no effect: old data are always freed in the background",
             "WARNING: list-compress-depth has no effect: nodes of lists are never compressed",
-            "WARNING: busy-reply-threshold has no effect: there are no scripts yet",
         ]
     );
     assert_eq!(

@@ -198,7 +198,7 @@ pub fn load_here(order: Order) -> Result<Loaded, LoadFailure> {
 fn timed_load(order: Order, progress: &Progress) -> Result<Loaded, LoadFailure> {
     let started_us = clock::now().mono_us;
     let mut notes = Vec::new();
-    let loaded = contained(|| load(order, progress, &mut notes))
+    let loaded = contained(|| load_whole(order, progress, &mut notes))
         .unwrap_or_else(|why| Err(format!("The loader gave up, please report this: {why}")));
     match loaded {
         Ok(loaded) => {
@@ -229,6 +229,14 @@ impl Loaded {
     fn new(keyspace: Keyspace, report: LoadReport) -> Loaded {
         Loaded { keyspace, report, unexpected_errors: 0, notes: Notes::new(), took_us: 0 }
     }
+}
+
+/// Libraries are compiled where they are to be run, which cannot fail any more if it went well here.
+fn load_whole(order: Order, progress: &Progress, notes: &mut Notes) -> Result<Loaded, String> {
+    let loaded = load(order, progress, notes)?;
+    engine::check_libraries(&loaded.report.functions)
+        .map_err(|error| format!("Failed creating a function library: {error}"))?;
+    Ok(loaded)
 }
 
 fn load(order: Order, progress: &Progress, notes: &mut Notes) -> Result<Loaded, String> {
@@ -270,7 +278,9 @@ fn load(order: Order, progress: &Progress, notes: &mut Notes) -> Result<Loaded, 
             notes.extend(aof.world.told().map(|text| (Level::Warn, text)));
             result?;
             let unexpected_errors = aof.engine.stats.unexpected_error_replies;
-            let loaded = Loaded::new(aof.engine.keyspace, aof.report);
+            let functions = aof.engine.library_codes();
+            let report = LoadReport { functions, ..aof.report };
+            let loaded = Loaded::new(aof.engine.keyspace, report);
             Ok(Loaded { unexpected_errors, ..loaded })
         }
     }
@@ -349,6 +359,9 @@ impl AofLoad {
                 .map_err(|why| {
                     format!("Error reading the RDB base file {name}, AOF loading aborted: {why}")
                 })?;
+            self.engine
+                .replace_libraries(&self.report.functions)
+                .map_err(|error| format!("Failed creating a function library: {error}"))?;
             if !base {
                 notes.push((Level::Info, "Reading the remaining AOF tail...".into()));
             }

@@ -52,8 +52,6 @@ pub struct Rdb {
     last_try_us: u64,
     /// BGSAVE SCHEDULE: as soon as no other child runs.
     scheduled: bool,
-    /// Function libraries of the loaded data set: kept and saved again, not run.
-    functions: Vec<Vec<u8>>,
     /// The data set holds what older versions of the format cannot say in full.
     needs_v11: bool,
     /// The RDB file is there because a replica needed it.
@@ -88,7 +86,6 @@ impl Rdb {
             },
             last_try_us: 0,
             scheduled: false,
-            functions: Vec::new(),
             needs_v11: false,
             made_for_replicas: false,
             sent_files: HashMap::new(),
@@ -117,15 +114,10 @@ impl Rdb {
     // ---- the data set ----
 
     /// Another data set was loaded.
-    pub fn data_set_replaced(&mut self, report: LoadReport) {
+    pub fn data_set_replaced(&mut self, report: &LoadReport) {
         self.figures.last_load_keys_loaded = report.keys_loaded;
         self.figures.last_load_keys_expired = report.keys_expired;
         self.needs_v11 = report.needs_v11;
-        self.functions = report.functions;
-    }
-
-    pub fn functions(&self) -> &[Vec<u8>] {
-        &self.functions
     }
 
     /// The version that a snapshot of the data set is written in, `rdb-version` being as it is.

@@ -33,6 +33,10 @@ impl Listeners {
         Some(outcome)
     }
 
+    pub fn count(&self) -> u32 {
+        self.listeners.len() as u32
+    }
+
     /// Its turn is over before it was empty.
     pub fn accept_later(&mut self, index: u32) {
         self.ready.push(index);
@@ -53,7 +57,7 @@ impl Listeners {
     /// Those to be tried again, once the pause is over.
     pub fn take_retried(&mut self, now_us: u64) -> std::ops::Range<u32> {
         match self.retry_at_us.take_if(|at| *at <= now_us) {
-            Some(_) => 0..self.listeners.len() as u32,
+            Some(_) => 0..self.count(),
             None => 0..0,
         }
     }

@@ -5,7 +5,7 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
-use engine::{Client, ClientId, KeysAhead, Kind, PREFETCH_BATCH, Peer};
+use engine::{Client, ClientId, Engine, KeysAhead, Kind, Now, PREFETCH_BATCH, Peer};
 use log::{debug, warn};
 use mio::event::Event;
 use node::{Node, Sent};
@@ -99,7 +99,10 @@ impl Host {
     pub fn accept_clients(&mut self, node: &mut Node, index: u32) {
         for _ in 0..ACCEPTS_PER_TURN {
             match self.net.listeners.accept(index, node.now().mono_us) {
-                Some(AcceptOutcome::One(accepted)) => self.admit(node, accepted),
+                Some(AcceptOutcome::One(accepted)) => {
+                    let now = node.now();
+                    self.admit(&mut node.engine, now, accepted);
+                }
                 Some(AcceptOutcome::Nobody) => {}
                 Some(AcceptOutcome::Drained | AcceptOutcome::Failed(_)) | None => return,
             }
@@ -107,14 +110,14 @@ impl Host {
         self.net.listeners.accept_later(index);
     }
 
-    fn admit(&mut self, node: &mut Node, accepted: Accepted) {
+    pub(super) fn admit(&mut self, engine: &mut Engine, now: Now, accepted: Accepted) {
         let network = &self.config.network;
         if self.net.conns.len() >= network.maxclients as usize {
             self.turn.stats.rejected_connections += 1;
             return refuse(accepted.transport, MAXCLIENTS_TEXT);
         }
         let local = accepted.peer.is_none_or(|peer| is_loopback(&peer));
-        if network.protected_mode && !local && node.engine.is_open() {
+        if network.protected_mode && !local && engine.is_open() {
             self.turn.stats.rejected_connections += 1;
             return refuse(accepted.transport, PROTECTED_MODE_TEXT);
         }
@@ -122,20 +125,20 @@ impl Host {
         let _ = accepted.transport.set_nodelay(true);
         let _ = accepted.transport.set_keepalive(network.tcp_keepalive_s.into());
         let peer = self.peer_of(&accepted, local);
-        let id = node.connect(Kind::Normal, peer);
+        let id = engine.connect(now, Kind::Normal, peer);
         let accepted_peer = accepted.peer;
         let link = match Link::open(&self.net.registry, accepted.transport, source_of(id)) {
             Ok(link) => link,
             Err(error) => {
                 warn!("Error registering fd event for the new client: {}", os_error(&error));
-                node.engine.disconnect(id);
+                engine.disconnect(id);
                 return;
             }
         };
-        debug!("Accepted {}", node.engine.client(id).map_or("", |c| &c.peer.addr));
+        debug!("Accepted {}", engine.client(id).map_or("", |c| &c.peer.addr));
         self.turn.stats.connections_received += 1;
         self.net.peers.note(PeerFacts { id, addr: accepted_peer, local });
-        self.net.conns.insert(Conn::new(id, link, node.now().mono_us));
+        self.net.conns.insert(Conn::new(id, link, now.mono_us));
     }
 
     fn peer_of(&self, accepted: &Accepted, local: bool) -> Peer {

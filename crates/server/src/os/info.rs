@@ -130,7 +130,12 @@ pub fn memory_section(host: &Host, engine: EngineMemory, facts: Facts<'_>) -> In
     // Replicas and backlog share their blocks: what goes beyond the backlog is there for replicas.
     let for_replicas = facts.repl.bytes_for_replicas().min(buffers);
     let backlog = buffers - for_replicas;
+    let scripts = engine.scripts;
+    let states = scripts.eval_state_bytes + scripts.function_state_bytes;
+    let scripts_kept = scripts.eval_scripts_bytes + scripts.libraries_bytes;
     let overhead = startup
+        + states
+        + scripts_kept
         + buffers
         + host.disk.aof.buffer_bytes()
         + engine.clients_bytes
@@ -157,19 +162,19 @@ pub fn memory_section(host: &Host, engine: EngineMemory, facts: Facts<'_>) -> In
         "allocator_resident" => figures.resident,
         "total_system_memory" => system,
         "total_system_memory_human" => human(system),
-        "used_memory_lua" => 0,
-        "used_memory_vm_eval" => 0,
-        "used_memory_lua_human" => human(0),
-        "used_memory_scripts_eval" => 0,
-        "number_of_cached_scripts" => 0,
-        "number_of_functions" => 0,
-        "number_of_libraries" => 0,
-        "used_memory_vm_functions" => 0,
-        "used_memory_vm_total" => 0,
-        "used_memory_vm_total_human" => human(0),
-        "used_memory_functions" => 0,
-        "used_memory_scripts" => 0,
-        "used_memory_scripts_human" => human(0),
+        "used_memory_lua" => scripts.eval_state_bytes,
+        "used_memory_vm_eval" => scripts.eval_state_bytes,
+        "used_memory_lua_human" => human(scripts.eval_state_bytes),
+        "used_memory_scripts_eval" => scripts.eval_scripts_bytes,
+        "number_of_cached_scripts" => scripts.eval_scripts,
+        "number_of_functions" => scripts.functions,
+        "number_of_libraries" => scripts.libraries,
+        "used_memory_vm_functions" => scripts.function_state_bytes,
+        "used_memory_vm_total" => states,
+        "used_memory_vm_total_human" => human(states),
+        "used_memory_functions" => scripts.libraries_bytes,
+        "used_memory_scripts" => scripts_kept,
+        "used_memory_scripts_human" => human(scripts_kept),
         "maxmemory" => maxmemory,
         "maxmemory_human" => human(maxmemory),
         "maxmemory_policy" => maxmemory_policy(host),

@@ -282,8 +282,12 @@ impl Host {
     fn replace_data_set(&mut self, node: &mut Node, loaded: Loaded) {
         let Loaded { keyspace, report, unexpected_errors, .. } = loaded;
         node.engine.stats.unexpected_error_replies += unexpected_errors;
+        if let Err(error) = node.engine.replace_libraries(&report.functions) {
+            // The loader has compiled them a moment ago.
+            warn!("A function library of the loaded data set is lost: {error}");
+        }
         let db = report.repl_stream_db.and_then(|db| usize::try_from(db).ok()).unwrap_or(0);
-        self.disk.rdb.data_set_replaced(report);
+        self.disk.rdb.data_set_replaced(&report);
         let mut old = std::mem::replace(&mut node.engine.keyspace, keyspace);
         node.set_stream_db(db);
         old.resume_resize();

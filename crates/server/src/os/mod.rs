@@ -2,6 +2,7 @@
 //! and each other file a subject of which both node and process know something.
 
 mod aof_rewrite;
+mod busy;
 mod children;
 mod client_memory;
 mod clients;

@@ -5,9 +5,10 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
-use engine::{Action, Client, ClientId, CommandError, Outcome, Settings};
+use engine::{Action, Client, ClientId, CommandError, Engine, Now, Outcome, Settings};
 use log::{Level, info, log};
 use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Wrote};
+use protocol::OwnedArgs;
 use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 
 use crate::config;
@@ -85,6 +86,7 @@ impl Os for Host {
             | Action::Replconf { .. }
             | Action::Failover { .. }
             | Action::FailoverAbort
+            | Action::ScriptLog { .. }
             | Action::DebugReplication { .. } => Ok(Outcome::Done),
             Action::AllocatorReport => Ok(Outcome::Text(memory::report())),
             Action::MemoryPurge => {
@@ -180,6 +182,14 @@ impl Os for Host {
 
     fn resume(&mut self, client: ClientId) {
         self.net.conns.queue(client);
+    }
+
+    fn hear_while_busy(&mut self, engine: &mut Engine, now: Now) -> Vec<ClientId> {
+        Host::hear_while_busy(self, engine, now)
+    }
+
+    fn next_request(&mut self, engine: &Engine, client: ClientId) -> Option<OwnedArgs> {
+        Host::next_request(self, engine, client)
     }
 
     fn send(&mut self, client: &mut Client, n: usize) -> Sent {

@@ -77,9 +77,8 @@ impl Host {
     fn rehearse_load(&mut self, node: &mut Node, file: File, len: u64) {
         let history = node.repl.history_point();
         let has_history = history.is_some_and(|point| point.offset > 0);
-        let nothing_to_lose = node.engine.keyspace.keys() == 0
-            && self.disk.rdb.functions().is_empty()
-            && !has_history;
+        let nothing_to_lose =
+            node.engine.keyspace.keys() == 0 && !node.engine.has_libraries() && !has_history;
         if nothing_to_lose {
             let now_ms = node.now_ms();
             return node.repl.load_verified(now_ms);

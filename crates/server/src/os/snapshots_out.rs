@@ -82,7 +82,7 @@ impl Host {
             ctime_s: node.now().unix_s(),
             used_memory_bytes: host.process.memory.used_bytes(),
             repl,
-            functions: host.disk.rdb.functions().to_vec(),
+            functions: node.engine.library_codes(),
             aof_base: false,
             timestamp: persistence.aof_timestamp_enabled,
             access: node.engine.snapshot_access(),

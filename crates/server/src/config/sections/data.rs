@@ -80,7 +80,7 @@ section! {
             "latency-tracking-info-percentiles", "50 99 99.9", MULTI_ARG;
 
         /// Milliseconds that a script may run before other clients are told BUSY; 0 is no limit.
-        busy_reply_threshold_ms: u64 = int(0, I64_MAX), "busy-reply-threshold" | "lua-time-limit", "5000", NO_EFFECT("there are no scripts yet");
+        busy_reply_threshold_ms: u64 = int(0, I64_MAX), "busy-reply-threshold" | "lua-time-limit", "5000";
 
         /// Check the inner structure of values given to RESTORE or found in a snapshot: no, yes, or
         /// clients (not for the master and local files).

@@ -1,0 +1,227 @@
+//! A state that runs scripts: the sandbox with what speaks to the server, and how a function is called within
+//! its bounds of time and memory.
+
+use std::rc::Rc;
+
+use mlua::{Function, HookTriggers, Lua, MultiValue, Result, Table, Value, VmState};
+use protocol::Args;
+
+use super::sandbox::Sandbox;
+use super::slot::Frame;
+use super::{Shared, api, c_functions, raise};
+use crate::door::ctx::Ctx;
+
+/// Instructions between two looks at the clock.
+const HOOK_EVERY: u32 = 100_000;
+/// Calls between two steps of the collector.
+const COLLECT_EVERY: u32 = 50;
+
+/// Why a function has failed: what it raised, or what the library says of it.
+pub(crate) enum Failure {
+    Raised(Value),
+    Broken(String),
+}
+
+pub(crate) struct Interpreter {
+    pub lua: Lua,
+    pub shared: Rc<Shared>,
+    /// What globals really are: KEYS and ARGV are put there.
+    pub globals: Table,
+    /// Compiled functions by number: a table in the state has room for all of them.
+    functions: Table,
+    runner: Rc<Runner>,
+    next_function: i64,
+    calls: u32,
+    /// All that a library finds while it is loaded.
+    pub load_globals: Table,
+    /// Of the table that is shown as the globals.
+    shown_metatable: Table,
+}
+
+impl Drop for Interpreter {
+    fn drop(&mut self) {
+        self.shared.lua.take();
+    }
+}
+
+impl Interpreter {
+    pub(crate) fn new() -> Result<Interpreter> {
+        let sandbox = Sandbox::new()?;
+        let lua = sandbox.lua.clone();
+        let shared = Rc::new(Shared::new());
+        *shared.lua.borrow_mut() = Some(lua.clone());
+        let run_api = sandbox.protect(api::for_scripts(&lua, &shared)?)?;
+        let load_globals = api::for_loading(&sandbox, &shared)?;
+        for name in ["redis", "server"] {
+            sandbox.globals.raw_set(name, &run_api)?;
+        }
+        api::add_clock(&sandbox, &shared)?;
+        let shown_metatable = sandbox.close()?;
+        let handler = error_handler(&lua)?;
+        let protected_call = c_functions::protected_call(&lua)?;
+        let hooked = Rc::downgrade(&shared);
+        set_hook(&lua, HOOK_EVERY, move |lua| match hooked.upgrade() {
+            Some(shared) => look(&shared, lua),
+            None => Ok(VmState::Continue),
+        })?;
+        let (globals, functions) = (sandbox.globals.clone(), lua.create_table()?);
+        let runner =
+            Runner { lua: lua.clone(), shared: Rc::clone(&shared), protected_call, handler };
+        Ok(Interpreter {
+            lua,
+            shared,
+            globals,
+            functions,
+            runner: Rc::new(runner),
+            next_function: 1,
+            calls: 0,
+            load_globals,
+            shown_metatable,
+        })
+    }
+
+    /// Lets scripts see these globals from here on.
+    pub(crate) fn show_globals(&self, globals: &Table) -> Result<()> {
+        self.shown_metatable.raw_set("__index", globals)
+    }
+
+    /// Keeps a function; the number says which it is.
+    pub(crate) fn keep(&mut self, function: &Function) -> Result<i64> {
+        let id = self.next_function;
+        self.functions.raw_set(id, function)?;
+        self.next_function += 1;
+        Ok(id)
+    }
+
+    pub(crate) fn forget(&mut self, id: i64) {
+        // Taking away needs no memory.
+        let _ = self.functions.raw_set(id, Value::Nil);
+    }
+
+    pub(crate) fn function(&self, id: i64) -> Result<Function> {
+        self.functions.raw_get(id)
+    }
+
+    /// What of the state outlives a call that may replace it.
+    pub(crate) fn runner(&self) -> Rc<Runner> {
+        Rc::clone(&self.runner)
+    }
+
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.lua.used_memory() as u64
+    }
+
+    /// After a call: garbage is collected in small steps.
+    pub(crate) fn tidy(&mut self) {
+        self.calls += 1;
+        if self.calls.is_multiple_of(COLLECT_EVERY) {
+            // Only what collecting runs could fail, and that is nothing of a script's.
+            let _ = self.lua.gc_step();
+        }
+    }
+}
+
+/// Calls functions of a state.
+pub(crate) struct Runner {
+    pub lua: Lua,
+    pub shared: Rc<Shared>,
+    protected_call: Function,
+    handler: Function,
+}
+
+impl Runner {
+    /// Calls `function` for the command `args`, whose context is lent to it meanwhile.
+    pub(crate) fn call(
+        &self,
+        ctx: &mut Ctx<'_>,
+        args: Args<'_>,
+        function: Function,
+        values: Option<(Table, Table)>,
+    ) -> std::result::Result<Value, Failure> {
+        let frame = Frame { ctx, args };
+        self.shared.slot.lend(frame, || self.call_bounded(function, values))
+    }
+
+    /// The same where no command runs.
+    pub(crate) fn call_bounded(
+        &self,
+        function: Function,
+        values: Option<(Table, Table)>,
+    ) -> std::result::Result<Value, Failure> {
+        let called = self.shared.with_limit(|| match values {
+            None => self.protected_call.call::<(bool, Value)>((function, &self.handler)),
+            Some((keys, argv)) => {
+                self.protected_call.call::<(bool, Value)>((function, &self.handler, keys, argv))
+            }
+        });
+        match called {
+            Ok((true, value)) => Ok(value),
+            Ok((false, value)) => Err(Failure::Raised(value)),
+            Err(error) => Err(Failure::Broken(raise::message(&error))),
+        }
+    }
+}
+
+/// Makes of what a script raises a table that says where.
+fn error_handler(lua: &Lua) -> Result<Function> {
+    lua.create_function(|lua, raised: MultiValue| {
+        let raised = raised.into_iter().next().unwrap_or(Value::Nil);
+        let table = match raised {
+            Value::Table(table) => table,
+            Value::Error(error) => text_table(lua, raise::message(&error).as_bytes())?,
+            Value::String(text) => text_table(lua, &text.as_bytes())?,
+            other => text_table(lua, other.to_string().unwrap_or_default().as_bytes())?,
+        };
+        // The first frame that is a script's.
+        for level in 1..8 {
+            let place = lua.inspect_stack(level, |frame| {
+                let source = frame.source();
+                let name = source.source.map(|name| name.into_owned());
+                (source.what != "C").then(|| (name, frame.current_line()))
+            });
+            match place {
+                None => break,
+                Some(None) => continue,
+                Some(Some((source, line))) => {
+                    table.raw_set("source", source)?;
+                    table.raw_set("line", line.map(|line| line as f64))?;
+                    break;
+                }
+            }
+        }
+        Ok(table)
+    })
+}
+
+fn text_table(lua: &Lua, text: &[u8]) -> Result<Table> {
+    let table = lua.create_table()?;
+    table.raw_set("err", lua.create_string([b"ERR ", text].concat())?)?;
+    Ok(table)
+}
+
+fn set_hook(lua: &Lua, every: u32, hook: impl Fn(&Lua) -> Result<VmState> + 'static) -> Result<()> {
+    let triggers = HookTriggers::new().every_nth_instruction(every);
+    lua.set_global_hook(triggers, move |lua, _| hook(lua))
+}
+
+/// A look up from a script: who speaks is answered if it takes long, and it ends if somebody says so.
+fn look(shared: &Rc<Shared>, lua: &Lua) -> Result<VmState> {
+    let unlimited = shared.lift_limit();
+    let verdict = shared.slot.with(|frame| frame.ctx.look_up_from_script(frame.args));
+    drop(unlimited);
+    let Some(Some(why)) = verdict else { return Ok(VmState::Continue) };
+    // From here on every instruction is an error, so that no `pcall` of the script's goes on. It is set for the
+    // coroutine that runs; another that goes on comes past here in turn.
+    let text = why.clone();
+    set_hook(lua, 1, move |_| Err(mlua::Error::runtime(&text)))?;
+    Err(mlua::Error::runtime(why))
+}
+
+/// The script is over: the next one begins with the hook as it was.
+pub(crate) fn restore_hook(runner: &Runner) -> Result<()> {
+    let hooked = Rc::downgrade(&runner.shared);
+    set_hook(&runner.lua, HOOK_EVERY, move |lua| match hooked.upgrade() {
+        Some(shared) => look(&shared, lua),
+        None => Ok(VmState::Continue),
+    })
+}

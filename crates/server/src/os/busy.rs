@@ -1,0 +1,95 @@
+//! What is read while a command takes long: the sockets of clients and of who connects, looked at without the loop.
+//! The events of the loop stay where they are, so nothing is lost by it. Must not run a command.
+
+use std::os::fd::RawFd;
+
+use engine::{Client, ClientId, Engine, Kind, Now};
+use protocol::{Limits, OwnedArgs};
+
+use crate::net::listener::AcceptOutcome;
+use crate::net::transport::ReadOutcome;
+use crate::os::host::Host;
+
+/// Connections taken in at a time: the command goes on in between.
+const ACCEPTS_MAX: usize = 100;
+
+impl Host {
+    /// Who may have said something.
+    pub fn hear_while_busy(&mut self, engine: &mut Engine, now: Now) -> Vec<ClientId> {
+        self.accept_while_busy(engine, now);
+        let mut fds = Vec::new();
+        let mut ids = Vec::new();
+        for conn in self.net.conns.iter() {
+            let link = conn.link();
+            if engine.client(conn.id()).is_some_and(may_speak) && link.parser().is_some() {
+                fds.push(link.transport().raw_fd());
+                ids.push(conn.id());
+            }
+        }
+        let readable = readable(&fds);
+        let heard = ids.into_iter().zip(readable).filter(|(_, readable)| *readable);
+        heard.filter_map(|(id, _)| self.read_while_busy(id).then_some(id)).collect()
+    }
+
+    /// The next whole request of such a client. What is no request stays for the turn, which says so.
+    pub fn next_request(&mut self, engine: &Engine, id: ClientId) -> Option<OwnedArgs> {
+        let client = engine.client(id).filter(|client| may_speak(client))?;
+        let limits = Limits {
+            max_bulk_len: engine.settings.proto_max_bulk_len as i64,
+            unauthenticated: !client.authenticated,
+            from_master: false,
+        };
+        let link = self.net.conns.get_mut(id)?.link_mut();
+        let mut parser = link.lend_parser()?;
+        let mut request = None;
+        if matches!(parser.parse(&limits, 1), Ok(1..)) {
+            request = Some(OwnedArgs::from(parser.request(0).args()));
+            parser.consume(1);
+        }
+        link.take_parser_back(parser);
+        if request.is_none() {
+            self.net.conns.queue(id);
+        }
+        request
+    }
+
+    fn accept_while_busy(&mut self, engine: &mut Engine, now: Now) {
+        for index in 0..self.net.listeners.count() {
+            for _ in 0..ACCEPTS_MAX {
+                match self.net.listeners.accept(index, now.mono_us) {
+                    Some(AcceptOutcome::One(accepted)) => self.admit(engine, now, accepted),
+                    Some(AcceptOutcome::Nobody) => {}
+                    Some(AcceptOutcome::Drained | AcceptOutcome::Failed(_)) | None => break,
+                }
+            }
+        }
+    }
+
+    /// One read; false if that was its end, which the turn looks at.
+    fn read_while_busy(&mut self, id: ClientId) -> bool {
+        let Some(conn) = self.net.conns.get_mut(id) else { return false };
+        let outcome = conn.link_mut().read();
+        // There may be more, and no event may tell of it any more.
+        self.net.conns.queue(id);
+        match outcome {
+            Ok(ReadOutcome::Drained(n) | ReadOutcome::Filled(n)) => {
+                self.turn.stats.net_input_bytes += n as u64;
+                true
+            }
+            Ok(ReadOutcome::Closed) | Err(_) => false,
+        }
+    }
+}
+
+fn may_speak(client: &Client) -> bool {
+    client.kind == Kind::Normal && !client.is_blocked() && !client.close_after_reply
+}
+
+/// Which of the descriptors have something to read.
+fn readable(fds: &[RawFd]) -> Vec<bool> {
+    let mut polled: Vec<libc::pollfd> =
+        fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+    // SAFETY: the pointer is to as many entries as are told, and the call does not wait.
+    let found = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) };
+    polled.iter().map(|entry| found > 0 && entry.revents != 0).collect()
+}
