@@ -32,7 +32,7 @@ fn bin_dir(kind: Kind) -> TempDir {
 }
 
 fn script(name: &str) -> PathBuf {
-    workspace_root().join("scripts").join(name)
+    binaries::workspace_root().join("scripts").join(name)
 }
 
 fn read(path: &Path) -> String {
@@ -268,7 +268,7 @@ fn make_install_builds_as_root_and_installs_debug_info() {
             .arg(format!("DESTDIR={}", path("dest").display()))
             .arg(format!("CARGO={}", path("cargo").display()))
             .arg(format!("CARGO_TARGET_DIR={}", path("target").display()))
-            .current_dir(workspace_root())
+            .current_dir(binaries::workspace_root())
             .env_remove("SUDO_USER");
         run_command(command, LONG).expect_success("make install").output()
     };
