@@ -193,8 +193,9 @@ fn a_file_of_valkey_or_redis_8_stops_the_start() {
     assert_eq!(server.config("masterauth"), "secret");
     assert_eq!(server.config("primaryuser"), "repl");
     assert_eq!(server.config("slowlog-log-slower-than"), "77");
+    assert_eq!(server.config("commandlog-request-larger-than"), "100");
     for name in
-        ["commandlog-request-larger-than", "hash-seed", "repl-rdb-channel", "server_cpulist"]
+        ["dual-channel-replication-enabled", "hash-seed", "repl-rdb-channel", "server_cpulist"]
     {
         let notice = format!("WARNING: {name} has no effect: ");
         assert_eq!(server.log().matches(&notice).count(), 1, "{name}: {}", server.log());
@@ -210,9 +211,9 @@ fn a_file_of_valkey_or_redis_8_stops_the_start() {
         "{text}"
     );
     // What somebody relies on is another matter.
-    for line in ["loadmodule /usr/lib/redis/modules/search.so", "aclfile /etc/redis/users.acl"] {
-        let failed = Server::of(Kind::Tandem).set(line).start_and_fail();
-        assert!(failed.output().contains(line), "{}", failed.output());
+    for (name, file) in [("loadmodule", "/no/such/search.so"), ("aclfile", "/no/such/users.acl")] {
+        let failed = Server::of(Kind::Tandem).set(&format!("{name} {file}")).start_and_fail();
+        assert!(failed.output().contains(file), "{}", failed.output());
     }
 }
 

@@ -5,12 +5,10 @@
 //! stop the start, because a server that comes up without them looks as if all were well.
 
 /// Other spellings of what is known here. They are understood wherever a name is, and not listed.
-const SPELLINGS: [(&str, &str); 8] = [
+const SPELLINGS: [(&str, &str); 6] = [
     // Valkey
     ("primaryauth", "masterauth"),
     ("primaryuser", "masteruser"),
-    ("commandlog-execution-slower-than", "slowlog-log-slower-than"),
-    ("commandlog-slow-execution-max-len", "slowlog-max-len"),
     // Redis 8 and Valkey
     ("aof-rewrite-cpulist", "aof_rewrite_cpulist"),
     ("bgsave-cpulist", "bgsave_cpulist"),
@@ -80,15 +78,6 @@ const IDLE: [Reason; 11] = [
             "rdma-port",
             "rdma-rx-size",
             "repl-mptcp",
-        ],
-    ),
-    (
-        "only slow commands are logged, and not large ones",
-        &[
-            "commandlog-large-reply-max-len",
-            "commandlog-large-request-max-len",
-            "commandlog-reply-larger-than",
-            "commandlog-request-larger-than",
         ],
     ),
     ("the log has one form", &["log-format", "log-timestamp-format"]),
