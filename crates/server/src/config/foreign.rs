@@ -19,7 +19,7 @@ const SPELLINGS: [(&str, &str); 6] = [
 /// Why nothing comes of the names behind it.
 type Reason = (&'static str, &'static [&'static str]);
 
-const IDLE: [Reason; 11] = [
+const IDLE: [Reason; 10] = [
     (
         "it has lost its meaning",
         &[
