@@ -62,7 +62,7 @@ fn a_script_cannot_catch_its_end(kind: Kind) {
     let mut client = begin(&server, &["EVAL", script, "0"]);
     server.good("SCRIPT KILL");
     assert!(client.read_reply().unwrap().is_error());
-    assert_eq!(server.good("EVAL 'return 1' 0").int(), 1);
+    assert_eq!(server.client().args(&["EVAL", "return 1", "0"]).int(), 1);
 }
 
 fn what_has_written_is_not_killed(kind: Kind) {

@@ -104,7 +104,7 @@ const CASES: &[Case] = &[
     Case("--no-raw client getname", ""),
     Case("--no-raw memory doctor", ""),
     Case("--no-raw latency doctor", ""),
-    Case("--no-raw lolwut version 5 1 1 1", ""),
+    Case("--no-raw lolwut version 5 1 0 1", ""),
     // Delimiters.
     Case("-d , lrange list 0 2", ""),
     Case("-d '' lrange list 0 2", ""),

@@ -138,6 +138,11 @@ impl Repl {
         }
     }
 
+    /// Whether one is being made, or is there to be sent: the stream behind it is kept for who loads it.
+    pub fn has_snapshot(&self) -> bool {
+        self.snapshot.is_some() || !self.files.is_empty()
+    }
+
     /// Whether the child's pipe should be read: the slowest replica has taken most of what came so far.
     pub fn snapshot_wants_data(&self) -> bool {
         self.snapshot.as_ref().is_some_and(|s| {
