@@ -111,10 +111,11 @@ say_what_is_next() {
     printf '\nIn sync: master on port %s, replica on port %s.\n' "$master_port" "$replica_port"
     printf 'Logs: %s, %s\n' "$(log_of master)" "$(log_of replica)"
     printf 'Type next, in another terminal:\n\n'
-    printf '    redis-cli -p %s set hello ahri\n' "$master_port"
-    printf '    redis-cli -p %s get hello\n' "$replica_port"
-    command -v redis-cli >/dev/null ||
-        printf '\nredis-cli is not installed here; most systems have it in a package redis-tools or redis.\n'
+    # Where none is installed, the one that was built with the servers.
+    local cli=redis-cli
+    command -v redis-cli >/dev/null || cli=$bin_dir/redis-cli
+    printf '    %s -p %s set hello ahri\n' "$cli" "$master_port"
+    printf '    %s -p %s get hello\n' "$cli" "$replica_port"
     printf '\nCtrl-C here stops both.\n'
 }
 
