@@ -244,10 +244,10 @@ impl Selector {
 
     pub(crate) fn allow_first_arg(&mut self, row: &Found, word: &[u8]) {
         let lower = word.to_ascii_lowercase();
-        let known = |(stat, other): &(u32, Box<[u8]>)| *stat == row.stat && **other == *lower;
-        if !self.first_args.iter().any(known) {
-            self.first_args.push((row.stat, lower.as_slice().into()));
-        }
+        let is_same = |(stat, other): &(u32, Box<[u8]>)| *stat == row.stat && **other == *lower;
+        // In the order of the words that describe it, of which a repeated one stands last.
+        self.first_args.retain(|known| !is_same(known));
+        self.first_args.push((row.stat, lower.as_slice().into()));
         self.add_rule([row.full_name().as_bytes(), b"|", &lower].concat(), true);
     }
 
