@@ -289,6 +289,9 @@ impl Engine {
     /// Appends what the client, which is out for its command, was sent meanwhile.
     #[inline]
     pub(crate) fn deliver_pushes(&mut self, client: &mut Client) {
+        if self.pending_pushes.is_empty() {
+            return;
+        }
         let is_subscribed = !client.subscriptions.is_empty();
         self.pending_pushes.deliver(client.id, &mut client.out, is_subscribed);
     }

@@ -406,7 +406,8 @@ impl Engine {
         let settings = &self.settings;
         let request_bytes =
             args.raw().map_or_else(|| args.iter().map(<[u8]>::len).sum(), <[u8]>::len);
-        let stands_out = |figure: u64, from: i64| from >= 0 && figure >= from as u64;
+        // A threshold below 0 is none: as a count it is above all figures.
+        let stands_out = |figure: u64, from: i64| figure >= from as u64;
         let logs = [
             (LogKind::Slow, took_us, settings.slowlog_log_slower_than_us),
             (
@@ -452,10 +453,14 @@ impl Engine {
     }
 
     /// Clients that wait for keys just written get their turn, in the order in which they came.
+    #[inline]
     pub(crate) fn serve_ready_keys(&mut self, world: &mut dyn World) {
-        if !self.blocked.has_ready() {
-            return;
+        if self.blocked.has_ready() {
+            self.serve_who_waits(world);
         }
+    }
+
+    fn serve_who_waits(&mut self, world: &mut dyn World) {
         // The command may have taken long: what has expired meanwhile wakes nobody.
         let passed_us = world.mono_us().saturating_sub(self.now.mono_us);
         self.now.mono_us += passed_us;

@@ -120,12 +120,14 @@ impl PendingPushes {
         }
     }
 
-    /// Appends what is for this client.
     #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pushes.is_empty()
+    }
+
+    /// Appends what is for this client.
+    #[cold]
     pub(crate) fn deliver(&mut self, id: ClientId, out: &mut ReplyBuf, is_subscribed: bool) {
-        if self.pushes.is_empty() {
-            return;
-        }
         // Another client may be put back while the one whose command runs is still out.
         for (_, mut push) in self.pushes.extract_if(.., |(other, _)| *other == id) {
             push.write_to(out, is_subscribed);
