@@ -328,6 +328,15 @@ fn loading_a_library_ends() {
     assert_eq!(db.run(c, "FCALL f 0"), ":1\r\n");
 }
 
+/// Nor does one that a master or a snapshot brings: what such a library was tried for went on for ever, so that the
+/// replica could not follow anybody any more.
+#[test]
+fn loading_a_library_that_is_obeyed_ends() {
+    let loads = [b"#!lua name=lib\nwhile true do end".to_vec()];
+    let error = engine::check_libraries(&loads).unwrap_err();
+    assert!(error.as_str().contains("FUNCTION LOAD timeout"), "{error:?}");
+}
+
 /// `xpcall` calls its handler as Lua's does, also when that fails in its turn.
 #[test]
 fn errors_are_handled() {
