@@ -18,7 +18,7 @@ use crate::error::CommandError;
 /// in place of the half second that Redis has.
 const LOAD_STEPS_MAX: u32 = 200;
 /// Of what a master or a file brings, which somebody has loaded before: more than any machine does in that half second.
-const OBEYED_STEPS_MAX: u32 = 4000;
+const OBEYED_STEPS_MAX: u32 = 2000;
 const LOAD_STEP: u32 = 100_000;
 /// What is counted for a function or library beside its texts.
 const ENTRY_BYTES: usize = 200;
