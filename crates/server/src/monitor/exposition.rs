@@ -17,6 +17,7 @@ pub fn text(figures: &Figures, history: &History, is_alive: bool) -> String {
     commands(&mut out, figures);
     replication(&mut out, figures);
     beyond_info(&mut out, figures, history);
+    command_logs(&mut out, figures);
     turns(&mut out, figures);
     out.text
 }
@@ -221,6 +222,13 @@ fn beyond_info(out: &mut Exposition, figures: &Figures, history: &History) {
         out.gauge("tandem_replica_lag_bytes", help, &labels, replica.lag_bytes);
     }
     for replica in &figures.replicas {
+        let port = replica.port.to_string();
+        let labels = [("replica_ip", &*replica.ip), ("replica_port", &port)];
+        let help = "Age of the oldest byte that a replica has not acknowledged, to a second.";
+        let secs = history.behind_secs(replica.offset, figures);
+        out.gauge("tandem_replica_lag_seconds", help, &labels, secs);
+    }
+    for replica in &figures.replicas {
         let Some(sync) = replica.sync else { continue };
         let port = replica.port.to_string();
         let labels = [("direction", "out"), ("peer", &*format!("{}:{port}", replica.ip))];
@@ -256,6 +264,25 @@ fn beyond_info(out: &mut Exposition, figures: &Figures, history: &History) {
     }
     let ready = u8::from(figures.unready().is_none());
     out.gauge("tandem_ready", "What /readyz answers.", &[], ready);
+}
+
+fn command_logs(out: &mut Exposition, figures: &Figures) {
+    if let Some(slow) = figures.command_logs.first() {
+        out.gauge("redis_slowlog_length", "Entries of the slow log.", &[], slow.len);
+        let id = if slow.len > 0 { slow.total - 1 } else { 0 };
+        out.gauge("redis_slowlog_last_id", "The last entry's.", &[], id);
+        let family = "redis_last_slow_execution_duration_seconds";
+        let secs = slow.last_figure.map_or(0.0, |us| us as f64 / 1e6);
+        out.gauge(family, "How long the last slow command took.", &[], secs);
+    }
+    for log in &figures.command_logs {
+        let help = "Entries of a log of commands that stood out.";
+        out.gauge("tandem_commandlog_length", help, &[("type", log.kind)], log.len);
+    }
+    for log in &figures.command_logs {
+        let help = "Commands that were ever logged as slow or large.";
+        out.counter("tandem_commandlog_entries_total", help, &[("type", log.kind)], log.total);
+    }
 }
 
 fn turns(out: &mut Exposition, figures: &Figures) {
