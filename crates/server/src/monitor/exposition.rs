@@ -18,6 +18,7 @@ pub fn text(figures: &Figures, history: &History, is_alive: bool) -> String {
     replication(&mut out, figures);
     beyond_info(&mut out, figures, history);
     command_logs(&mut out, figures);
+    latency_spikes(&mut out, figures);
     turns(&mut out, figures);
     out.text
 }
@@ -285,6 +286,17 @@ fn command_logs(out: &mut Exposition, figures: &Figures) {
     }
 }
 
+fn latency_spikes(out: &mut Exposition, figures: &Figures) {
+    for (name, unix_s, _) in &figures.latency_spikes {
+        let help = "When an event last took latency-monitor-threshold or longer.";
+        out.gauge("redis_latency_spike_last", help, &[("event_name", name)], unix_s);
+    }
+    for (name, _, ms) in &figures.latency_spikes {
+        let (help, secs) = ("How long it took then.", *ms as f64 / 1000.0);
+        out.gauge("redis_latency_spike_duration_seconds", help, &[("event_name", name)], secs);
+    }
+}
+
 fn turns(out: &mut Exposition, figures: &Figures) {
     let family = "tandem_loop_seconds";
     out.head(family, "histogram", "Time of a turn of the loop, without the wait for events.");
@@ -301,7 +313,7 @@ fn turns(out: &mut Exposition, figures: &Figures) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::figures::ReplicaFigures;
+    use crate::monitor::figures::{CommandLogFigures, ReplicaFigures};
 
     fn sample() -> Figures {
         let info = "# Server\r\nredis_version:7.2.4\r\nuptime_in_seconds:12\r\nlatest_fork_usec:1500\r\n\
@@ -349,6 +361,27 @@ mod tests {
         assert_eq!(heads.len(), all, "{text}");
         let escaped = "tandem_replica_lag_bytes{replica_ip=\"a\\\"b\\\\\\n\",replica_port=\"1\"} 0";
         assert!(text.contains(escaped), "{text}");
+    }
+
+    #[test]
+    fn commands_that_stood_out_and_spikes_are_told() {
+        let mut figures = sample();
+        let log =
+            |kind, len, total, last_figure| CommandLogFigures { kind, len, total, last_figure };
+        figures.command_logs = vec![log("slow", 2, 7, Some(1500)), log("large-reply", 0, 3, None)];
+        figures.latency_spikes = vec![("fork", 1_700_000_000, 25)];
+        let text = text(&figures, &History::default(), true);
+        for line in [
+            "redis_slowlog_length 2",
+            "redis_slowlog_last_id 6",
+            "redis_last_slow_execution_duration_seconds 0.0015",
+            "tandem_commandlog_length{type=\"large-reply\"} 0",
+            "tandem_commandlog_entries_total{type=\"slow\"} 7",
+            "redis_latency_spike_last{event_name=\"fork\"} 1700000000",
+            "redis_latency_spike_duration_seconds{event_name=\"fork\"} 0.025",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
     }
 
     #[test]

@@ -100,6 +100,8 @@ pub struct Figures {
     pub turns: TurnTimes,
     /// The slow log first.
     pub command_logs: Vec<CommandLogFigures>,
+    /// Events that took long: name, Unix seconds, milliseconds.
+    pub latency_spikes: Vec<(&'static str, i64, u64)>,
     /// A replica that has heard nothing of its master for longer is not ready.
     pub ready_max_lag_secs: u64,
 }

@@ -49,6 +49,7 @@ impl Host {
             aof_unsynced_ms: metrics.unsynced_ms(now.mono_us / 1000, view.offset, fsynced),
             turns: self.turn.times,
             command_logs: node.engine.command_log_figures().map(command_log).to_vec(),
+            latency_spikes: node.engine.latency_spikes(),
             ready_max_lag_secs: u64::from(self.config.monitoring.metrics_ready_max_lag_s),
         }
     }
