@@ -289,8 +289,17 @@ impl Known {
 }
 
 /// What stands in capitals and is no command: words of replies, options and formats.
-const NO_COMMANDS: [&str; 8] =
-    ["READONLY", "NOAUTH", "NOREPLICAS", "MASTERDOWN", "MISCONF", "LOADING", "FORCE", "OOM"];
+const NO_COMMANDS: [&str; 9] = [
+    "DENIED",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOAUTH",
+    "NOPERM",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+];
 /// Words with dashes that are neither directives nor programs of ours.
 const NO_DIRECTIVES: [&str; 1] = ["redis-install-server"];
 

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use testkit::binaries::workspace_root;
 use testkit::ports::Port;
 use testkit::wait::{LONG, wait_until};
-use testkit::{Kind, Server};
+use testkit::{Kind, Server, fill};
 
 struct Answer {
     status: u16,
@@ -101,8 +101,7 @@ fn exported_series(scrape: &str) -> BTreeSet<String> {
 #[test]
 fn dashboard_and_alerts_ask_for_what_is_exported() {
     let (master_port, replica_port) = (Port::reserve(), Port::reserve());
-    let master =
-        serving(&master_port).set("appendonly yes").set("slowlog-log-slower-than 0").start();
+    let master = serving(&master_port).set("appendonly yes").set("repl-diskless-sync yes").start();
     let replica = serving(&replica_port).replica_of(&master).start();
     replica.wait_link_up();
     assert!(master.run("GETT k").is_error(), "an error is counted");
@@ -116,8 +115,9 @@ fn dashboard_and_alerts_ask_for_what_is_exported() {
     gather(&replica_port, "redis_master_link_up");
     gather(&master_port, "tandem_replica_lag_seconds");
     // What is there while a sync runs, and while the master is away.
-    master.good("DEBUG POPULATE 100");
-    master.good("CONFIG SET rdb-key-save-delay 1000000");
+    fill::many_keys(&mut master.client(), 60_000, 300);
+    master.good("CONFIG SET rdbcompression no");
+    master.good("CONFIG SET rdb-key-save-delay 1000");
     let _late = Server::of(Kind::Tandem).replica_of(&master).start();
     gather(&master_port, "tandem_sync_progress_ratio");
     drop(master);
