@@ -75,6 +75,10 @@ asan: ## Run the tests of store, persist and engine under AddressSanitizer
 conformance: build ## Run units of Redis's own Tcl suite (Debian's source package) against our server
 	scripts/conformance.sh $(RELEASE_DIR) $(UNITS)
 
+.PHONY: alerts
+alerts: ## Check the alert rules and run their tests (promtool, fetched from Debian where it is missing)
+	scripts/alerts.sh
+
 .PHONY: deny
 deny: ## Check licences and advisories of the dependencies (needs cargo-deny)
 	$(CARGO) deny --all-features check

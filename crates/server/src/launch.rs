@@ -67,6 +67,7 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
     if general.syslog_enabled {
         logging::open_syslog(&general.syslog_ident, general.syslog_facility.number());
     }
+    logging::set_form(general.log_format.form());
     install_logger(output, general.loglevel.filter());
     if general.crash_log_enabled {
         logging::log_panics();

@@ -26,6 +26,7 @@ pub enum Effect {
     AllocatorThread,
     /// Metrics are served at another place, or no more.
     Metrics,
+    LogForm,
     LogLevel,
     ProcessTitle,
 }

@@ -80,7 +80,7 @@ const IDLE: [Reason; 10] = [
             "repl-mptcp",
         ],
     ),
-    ("the log has one form", &["log-format", "log-timestamp-format"]),
+    ("log-format decides how times are written", &["log-timestamp-format"]),
     ("what the log tells of cannot be chosen", &["hide-user-data-from-log"]),
     ("certificates are not looked at", &["tls-auth-clients-user", "tls-auto-reload-interval"]),
     (

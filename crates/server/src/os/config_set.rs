@@ -143,6 +143,7 @@ impl Host {
                 let settings = self.metrics_settings();
                 self.process.metrics.configure(settings)?;
             }
+            Effect::LogForm => logging::set_form(config.general.log_format.form()),
             Effect::LogLevel => logging::set_level(config.general.loglevel.filter()),
         }
         let settings = repl_settings(&self.config);

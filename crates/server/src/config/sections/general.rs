@@ -2,7 +2,7 @@
 
 use super::super::directive::section;
 use super::super::special::ShutdownFlags;
-use super::super::values::{LogLevel, OomScoreAdj, Supervised, SyslogFacility};
+use super::super::values::{LogFormat, LogLevel, OomScoreAdj, Supervised, SyslogFacility};
 use super::{I32_MAX, proc_title};
 
 section! {
@@ -24,6 +24,11 @@ section! {
         /// How much is logged: debug (everything), verbose, notice (what production wants),
         /// warning (only what needs attention), nothing.
         loglevel: LogLevel = choice(), "loglevel", "notice" -> LogLevel;
+
+        /// The form of a line: text as Redis writes it; logfmt (ts=... level=... pid=... role=... msg="...") or
+        /// json, an object a line, for programs: times in UTC, and one line whatever is in a message. Valkey
+        /// says legacy for text.
+        log_format: LogFormat = choice(), "log-format", "text" -> LogForm;
 
         /// Append the log to this file; empty means standard output, or nowhere in the background.
         /// A file that logrotate moved away is created again at the next line.
