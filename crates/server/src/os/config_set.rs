@@ -7,6 +7,7 @@ use repl::Repl;
 
 use crate::config::{self, Caller, Config, Directive, Effect, SetError, repl_settings};
 use crate::net::listener::ListenSettings;
+use crate::net::tls;
 use crate::os::host::{ConfigSetWaits, Deferred, Host};
 use crate::process::daemon::{self, OomClass};
 use crate::process::logging;
@@ -106,6 +107,13 @@ impl Host {
             Effect::Bind => {
                 self.listen_anew().map_err(|_| "Failed to bind to specified addresses.")?;
             }
+            Effect::TlsPort => {
+                if self.net.tls.is_none() {
+                    self.read_tls_files()?;
+                }
+                self.listen_anew()?;
+            }
+            Effect::Tls => self.read_tls_files()?,
             Effect::AppendOnly => {
                 // Turning it on is begun, and answered, by `config_set`.
                 if !config.persistence.appendonly {
@@ -179,8 +187,26 @@ impl Host {
 
     /// Where it fails, the caller restores the configuration and calls again.
     fn listen_anew(&mut self) -> Result<(), String> {
-        let wanted = ListenSettings::of(&self.config.network);
+        let wanted = ListenSettings::of(&self.config);
         self.net.listeners.open_anew(&self.net.registry, wanted)
+    }
+
+    /// Certificates and keys as they are now. Connections that are open stay as they are, and all does where it
+    /// fails.
+    pub(super) fn read_tls_files(&mut self) -> Result<(), String> {
+        if !tls::is_wanted(&self.config) {
+            return Ok(());
+        }
+        match tls::sides(&self.config) {
+            Ok(sides) => {
+                self.net.tls = Some(sides);
+                Ok(())
+            }
+            Err(why) => {
+                warn!("{why}");
+                Err("Unable to update TLS configuration. Check server logs.".into())
+            }
+        }
     }
 
     /// DEBUG CONFIG-REWRITE-FORCE-ALL.

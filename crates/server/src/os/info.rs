@@ -59,7 +59,7 @@ fn server(host: &Host, facts: Facts<'_>) -> InfoLines {
         "process_id" => host.process.identity.pid,
         "process_supervised" => supervised(host),
         "run_id" => host.process.identity.run_id,
-        "tcp_port" => host.config.network.port,
+        "tcp_port" => host.config.told_port(),
         "server_time_usec" => facts.now.unix_us,
         "uptime_in_seconds" => uptime_s,
         "uptime_in_days" => uptime_s / 86_400,
@@ -78,18 +78,24 @@ fn server(host: &Host, facts: Facts<'_>) -> InfoLines {
     out
 }
 
+/// Numbered by their kind, as Redis numbers them.
 fn listener_lines(host: &Host) -> InfoLines {
     let network = &host.config.network;
     let mut out = Vec::new();
-    if network.port != 0 {
+    let over_tcp = |name: &str, port: u16| {
         let binds: String = (network.bind.iter())
             .map(|b| format!(",bind={}{}", if b.optional { "-" } else { "" }, b.host))
             .collect();
-        out.push(("listener0", format!("name=tcp{binds},port={}", network.port)));
+        format!("name={name}{binds},port={port}")
+    };
+    if network.port != 0 {
+        out.push(("listener0", over_tcp("tcp", network.port)));
     }
     if host.net.listeners.has_unix() {
-        let name = if out.is_empty() { "listener0" } else { "listener1" };
-        out.push((name, format!("name=unix,bind={}", network.unixsocket)));
+        out.push(("listener1", format!("name=unix,bind={}", network.unixsocket)));
+    }
+    if host.config.tls.tls_port != 0 {
+        out.push(("listener2", over_tcp("tls", host.config.tls.tls_port)));
     }
     out
 }
@@ -307,6 +313,7 @@ fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
         "instantaneous_output_repl_kbps" =>
             format!("{:.2}", rates.repl_output.per_second() as f64 / 1024.0),
         "rejected_connections" => stats.rejected_connections,
+        "tls_handshake_errors" => stats.tls_handshake_errors,
         "sync_full" => syncs.full(),
         "sync_partial_ok" => syncs.partial_ok,
         "sync_partial_err" => syncs.partial_err,
