@@ -172,6 +172,7 @@ impl Server {
         start::log_initialized();
         daemon::log_system_warnings(host.config.network.tcp_backlog);
         host.tell_what_has_no_effect_at_start();
+        host.tell_certificates();
         if let Some(notice) = process.role.notice {
             info!("{notice}");
         }

@@ -38,7 +38,13 @@ pub struct Authorities {
     pub file: Option<PathBuf>,
     /// Files named by hashes, as OpenSSL wants them.
     pub dir: Option<PathBuf>,
+    /// One that cannot be used is passed over: of hundreds that a system brings, that is no reason to have none.
+    pub is_lenient: bool,
 }
+
+/// Where systems have the authorities that they come with.
+const SYSTEM_FILES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// Whether clients show a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +84,12 @@ pub struct Client {
 }
 
 impl Authorities {
+    /// Those of the system; nobody where it has none.
+    pub fn of_system() -> Authorities {
+        let file = SYSTEM_FILES.iter().map(PathBuf::from).find(|path| path.exists());
+        Authorities { file, dir: None, is_lenient: true }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.file.is_none() && self.dir.is_none()
     }
@@ -107,8 +119,7 @@ impl Authorities {
 
     fn trust(&self, provider: &CryptoProvider) -> Result<Trust, ConfigError> {
         let certificates = self.read()?;
-        if self.dir.is_some() {
-            // One of hundreds that a system brings is no reason to have none.
+        if self.is_lenient {
             return Ok(Trust::of_usable(certificates, provider));
         }
         Trust::new(certificates, provider).map_err(|e| {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use tls::{AuthClients, Authorities, ConfigError, Identity, Offer, Sessions};
+use tls::{AuthClients, Authorities, ConfigError, Identity, Offer, Sessions, Validity};
 
 use crate::config::{Config, TlsAuthClients};
 
@@ -12,6 +12,16 @@ use crate::config::{Config, TlsAuthClients};
 pub struct Sides {
     pub server: tls::Server,
     pub client: tls::Client,
+    /// When what was read ends, file by file.
+    pub dates: Vec<Dated>,
+}
+
+/// A file of certificates, and how long the first of them is valid.
+#[derive(Clone, Debug)]
+pub struct Dated {
+    pub info_field: &'static str,
+    pub file: String,
+    pub validity: Validity,
 }
 
 /// Why there is no TLS, in the words of the log.
@@ -57,8 +67,9 @@ pub fn sides(config: &Config) -> Result<Sides, TlsError> {
     if given.tls_key_file.is_empty() {
         return Err(TlsError::NoKey);
     }
-    let authorities =
-        Authorities { file: path(&given.tls_ca_cert_file), dir: path(&given.tls_ca_cert_dir) };
+    let (file, dir) = (path(&given.tls_ca_cert_file), path(&given.tls_ca_cert_dir));
+    let is_lenient = dir.is_some();
+    let authorities = Authorities { file, dir, is_lenient };
     let auth_clients = match given.tls_auth_clients {
         TlsAuthClients::No => AuthClients::No,
         TlsAuthClients::Optional => AuthClients::Optional,
@@ -98,7 +109,16 @@ pub fn sides(config: &Config) -> Result<Sides, TlsError> {
     // Nobody is believed where nobody is known: only tls-replication connects, and it wants authorities.
     let client =
         tls::Client::new(Some(as_client.as_ref().unwrap_or(&own)), Some(&authorities), &offer)?;
-    Ok(Sides { server, client })
+    let dated = |info_field, file: &str, validity: Option<Validity>| {
+        validity.map(|validity| Dated { info_field, file: file.to_owned(), validity })
+    };
+    let of_client = client.validity().filter(|_| has_own);
+    let dates = [
+        dated("tls_server_cert_expires_in_seconds", &given.tls_cert_file, server.validity()),
+        dated("tls_client_cert_expires_in_seconds", &given.tls_client_cert_file, of_client),
+        dated("tls_ca_cert_expires_in_seconds", &given.tls_ca_cert_file, authorities.validity()),
+    ];
+    Ok(Sides { server, client, dates: dates.into_iter().flatten().collect() })
 }
 
 fn identity(cert: &str, key: &str, pass: &str) -> Identity {

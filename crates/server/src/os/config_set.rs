@@ -7,7 +7,6 @@ use repl::Repl;
 
 use crate::config::{self, Caller, Config, Directive, Effect, SetError, repl_settings};
 use crate::net::listener::ListenSettings;
-use crate::net::tls;
 use crate::os::host::{ConfigSetWaits, Deferred, Host};
 use crate::process::daemon::{self, OomClass};
 use crate::process::logging;
@@ -189,24 +188,6 @@ impl Host {
     fn listen_anew(&mut self) -> Result<(), String> {
         let wanted = ListenSettings::of(&self.config);
         self.net.listeners.open_anew(&self.net.registry, wanted)
-    }
-
-    /// Certificates and keys as they are now. Connections that are open stay as they are, and all does where it
-    /// fails.
-    pub(super) fn read_tls_files(&mut self) -> Result<(), String> {
-        if !tls::is_wanted(&self.config) {
-            return Ok(());
-        }
-        match tls::sides(&self.config) {
-            Ok(sides) => {
-                self.net.tls = Some(sides);
-                Ok(())
-            }
-            Err(why) => {
-                warn!("{why}");
-                Err("Unable to update TLS configuration. Check server logs.".into())
-            }
-        }
     }
 
     /// DEBUG CONFIG-REWRITE-FORCE-ALL.

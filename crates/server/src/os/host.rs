@@ -139,6 +139,7 @@ pub struct NetState {
     pub(super) resolved: Mailer<Resolved>,
     /// What encrypted connections begin with, once anything is to be encrypted.
     pub(super) tls: Option<Sides>,
+    pub(super) certificates_told_us: u64,
 }
 
 impl NetState {
@@ -158,6 +159,7 @@ impl NetState {
             link: None,
             resolved,
             tls,
+            certificates_told_us: 0,
         }
     }
 

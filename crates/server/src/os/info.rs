@@ -3,6 +3,7 @@
 use engine::world::{EngineMemory, InfoLines};
 use node::Facts;
 
+use crate::os::certificates;
 use crate::os::host::Host;
 use crate::process::lazy_free;
 use crate::process::memory;
@@ -75,6 +76,7 @@ fn server(host: &Host, facts: Facts<'_>) -> InfoLines {
         out.push(("shutdown_in_milliseconds", (left_us / 1000).to_string()));
     }
     out.extend(listener_lines(host));
+    out.extend(certificates::info_lines(host, now_s));
     out
 }
 
