@@ -82,15 +82,22 @@ pub(crate) fn words(error: &Error) -> String {
         Error::InvalidCertificate(why) => certificate_words(why),
         Error::NoCertificatesPresented => "peer did not return a certificate".into(),
         Error::AlertReceived(alert) => alert_words(*alert),
-        Error::InvalidMessage(
-            InvalidMessage::InvalidContentType
-            | InvalidMessage::UnknownProtocolVersion
-            | InvalidMessage::MessageTooLarge,
-        ) => "wrong version number: the peer does not speak TLS, or the bytes are damaged".into(),
+        error if is_no_tls(error) => {
+            "wrong version number: the peer does not speak TLS, or the bytes are damaged".into()
+        }
         Error::PeerIncompatible(why) => incompatible_words(why),
         Error::DecryptError => "decryption failed or bad record mac".into(),
         other => other.to_string(),
     }
+}
+
+/// What came is no record of TLS.
+pub(crate) fn is_no_tls(error: &Error) -> bool {
+    use InvalidMessage::{InvalidContentType, MessageTooLarge, UnknownProtocolVersion};
+    matches!(
+        error,
+        Error::InvalidMessage(InvalidContentType | UnknownProtocolVersion | MessageTooLarge)
+    )
 }
 
 /// The end of a connection that was not announced: whoever is between the peers may have cut it.

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, Read, Write};
 
 use rustls::Connection;
 
-use crate::error::{truncated, words};
+use crate::error::{is_no_tls, truncated, words};
 
 /// One read of the socket. It holds four records of full size.
 const READ_BYTES: usize = 68 << 10;
@@ -104,8 +104,9 @@ impl Session {
         let ends = loop {
             let taken = self.connection.read_tls(&mut bytes)?;
             let processed = self.connection.process_new_packets();
-            if !self.is_flushed() {
-                // A part of the handshake, a ticket, or the alert that says why there is none.
+            // A part of the handshake, a ticket, or the alert that says why there is none; whoever does not speak
+            // TLS would take that for something else.
+            if !self.is_flushed() && !processed.as_ref().is_err_and(is_no_tls) {
                 let _ = self.flush(socket);
             }
             processed.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, words(&e)))?;
