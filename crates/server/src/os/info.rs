@@ -315,7 +315,6 @@ fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
         "instantaneous_output_repl_kbps" =>
             format!("{:.2}", rates.repl_output.per_second() as f64 / 1024.0),
         "rejected_connections" => stats.rejected_connections,
-        "tls_handshake_errors" => stats.tls_handshake_errors,
         "sync_full" => syncs.full(),
         "sync_partial_ok" => syncs.partial_ok,
         "sync_partial_err" => syncs.partial_err,
@@ -332,6 +331,7 @@ fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
         "client_query_buffer_limit_disconnections" => stats.client_query_buffer_limit_disconnections,
         "client_output_buffer_limit_disconnections" =>
             stats.client_output_buffer_limit_disconnections,
+        "tls_handshake_errors" => stats.tls_handshake_errors,
     }
 }
 
