@@ -18,5 +18,6 @@ mod trust;
 
 pub use certificate::Validity;
 pub use error::ConfigError;
+pub use pem::Identity;
 pub use session::{Received, Session};
-pub use settings::{AuthClients, Authorities, Client, Identity, Offer, Server, Sessions};
+pub use settings::{AuthClients, Authorities, Client, Offer, Server, Sessions};

@@ -1,7 +1,7 @@
 //! Certificates and keys from PEM files. Must not judge whom to trust.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
 use rustls::pki_types::pem::PemObject;
@@ -10,7 +10,14 @@ use rustls::sign::CertifiedKey;
 
 use crate::certificate::{Fields, Validity};
 use crate::error::ConfigError;
-use crate::settings::Identity;
+
+/// A certificate, with what proves that it is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+    pub key_file_pass: Option<String>,
+}
 
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 /// What a key says that OpenSSL encrypted the way it did before PKCS #8.

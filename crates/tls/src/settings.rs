@@ -19,18 +19,10 @@ use rustls::{
 use crate::certificate::{Fields, Validity};
 use crate::ciphers;
 use crate::error::ConfigError;
-use crate::pem;
+use crate::pem::{self, Identity};
 use crate::session::Session;
 use crate::session_cache::SessionCache;
 use crate::trust::{ClientTrust, ServerTrust, Trust};
-
-/// A certificate, with what proves that it is ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub cert_file: PathBuf,
-    pub key_file: PathBuf,
-    pub key_file_pass: Option<String>,
-}
 
 /// Where the authorities stand by which peers are judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
