@@ -39,7 +39,7 @@ const CLIENT_FIELDS: [&str; 10] = [
     "total_blocking_keys_on_nokey",
 ];
 
-const STAT_FIELDS: [&str; 60] = [
+const STAT_FIELDS: [&str; 61] = [
     "total_connections_received",
     "total_commands_processed",
     "instantaneous_ops_per_sec",
@@ -100,6 +100,7 @@ const STAT_FIELDS: [&str; 60] = [
     "acl_access_denied_cmd",
     "acl_access_denied_key",
     "acl_access_denied_channel",
+    "tls_handshake_errors",
 ];
 
 impl Engine {

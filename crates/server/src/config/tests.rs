@@ -200,7 +200,6 @@ fn a_line_that_is_refused_says_where_what_and_why() {
         ("loadmodule /x.so", "Modules are not supported by Tandem"),
         ("sentinel monitor a", "sentinel directive while not in sentinel mode"),
         ("cluster-enabled yes", "cluster mode is not supported"),
-        ("tls-replication yes", "TLS is not supported yet"),
         (
             "user ann on +nope",
             "Error in user declaration '+nope': Unknown command or category name in ACL",
@@ -216,7 +215,7 @@ fn a_line_that_is_refused_says_where_what_and_why() {
             "rename-command FLUSHALL gone\nrename-command FLUSHALL x",
             "No such command in rename-command",
         ),
-        ("tls-port 6380", "TLS is not supported yet, only 0 is accepted"),
+        ("tls-port 65536", "argument must be between 0 and 65535 inclusive"),
         ("include", "Bad directive or wrong number of arguments"),
         ("foo bar", "Bad directive or wrong number of arguments"),
         (

@@ -9,5 +9,6 @@ pub mod listeners;
 pub mod master_link;
 pub mod peers;
 pub mod resolver;
+pub mod tls;
 pub mod token;
 pub mod transport;

@@ -106,6 +106,13 @@ impl Host {
             Effect::Bind => {
                 self.listen_anew().map_err(|_| "Failed to bind to specified addresses.")?;
             }
+            Effect::TlsPort => {
+                if self.net.tls.is_none() {
+                    self.read_tls_files()?;
+                }
+                self.listen_anew()?;
+            }
+            Effect::Tls => self.read_tls_files()?,
             Effect::AppendOnly => {
                 // Turning it on is begun, and answered, by `config_set`.
                 if !config.persistence.appendonly {
@@ -180,7 +187,7 @@ impl Host {
 
     /// Where it fails, the caller restores the configuration and calls again.
     fn listen_anew(&mut self) -> Result<(), String> {
-        let wanted = ListenSettings::of(&self.config.network);
+        let wanted = ListenSettings::of(&self.config);
         self.net.listeners.open_anew(&self.net.registry, wanted)
     }
 

@@ -26,11 +26,12 @@ use crate::monitor::figures::TurnTimes;
 use crate::monitor::service::Metrics;
 use crate::net::client_memory::{ClientMemory, ClientPeaks};
 use crate::net::conn::Conns;
-use crate::net::listener::Listener;
+use crate::net::listener::{AcceptOutcome, Listener};
 use crate::net::listeners::Listeners;
 use crate::net::master_link::MasterLink;
 use crate::net::peers::Peers;
 use crate::net::resolver::Resolved;
+use crate::net::tls::Sides;
 use crate::os::stats::{HostStats, Rates};
 use crate::process::daemon::{OomScore, PidFile};
 use crate::process::mailbox::Mailer;
@@ -136,6 +137,9 @@ pub struct NetState {
     pub(super) link: Option<MasterLink>,
     /// How look-ups of names speak to the loop.
     pub(super) resolved: Mailer<Resolved>,
+    /// What encrypted connections begin with, once anything is to be encrypted.
+    pub(super) tls: Option<Sides>,
+    pub(super) certificates_told_us: u64,
 }
 
 impl NetState {
@@ -143,6 +147,7 @@ impl NetState {
         registry: Registry,
         listeners: Vec<Listener>,
         resolved: Mailer<Resolved>,
+        tls: Option<Sides>,
     ) -> NetState {
         NetState {
             registry,
@@ -153,7 +158,15 @@ impl NetState {
             client_memory: ClientMemory::default(),
             link: None,
             resolved,
+            tls,
+            certificates_told_us: 0,
         }
+    }
+
+    /// `None` for a listener that is gone.
+    pub(super) fn accept(&mut self, index: u32, now_us: u64) -> Option<AcceptOutcome> {
+        let tls = self.tls.as_ref().map(|sides| &sides.server);
+        self.listeners.accept(index, tls, now_us)
     }
 }
 
