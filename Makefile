@@ -46,6 +46,10 @@ deb: build ## Make Debian packages in target/deb (needs dpkg-dev)
 hosts: build ## Install on three hosts in containers and do there what operators do (root; systemd-container, debootstrap)
 	scripts/hosts.sh $(RELEASE_DIR) $(BINARIES)
 
+.PHONY: containers
+containers: build ## Build the container image and do with it what people do (root; docker.io, docker-compose, debootstrap)
+	scripts/containers.sh $(RELEASE_DIR) $(BINARIES)
+
 .PHONY: bench
 bench: build ## Measure against Debian's redis-server, side by side; prints ratios
 	$(CARGO) build --release --locked -p tandem-benches

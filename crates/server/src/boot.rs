@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use engine::Engine;
-use log::{error, info, warn};
+use log::{error, info};
 use mio::Poll;
 use node::Node;
 use repl::Repl;
@@ -25,7 +25,7 @@ use crate::os::host::{DiskState, Host, Identity, NetState, ProcessState, TurnSta
 use crate::os::start;
 use crate::process::clock;
 use crate::process::daemon;
-use crate::process::daemon::{OomClass, OomScore, PidFile};
+use crate::process::daemon::{Launcher, OomClass, OomScore, PidFile};
 use crate::process::entropy;
 use crate::process::logging::{self, Speaker};
 use crate::process::mailbox::Mailbox;
@@ -39,19 +39,26 @@ use crate::server::{Mail, Server};
 pub struct Process {
     pub role: RoleDecision,
     pub supervision: Supervision,
-    /// Detached from the terminal.
-    pub background: bool,
+    /// Who waits at the terminal that a server in the background has left.
+    pub launcher: Option<Launcher>,
 }
 
 /// Runs a server to its end; the result is the process's exit code.
-pub fn run(config: Config, process: Process) -> i32 {
-    let server = match Server::new(config, process) {
+pub fn run(config: Config, mut process: Process) -> i32 {
+    let launcher = process.launcher.take();
+    let server = match Server::new(config, process, launcher.is_some()) {
         Ok(server) => server,
         Err(why) => {
-            warn!("{why}");
+            error!("{why}");
+            if let Some(launcher) = launcher {
+                launcher.failed(&why);
+            }
             return 1;
         }
     };
+    if let Some(launcher) = launcher {
+        launcher.started();
+    }
     server.run().unwrap_or_else(|error| {
         error!("The event loop failed: {}", os_error(&error));
         1
@@ -86,7 +93,7 @@ fn tls_sides(config: &Config) -> Result<Option<Sides>, String> {
 }
 
 impl Server {
-    fn new(mut config: Config, process: Process) -> Result<Server, String> {
+    fn new(mut config: Config, process: Process, background: bool) -> Result<Server, String> {
         engine::command::rename(std::mem::take(&mut config.renames));
         config.network.maxclients = daemon::adjust_open_files(config.network.maxclients)
             .map_err(|_| "Too few open files".to_owned())?;
@@ -110,7 +117,7 @@ impl Server {
             listener.register(poll.registry(), index as u32).map_err(text)?;
         }
         // Not earlier: a second server that cannot listen must leave the file of the first alone.
-        let pidfile = PidFile::create(&config.general.pidfile, process.background);
+        let pidfile = PidFile::create(&config.general.pidfile, background);
         let mut oom = OomScore::default();
         // What goes wrong is in the log; a server without the adjustment is better than none.
         let _ = oom.apply(config.oom_rule(), OomClass::of_master(!is_replica));

@@ -59,6 +59,7 @@ const IDLE: [Reason; 10] = [
         "the event loop does all socket work",
         &[
             "io-threads-always-active",
+            "lookahead",
             "min-io-threads-avoid-copy-reply",
             "min-string-size-avoid-copy-reply",
             "min-string-size-avoid-copy-reply-threaded",

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use log::{info, warn};
+use log::{error, info, warn};
 use node::Node;
 use persist::rdb::{AccessClock, LoadOptions};
 use repl::{HistoryPoint, MasterAddr, ReplId};
@@ -188,12 +188,12 @@ impl Host {
             None => {}
             Some(LoadOutcome::First(Ok(loaded))) => self.first_load_ended(node, *loaded),
             Some(LoadOutcome::First(Err(failure))) => {
-                warn!("{}", failure.why);
+                error!("{}", failure.why);
                 // What is wrong with an append-only file has been said in full.
                 if !self.config.persistence.appendonly {
                     let name = self.rdb_name();
-                    warn!("Terminating server after rdb file {name} reading failure.");
-                    warn!("Fatal error loading the DB, check server logs. Exiting.");
+                    error!("Terminating server after rdb file {name} reading failure.");
+                    error!("Fatal error loading the DB, check server logs. Exiting.");
                 }
                 self.process.exit_code = Some(1);
             }
@@ -234,7 +234,7 @@ impl Host {
                 node.with_world(self, |engine, world| engine.propagate_dropped(&expired, world))
             }
             Err(why) => {
-                warn!("{why}");
+                error!("{why}");
                 self.process.exit_code = Some(1);
             }
         }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use log::{Level, LevelFilter, Record};
 
@@ -19,6 +19,10 @@ pub use crate::process::log_line::{LogForm, Speaker};
 
 static SPEAKER: AtomicU8 = AtomicU8::new(Speaker::Starting as u8);
 static FORM: AtomicU8 = AtomicU8::new(LogForm::Text as u8);
+
+/// Whoever starts a server that ends again looks at what it started, not at a file: errors, which are what ends
+/// the process, then go to standard error as well.
+static LOGS_TO_FILE: AtomicBool = AtomicBool::new(false);
 
 /// Set once syslog is open; the ident must outlive every line.
 static SYSLOG_IDENT: OnceLock<CString> = OnceLock::new();
@@ -48,6 +52,10 @@ pub fn write_record(out: &mut impl Write, record: &Record) -> io::Result<()> {
     let line = format_line(form(), std::process::id(), speaker(), clock::unix_us(), record);
     if SYSLOG_IDENT.get().is_some() {
         send_to_syslog(record);
+    }
+    if record.level() == Level::Error && LOGS_TO_FILE.load(Ordering::Relaxed) {
+        // Nobody there to read it changes nothing.
+        let _ = writeln!(io::stderr(), "{}", record.args());
     }
     out.write_all(line.as_bytes())
 }
@@ -91,6 +99,7 @@ impl Output {
             return Ok(Output::stdout());
         }
         let path = std::path::absolute(logfile)?;
+        LOGS_TO_FILE.store(true, Ordering::Relaxed);
         Ok(Output { sink: Sink::File(LogFile::open(&path)?) })
     }
 }
@@ -173,9 +182,10 @@ pub fn abort_on_panics() {
 pub fn log_panics() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        // This one has written to standard error.
         default(panic);
         let backtrace = std::backtrace::Backtrace::force_capture();
-        log::error!(
+        log::warn!(
             "Tandem crashed, please report this: {panic}\n\n------ STACK TRACE ------\n{backtrace}"
         );
     }));
