@@ -29,6 +29,7 @@ use crate::net::conn::Conns;
 use crate::net::listener::Listener;
 use crate::net::listeners::Listeners;
 use crate::net::master_link::MasterLink;
+use crate::net::migration::Migrations;
 use crate::net::peers::Peers;
 use crate::net::resolver::Resolved;
 use crate::os::stats::{HostStats, Rates};
@@ -134,6 +135,8 @@ pub struct NetState {
     pub(super) client_memory: ClientMemory,
     /// To our master.
     pub(super) link: Option<MasterLink>,
+    /// Of MIGRATE.
+    pub(super) migrations: Migrations,
     /// How look-ups of names speak to the loop.
     pub(super) resolved: Mailer<Resolved>,
 }
@@ -152,6 +155,7 @@ impl NetState {
             client_peaks: ClientPeaks::default(),
             client_memory: ClientMemory::default(),
             link: None,
+            migrations: Migrations::default(),
             resolved,
         }
     }

@@ -48,6 +48,10 @@ impl Os for Host {
                 Ok(Outcome::Done)
             }
             Action::Shutdown(flags) => self.request_shutdown(scene, flags),
+            Action::Migrate { transfer, replies } => {
+                let done = self.net.migrations.carry(transfer, scene.now.mono_us, replies);
+                done.map(|()| Outcome::Done)
+            }
             Action::CloseClient { client } => {
                 self.net.conns.doom(client);
                 Ok(Outcome::Done)
