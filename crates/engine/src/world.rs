@@ -149,7 +149,10 @@ pub enum Action<'a> {
     /// Saves to the RDB file (unless `nosave`) and loads it again.
     DebugReload {
         nosave: bool,
+        /// What is there stays, unless the file has a key of the same name.
         noflush: bool,
+        /// Such a key is the file's. Without this it is an error.
+        merge: bool,
     },
     DebugLoadAof,
     /// DEBUG subcommands that hurt the process on purpose: SEGFAULT, PANIC, OOM, RESTART...

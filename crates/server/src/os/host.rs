@@ -61,6 +61,7 @@ pub enum Deferred {
     DebugReload {
         client: Option<ClientId>,
         nosave: bool,
+        onto: Onto,
     },
     DebugLoadAof {
         client: Option<ClientId>,
@@ -73,6 +74,17 @@ pub enum Deferred {
         on: bool,
         asked: Option<ConfigSetWaits>,
     },
+}
+
+/// What a data set that DEBUG RELOAD has loaded may come upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onto {
+    /// What was there has gone.
+    Nothing,
+    /// Keys of other names stay.
+    Others,
+    /// Keys of the same names give way.
+    Any,
 }
 
 /// A CONFIG SET that is not answered yet.
