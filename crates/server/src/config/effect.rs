@@ -27,5 +27,7 @@ pub enum Effect {
     /// Metrics are served at another place, or no more.
     Metrics,
     LogLevel,
+    CrashLog,
+    Watchdog,
     ProcessTitle,
 }

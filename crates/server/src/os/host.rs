@@ -38,6 +38,7 @@ use crate::process::mailbox::Mailer;
 use crate::process::memory::MemoryMeter;
 use crate::process::signals::SignalSource;
 use crate::process::supervisor::Supervision;
+use crate::process::watchdog::Watchdog;
 
 /// Work that waits for the command to end.
 #[derive(Debug)]
@@ -122,6 +123,7 @@ pub struct ProcessState {
     pub postponed_end: Option<bool>,
     pub exit_code: Option<i32>,
     pub metrics: Metrics,
+    pub watchdog: Watchdog,
 }
 
 /// The turns of the loop, and what they are counted by.

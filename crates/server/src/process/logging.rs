@@ -218,6 +218,9 @@ pub fn log_panics() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         default(panic);
+        if !crash::is_wanted() {
+            return;
+        }
         let backtrace = std::backtrace::Backtrace::force_capture();
         log::error!(
             "Tandem crashed, please report this: {panic}\n\n------ STACK TRACE ------\n{backtrace}"

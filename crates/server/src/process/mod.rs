@@ -15,3 +15,4 @@ pub mod signals;
 pub mod supervisor;
 pub mod title;
 pub mod version;
+pub mod watchdog;
