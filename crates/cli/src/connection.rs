@@ -105,14 +105,22 @@ impl Connection {
         Ok(())
     }
 
-    /// The next value that the server sends, whatever it is.
+    /// The next value that the server sends, whatever it is. A Ctrl-C that is to be noted ends
+    /// the wait for it.
     pub fn read(&mut self) -> Result<Value, Error> {
+        self.read_while(|conn| crate::term::wait_uninterrupted(conn))
+    }
+
+    fn read_while(&mut self, wait: impl Fn(&Self) -> bool) -> Result<Value, Error> {
         if !self.unsent.is_empty() {
             self.flush()?;
         }
         loop {
-            if let Some(value) = self.parser.next_value().map_err(Error::Protocol)? {
+            if let Some(value) = self.read_received()? {
                 return Ok(value);
+            }
+            if !wait(self) {
+                return Err(Error::Interrupted);
             }
             self.receive()?;
         }
@@ -143,7 +151,7 @@ impl Connection {
     /// A signal does not end the wait.
     pub fn read_reply(&mut self) -> Result<Value, Error> {
         loop {
-            match self.read() {
+            match self.read_while(|_| true) {
                 Ok(Value::Push(_)) | Err(Error::Interrupted) => {}
                 result => return result,
             }

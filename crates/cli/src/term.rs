@@ -3,13 +3,16 @@
 //! Must not: know what is printed, or why.
 
 use std::io::{IsTerminal, Read, Write};
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use nix::unistd::pipe2;
 
 use crate::Exit;
 
@@ -108,13 +111,17 @@ impl Lines {
             self.pos = 0;
             let begin = self.buffer.len();
             self.buffer.resize(begin + LINES_READ_LEN, 0);
+            if !wait_uninterrupted(&std::io::stdin()) {
+                self.buffer.truncate(begin);
+                return None;
+            }
             let read = nix::unistd::read(std::io::stdin(), &mut self.buffer[begin..]);
             self.buffer.truncate(begin + read.unwrap_or(0));
             match read {
                 Ok(0) if begin == 0 => return None,
                 Ok(0) => return Some(std::mem::take(&mut self.buffer)),
                 Ok(_) => {}
-                Err(nix::errno::Errno::EINTR) if !INTERRUPTED.load(Ordering::Relaxed) => {}
+                Err(Errno::EINTR) => {}
                 Err(_) => return None,
             }
         }
@@ -179,38 +186,89 @@ impl Drop for Keys {
     }
 }
 
-/// Waits until one of these can be read: which can.
+/// Waits until one of these can be read: which can. A Ctrl-C that is noted ends it, too.
 pub fn wait_readable<const N: usize>(fds: [&dyn AsFd; N], timeout: Duration) -> [bool; N] {
-    let mut polled = fds.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+    let polled = |fd| PollFd::new(fd, PollFlags::POLLIN);
+    let mut all: Vec<_> = fds.iter().map(|fd| polled(fd.as_fd())).collect();
+    all.extend(INTERRUPTS.get().map(|(reader, _)| polled(reader.as_fd())));
     let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-    match nix::poll::poll(&mut polled, timeout) {
-        Ok(_) => polled.map(|fd| fd.any().unwrap_or(false)),
-        Err(_) => [false; N],
-    }
+    let _ = nix::poll::poll(&mut all, timeout);
+    std::array::from_fn(|i| all[i].any().unwrap_or(false))
 }
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Ctrl-C as a byte in a pipe: a wait that begins after the signal sees it all the same.
+/// (A flag alone is looked at too early, and the wait behind it never ends.)
+static INTERRUPTS: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
 
 extern "C" fn note_interrupt(_signal: i32) {
-    INTERRUPTED.store(true, Ordering::Relaxed);
+    let errno = Errno::last_raw();
+    if let Some((_, writer)) = INTERRUPTS.get() {
+        // A full pipe tells enough.
+        let _ = nix::unistd::write(writer, &[1]);
+    }
+    // Whoever was interrupted between a call and the look at its error sees its own.
+    Errno::set_raw(errno);
 }
 
 /// From now on Ctrl-C is noted, and ends a wait for the network, but not the process.
 pub fn note_interrupts() {
+    if INTERRUPTS.get().is_none() {
+        // Without a pipe Ctrl-C keeps its usual meaning.
+        let Ok(pipe) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC) else { return };
+        let _ = INTERRUPTS.set(pipe);
+    }
     let handler = SigHandler::Handler(note_interrupt);
-    // No SA_RESTART: a read that waits is to return.
-    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler stores to an atomic, which is allowed at any time.
+    let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler calls nothing but `write`, which is allowed at any time, and keeps errno.
     let _ = unsafe { sigaction(Signal::SIGINT, &action) };
 }
 
 /// Whether there was a Ctrl-C since the last time that this was asked.
 pub fn was_interrupted() -> bool {
-    INTERRUPTED.swap(false, Ordering::Relaxed)
+    let Some((reader, _)) = INTERRUPTS.get() else { return false };
+    let mut noted = [0; 64];
+    let mut any = false;
+    while let Ok(1..) = nix::unistd::read(reader, &mut noted) {
+        any = true;
+    }
+    any
+}
+
+/// Waits until this can be read, or has ended; false when a Ctrl-C ends the wait.
+pub fn wait_uninterrupted(fd: &dyn AsFd) -> bool {
+    let Some((reader, _)) = INTERRUPTS.get() else { return true };
+    loop {
+        let mut polled = [reader.as_fd(), fd.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match nix::poll::poll(&mut polled, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            // Where there is nothing to wait by, the read itself says why.
+            Err(_) => return true,
+            Ok(_) => return !polled[0].any().unwrap_or(false),
+        }
+    }
 }
 
 /// As ever in a pipeline: who writes to nobody ends. (Sockets do not raise this signal.)
 pub fn die_on_broken_pipes() {
     // SAFETY: the default action runs no code of ours.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use nix::sys::signal::raise;
+
+    use super::*;
+
+    #[test]
+    fn an_interrupt_before_a_wait_ends_it() {
+        let (silent, _peer) = UnixStream::pair().expect("descriptors are left");
+        note_interrupts();
+        raise(Signal::SIGINT).expect("a process may signal itself");
+        assert!(!wait_uninterrupted(&silent));
+        assert!(was_interrupted());
+        assert!(!was_interrupted());
+    }
 }

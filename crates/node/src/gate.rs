@@ -41,13 +41,13 @@ pub enum Watermark {
 }
 
 impl Watermark {
-    /// Whether our own append-only file decides.
-    pub fn is_of_file(self) -> bool {
-        matches!(self, Watermark::Written | Watermark::Fsynced | Watermark::Saved)
+    /// Whether it rises with the bytes of our own append-only file, whole or not.
+    pub fn is_of_log(self) -> bool {
+        matches!(self, Watermark::Written | Watermark::Fsynced)
     }
 
     fn is_momentary(self) -> bool {
-        !matches!(self, Watermark::Written | Watermark::Fsynced)
+        !self.is_of_log()
     }
 
     fn of(self, point: Point) -> u64 {
@@ -69,8 +69,12 @@ impl Need {
         Need([Some(watermark), None])
     }
 
-    fn without(self, watermark: Watermark) -> Need {
-        Need(self.0.map(|needed| needed.filter(|needed| *needed != watermark)))
+    fn without(self, is_met: impl Fn(Watermark) -> bool) -> Need {
+        Need(self.0.map(|needed| needed.filter(|needed| !is_met(*needed))))
+    }
+
+    fn has(self, is_meant: impl Fn(Watermark) -> bool) -> bool {
+        self.0.into_iter().flatten().any(is_meant)
     }
 
     pub fn both(a: Option<Watermark>, b: Option<Watermark>) -> Need {
@@ -100,6 +104,9 @@ enum What {
 struct Held {
     client: ClientId,
     point: Point,
+    /// What it was promised.
+    promised: Need,
+    /// What of that has not come yet.
     need: Need,
     what: What,
 }
@@ -168,7 +175,7 @@ impl Gate {
             let Some((point, end)) = slot.turn.take() else { continue };
             slot.parts.push_back((end, false));
             let need = self.replies_need;
-            self.hold(Held { client, point, need, what: What::Replies { end } });
+            self.hold(Held { client, point, promised: need, need, what: What::Replies { end } });
         }
         self.turn = turn;
     }
@@ -177,7 +184,7 @@ impl Gate {
     /// one thing at a time.
     pub fn wait(&mut self, client: ClientId, point: Point, need: Need) {
         self.forget_wait(client);
-        self.hold(Held { client, point, need, what: What::Wait });
+        self.hold(Held { client, point, promised: need, need, what: What::Wait });
     }
 
     /// The client's wait has ended in another way.
@@ -215,7 +222,7 @@ impl Gate {
             && first.key().0 <= to
         {
             let held = first.remove();
-            self.hold(Held { need: held.need.without(watermark), ..held });
+            self.hold(Held { need: held.need.without(|met| met == watermark), ..held });
         }
         self.drop_empty_queue(watermark);
     }
@@ -246,17 +253,27 @@ impl Gate {
         }
     }
 
-    /// There is no such thing as a watermark for this any more (the file was turned off, the history
-    /// is another one): nothing waits for it. Gives those whose WAIT did, and lets replies out.
+    /// There are no such watermarks any more (the file was turned off, the history is another one).
+    /// Replies wait for them no longer. Gives those whose WAIT was promised one, had it come or not: what
+    /// they would be told is no longer so.
     pub fn give_up(&mut self, is_vain: impl Fn(Watermark) -> bool) -> Vec<ClientId> {
-        let (vain, rest) =
-            std::mem::take(&mut self.queues).into_iter().partition(|(w, _)| is_vain(*w));
-        self.queues = rest;
-        let vain: BTreeMap<Watermark, BTreeMap<Place, Held>> = vain;
+        let mut vain = Vec::new();
+        for queue in self.queues.values_mut() {
+            queue.retain(|_, held| {
+                let stays = !held.promised.has(&is_vain);
+                if !stays {
+                    vain.push(*held);
+                }
+                stays
+            });
+        }
+        self.queues.retain(|watermark, queue| watermark.is_of_log() || !queue.is_empty());
         let mut waits = Vec::new();
-        for held in vain.into_values().flat_map(BTreeMap::into_values) {
+        for held in vain {
             match held.what {
-                What::Replies { .. } => self.hold(Held { need: Need::NOTHING, ..held }),
+                What::Replies { .. } => {
+                    self.hold(Held { need: held.need.without(&is_vain), ..held });
+                }
                 What::Wait => {
                     self.slot_mut(held.client).wait = None;
                     waits.push(held.client);
@@ -474,12 +491,20 @@ mod tests {
         gate.set_replies_need(Need::one(Watermark::Fsynced));
         gate.wrote(client(1), at(10), 5);
         gate.end_turn();
-        gate.wait(client(2), at(10), Need::one(Watermark::Fsynced));
+        gate.wait(client(2), at(10), Need::one(Watermark::Saved));
         gate.wait(client(3), at(10), Need::one(Watermark::Acked(1)));
+        // This one's bytes are on the disk already, and it waits for the replicas.
+        let both = Need::both(Some(Watermark::Saved), Some(Watermark::AckedFsynced(1)));
+        gate.wait(client(4), at(5), both);
+        gate.tell(|watermark| (watermark == Watermark::Saved).then_some(5));
+        assert!(gate.is_awaited(Watermark::AckedFsynced(1)));
 
-        assert_eq!(gate.give_up(Watermark::is_of_file), [client(2)]);
+        assert_eq!(gate.give_up(|w| w == Watermark::Saved), [client(2), client(4)]);
+        assert_eq!(opened(&mut gate), [], "the last bytes are still on their way");
+        assert_eq!(gate.give_up(Watermark::is_of_log), []);
         assert_eq!(opened(&mut gate), [Opened::Replies(client(1))]);
         assert!(gate.is_awaited(Watermark::Acked(1)));
+        assert!(!gate.is_awaited(Watermark::AckedFsynced(1)));
     }
 
     #[derive(Clone, Debug)]

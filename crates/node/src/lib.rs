@@ -217,11 +217,11 @@ impl Node {
             return false;
         }
         let repl = &self.repl;
-        let saved = os.fsynced_offset().unwrap_or(0);
+        let saved = os.fsynced_offset();
         self.state.gate.tell(|watermark| match watermark {
             Watermark::Acked(k) => repl.acked_by(k as usize),
             Watermark::AckedFsynced(k) => repl.fsynced_by(k as usize),
-            Watermark::Saved => Some(saved),
+            Watermark::Saved => saved,
             Watermark::Written | Watermark::Fsynced => None,
         });
         self.open(os);

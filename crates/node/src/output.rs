@@ -32,18 +32,22 @@ impl Node {
         self.repl.set_fsynced_offset(now_ms, saved);
         let before = std::mem::replace(&mut self.state.saved, saved);
         self.state.acks_changed |= before != saved;
+        if before.is_some() && saved.is_none() {
+            // The file is turned off, although its last bytes may still be on their way to the disk.
+            for id in self.state.gate.give_up(|watermark| watermark == Watermark::Saved) {
+                self.with_world(os, |engine, world| {
+                    engine.end_ack_wait(world, id, Some(CommandError::WaitaofWithoutAof));
+                });
+            }
+        }
         let gate = &mut self.state.gate;
         match progress {
             Some(progress) => {
                 gate.raise_written(progress.written);
                 gate.raise_fsynced(progress.fsynced);
             }
-            None if before.is_some() => {
-                for id in gate.give_up(Watermark::is_of_file) {
-                    self.with_world(os, |engine, world| {
-                        engine.end_ack_wait(world, id, Some(CommandError::WaitaofWithoutAof));
-                    });
-                }
+            None if gate.is_awaited(Watermark::Written) || gate.is_awaited(Watermark::Fsynced) => {
+                gate.give_up(Watermark::is_of_log);
             }
             None => {}
         }

@@ -567,13 +567,13 @@ impl Aof {
         }
     }
 
-    /// Offset of the replication stream up to which the file is on the disk: `None` when off, and 0
-    /// until there is a whole file.
+    /// Offset of the replication stream up to which the file is on the disk: `None` when it was turned
+    /// off, whatever is still on its way, and 0 until there is a whole file.
     pub fn fsynced_stream_offset(&self) -> Option<u64> {
         match self.state {
-            AofState::Off => None,
+            AofState::Off | AofState::Closing => None,
             AofState::WaitRewrite => Some(0),
-            AofState::On | AofState::Closing => Some(self.account.fsynced().offset),
+            AofState::On => Some(self.account.fsynced().offset),
         }
     }
 
