@@ -57,7 +57,7 @@ pub struct Group {
     pending: IdMap<Pending>,
     /// What is pending by the time of its delivery, from the first time on that somebody asks for it: most
     /// groups never pay for it.
-    by_time: Option<Box<BTreeSet<(i64, StreamId)>>>,
+    by_time: Option<BTreeSet<(i64, StreamId)>>,
     consumers: Vec<Option<Consumer>>,
     /// Numbers of consumers that were deleted.
     free: Vec<ConsumerKey>,
@@ -148,7 +148,7 @@ impl Group {
     pub fn order_by_time(&mut self) {
         let pending = &self.pending;
         self.by_time.get_or_insert_with(|| {
-            Box::new(pending.iter().map(|(id, pending)| (pending.delivery_ms, id)).collect())
+            pending.iter().map(|(id, pending)| (pending.delivery_ms, id)).collect()
         });
     }
 
