@@ -33,6 +33,7 @@ use crate::process::memory::{self, MemoryMeter};
 use crate::process::os_error::os_error;
 use crate::process::signals::SignalSource;
 use crate::process::supervisor::Supervision;
+use crate::process::watchdog::Watchdog;
 use crate::server::{Mail, Server};
 
 /// What the process was started with, besides its configuration.
@@ -159,6 +160,7 @@ impl Server {
                 postponed_end: None,
                 exit_code: None,
                 metrics: Metrics::default(),
+                watchdog: Watchdog::default(),
             },
             net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved), tls),
             disk: DiskState::new(
@@ -174,6 +176,7 @@ impl Server {
         };
         host.client_limit_changed();
         memory::set_background_thread(host.config.general.jemalloc_bg_thread);
+        host.set_watchdog().map_err(text)?;
         let metrics = host.metrics_settings();
         host.process.metrics.configure(metrics)?;
         start::log_initialized();

@@ -28,6 +28,7 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     commands::geo_search::ROWS,
     commands::sort::ROWS,
     commands::keyspace::ROWS,
+    commands::migrate::ROWS,
     commands::expiry::ROWS,
     commands::persistence::ROWS,
     commands::server::ROWS,

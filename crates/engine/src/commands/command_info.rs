@@ -128,16 +128,15 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
     reply_access(out, spec.access);
     out.bulk(b"begin_search");
     match spec.find {
-        Find::Range { first: index, .. } | Find::Counted { count_at: index, .. } => {
+        Find::Range { first: index, .. }
+        | Find::Counted { count_at: index, .. }
+        | Find::Unless { at: index, .. } => {
             reply_search(out, "index", &[("index", index.into())]);
         }
         Find::Keyword { word, from, .. } | Find::Halved { word, from, .. } => {
-            reply_search_head(out, "keyword", 2);
-            out.bulk(b"keyword");
-            out.bulk(word.as_bytes());
-            out.bulk(b"startfrom");
-            out.int(from.into());
+            reply_keyword(out, word, from.into());
         }
+        Find::Rest { word, from, .. } => reply_keyword(out, word, from.into()),
         Find::Parsed(_) | Find::Unknown => reply_search(out, "unknown", &[]),
     }
     out.bulk(b"find_keys");
@@ -156,12 +155,24 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
             let fields = [("lastkey", -1), ("keystep", 1), ("limit", 2)];
             reply_search(out, "range", &fields);
         }
-        Find::Keyword { .. } => {
+        Find::Rest { .. } => {
+            let fields = [("lastkey", -1), ("keystep", 1), ("limit", 0)];
+            reply_search(out, "range", &fields);
+        }
+        Find::Keyword { .. } | Find::Unless { .. } => {
             let fields = [("lastkey", 0), ("keystep", 1), ("limit", 0)];
             reply_search(out, "range", &fields);
         }
         Find::Parsed(_) | Find::Unknown => reply_search(out, "unknown", &[]),
     }
+}
+
+fn reply_keyword(out: &mut ReplyBuf, word: &str, from: i64) {
+    reply_search_head(out, "keyword", 2);
+    out.bulk(b"keyword");
+    out.bulk(word.as_bytes());
+    out.bulk(b"startfrom");
+    out.int(from);
 }
 
 fn reply_access(out: &mut ReplyBuf, access: Access) {

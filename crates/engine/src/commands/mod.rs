@@ -26,6 +26,7 @@ pub(crate) mod latency;
 pub(crate) mod lcs;
 pub(crate) mod lists;
 pub(crate) mod memory;
+pub(crate) mod migrate;
 pub(crate) mod persistence;
 pub(crate) mod pubsub;
 pub(crate) mod replication;

@@ -6,7 +6,7 @@ use store::str::Str;
 use store::value::{Item, Value, ValueRef};
 
 use super::encode::Encoder;
-use super::format::{CHECKSUM_BYTES, MAX_VERSION, opcode};
+use super::format::{CHECKSUM_BYTES, MAX_VERSION, VALKEY_VERSION, opcode};
 use super::primitive::bytes_into;
 use super::save::Version;
 use super::value::{Loaded, Scratch, is_value_type, load_value};
@@ -86,7 +86,7 @@ pub fn check_footer(payload: &[u8]) -> Result<&[u8], RdbError> {
     };
     let (body, footer) = payload.split_at(at);
     let version = u32::from(u16::from_le_bytes([footer[0], footer[1]]));
-    if version > MAX_VERSION {
+    if version > MAX_VERSION && version != VALKEY_VERSION {
         return Err(RdbError::new(at as u64, Reason::UnsupportedVersion(version)));
     }
     let (summed, stored) = payload.split_at(payload.len() - CHECKSUM_BYTES);

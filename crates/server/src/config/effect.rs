@@ -32,5 +32,7 @@ pub enum Effect {
     Metrics,
     LogForm,
     LogLevel,
+    CrashLog,
+    Watchdog,
     ProcessTitle,
 }

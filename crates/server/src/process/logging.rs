@@ -184,6 +184,9 @@ pub fn log_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         // This one has written to standard error.
         default(panic);
+        if !crash::is_wanted() {
+            return;
+        }
         let backtrace = std::backtrace::Backtrace::force_capture();
         log::warn!(
             "Tandem crashed, please report this: {panic}\n\n------ STACK TRACE ------\n{backtrace}"

@@ -16,3 +16,4 @@ pub mod signals;
 pub mod supervisor;
 pub mod title;
 pub mod version;
+pub mod watchdog;
