@@ -444,8 +444,25 @@ fn duplicate(value: ValueRef<'_>, limits: &Limits) -> Value {
         ValueRef::Stream(stream) => Value::Stream(Box::new(stream.clone())),
         collection => {
             let payload = rdb::dump_value(collection, rdb::Version::V11);
-            rdb::restore_value(&payload, limits).expect("what was dumped here is valid")
+            let limits = limits_that_keep(collection.encoding(), limits);
+            rdb::restore_value(&payload, &limits).expect("what was dumped here is valid")
         }
+    }
+}
+
+/// A copy has its original's encoding, whatever has become of the limits since that was chosen.
+fn limits_that_keep(encoding: Encoding, limits: &Limits) -> Limits {
+    let is_small = matches!(encoding, Encoding::Listpack | Encoding::Intset);
+    let most = if is_small { u32::MAX as usize } else { 0 };
+    Limits {
+        hash_max_listpack_entries: most,
+        hash_max_listpack_value: most,
+        set_max_intset_entries: most,
+        set_max_listpack_entries: most,
+        set_max_listpack_value: most,
+        zset_max_listpack_entries: most,
+        zset_max_listpack_value: most,
+        ..limits.clone()
     }
 }
 
