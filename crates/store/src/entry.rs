@@ -60,6 +60,8 @@ const _: () = assert!(align_of::<Value>() <= shape::ALIGN);
 pub enum NewValue<'a> {
     /// A string; kept as an integer when it is the spelling of one.
     Bytes(&'a [u8]),
+    /// A string that stays one, whatever it spells: what was computed as a text is told as one.
+    Text(&'a [u8]),
     /// A string already in a buffer of its own, which is kept when it is large.
     Shared(Bytes),
     /// The decimal text of a number.
@@ -110,6 +112,7 @@ impl<'a> Payload<'a> {
     fn with<R>(key_len: usize, value: NewValue<'_>, then: impl FnOnce(Payload<'_>) -> R) -> R {
         match value {
             NewValue::Bytes(text) => then(Payload::of_text(key_len, text)),
+            NewValue::Text(text) => then(Payload::of_any_text(key_len, text)),
             NewValue::Int(number) => then(Payload::Int(number)),
             NewValue::Value(Value::Str(Str::Int(number))) => then(Payload::Int(number)),
             NewValue::Value(Value::Str(Str::Owned(text))) if embeds(key_len, text.len()) => {
@@ -127,8 +130,15 @@ impl<'a> Payload<'a> {
     fn of_text(key_len: usize, text: &'a [u8]) -> Self {
         match parse_int(text) {
             Some(number) => Payload::Int(number),
-            None if embeds(key_len, text.len()) => Payload::Text(text),
-            None => Payload::Value(Value::Str(Str::Owned(text.to_vec()))),
+            None => Payload::of_any_text(key_len, text),
+        }
+    }
+
+    #[inline]
+    fn of_any_text(key_len: usize, text: &'a [u8]) -> Self {
+        match embeds(key_len, text.len()) {
+            true => Payload::Text(text),
+            false => Payload::Value(Value::Str(Str::Owned(text.to_vec()))),
         }
     }
 

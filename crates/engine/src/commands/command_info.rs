@@ -8,7 +8,7 @@ use store::glob;
 use super::args::is;
 use super::help;
 use crate::command::arguments::{self, Argument};
-use crate::command::key_spec::{self, Access, Find, KeySpec};
+use crate::command::key_spec::{self, Access, Find, KeySpec, Keys};
 use crate::command::{self, Acl, CommandSpec, Flags, Found, Handler, every_row, row, top_rows};
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
@@ -317,8 +317,8 @@ pub(crate) fn commands_in_category(category: &[u8]) -> Option<Vec<String>> {
     Some(with.map(|row| row.full_name()).collect())
 }
 
-/// The command that the arguments after `COMMAND GETKEYS` are, once it is known to have keys.
-fn command_with_keys(args: Args<'_>) -> Result<(Found, Args<'_>), CommandError> {
+/// The command that the arguments after `COMMAND GETKEYS` are, and where its keys are.
+fn command_with_keys(args: Args<'_>) -> Result<(Keys, Args<'_>), CommandError> {
     let inner = args.slice(2..args.len());
     let found = command::find(inner).map_err(|_| CommandError::err("Invalid command specified"))?;
     let keys = found.spec.keys;
@@ -329,29 +329,29 @@ fn command_with_keys(args: Args<'_>) -> Result<(Found, Args<'_>), CommandError> 
         return Err(CommandError::err("Invalid number of arguments specified for command"));
     }
     let has_any = key_spec::positions(keys, inner).next().is_some();
-    let may_have_none = found.spec.flags.has(Flags::NO_MANDATORY_KEYS);
-    if may_have_none && inner.get(2).is_some_and(|count| count == b"0") {
-        return Ok((found, inner));
+    if has_any && keys.iter().all(|spec| spec.is_borne_out(inner)) {
+        return Ok((keys, inner));
     }
-    if !has_any || !keys.iter().all(|spec| spec.is_borne_out(inner)) {
-        return Err(CommandError::err("Invalid arguments specified for command"));
+    // Of these no count is wrong: where it says nothing, there are none.
+    match found.spec.flags.has(Flags::NO_MANDATORY_KEYS) {
+        true => Ok((KeySpec::NONE, inner)),
+        false => Err(CommandError::err("Invalid arguments specified for command")),
     }
-    Ok((found, inner))
 }
 
 fn getkeys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (found, inner) = command_with_keys(args)?;
+    let (keys, inner) = command_with_keys(args)?;
     let out = &mut ctx.client.out;
-    out.array(key_spec::positions(found.spec.keys, inner).count());
-    key_spec::positions(found.spec.keys, inner).for_each(|(at, _)| out.bulk(inner.at(at)));
+    out.array(key_spec::positions(keys, inner).count());
+    key_spec::positions(keys, inner).for_each(|(at, _)| out.bulk(inner.at(at)));
     Ok(())
 }
 
 fn getkeysandflags(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (found, inner) = command_with_keys(args)?;
+    let (keys, inner) = command_with_keys(args)?;
     let out = &mut ctx.client.out;
-    out.array(key_spec::positions(found.spec.keys, inner).count());
-    for (at, access) in key_spec::positions(found.spec.keys, inner) {
+    out.array(key_spec::positions(keys, inner).count());
+    for (at, access) in key_spec::positions(keys, inner) {
         out.array(2);
         out.bulk(inner.at(at));
         reply_access(out, access);
