@@ -451,7 +451,7 @@ fn duplicate(value: ValueRef<'_>, limits: &Limits) -> Value {
         ValueRef::SharedStr(bytes) => Value::Str(Str::shared(bytes.clone())),
         ValueRef::Stream(stream) => Value::Stream(Box::new(stream.clone())),
         collection => {
-            let payload = rdb::dump_value(collection, rdb::Version::V11);
+            let payload = rdb::dump_value(collection, rdb::Version::V12);
             rdb::restore_value(&payload, limits).expect("what was dumped here is valid")
         }
     }
