@@ -100,6 +100,23 @@ each_server! {
     an_endless_function_can_be_killed,
 }
 
+/// Lua runs the error handler of what a hook raises amid the hook, where it cannot be interrupted: a script whose
+/// handler did not end took the whole server with it when it was killed. Redis is deaf for ever here.
+#[test]
+fn a_script_does_not_outlive_its_end_in_an_error_handler() {
+    let server = busy_server(Kind::Tandem);
+    let direct = "local function f() while true do end end xpcall(f, f)";
+    let raised = "local function f() while true do end end xpcall(function() error('x') end, f)";
+    let in_coroutine = format!("return coroutine.wrap(function() {direct} end)()");
+    for script in [direct, raised, &in_coroutine] {
+        let mut client = begin(&server, &["EVAL", script, "0"]);
+        server.good("SCRIPT KILL");
+        let reply = client.read_reply().unwrap();
+        assert!(reply.error().contains("Script killed by user"), "{script}: {reply:?}");
+        assert_eq!(server.client().args(&["EVAL", "return 1", "0"]).int(), 1);
+    }
+}
+
 /// SHUTDOWN NOSAVE amid a script left half of it in the append-only file.
 #[test]
 fn half_a_script_is_not_in_the_file() {

@@ -132,8 +132,8 @@ fn load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             }
         }
     }
-    let is_trusted = ctx.call.is_applied();
-    let name = ctx.engine.scripts.libraries.load(args.at(last), taken, is_trusted)?;
+    let is_obeyed = ctx.call.is_applied();
+    let name = ctx.engine.scripts.libraries.load(args.at(last), taken, is_obeyed)?;
     changed(ctx, args);
     ctx.client.out.bulk(name.as_bytes());
     Ok(())
@@ -250,7 +250,8 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     };
     persist::rdb::check_footer(args.at(2)).map_err(|_| CommandError::BadDumpPayload)?;
     let codes = persist::rdb::restore_functions(args.at(2)).map_err(CommandError::err)?;
-    ctx.engine.scripts.libraries.restore(&codes, flush, taken)?;
+    let is_obeyed = ctx.call.is_applied();
+    ctx.engine.scripts.libraries.restore(&codes, flush, taken, is_obeyed)?;
     changed(ctx, args);
     ctx.client.out.ok();
     Ok(())
