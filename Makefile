@@ -80,6 +80,23 @@ asan: ## Run the tests of store, persist and engine under AddressSanitizer
 conformance: build ## Run units of Redis's own Tcl suite (Debian's source package) against our server
 	scripts/conformance.sh $(RELEASE_DIR) $(UNITS)
 
+.PHONY: alerts
+alerts: ## Check the alert rules and run their tests (promtool, fetched from Debian where it is missing)
+	scripts/alerts.sh
+
+COUNT ?= 5000000
+SEED ?= 1
+
+.PHONY: differential
+differential: ## Send COUNT random commands from SEED on to Tandem and to redis-server, compare replies and data
+	$(CARGO) build --locked --workspace --bins --profile test
+	TANDEM_BIN_DIR="$(abspath $(CARGO_TARGET_DIR)/debug)" DIFFERENTIAL_COUNT=$(COUNT) DIFFERENTIAL_SEED=$(SEED) \
+		$(CARGO) test --locked -p tandem-tests --test differential -- --nocapture
+
+.PHONY: clients
+clients: build ## Run jobs of RQ, Celery and BullMQ and sessions of connect-redis through a failover (pip, npm)
+	scripts/clients.sh $(RELEASE_DIR)
+
 .PHONY: deny
 deny: ## Check licences and advisories of the dependencies (needs cargo-deny)
 	$(CARGO) deny --all-features check

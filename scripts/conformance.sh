@@ -60,6 +60,21 @@ if ! command -v tclsh >/dev/null; then
     export PATH="$work/tcl/bin:$PATH"
 fi
 
+# What one unit needs: certificates, made by the suite's own script, and Tcl's side of TLS, which is fetched as Tcl is.
+prepare_tls() {
+    mkdir -p "$suite/tests/tls"
+    # Parameters that take a minute to make, and that nothing here reads.
+    touch "$suite/tests/tls/redis.dh"
+    [ -e "$suite/tests/tls/redis.crt" ] || (cd "$suite" && bash utils/gen-test-certs.sh) >/dev/null 2>&1
+    if ! echo 'package require tls' | tclsh >/dev/null 2>&1; then
+        mkdir -p "$work/tcl-tls"
+        (cd "$work/tcl-tls" && ls ./*.deb >/dev/null 2>&1 || apt-get -qq download tcl-tls)
+        for package in "$work"/tcl-tls/*.deb; do dpkg-deb -x "$package" "$work/tcl-tls"; done
+        TCLLIBPATH=$(dirname "$(find "$work/tcl-tls" -name pkgIndex.tcl -print -quit)")
+        export TCLLIBPATH
+    fi
+}
+
 # The suite and its servers live in its folder; whoever does so is one of them.
 stop_servers() {
     local process cwd
@@ -100,11 +115,16 @@ mkdir -p "$work/logs"
 for unit in "${units[@]}"; do
     # Encodings are those of 7.2, which packs small lists and sets: the suite is that of 7.0.
     log=$work/logs/${unit//\//-}.log
+    options=()
+    if [ "$unit" = unit/tls ]; then
+        prepare_tls
+        options=(--tls)
+    fi
     skipped_of "$unit" >"$work/skipfile"
     status=0
     (cd "$suite" && TERM=dumb exec timeout -k 5 600 tclsh tests/test_helper.tcl --single "$unit" --clients 1 --durable --ignore-encoding \
         --baseport "${CONFORMANCE_PORT:-10000}" --portcount 1500 --tags "-slow -needs:repl-diskless" --timeout 120 \
-        --skipfile "$work/skipfile") >"$log" 2>&1 </dev/null &
+        --skipfile "$work/skipfile" "${options[@]}") >"$log" 2>&1 </dev/null &
     runner=$!
     wait "$runner" || status=$?
     runner=

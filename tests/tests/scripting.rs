@@ -1,5 +1,6 @@
 //! Scripts that take long, and functions on their way to replicas and through files: whole processes.
 
+use nix::sys::signal::Signal;
 use tandem_tests::{each_server, pairings};
 use testkit::replication::wait_equal;
 use testkit::wait::{LONG, wait_until};
@@ -76,6 +77,22 @@ fn what_has_written_is_not_killed(kind: Kind) {
     assert!(server.wait_exit().success());
 }
 
+/// SIGTERM amidst a script: the end comes when the script does, and not in the midst of what it does. Until
+/// then the server is as busy as before.
+fn sigterm_waits_for_the_script(kind: Kind) {
+    let mut server = busy_server(kind);
+    let mut client = begin(&server, &["EVAL", ENDLESS, "0"]);
+    server.signal(Signal::SIGTERM);
+    for _ in 0..20 {
+        assert!(server.run("PING").error().starts_with("BUSY"));
+    }
+    server.good("SCRIPT KILL");
+    // Redis ends without having sent it.
+    let _ = client.read_reply();
+    assert!(server.wait_exit().success());
+    assert!(server.log().contains("Received SIGTERM scheduling shutdown..."));
+}
+
 fn an_endless_function_can_be_killed(kind: Kind) {
     let server = busy_server(kind);
     server.client().args(&["FUNCTION", "LOAD", LIBRARY]);
@@ -96,6 +113,7 @@ each_server! {
     an_endless_script_can_be_killed,
     a_pipeline_around_a_script_is_answered_whole,
     a_script_cannot_catch_its_end,
+    sigterm_waits_for_the_script,
     what_has_written_is_not_killed,
     an_endless_function_can_be_killed,
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use protocol::{ReplyError, ReplyParser, Value};
 use socket2::{SockRef, TcpKeepalive};
 
+use crate::encrypted::Encrypted;
 pub use crate::target::Target;
 use crate::term::os_words;
 
@@ -29,6 +30,8 @@ pub enum Error {
     /// The server has ended the connection.
     Closed,
     Protocol(ReplyError),
+    /// No connection that is encrypted comes about.
+    Tls(String),
     /// A signal came while we waited.
     Interrupted,
 }
@@ -40,7 +43,18 @@ impl fmt::Display for Error {
             Self::Io(e) => f.write_str(&os_words(e)),
             Self::Closed => f.write_str("Server closed the connection"),
             Self::Protocol(e) => write!(f, "Protocol error, {e}"),
+            Self::Tls(why) => f.write_str(why),
             Self::Interrupted => f.write_str("Interrupted system call"),
+        }
+    }
+}
+
+impl Error {
+    /// What is said of a connection that does not come about.
+    pub fn refusal(&self, target: &Target) -> String {
+        match self {
+            Self::Tls(why) => format!("Could not negotiate a TLS connection: {why}"),
+            why => format!("Could not connect to Redis at {}: {why}", target.address(true)),
         }
     }
 }
@@ -56,11 +70,12 @@ impl From<io::Error> for Error {
     }
 }
 
-/// The two ways to a server.
+/// The ways to a server.
 #[derive(Debug)]
 pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<Encrypted>),
 }
 
 /// One connection, with the commands that have not left and the bytes that make no reply yet.
@@ -86,7 +101,15 @@ impl Connection {
                 // Both make a good connection better, and none bad.
                 let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
                 let _ = stream.set_nodelay(true);
-                Socket::Tcp(stream)
+                match target.tls.on {
+                    false => Socket::Tcp(stream),
+                    true => {
+                        let session = target.tls.session().map_err(Error::Tls)?;
+                        let mut encrypted = Encrypted::new(stream, session);
+                        encrypted.shake().map_err(|e| Error::Tls(os_words(&e)))?;
+                        Socket::Tls(Box::new(encrypted))
+                    }
+                }
             }
         };
         let parser = ReplyParser::new();
@@ -131,14 +154,29 @@ impl Connection {
         self.parser.next_value().map_err(Error::Protocol)
     }
 
-    /// Takes in what the socket has, once.
+    /// Takes in what the socket has, once, and what has been read of it before.
     pub fn receive(&mut self) -> Result<(), Error> {
-        let len = self.stream.read(&mut self.buffer)?;
-        if len == 0 {
-            return Err(Error::Closed);
+        loop {
+            match self.stream.receive(&mut self.buffer)? {
+                Some(0) => return Err(Error::Closed),
+                Some(len) => self.parser.feed(&self.buffer[..len]),
+                None => {}
+            }
+            // No wait for the socket tells of it.
+            if !self.stream.has_more() {
+                return Ok(());
+            }
         }
-        self.parser.feed(&self.buffer[..len]);
-        Ok(())
+    }
+
+    /// What was written has not left yet.
+    pub fn wants_write(&self) -> bool {
+        matches!(&self.stream, Socket::Tls(stream) if stream.wants_write())
+    }
+
+    /// Sends what was written and has not left.
+    pub fn send_rest(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 
     /// A command and its reply.
@@ -182,6 +220,7 @@ impl Connection {
         match &self.stream {
             Socket::Tcp(stream) => stream.set_nonblocking(nonblocking),
             Socket::Unix(stream) => stream.set_nonblocking(nonblocking),
+            Socket::Tls(stream) => stream.socket.set_nonblocking(nonblocking),
         }
     }
 
@@ -190,6 +229,7 @@ impl Connection {
         match &self.stream {
             Socket::Tcp(stream) => stream.set_read_timeout(timeout),
             Socket::Unix(stream) => stream.set_read_timeout(timeout),
+            Socket::Tls(stream) => stream.socket.set_read_timeout(timeout),
         }
     }
 }
@@ -199,6 +239,7 @@ impl AsFd for Connection {
         match &self.stream {
             Socket::Tcp(stream) => stream.as_fd(),
             Socket::Unix(stream) => stream.as_fd(),
+            Socket::Tls(stream) => stream.socket.as_fd(),
         }
     }
 }
@@ -208,6 +249,7 @@ impl Read for Socket {
         match self {
             Self::Tcp(stream) => stream.read(buf),
             Self::Unix(stream) => stream.read(buf),
+            Self::Tls(stream) => stream.read(buf),
         }
     }
 }
@@ -217,11 +259,31 @@ impl Write for Socket {
         match self {
             Self::Tcp(stream) => stream.write(buf),
             Self::Unix(stream) => stream.write(buf),
+            Self::Tls(stream) => stream.write(buf),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Ok(()),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+impl Socket {
+    /// One read: 0 at the end, `None` when what came was nobody's to see.
+    fn receive(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Tcp(stream) => stream.read(into).map(Some),
+            Self::Unix(stream) => stream.read(into).map(Some),
+            Self::Tls(stream) => stream.receive(into),
+        }
+    }
+
+    /// There may be bytes of which no wait tells.
+    fn has_more(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.has_more())
     }
 }
 

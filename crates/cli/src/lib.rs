@@ -7,6 +7,7 @@
 pub mod benchmark;
 pub mod check;
 pub mod connection;
+mod encrypted;
 pub mod flags;
 pub mod format;
 mod modes;

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use protocol::split_args;
 
+use crate::encrypted::TlsFlags;
+
 /// An address and what is said first on a connection to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -22,6 +24,7 @@ pub struct Target {
     pub password: Option<Vec<u8>>,
     pub db: i64,
     pub connect_timeout: Option<Duration>,
+    pub tls: TlsFlags,
 }
 
 impl Default for Target {
@@ -34,6 +37,7 @@ impl Default for Target {
             password: None,
             db: 0,
             connect_timeout: None,
+            tls: TlsFlags::default(),
         }
     }
 }
@@ -49,7 +53,8 @@ impl Target {
         }
     }
 
-    /// Takes over what a URI says: `redis://[[user:]password@]host[:port][/db]` or `unix:///path`.
+    /// Takes over what a URI says: `redis://[[user:]password@]host[:port][/db]`, with `rediss` over TLS, or
+    /// `unix:///path`.
     pub fn apply_uri(&mut self, uri: &[u8]) -> Result<(), String> {
         let (scheme, rest) = split_scheme(uri).ok_or("Invalid URI scheme")?;
         match scheme.to_ascii_lowercase().as_slice() {
@@ -58,9 +63,7 @@ impl Target {
                 self.socket = Some(PathBuf::from(OsString::from_vec(decode(rest)?)));
                 return Ok(());
             }
-            b"rediss" => {
-                return Err("rediss:// needs TLS, which these tools do not speak yet".into());
-            }
+            b"rediss" => self.tls.on = true,
             _ => return Err("Invalid URI scheme".into()),
         }
         let (userinfo, rest) = match rest.iter().position(|&b| b == b'@') {
@@ -182,6 +185,10 @@ mod tests {
             let user = Some(b"u".to_vec());
             Ok(Target { host: b"h".to_vec(), user, password, ..base.clone() })
         });
+        assert_eq!(of("rediss://h"), {
+            let tls = TlsFlags { on: true, ..TlsFlags::default() };
+            Ok(Target { host: b"h".to_vec(), tls, ..base.clone() })
+        });
         let socket = Some(PathBuf::from("/run/redis.sock"));
         assert_eq!(of("unix:///run/redis.sock"), Ok(Target { socket, ..base }));
     }
@@ -194,7 +201,6 @@ mod tests {
             ("redis://%@h", "Incomplete URI encoding"),
             ("redis://%4@h", "Illegal character in URI encoding"),
             ("redis://%4z@h", "Illegal character in URI encoding"),
-            ("rediss://h", "rediss:// needs TLS, which these tools do not speak yet"),
         ] {
             assert_eq!(of(uri).unwrap_err(), text);
         }

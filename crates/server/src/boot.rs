@@ -19,6 +19,7 @@ use crate::disk::rdb::Rdb;
 use crate::disk::worker::DiskWorker;
 use crate::monitor::service::Metrics;
 use crate::net::listener::{self, ListenSettings};
+use crate::net::tls::{self, Sides};
 use crate::net::token::Source;
 use crate::os::host::{DiskState, Host, Identity, NetState, ProcessState, TurnState};
 use crate::os::start;
@@ -32,6 +33,7 @@ use crate::process::memory::{self, MemoryMeter};
 use crate::process::os_error::os_error;
 use crate::process::signals::SignalSource;
 use crate::process::supervisor::Supervision;
+use crate::process::watchdog::Watchdog;
 use crate::server::{Mail, Server};
 
 /// What the process was started with, besides its configuration.
@@ -80,6 +82,17 @@ fn load_users(engine: &mut Engine, config: &Config) -> Result<(), String> {
         .map_err(|errors| format!("Aborting Redis startup because of ACL errors: {errors}"))
 }
 
+/// Nobody is to find a port that cannot answer.
+fn tls_sides(config: &Config) -> Result<Option<Sides>, String> {
+    if !tls::is_wanted(config) {
+        return Ok(None);
+    }
+    tls::sides(config).map(Some).map_err(|why| {
+        error!("{why}");
+        "Failed to configure TLS. Check logs for more info.".to_owned()
+    })
+}
+
 impl Server {
     fn new(mut config: Config, process: Process, background: bool) -> Result<Server, String> {
         engine::command::rename(std::mem::take(&mut config.renames));
@@ -96,8 +109,9 @@ impl Server {
         let mailbox = Mailbox::new(poll.registry(), Source::Mailbox.token()).map_err(text)?;
         let is_replica = matches!(process.role.role, StartRole::Replica { .. });
         logging::set_speaker(if is_replica { Speaker::Replica } else { Speaker::Master });
+        let tls = tls_sides(&config)?;
         let mut listeners =
-            listener::open(&ListenSettings::of(&config.network)).map_err(|e| e.to_string())?;
+            listener::open(&ListenSettings::of(&config)).map_err(|e| e.to_string())?;
         // Whoever sees these lines may connect.
         start::log_running_mode(&config);
         for (index, listener) in listeners.iter_mut().enumerate() {
@@ -146,8 +160,9 @@ impl Server {
                 postponed_end: None,
                 exit_code: None,
                 metrics: Metrics::default(),
+                watchdog: Watchdog::default(),
             },
-            net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved)),
+            net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved), tls),
             disk: DiskState::new(
                 aof.map_err(text)?,
                 rdb,
@@ -161,11 +176,13 @@ impl Server {
         };
         host.client_limit_changed();
         memory::set_background_thread(host.config.general.jemalloc_bg_thread);
+        host.set_watchdog().map_err(text)?;
         let metrics = host.metrics_settings();
         host.process.metrics.configure(metrics)?;
         start::log_initialized();
         daemon::log_system_warnings(host.config.network.tcp_backlog);
         host.tell_what_has_no_effect_at_start();
+        host.tell_certificates();
         if let Some(notice) = process.role.notice {
             info!("{notice}");
         }

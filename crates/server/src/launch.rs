@@ -67,12 +67,12 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
     if general.syslog_enabled {
         logging::open_syslog(&general.syslog_ident, general.syslog_facility.number());
     }
+    logging::set_form(general.log_format.form());
     install_logger(output, general.loglevel.filter());
-    if general.crash_log_enabled {
-        logging::log_panics();
-        let log = Some(&general.logfile).filter(|name| !name.is_empty()).map(Path::new);
-        crash::report_to(log).map_err(|error| os_error(&error))?;
-    }
+    logging::log_panics();
+    let log = Some(&general.logfile).filter(|name| !name.is_empty()).map(Path::new);
+    crash::report_to(log).map_err(|error| os_error(&error))?;
+    crash::set_wanted(general.crash_log_enabled);
     logging::abort_on_panics();
     let supervisor = Supervisor::detect(general.supervised.candidates());
     // A supervisor watches the process that it has started, so that one stays.

@@ -13,6 +13,7 @@ use super::histogram::Histogram;
 use super::options::Options;
 use super::replies::{Replies, Trouble};
 use crate::connection::{Connection, Error, Socket};
+use crate::encrypted::Encrypted;
 
 /// How often the one who watches is told how it goes.
 pub(super) const TICK: Duration = Duration::from_millis(250);
@@ -128,6 +129,7 @@ fn prefix(options: &Options) -> (Vec<u8>, u64) {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<Encrypted<TcpStream>>),
 }
 
 struct Client {
@@ -229,8 +231,14 @@ impl<'a> Worker<'a> {
 
     fn write(&mut self, token: usize) -> Result<(), Failure> {
         let client = &mut self.clients[token];
-        while client.sent < client.request.len() {
-            match client.stream.write(&client.request[client.sent..]) {
+        loop {
+            let rest = &client.request[client.sent..];
+            let written = match rest.is_empty() {
+                true => client.stream.flush().map(|()| 0),
+                false => client.stream.write(rest),
+            };
+            match written {
+                Ok(0) if rest.is_empty() => return Ok(()),
                 Ok(len) => client.sent += len,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -240,7 +248,6 @@ impl<'a> Worker<'a> {
                 }
             }
         }
-        Ok(())
     }
 
     fn read(&mut self, token: usize) -> Result<(), Failure> {
@@ -264,7 +271,7 @@ impl<'a> Worker<'a> {
             })?;
             self.take(token, counted)?;
             // A short read took all that there was.
-            if len < self.buffer.len() {
+            if len < self.buffer.len() && !self.clients[token].stream.has_more() {
                 return Ok(());
             }
         }
@@ -303,17 +310,19 @@ impl<'a> Worker<'a> {
 
 fn connect(load: &Load<'_>, registry: &Registry, token: Token) -> Result<Client, Failure> {
     let target = &load.options.target;
-    let refused = |e: Error| format!("Could not connect to Redis at {}: {e}", target.address(true));
+    let refused = |e: Error| e.refusal(target);
     let conn = Connection::open(target).map_err(refused)?;
     conn.set_nonblocking(true).map_err(|e| e.to_string())?;
     let mut stream = match conn.into_socket() {
         Socket::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)),
         Socket::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)),
+        Socket::Tls(stream) => Stream::Tls(Box::new(stream.map(TcpStream::from_std))),
     };
     let interest = Interest::READABLE | Interest::WRITABLE;
     match &mut stream {
         Stream::Tcp(stream) => registry.register(stream, token, interest),
         Stream::Unix(stream) => registry.register(stream, token, interest),
+        Stream::Tls(stream) => registry.register(&mut stream.socket, token, interest),
     }
     .map_err(|e| e.to_string())?;
     Ok(Client {
@@ -334,6 +343,7 @@ impl Read for Stream {
         match self {
             Self::Tcp(stream) => stream.read(buf),
             Self::Unix(stream) => stream.read(buf),
+            Self::Tls(stream) => stream.read(buf),
         }
     }
 }
@@ -343,10 +353,21 @@ impl Write for Stream {
         match self {
             Self::Tcp(stream) => stream.write(buf),
             Self::Unix(stream) => stream.write(buf),
+            Self::Tls(stream) => stream.write(buf),
         }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Ok(()),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+impl Stream {
+    /// There may be bytes of which no event tells.
+    fn has_more(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.has_more())
     }
 }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use crate::connection::Target;
+use crate::encrypted::tls_flags;
 use crate::flags::Takes::{Checked, Nothing, Value};
 use crate::flags::{Flag, Group, Tool};
 use crate::target::leading_int;
@@ -93,6 +94,8 @@ const CONNECTION: &[Flag<Options>] = &[
     row(&["--enable-tracking"], Nothing(|o| o.tracking = true), "Send CLIENT TRACKING on first."),
 ];
 
+const TLS: &[Flag<Options>] = tls_flags!(row);
+
 const LOAD: &[Flag<Options>] = &[
     row(
         &["-c"],
@@ -169,6 +172,7 @@ pub(super) const TOOL: Tool<Options> = Tool {
     usage: "[OPTIONS] [COMMAND ARGS...]",
     groups: &[
         Group { title: "Where and as whom", flags: CONNECTION },
+        Group { title: "TLS", flags: TLS },
         Group { title: "Load", flags: LOAD },
         Group { title: "Report", flags: REPORT },
     ],

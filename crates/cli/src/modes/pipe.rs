@@ -74,7 +74,8 @@ impl Pipe {
     /// Until the socket can be read or, when there is something to send, written.
     fn wait(&self) -> (bool, bool) {
         let mut interest = PollFlags::POLLIN;
-        if self.magic.is_none() || self.sent < self.unsent.len() {
+        let is_waiting = self.sent < self.unsent.len() || self.conn.wants_write();
+        if self.magic.is_none() || is_waiting {
             interest |= PollFlags::POLLOUT;
         }
         let mut fds = [PollFd::new(self.conn.as_fd(), interest)];
@@ -130,6 +131,8 @@ impl Pipe {
                     }
                 }
             } else if self.magic.is_some() {
+                // What the session has taken and the socket has not.
+                let _ = self.conn.send_rest();
                 return Ok(());
             } else {
                 self.load()?;

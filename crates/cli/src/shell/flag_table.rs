@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::options::{Mode, Options, Resp3};
+use crate::encrypted::tls_flags;
 use crate::flags::Takes::{Checked, Nothing, Value};
 use crate::flags::{Flag, Group, Tool};
 use crate::format::{Output, Strings};
@@ -51,6 +52,7 @@ pub const TOOL: Tool<Options> = Tool {
 
 const GROUPS: &[Group<Options>] = &[
     Group { title: "Where and as whom", flags: CONNECTION },
+    Group { title: "TLS", flags: TLS },
     Group { title: "Commands", flags: COMMANDS },
     Group { title: "Output", flags: OUTPUT },
     Group { title: "Looking at a server", flags: WATCH },
@@ -78,7 +80,7 @@ const CONNECTION: &[Flag<Options>] = &[
     row(
         &["-u"],
         Checked("uri", |o, v| o.target.apply_uri(&v)),
-        "All of it as a URI: redis://user:password@host:port/db, or unix:///path.",
+        "All of it as a URI: redis://user:password@host:port/db, rediss:// over TLS, or unix:///path.",
     ),
     row(
         &["-t"],
@@ -114,6 +116,8 @@ const CONNECTION: &[Flag<Options>] = &[
         "Follow the redirections of a cluster (MOVED, ASK).",
     ),
 ];
+
+const TLS: &[Flag<Options>] = tls_flags!(row);
 
 const COMMANDS: &[Flag<Options>] = &[
     row(

@@ -177,8 +177,7 @@ impl Session {
             Ok(conn) => self.conn = Some(conn),
             Err(e) => {
                 if announce == Announce::Errors {
-                    let address = self.options.target.address(true);
-                    term::err(format!("Could not connect to Redis at {address}: {e}\n"));
+                    term::err(e.refusal(&self.options.target) + "\n");
                 }
                 return Err(NotConnected);
             }

@@ -108,6 +108,7 @@ fn fcall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         name: name.clone(),
         flags: Some(*flags),
         is_function: true,
+        keys: run::key_count(args, true)?,
         read_only: ctx.found.spec.flags.has(Flags::READONLY),
     };
     run::run(ctx, args, plan)

@@ -526,7 +526,12 @@ impl Engine {
         self.finish_unit(&mut client, world);
         if client.blocked.is_some() {
             // Nothing for it yet: it keeps its deadline and its place.
-            blocked.ran_us += client.blocked.as_ref().map_or(0, |again| again.ran_us);
+            let (ran_us, retry_us) =
+                client.blocked.as_ref().map_or((0, 0), |again| (again.ran_us, again.retry_us));
+            blocked.ran_us += ran_us;
+            if (blocked.retry_us, retry_us) != (0, 0) {
+                self.blocked.retry_at(id, &mut blocked, retry_us);
+            }
             blocked.again = Some((found, args));
             client.blocked = Some(blocked);
         } else {
@@ -612,6 +617,7 @@ impl Engine {
             waiting: Waiting::Pause,
             on_timeout: OnTimeout::Null,
             deadline_us: 0,
+            retry_us: 0,
             db: client.db,
             again: Some((found, OwnedArgs::from(args))),
             ran_us: 0,
@@ -647,7 +653,11 @@ impl Engine {
     pub fn handle_deadlines(&mut self, now: Now, world: &mut dyn World) {
         self.now = now;
         while let Some(id) = self.blocked.expired(now.mono_us) {
-            self.end_wait(world, id, None);
+            let blocked = self.client(id).and_then(|client| client.blocked.as_ref());
+            match blocked.is_some_and(|blocked| blocked.is_over(now.mono_us)) {
+                true => self.end_wait(world, id, None),
+                false => self.run_again(world, id),
+            }
         }
         if self.pauses.expire(now.mono_us) {
             self.retry_paused(world);

@@ -32,6 +32,8 @@ impl Flags {
 
     /// The role, which has words of its own in a file.
     pub const ROLE: Flags = Flags(1 << 9);
+    /// Names a file whose content may be another one by now: to set it is to have it read again.
+    pub const VOLATILE: Flags = Flags(1 << 11);
     /// A directory: where the process stands is no default to come back to.
     pub const PLACE: Flags = Flags(1 << 10);
 

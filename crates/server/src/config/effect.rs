@@ -10,6 +10,10 @@ pub enum Effect {
     Port,
     /// The same, at other addresses.
     Bind,
+    /// The same of the port that is encrypted.
+    TlsPort,
+    /// Certificates, keys and what is offered with them are read anew.
+    Tls,
     MaxClients,
     /// Clients are measured, and closed where they are too large.
     ClientMemory,
@@ -26,6 +30,9 @@ pub enum Effect {
     AllocatorThread,
     /// Metrics are served at another place, or no more.
     Metrics,
+    LogForm,
     LogLevel,
+    CrashLog,
+    Watchdog,
     ProcessTitle,
 }

@@ -81,9 +81,12 @@ const IDLE: [Reason; 10] = [
             "repl-mptcp",
         ],
     ),
-    ("the log has one form", &["log-format", "log-timestamp-format"]),
+    ("log-format decides how times are written", &["log-timestamp-format"]),
     ("what the log tells of cannot be chosen", &["hide-user-data-from-log"]),
-    ("certificates are not looked at", &["tls-auth-clients-user", "tls-auto-reload-interval"]),
+    (
+        "a certificate names no user, and is read again at SIGHUP",
+        &["tls-auth-clients-user", "tls-auto-reload-interval"],
+    ),
     (
         "nothing here corresponds to it",
         &[

@@ -68,8 +68,8 @@ impl Config {
         found
     }
 
-    /// Sets all `pairs`, or none. Returns the rows whose value is now another one, in the order
-    /// given, for the caller to put into effect; it keeps a clone of the old `Config` to go back.
+    /// Sets all `pairs`, or none. Returns the rows whose value is now another one, or is to be
+    /// read again, in the order given, for the caller to put into effect; it keeps a clone of the old `Config` to go back.
     pub fn set_pairs(
         &mut self,
         pairs: &[(&[u8], &[u8])],
@@ -82,7 +82,10 @@ impl Config {
                 .map_err(|why| SetError::Failed { name: text(name), why })?;
         }
         next.settle();
-        let changed = rows.into_iter().filter(|row| row.value(self) != row.value(&next)).collect();
+        let takes_effect = |row: &&Directive| {
+            row.flags.has(Flags::VOLATILE) || row.value(self) != row.value(&next)
+        };
+        let changed = rows.into_iter().filter(takes_effect).collect();
         *self = next;
         Ok(changed)
     }

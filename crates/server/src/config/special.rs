@@ -430,25 +430,3 @@ pub(in crate::config) mod shutdown {
         vec![print(flags)]
     }
 }
-
-pub(in crate::config) mod tls_port {
-    use super::Origin;
-
-    pub const USAGE: &str = "0";
-
-    pub fn parse(port: &mut u16, words: &[&[u8]], _: Origin) -> Result<(), String> {
-        if words[0] != b"0" {
-            return Err("TLS is not supported yet, only 0 is accepted".into());
-        }
-        *port = 0;
-        Ok(())
-    }
-
-    pub fn print(port: &u16) -> String {
-        port.to_string()
-    }
-
-    pub fn lines(port: &u16) -> Vec<String> {
-        vec![print(port)]
-    }
-}

@@ -30,9 +30,14 @@ impl Config {
         title.trim_matches(' ').to_owned()
     }
 
+    /// The port that is told where one is: the plain one, or else the one that is encrypted.
+    pub fn told_port(&self) -> u16 {
+        if self.network.port != 0 { self.network.port } else { self.tls.tls_port }
+    }
+
     fn listen_addr(&self) -> String {
         let network = &self.network;
-        let port = if network.port != 0 { network.port } else { self.tls.tls_port };
+        let port = self.told_port();
         if port == 0 {
             return network.unixsocket.to_string();
         }

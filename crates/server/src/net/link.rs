@@ -60,6 +60,7 @@ impl Link {
     }
 
     pub fn close(&mut self, registry: &Registry) {
+        self.transport.say_goodbye();
         self.transport.deregister(registry);
     }
 
@@ -67,8 +68,22 @@ impl Link {
         &self.transport
     }
 
+    /// The peers do not know each other yet: nothing is said before.
+    pub fn is_handshaking(&self) -> bool {
+        self.transport.is_handshaking()
+    }
+
+    /// Goes on with making them known. True when that is done.
+    pub fn shake(&mut self) -> io::Result<bool> {
+        self.transport.shake()
+    }
+
     /// What an event says of the peer.
     pub fn hear(&mut self, event: &Event) {
+        if event.is_writable() {
+            // Where it fails, the next call says so.
+            let _ = self.transport.flush();
+        }
         self.peer_gone |= event.is_write_closed() || event.is_error();
         self.read_closed |= event.is_read_closed() || self.peer_gone;
     }
@@ -154,6 +169,10 @@ impl Link {
         budget: usize,
         n: usize,
     ) -> Flushed {
+        if self.is_handshaking() {
+            // Its end is what is waited for, not the socket.
+            return Flushed::Partly;
+        }
         // What is here already had its gate open.
         let n = n.max(self.output.len_bytes());
         let mut left = n;
@@ -173,7 +192,11 @@ impl Link {
             }
             replies.sent(replies.passed_len().saturating_sub(self.output.len_bytes()));
         }
-        self.flushed(registry, Flushed::All)
+        match self.transport.flush() {
+            Ok(true) => self.flushed(registry, Flushed::All),
+            Ok(false) => self.flushed(registry, Flushed::Partly),
+            Err(_) => Flushed::Broken,
+        }
     }
 
     fn write_replies(&mut self, replies: &mut ReplyBuf, n: usize) -> io::Result<Option<usize>> {
@@ -223,7 +246,7 @@ impl Link {
                 return self.wait_writable(registry, true);
             }
         }
-        self.wait_writable(registry, false)
+        self.wait_writable(registry, !self.transport.is_flushed())
     }
 
     /// One `writev`; `None` when the socket is full.

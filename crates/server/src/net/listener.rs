@@ -1,4 +1,4 @@
-//! Listening sockets: opening them as `bind`, `port` and `unixsocket` say, and accepting.
+//! Listening sockets: opening them as `bind`, `port`, `tls-port` and `unixsocket` say, and accepting.
 //!
 //! Accepting is bounded a wake-up. Who may stay (maxclients, protected mode) is decided by the
 //! connection table; nothing here writes to an accepted socket.
@@ -14,7 +14,7 @@ use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::{BindAddress, Network};
+use crate::config::{BindAddress, Config};
 use crate::net::token::Source;
 use crate::net::transport::Transport;
 use crate::process::os_error::os_error;
@@ -26,6 +26,8 @@ pub struct ListenSettings {
     pub bind: Vec<String>,
     /// 0 listens on no TCP port.
     pub port: u16,
+    /// The same of the port that is encrypted.
+    pub tls_port: u16,
     pub backlog: u32,
     pub unixsocket: Option<PathBuf>,
     /// Permission bits of the socket file; `None` leaves what the umask gives.
@@ -33,12 +35,14 @@ pub struct ListenSettings {
 }
 
 impl ListenSettings {
-    pub fn of(network: &Network) -> ListenSettings {
+    pub fn of(config: &Config) -> ListenSettings {
+        let network = &config.network;
         let text =
             |bind: &BindAddress| format!("{}{}", if bind.optional { "-" } else { "" }, bind.host);
         ListenSettings {
             bind: network.bind.iter().map(text).collect(),
             port: network.port,
+            tls_port: config.tls.tls_port,
             backlog: network.tcp_backlog,
             unixsocket: (!network.unixsocket.is_empty()).then(|| network.unixsocket.clone().into()),
             unixsocketperm: (network.unixsocketperm != 0).then_some(network.unixsocketperm),
@@ -49,7 +53,7 @@ impl ListenSettings {
 /// Why a server cannot listen, in the words of its log.
 #[derive(Debug)]
 pub enum ListenError {
-    Tcp { port: u16 },
+    Tcp { port: u16, kind: &'static str },
     NothingToListenOn,
     Unix { path: PathBuf, error: io::Error },
 }
@@ -57,8 +61,8 @@ pub enum ListenError {
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ListenError::Tcp { port } => {
-                write!(f, "Failed listening on port {port} (tcp), aborting.")
+            ListenError::Tcp { port, kind } => {
+                write!(f, "Failed listening on port {port} ({kind}), aborting.")
             }
             ListenError::NothingToListenOn => {
                 f.write_str("Configured to not listen anywhere, exiting.")
@@ -74,6 +78,7 @@ impl fmt::Display for ListenError {
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
+    Tls(TcpListener),
 }
 
 /// One accepted connection.
@@ -94,15 +99,19 @@ pub enum AcceptOutcome {
 }
 
 impl Listener {
-    pub fn accept(&self) -> AcceptOutcome {
+    /// `tls` is what an encrypted connection is answered with.
+    pub fn accept(&self, tls: Option<&tls::Server>) -> AcceptOutcome {
+        let over_tcp = |(socket, peer)| (Transport::Tcp(socket), Some(peer));
         let result = match self {
-            Listener::Tcp(l) => l
-                .accept()
-                .map(|(s, peer)| Accepted { transport: Transport::Tcp(s), peer: Some(peer) }),
-            Listener::Unix(l) => {
-                l.accept().map(|(s, _)| Accepted { transport: Transport::Unix(s), peer: None })
-            }
+            Listener::Tcp(l) => l.accept().map(over_tcp),
+            Listener::Unix(l) => l.accept().map(|(s, _)| (Transport::Unix(s), None)),
+            Listener::Tls(l) => l.accept().and_then(|(socket, peer)| {
+                let side = tls.ok_or(io::ErrorKind::ConnectionAborted)?;
+                let session = side.accept().map_err(io::Error::other)?;
+                Ok((Transport::encrypted(socket, session), Some(peer)))
+            }),
         };
+        let result = result.map(|(transport, peer)| Accepted { transport, peer });
         match result {
             Ok(accepted) => AcceptOutcome::One(accepted),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => AcceptOutcome::Drained,
@@ -114,7 +123,7 @@ impl Listener {
     pub fn register(&mut self, registry: &Registry, index: u32) -> io::Result<()> {
         let token = Source::Listener(index).token();
         match self {
-            Listener::Tcp(l) => registry.register(l, token, Interest::READABLE),
+            Listener::Tcp(l) | Listener::Tls(l) => registry.register(l, token, Interest::READABLE),
             Listener::Unix(l) => registry.register(l, token, Interest::READABLE),
         }
     }
@@ -122,7 +131,7 @@ impl Listener {
     pub fn deregister(&mut self, registry: &Registry) {
         // The descriptor is about to be closed, which removes it as well.
         let _ = match self {
-            Listener::Tcp(l) => registry.deregister(l),
+            Listener::Tcp(l) | Listener::Tls(l) => registry.deregister(l),
             Listener::Unix(l) => registry.deregister(l),
         };
     }
@@ -131,39 +140,58 @@ impl Listener {
 /// Opens everything or nothing.
 pub fn open(settings: &ListenSettings) -> Result<Vec<Listener>, ListenError> {
     let mut listeners = Vec::new();
-    if settings.port != 0 {
-        for bind in &settings.bind {
-            open_bind(bind, settings, &mut listeners)?;
-        }
-        if listeners.is_empty() && !settings.bind.is_empty() {
-            return Err(ListenError::Tcp { port: settings.port });
-        }
-    }
+    open_port(settings.port, "tcp", Listener::Tcp, settings, &mut listeners)?;
     if let Some(path) = &settings.unixsocket {
         let listener = open_unix(path, settings)
             .map_err(|error| ListenError::Unix { path: path.clone(), error })?;
         listeners.push(listener);
     }
+    open_port(settings.tls_port, "tls", Listener::Tls, settings, &mut listeners)?;
     if listeners.is_empty() {
         return Err(ListenError::NothingToListenOn);
     }
     Ok(listeners)
 }
 
-fn open_bind(
-    bind: &str,
+/// At every address; 0 is no port.
+fn open_port(
+    port: u16,
+    kind: &'static str,
+    wrap: fn(TcpListener) -> Listener,
     settings: &ListenSettings,
     listeners: &mut Vec<Listener>,
 ) -> Result<(), ListenError> {
+    if port == 0 {
+        return Ok(());
+    }
+    let mut opened = 0;
+    for bind in &settings.bind {
+        if let Some(listener) = open_bind(bind, port, kind, settings.backlog)? {
+            listeners.push(wrap(listener));
+            opened += 1;
+        }
+    }
+    match opened == 0 && !settings.bind.is_empty() {
+        true => Err(ListenError::Tcp { port, kind }),
+        false => Ok(()),
+    }
+}
+
+/// `None` for an address that may be missing, and is.
+fn open_bind(
+    bind: &str,
+    port: u16,
+    kind: &'static str,
+    backlog: u32,
+) -> Result<Option<TcpListener>, ListenError> {
     let (name, optional) = match bind.strip_prefix('-') {
         Some(rest) => (rest, true),
         None => (bind, false),
     };
-    let port = settings.port;
     let opened = addresses(name, port).and_then(|addresses| {
         let mut last = Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
         for address in addresses {
-            last = open_tcp(address, settings.backlog);
+            last = open_tcp(address, backlog);
             if last.is_ok() {
                 break;
             }
@@ -171,7 +199,7 @@ fn open_bind(
         last
     });
     match opened {
-        Ok(listener) => listeners.push(Listener::Tcp(listener)),
+        Ok(listener) => Ok(Some(listener)),
         Err(error) => {
             warn!(
                 "Warning: Could not create server TCP listening socket {name}:{port}: bind: {}",
@@ -179,11 +207,11 @@ fn open_bind(
             );
             let absent = error.kind() == io::ErrorKind::AddrNotAvailable;
             if !(optional && absent || family_unsupported(&error)) {
-                return Err(ListenError::Tcp { port });
+                return Err(ListenError::Tcp { port, kind });
             }
+            Ok(None)
         }
     }
-    Ok(())
 }
 
 fn addresses(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -267,6 +295,7 @@ mod tests {
         ListenSettings {
             bind: bind.iter().map(|s| s.to_string()).collect(),
             port,
+            tls_port: 0,
             backlog: 16,
             unixsocket: None,
             unixsocketperm: None,
@@ -308,9 +337,9 @@ mod tests {
         let port = Port::reserve();
         let listeners = open(&settings(&["127.0.0.1"], port.number())).unwrap();
         let Listener::Tcp(listener) = &listeners[0] else { panic!("a TCP listener was asked for") };
-        assert!(matches!(listeners[0].accept(), AcceptOutcome::Drained));
+        assert!(matches!(listeners[0].accept(None), AcceptOutcome::Drained));
         socket2::SockRef::from(listener).shutdown(std::net::Shutdown::Both).unwrap();
-        assert!(matches!(listeners[0].accept(), AcceptOutcome::Failed(_)));
+        assert!(matches!(listeners[0].accept(None), AcceptOutcome::Failed(_)));
     }
 
     #[test]

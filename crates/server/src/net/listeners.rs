@@ -24,8 +24,13 @@ impl Listeners {
     }
 
     /// `None` for one that is gone. One that has failed is tried again later.
-    pub fn accept(&mut self, index: u32, now_us: u64) -> Option<AcceptOutcome> {
-        let outcome = self.listeners.get(index as usize)?.accept();
+    pub fn accept(
+        &mut self,
+        index: u32,
+        tls: Option<&tls::Server>,
+        now_us: u64,
+    ) -> Option<AcceptOutcome> {
+        let outcome = self.listeners.get(index as usize)?.accept(tls);
         if let AcceptOutcome::Failed(error) = &outcome {
             warn!("Accepting client connection: accept: {}", os_error(error));
             self.retry_at_us = Some(now_us + ACCEPT_RETRY_US);

@@ -22,6 +22,8 @@ pub struct MasterLink {
     /// Addresses of the master's name that were not tried yet.
     addresses: Vec<SocketAddr>,
     connected: bool,
+    /// What the connection begins with, if it is to be encrypted.
+    tls: Option<tls::Client>,
     /// What is read goes to the replication core, which parses it.
     buffer: BytesMut,
     /// The last turn ended before the socket was empty.
@@ -32,7 +34,7 @@ pub struct MasterLink {
 pub enum LinkEvent {
     /// Nothing that matters yet.
     Nothing,
-    /// The connect has ended, one way or the other.
+    /// The connect has ended, one way or the other, or the handshake behind it goes on.
     ConnectEnded,
     /// The link is open: what could not be sent may go, and there may be something to read.
     Open { writable: bool },
@@ -66,12 +68,13 @@ pub fn attempt_of(id: LinkId) -> u32 {
 }
 
 impl MasterLink {
-    pub fn new(id: LinkId) -> MasterLink {
+    pub fn new(id: LinkId, tls: Option<tls::Client>) -> MasterLink {
         MasterLink {
             id,
             link: None,
             addresses: Vec::new(),
             connected: false,
+            tls,
             buffer: BytesMut::new(),
             more: false,
         }
@@ -99,7 +102,14 @@ impl MasterLink {
             let address = self.addresses.remove(0);
             match begin_connect(address, bind) {
                 Ok(stream) => {
-                    let mut link = Link::open(registry, Transport::Tcp(stream), source)?;
+                    let transport = match &self.tls {
+                        None => Transport::Tcp(stream),
+                        Some(tls) => {
+                            let session = tls.connect(None).map_err(io::Error::other)?;
+                            Transport::encrypted(stream, session)
+                        }
+                    };
+                    let mut link = Link::open(registry, transport, source)?;
                     link.wait_writable(registry, true)?;
                     self.link = Some(link);
                     return Ok(());
@@ -135,7 +145,11 @@ impl MasterLink {
         // Neither option is needed for the link to work.
         let _ = transport.set_nodelay(true);
         let _ = transport.set_keepalive(keepalive_s);
-        self.connected = true;
+        match link.shake() {
+            Ok(true) => self.connected = true,
+            Ok(false) => return Connecting::Pending,
+            Err(error) => return Connecting::Failed(error),
+        }
         match link.wait_writable(registry, false) {
             Ok(()) => Connecting::Done,
             Err(error) => Connecting::Failed(error),
@@ -148,7 +162,10 @@ impl MasterLink {
         link.hear(event);
         match self.connected {
             true => LinkEvent::Open { writable: event.is_writable() },
-            false if event.is_writable() || event.is_error() => LinkEvent::ConnectEnded,
+            // Before that nothing is readable.
+            false if event.is_writable() || event.is_readable() || event.is_error() => {
+                LinkEvent::ConnectEnded
+            }
             false => LinkEvent::Nothing,
         }
     }

@@ -1,4 +1,4 @@
-//! What a connection's bytes travel over, TCP or Unix: the same few calls for both.
+//! What a connection's bytes travel over, TCP, Unix or TLS over TCP: the same few calls for all.
 //!
 //! It says by itself whether more can be read and whether the kernel can send a file, so that nobody above asks
 //! which one it is. Knows nothing of clients, buffers or protocols.
@@ -13,12 +13,19 @@ use std::time::Duration;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry};
 use socket2::{SockRef, TcpKeepalive};
+use tls::{Received, Session};
 
 use crate::net::token::Source;
 
 pub enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<Encrypted>),
+}
+
+pub struct Encrypted {
+    socket: TcpStream,
+    session: Session,
 }
 
 /// Bytes of a file in one call: one that takes in a snapshot is not to starve the clients.
@@ -31,16 +38,22 @@ const COPY_BYTES: u64 = 64 << 10;
 pub enum ReadOutcome {
     /// Fewer bytes than there was room for: the socket is drained, the next edge will tell of more.
     Drained(usize),
-    /// The room was filled: there may be more, and no edge will say so.
+    /// The room was filled, or a part of it by what was there: there may be more, and no edge will say so.
     Filled(usize),
     Closed,
 }
 
 impl Transport {
+    pub fn encrypted(socket: TcpStream, session: Session) -> Transport {
+        Transport::Tls(Box::new(Encrypted { socket, session }))
+    }
+
     pub fn register(&mut self, registry: &Registry, source: Source) -> io::Result<()> {
+        let interest = self.interest(false);
         match self {
-            Transport::Tcp(s) => registry.register(s, source.token(), Interest::READABLE),
-            Transport::Unix(s) => registry.register(s, source.token(), Interest::READABLE),
+            Transport::Tcp(s) => registry.register(s, source.token(), interest),
+            Transport::Unix(s) => registry.register(s, source.token(), interest),
+            Transport::Tls(s) => registry.register(&mut s.socket, source.token(), interest),
         }
     }
 
@@ -52,11 +65,20 @@ impl Transport {
         source: Source,
         on: bool,
     ) -> io::Result<()> {
-        let interest =
-            if on { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let interest = self.interest(on);
         match self {
             Transport::Tcp(s) => registry.reregister(s, source.token(), interest),
             Transport::Unix(s) => registry.reregister(s, source.token(), interest),
+            Transport::Tls(s) => registry.reregister(&mut s.socket, source.token(), interest),
+        }
+    }
+
+    fn interest(&self, writable: bool) -> Interest {
+        match self {
+            // What it has taken and the socket has not goes on by itself.
+            Transport::Tls(_) => Interest::READABLE | Interest::WRITABLE,
+            _ if writable => Interest::READABLE | Interest::WRITABLE,
+            _ => Interest::READABLE,
         }
     }
 
@@ -65,6 +87,7 @@ impl Transport {
         let _ = match self {
             Transport::Tcp(s) => registry.deregister(s),
             Transport::Unix(s) => registry.deregister(s),
+            Transport::Tls(s) => registry.deregister(&mut s.socket),
         };
     }
 
@@ -75,6 +98,7 @@ impl Transport {
             let result = match self {
                 Transport::Tcp(s) => s.read(buffer),
                 Transport::Unix(s) => s.read(buffer),
+                Transport::Tls(s) => return s.read(buffer),
             };
             return match result {
                 Ok(0) => Ok(ReadOutcome::Closed),
@@ -94,6 +118,7 @@ impl Transport {
             let result = match (slices, &mut *self) {
                 ([one], Transport::Tcp(s)) => s.write(one),
                 ([one], Transport::Unix(s)) => s.write(one),
+                (_, Transport::Tls(s)) => return s.session.write(&mut s.socket, slices),
                 (many, Transport::Tcp(s)) => s.write_vectored(many),
                 (many, Transport::Unix(s)) => s.write_vectored(many),
             };
@@ -103,6 +128,50 @@ impl Transport {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => Err(e),
             };
+        }
+    }
+
+    /// Goes on with what comes before any byte of ours. True when it is done.
+    pub fn shake(&mut self) -> io::Result<bool> {
+        match self {
+            Transport::Tls(s) => s.session.shake(&mut s.socket),
+            _ => Ok(true),
+        }
+    }
+
+    /// What comes before any byte of ours is not done.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self, Transport::Tls(s) if s.session.is_handshaking())
+    }
+
+    /// Sends what was taken by `write` and not by the socket. True when all of it is gone.
+    pub fn flush(&mut self) -> io::Result<bool> {
+        match self {
+            Transport::Tls(s) => s.session.flush(&mut s.socket),
+            _ => Ok(true),
+        }
+    }
+
+    /// Nothing that `write` has taken waits for the socket.
+    pub fn is_flushed(&self) -> bool {
+        match self {
+            Transport::Tls(s) => s.session.is_flushed(),
+            _ => true,
+        }
+    }
+
+    /// Takes leave of the peer, where that is the custom.
+    pub fn say_goodbye(&mut self) {
+        if let Transport::Tls(s) = self {
+            s.session.close(&mut s.socket);
+        }
+    }
+
+    /// Version and cipher of an encrypted connection.
+    pub fn agreed(&self) -> Option<String> {
+        match self {
+            Transport::Tls(s) => s.session.agreed(),
+            _ => None,
         }
     }
 
@@ -116,7 +185,10 @@ impl Transport {
 
     /// Where the kernel can put the bytes of a file by itself; a transport that changes what it sends has none.
     fn sendfile_door(&self) -> Option<RawFd> {
-        Some(self.raw_fd())
+        match self {
+            Transport::Tls(_) => None,
+            _ => Some(self.raw_fd()),
+        }
     }
 
     fn copy_file(&mut self, file: &File, position: u64, len: u64) -> io::Result<Option<u64>> {
@@ -128,17 +200,22 @@ impl Transport {
         Ok(self.write(&[IoSlice::new(&block[..n])])?.map(|n| n as u64))
     }
 
-    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+    fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Transport::Tcp(s) => s.set_nodelay(on),
-            Transport::Unix(_) => Ok(()),
+            Transport::Tcp(s) => Some(s),
+            Transport::Unix(_) => None,
+            Transport::Tls(s) => Some(&s.socket),
         }
+    }
+
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        self.tcp().map_or(Ok(()), |s| s.set_nodelay(on))
     }
 
     /// Probes start after `idle_s` seconds of silence and come three to that time, so that a dead
     /// peer is noticed after about twice of it. 0 leaves keepalive off.
     pub fn set_keepalive(&self, idle_s: u64) -> io::Result<()> {
-        let Transport::Tcp(s) = self else { return Ok(()) };
+        let Some(s) = self.tcp() else { return Ok(()) };
         if idle_s == 0 {
             return Ok(());
         }
@@ -150,17 +227,11 @@ impl Transport {
     }
 
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Transport::Tcp(s) => s.peer_addr().ok(),
-            Transport::Unix(_) => None,
-        }
+        self.tcp()?.peer_addr().ok()
     }
 
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Transport::Tcp(s) => s.local_addr().ok(),
-            Transport::Unix(_) => None,
-        }
+        self.tcp()?.local_addr().ok()
     }
 
     /// What a non-blocking connect ended with.
@@ -168,6 +239,7 @@ impl Transport {
         match self {
             Transport::Tcp(s) => s.take_error(),
             Transport::Unix(s) => s.take_error(),
+            Transport::Tls(s) => s.socket.take_error(),
         }
     }
 
@@ -175,6 +247,19 @@ impl Transport {
         match self {
             Transport::Tcp(s) => s.as_raw_fd(),
             Transport::Unix(s) => s.as_raw_fd(),
+            Transport::Tls(s) => s.socket.as_raw_fd(),
+        }
+    }
+}
+
+impl Encrypted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
+        match self.session.read(&mut self.socket, buffer) {
+            Ok(Received::Bytes { len, more: true }) => Ok(ReadOutcome::Filled(len)),
+            Ok(Received::Bytes { len, more: false }) => Ok(ReadOutcome::Drained(len)),
+            Ok(Received::Closed) => Ok(ReadOutcome::Closed),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(ReadOutcome::Drained(0)),
+            Err(e) => Err(e),
         }
     }
 }

@@ -56,7 +56,7 @@ impl Host {
     fn accept_while_busy(&mut self, engine: &mut Engine, now: Now) {
         for index in 0..self.net.listeners.count() {
             for _ in 0..ACCEPTS_MAX {
-                match self.net.listeners.accept(index, now.mono_us) {
+                match self.net.accept(index, now.mono_us) {
                     Some(AcceptOutcome::One(accepted)) => self.admit(engine, now, accepted),
                     Some(AcceptOutcome::Nobody) => {}
                     Some(AcceptOutcome::Drained | AcceptOutcome::Failed(_)) | None => break,

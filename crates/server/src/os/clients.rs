@@ -33,6 +33,8 @@ const BLOCKED_READ_AHEAD: usize = 64 << 10;
 const IDLE_US: u64 = 2_000_000;
 /// More does not pile up for a client that has not authenticated.
 const UNAUTHENTICATED_OUTPUT_BYTES: usize = 1024;
+/// A handshake that is not done after so long is given up.
+const HANDSHAKE_US: u64 = 10_000_000;
 const MAXCLIENTS_TEXT: &[u8] = b"-ERR max number of clients reached\r\n";
 const PROTECTED_MODE_TEXT: &[u8] =
     b"-DENIED Redis is running in protected mode because protected mode is enabled and no \
@@ -98,7 +100,7 @@ impl Host {
 
     pub fn accept_clients(&mut self, node: &mut Node, index: u32) {
         for _ in 0..ACCEPTS_PER_TURN {
-            match self.net.listeners.accept(index, node.now().mono_us) {
+            match self.net.accept(index, node.now().mono_us) {
                 Some(AcceptOutcome::One(accepted)) => {
                     let now = node.now();
                     self.admit(&mut node.engine, now, accepted);
@@ -117,8 +119,13 @@ impl Host {
             return refuse(accepted.transport, MAXCLIENTS_TEXT);
         }
         let local = accepted.peer.is_none_or(|peer| is_loopback(&peer));
-        if network.protected_mode && !local && engine.is_open() {
+        let is_denied = network.protected_mode && !local && engine.is_open();
+        // Over TLS nothing can be said before the handshake.
+        let is_plain = !accepted.transport.is_handshaking();
+        if is_denied {
             self.turn.stats.rejected_connections += 1;
+        }
+        if is_denied && is_plain {
             return refuse(accepted.transport, PROTECTED_MODE_TEXT);
         }
         // A socket that refuses these options still works; Redis goes on as well.
@@ -139,6 +146,10 @@ impl Host {
         self.turn.stats.connections_received += 1;
         self.net.peers.note(PeerFacts { id, addr: accepted_peer, local });
         self.net.conns.insert(Conn::new(id, link, now.mono_us));
+        if is_denied && let Some(client) = engine.client_mut(id) {
+            client.out.raw(PROTECTED_MODE_TEXT);
+            client.close_after_reply = true;
+        }
     }
 
     fn peer_of(&self, accepted: &Accepted, local: bool) -> Peer {
@@ -162,6 +173,10 @@ impl Host {
             // What it has sent comes first: the end of its input must not overtake that.
             return;
         }
+        if conn.link().is_handshaking() && !self.shake_hands(node, id) {
+            return;
+        }
+        let Some(conn) = self.net.conns.get_mut(id) else { return };
         if leaving {
             // Nothing that it says counts any more, but its replies are still on their way.
             if conn.link().is_peer_gone() {
@@ -202,6 +217,33 @@ impl Host {
         }
         self.run_commands(node, id);
         self.enforce_query_buffer_limit(node, id);
+    }
+
+    /// Goes on with making client and server known to each other. True once they are.
+    fn shake_hands(&mut self, node: &mut Node, id: ClientId) -> bool {
+        let Some(conn) = self.net.conns.get_mut(id) else { return false };
+        match conn.link_mut().shake() {
+            Ok(true) => {
+                debug!("Encrypted: {}", conn.link().transport().agreed().unwrap_or_default());
+                // What could not be said before.
+                node.engine.note_output(id);
+                true
+            }
+            Ok(false) => false,
+            Err(error) => {
+                self.handshake_failed(node, id, &os_error(&error));
+                false
+            }
+        }
+    }
+
+    fn handshake_failed(&mut self, node: &mut Node, id: ClientId, why: &str) {
+        self.turn.stats.tls_handshake_errors += 1;
+        if let Some(client) = node.engine.client(id) {
+            let Peer { addr, laddr, .. } = &client.peer;
+            warn!("Error accepting a client connection: {why} (addr={addr} laddr={laddr})");
+        }
+        self.close_client(node, id);
     }
 
     /// The peer will send nothing more. It may have closed its sending half only, and wait for the
@@ -423,6 +465,7 @@ impl Host {
         let hz = self.config.general.hz.max(1) as usize;
         let now_s = node.now().mono_us / 1_000_000;
         let now_us = node.now().mono_us;
+        self.net.migrations.cron(now_us);
         for _ in 0..self.net.conns.slots_per_turn(hz) {
             if let Some(conn) = self.net.conns.next_slot() {
                 let (id, idle_us) = (conn.id(), conn.idle_us(now_us));
@@ -437,6 +480,7 @@ impl Host {
                     }
                 }
                 self.close_if_idle(node, id, idle_us);
+                self.close_if_unknown(node, id, idle_us);
                 match node.engine.client(id).map(|client| client.kind) {
                     Some(Kind::Replica) => self.enforce_replica_limit(node, id),
                     Some(_) => self.enforce_output_limit(node, id),
@@ -454,6 +498,16 @@ impl Host {
         if timeout_s > 0 && !exempt && idle_us > timeout_s * 1_000_000 {
             debug!("Closing idle client");
             self.close_client(node, id);
+        }
+    }
+}
+
+impl Host {
+    /// Who does not finish its handshake holds a connection and some memory, without having said who it is.
+    fn close_if_unknown(&mut self, node: &mut Node, id: ClientId, idle_us: u64) {
+        let is_unknown = self.net.conns.get(id).is_some_and(|conn| conn.link().is_handshaking());
+        if is_unknown && idle_us > HANDSHAKE_US {
+            self.handshake_failed(node, id, "the handshake took too long");
         }
     }
 }

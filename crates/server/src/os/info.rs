@@ -3,6 +3,7 @@
 use engine::world::{EngineMemory, InfoLines};
 use node::Facts;
 
+use crate::os::certificates;
 use crate::os::host::Host;
 use crate::process::lazy_free;
 use crate::process::memory;
@@ -59,7 +60,7 @@ fn server(host: &Host, facts: Facts<'_>) -> InfoLines {
         "process_id" => host.process.identity.pid,
         "process_supervised" => supervised(host),
         "run_id" => host.process.identity.run_id,
-        "tcp_port" => host.config.network.port,
+        "tcp_port" => host.config.told_port(),
         "server_time_usec" => facts.now.unix_us,
         "uptime_in_seconds" => uptime_s,
         "uptime_in_days" => uptime_s / 86_400,
@@ -75,21 +76,28 @@ fn server(host: &Host, facts: Facts<'_>) -> InfoLines {
         out.push(("shutdown_in_milliseconds", (left_us / 1000).to_string()));
     }
     out.extend(listener_lines(host));
+    out.extend(certificates::info_lines(host, now_s));
     out
 }
 
+/// Numbered by their kind, as Redis numbers them.
 fn listener_lines(host: &Host) -> InfoLines {
     let network = &host.config.network;
     let mut out = Vec::new();
-    if network.port != 0 {
+    let over_tcp = |name: &str, port: u16| {
         let binds: String = (network.bind.iter())
             .map(|b| format!(",bind={}{}", if b.optional { "-" } else { "" }, b.host))
             .collect();
-        out.push(("listener0", format!("name=tcp{binds},port={}", network.port)));
+        format!("name={name}{binds},port={port}")
+    };
+    if network.port != 0 {
+        out.push(("listener0", over_tcp("tcp", network.port)));
     }
     if host.net.listeners.has_unix() {
-        let name = if out.is_empty() { "listener0" } else { "listener1" };
-        out.push((name, format!("name=unix,bind={}", network.unixsocket)));
+        out.push(("listener1", format!("name=unix,bind={}", network.unixsocket)));
+    }
+    if host.config.tls.tls_port != 0 {
+        out.push(("listener2", over_tcp("tls", host.config.tls.tls_port)));
     }
     out
 }
@@ -312,6 +320,7 @@ fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
         "sync_partial_err" => syncs.partial_err,
         "latest_fork_usec" => stats.last_fork_us,
         "total_forks" => stats.forks,
+        "migrate_cached_sockets" => host.net.migrations.len(),
         "total_reads_processed" => stats.reads,
         "total_writes_processed" => stats.writes,
         "evicted_clients" => stats.evicted_clients,
@@ -323,6 +332,7 @@ fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
         "client_query_buffer_limit_disconnections" => stats.client_query_buffer_limit_disconnections,
         "client_output_buffer_limit_disconnections" =>
             stats.client_output_buffer_limit_disconnections,
+        "tls_handshake_errors" => stats.tls_handshake_errors,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod aof_rewrite;
 mod busy;
+mod certificates;
 mod children;
 mod client_memory;
 mod clients;

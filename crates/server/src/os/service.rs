@@ -30,13 +30,14 @@ impl Host {
 
     /// The one place for everything that is reread at run time, without a restart.
     pub fn reload(&mut self, node: &Node) {
+        let certificates = self.reread_certificates();
         let (stage, _) = self.standing(node);
         if stage == Stage::Serving {
             self.process.supervision.tell(Stage::Reloading, "Reloading");
         }
         // The log file: a line is all it takes, as each looks for a file that was moved away.
         info!(
-            "Received SIGHUP: the log file is reopened. The configuration is read at a start only."
+            "Received SIGHUP: the log file is reopened.{certificates} The configuration is read at a start only."
         );
         self.tell_supervisor(node);
     }

@@ -26,7 +26,7 @@ pub fn log_starting(config: &Config) {
 
 /// Once the listeners are open.
 pub fn log_running_mode(config: &Config) {
-    let port = config.network.port;
+    let port = config.told_port();
     if !config.general.always_show_logo {
         return log::info!("Running mode=standalone, port={port}.");
     }
@@ -49,5 +49,8 @@ pub fn log_ready(config: &Config) {
     }
     if !config.network.unixsocket.is_empty() {
         log::info!("Ready to accept connections unix");
+    }
+    if config.tls.tls_port != 0 {
+        log::info!("Ready to accept connections tls");
     }
 }

@@ -5,6 +5,8 @@
 pub struct HostStats {
     pub connections_received: u64,
     pub rejected_connections: u64,
+    /// Clients whose handshake failed or took too long.
+    pub tls_handshake_errors: u64,
     pub net_input_bytes: u64,
     pub net_output_bytes: u64,
     pub net_repl_input_bytes: u64,

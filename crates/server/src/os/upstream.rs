@@ -19,7 +19,9 @@ impl Host {
     /// `Action::Connect`: looks the name up first.
     pub fn connect_to_master(&mut self, id: LinkId, host: String, port: u16) {
         self.close_master_link();
-        self.net.link = Some(MasterLink::new(id));
+        let is_encrypted = self.config.tls.tls_replication;
+        let tls = self.net.tls.as_ref().filter(|_| is_encrypted).map(|sides| sides.client.clone());
+        self.net.link = Some(MasterLink::new(id, tls));
         resolver::resolve(host, port, attempt_of(id), self.net.resolved.clone());
     }
 

@@ -109,7 +109,3 @@ fn no_defragmentation(on: bool) -> Check {
 fn no_cluster(on: bool) -> Check {
     if on { Err("cluster mode is not supported") } else { Ok(()) }
 }
-
-fn no_tls(on: bool) -> Check {
-    if on { Err("TLS is not supported yet") } else { Ok(()) }
-}
