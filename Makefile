@@ -46,6 +46,10 @@ deb: build ## Make Debian packages in target/deb (needs dpkg-dev)
 hosts: build ## Install on three hosts in containers and do there what operators do (root; systemd-container, debootstrap)
 	scripts/hosts.sh $(RELEASE_DIR) $(BINARIES)
 
+.PHONY: containers
+containers: build ## Build the container image and do with it what people do (root; docker.io, docker-compose, debootstrap)
+	scripts/containers.sh $(RELEASE_DIR) $(BINARIES)
+
 .PHONY: bench
 bench: build ## Measure against Debian's redis-server, side by side; prints ratios
 	$(CARGO) build --release --locked -p tandem-benches
@@ -74,6 +78,23 @@ asan: ## Run the tests of store, persist and engine under AddressSanitizer
 .PHONY: conformance
 conformance: build ## Run units of Redis's own Tcl suite (Debian's source package) against our server
 	scripts/conformance.sh $(RELEASE_DIR) $(UNITS)
+
+.PHONY: alerts
+alerts: ## Check the alert rules and run their tests (promtool, fetched from Debian where it is missing)
+	scripts/alerts.sh
+
+COUNT ?= 5000000
+SEED ?= 1
+
+.PHONY: differential
+differential: ## Send COUNT random commands from SEED on to Tandem and to redis-server, compare replies and data
+	$(CARGO) build --locked --workspace --bins --profile test
+	TANDEM_BIN_DIR="$(abspath $(CARGO_TARGET_DIR)/debug)" DIFFERENTIAL_COUNT=$(COUNT) DIFFERENTIAL_SEED=$(SEED) \
+		$(CARGO) test --locked -p tandem-tests --test differential -- --nocapture
+
+.PHONY: clients
+clients: build ## Run jobs of RQ, Celery and BullMQ and sessions of connect-redis through a failover (pip, npm)
+	scripts/clients.sh $(RELEASE_DIR)
 
 .PHONY: deny
 deny: ## Check licences and advisories of the dependencies (needs cargo-deny)

@@ -42,9 +42,8 @@ finish() { # PACKAGE, whose tree is in $work/PACKAGE, and the control file witho
         tandem "$version" "$maintainer" "$(date -R -u -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.gz"
     find "$root/usr/share/man" -type f -exec gzip -9n {} + 2>/dev/null || true
     find "$root" -type d -exec chmod 755 {} +
-    (cd "$root" && find usr etc lib -type f 2>/dev/null | sort | xargs md5sum) >"$root/DEBIAN/md5sums"
-    (cd "$root" && find etc -type f 2>/dev/null | sort | sed 's|^|/|') >"$root/DEBIAN/conffiles"
-    [ -s "$root/DEBIAN/conffiles" ] || rm "$root/DEBIAN/conffiles"
+    (cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\n' | sort | xargs md5sum) >"$root/DEBIAN/md5sums"
+    [ ! -d "$root/etc" ] || (cd "$root" && find etc -type f -printf '/%p\n' | sort) >"$root/DEBIAN/conffiles"
 
     # dpkg-shlibdeps wants to be in a source package.
     install -d "$work/source/debian"

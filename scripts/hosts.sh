@@ -12,12 +12,7 @@ binaries=("$@")
 target=$(realpath "${CARGO_TARGET_DIR:-target}")
 base=$target/hosts/base
 packages=systemd,systemd-sysv,dbus,iproute2,procps,logrotate,redis-tools
-passed=0
-
-fail() {
-    printf 'hosts.sh: %s\n' "$*" >&2
-    exit 1
-}
+. scripts/checks.sh
 
 [ "$(id -u)" = 0 ] || fail "containers are root's: try again with sudo"
 for tool in systemd-nspawn debootstrap nsenter ip; do
@@ -81,16 +76,6 @@ cli() { # HOST COMMAND...
     on "$n" /usr/bin/redis-cli "$@"
 }
 
-make_base() {
-    [ ! -e "$base/.done" ] || return 0
-    echo "fetching a Debian for the hosts (once)"
-    rm -rf "$base"
-    mkdir -p "$base"
-    debootstrap --variant=minbase --include=$packages bookworm "$base" >"$target/hosts/debootstrap.log" ||
-        fail "debootstrap failed, see $target/hosts/debootstrap.log"
-    : >"$base/.done"
-}
-
 make_host() { # HOST
     local root=$run/h$1
     mkdir -p "$root" "$run/upper$1" "$run/work$1"
@@ -112,27 +97,6 @@ boot() { # HOST
 }
 
 # ---- what is checked ----
-
-step() { printf '\n== %s\n' "$*"; }
-
-check() { # TEXT, then a command that has to succeed
-    local text=$1
-    shift
-    "$@" || fail "not so: $text"
-    passed=$((passed + 1))
-    printf 'ok: %s\n' "$text"
-}
-
-wait_for() { # TEXT, then a command that has to succeed within two minutes
-    local text=$1 end=$((SECONDS + ${HOSTS_PATIENCE:-120}))
-    shift
-    until "$@" 2>/dev/null; do
-        [ $SECONDS -lt $end ] || fail "waited in vain: $text"
-        sleep 0.2
-    done
-    passed=$((passed + 1))
-    printf 'ok: %s\n' "$text"
-}
 
 unit_is() { [ "$(on "$1" systemctl show -p "$3" --value "$2")" = "$4" ]; } # HOST UNIT PROPERTY VALUE
 # `systemctl status` ends with 3 where a unit is not active, as while it stops.
@@ -159,7 +123,13 @@ main_pid() { on "$1" systemctl show -p MainPID --value "$2"; }
 
 step "three hosts"
 mkdir -p "$run"
-make_base
+make_debian "$base" --include=$packages
+# What our packages stand in for, as Debian has it.
+if ! ls "$target"/hosts/debian/redis-server_*.deb >/dev/null 2>&1; then
+    mkdir -p "$target/hosts/debian"
+    (cd "$target/hosts/debian" && apt-get -o APT::Sandbox::User=root download redis-server redis-tools >/dev/null) ||
+        fail "apt-get download of redis-server and redis-tools failed"
+fi
 ip netns add "$net"
 ip -n "$net" link add br0 type bridge
 ip -n "$net" link set br0 up
@@ -292,6 +262,26 @@ check "and the old master as a replica" info_has 1 role:slave
 cli 2 set after-the-failover yes >/dev/null
 wait_for "the data are equal" same_data 1 2 3
 
+step "a failover by redis-cli --promote, under load"
+on 2 sh -c 'while :; do redis-cli --no-auth-warning incr promoted-over >/dev/null 2>&1 || sleep 0.1; done' &
+load=$!
+plan=$(on 3 redis-cli -h "$(address 2)" --promote "$(address 1):6379")
+check "without --yes it tells what it would do" grep -q 'Nothing was changed' <<<"$plan"
+check "and does not do it" info_has 2 role:master
+on 3 redis-cli -h "$(address 2)" --promote "$(address 1):6379" --yes >"$run/promotion" ||
+    { cat "$run/promotion" >&2; fail "the promotion failed"; }
+check "the heir is the master" info_has 1 role:master
+wait_for "both follow it" both_online 1
+kill "$load"
+wait "$load" 2>/dev/null || true
+wait_for "the data are equal" same_data 1 2 3
+# Where the story goes on.
+cli 1 replicaof "$(address 2)" 6379 >/dev/null
+cli 2 replicaof no one >/dev/null
+cli 3 replicaof "$(address 2)" 6379 >/dev/null
+for n in 1 2 3; do cli "$n" config rewrite >/dev/null; done
+wait_for "both are online again" both_online 2
+
 step "the watchdog"
 on 1 mkdir -p /run/systemd/system/redis-master.service.d
 on 1 sh -c 'printf "[Service]\nWatchdogSec=3s\n" >/run/systemd/system/redis-master.service.d/watchdog.conf'
@@ -328,7 +318,23 @@ if command -v lintian >/dev/null; then
 fi
 mkdir "$run/h3/debs"
 cp "$run"/deb/*.deb "$run/h3/debs"
-on 3 sh -c 'dpkg -i /debs/tandem-server_*.deb' >"$run/dpkg" 2>&1 || { cat "$run/dpkg" >&2; fail "the package failed"; }
+cp "$target"/hosts/debian/*.deb "$run/h3/debs"
+quietly() { # HOST COMMAND...
+    on "$@" >"$run/dpkg" 2>&1 || { cat "$run/dpkg" >&2; fail "failed: ${*:2}"; }
+}
+is_installed() { [ "$(on 3 dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+is_gone() { ! is_installed "$1"; }
+quietly 3 sh -c 'printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d && dpkg -i /debs/redis-*.deb'
+check "Debian's redis-server is there" is_installed redis-server
+quietly 3 sh -c 'rm /usr/sbin/policy-rc.d; apt-get install -y /debs/tandem-server_*.deb /debs/tandem-tools_*.deb'
+for package in tandem-server tandem-tools; do check "apt installs $package" is_installed $package; done
+for package in redis-server redis-tools; do check "in place of $package" is_gone $package; done
+check "whose commands are ours" sh -c "nsenter -t $(init_of 3) -a redis-cli --help 2>&1 | grep -q -- --promote"
+quietly 3 sh -c 'mkdir -p /tmp/needs/DEBIAN && printf "Package: needs-redis\nVersion: 1\nArchitecture: all\nMaintainer: T <t@t.invalid>\nDepends: redis-server (>= 5:7), redis-tools\nDescription: x\n" >/tmp/needs/DEBIAN/control && dpkg-deb --build /tmp/needs /debs/needs.deb && dpkg -i /debs/needs.deb'
+check "who needs redis-server and redis-tools is content" is_installed needs-redis
+quietly 3 dpkg --purge needs-redis
+on 3 sh -c 'dpkg -i /debs/redis-tools_*.deb' >"$run/dpkg" 2>&1 && fail "Debian's redis-tools was installed beside ours"
+check "Debian's cannot be installed beside ours" grep -q 'conflict' "$run/dpkg"
 on 3 redis-install-server --yes --port 7001 >"$run/packaged" || { cat "$run/packaged" >&2; fail "the installer failed"; }
 check "an instance runs" unit_is 3 redis-master@7001 ActiveState active
 before=$(main_pid 3 redis-master@7001)
@@ -345,4 +351,8 @@ check "and leaves its data" on 3 test -d /var/lib/redis/7001/appendonlydir
 on 3 dpkg --purge tandem-server >"$run/dpkg" 2>&1
 check "which a purge takes" on 3 test ! -e /var/lib/redis/7001
 check "with its configuration" on 3 test ! -e /etc/redis/7001.conf
+quietly 3 dpkg --purge tandem-tools
+check "no program is left" on 3 test ! -e /usr/bin/redis-server -a ! -e /usr/bin/redis-cli
+quietly 3 sh -c 'dpkg -i /debs/redis-tools_*.deb'
+check "and Debian's tools can come back" is_installed redis-tools
 echo

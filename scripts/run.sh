@@ -14,12 +14,12 @@ if [ "${1:-}" != --alone ]; then
     read -r _ _ _ _ group _ _ foreground _ </proc/$$/stat
     if [ -t 2 ] && [ "$group" = "$foreground" ]; then
         set -m
-        "$0" --alone "$@"
+        "$0" --alone $$ "$@"
         exit
     fi
 else
-    shift
-    outer=$PPID
+    outer=$2
+    shift 2
     # Stopping this group would leave make waiting, with nobody to continue it.
     trap '' TSTP
 fi
@@ -60,6 +60,14 @@ field() { # PORT FIELD
 }
 
 alive() { kill -0 "$1" 2>/dev/null; }
+
+# A signal that is not the terminal's ends make or the shell that has started us, and does not reach us. Who has
+# ended is still there for `alive` as long as nobody has asked how; it is no longer our parent.
+is_orphan() {
+    local parent
+    read -r _ _ _ parent _ <"/proc/$$/stat"
+    [ -n "$outer" ] && [ "$parent" != "$outer" ]
+}
 
 log_of() { echo "$data/$1/log"; }
 
@@ -150,8 +158,7 @@ while [ -z "$interrupted" ]; do
     alive "$replica_pid" || ended=${ended:-replica}
     [ -n "$in_sync" ] || show_logs
     [ -z "$ended" ] || break
-    # A signal that is not the terminal's goes to make and to the shell that has started us.
-    [ -z "$outer" ] || alive "$outer" || break
+    ! is_orphan || break
     if [ -z "$in_sync" ] && taken "$replica_port" && taken "$master_port" &&
         [ "$(field "$replica_port" master_link_status)" = up ] &&
         [[ "$(field "$master_port" slave0)" == *state=online* ]]; then

@@ -3,10 +3,11 @@
 //!
 //! Must not: assert anything about time. A busy machine makes figures worse, never a failure.
 //!
-//! Arguments: `--only cpu|memory|sync|load` (repeatable), `--runs N`, `--quick` (a tenth of the work),
+//! Arguments: `--only cpu|types|memory|elements|sync|load` (repeatable), `--runs N`, `--quick` (a tenth of the work),
 //! and `--self` (Debian's server on both sides: how far apart equal things come out).
 
 mod cpu;
+mod elements;
 mod snapshot;
 mod table;
 
@@ -78,8 +79,14 @@ fn main() {
     if plan.wants("cpu") {
         cpu::measure(&plan, &mut table);
     }
+    if plan.wants("types") {
+        cpu::measure_types(&plan, &mut table);
+    }
     if plan.wants("memory") {
         snapshot::measure_memory(&plan, &mut table);
+    }
+    if plan.wants("elements") {
+        elements::measure(&plan, &mut table);
     }
     if plan.wants("sync") {
         snapshot::measure_sync(&plan, &mut table);

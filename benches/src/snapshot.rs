@@ -35,7 +35,7 @@ fn filled(kind: Kind, keys: usize) -> Server {
 }
 
 /// Resident bytes once they have come to rest: background work such as rehashing is over.
-fn settled_bytes(server: &Server) -> u64 {
+pub fn settled_bytes(server: &Server) -> u64 {
     let (mut last, mut same) = (0, 0);
     wait_until(LONG, "the memory is at rest", || {
         let now = resident_bytes(server.pid());

@@ -5,6 +5,8 @@
 
 pub mod certificates;
 pub mod encrypted;
+pub mod python;
+pub mod sentinel;
 
 /// One test per pair of a master and a replica.
 #[macro_export]

@@ -1,10 +1,9 @@
 //! The ordinary clients of Redis, unchanged: redis-cli, redis-benchmark, redis-py and the `redis` crate.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use redis::Commands;
-use tandem_tests::each_server;
+use tandem_tests::{each_server, python};
 use testkit::process::{Finished, run, run_command};
 use testkit::wait::{LONG, SHORT};
 use testkit::{Kind, Server, binaries, fill};
@@ -113,27 +112,11 @@ fn redis_benchmark_pipelines_and_speaks_resp3(kind: Kind) {
     benchmark(&server, &["-n", "1000", "-d", "100000", "-t", "set,get"]);
 }
 
-/// A Python that has redis-py; Debian's has when python3-redis is installed, others may come first.
-fn python() -> PathBuf {
-    let candidates = ["python3", "/usr/bin/python3"];
-    let found = candidates.iter().map(PathBuf::from).find(|program| {
-        let mut command = Command::new(program);
-        command.args(["-c", "import redis"]);
-        command.output().is_ok_and(|output| output.status.success())
-    });
-    found.expect("no python3 with redis-py: `scripts/install-test-deps` installs python3-redis")
-}
-
 fn redis_py_basic_use(kind: Kind) {
     let master = Server::of(kind).name("master").start();
     let replica = Server::of(kind).name("replica").replica_of(&master).start();
     replica.wait_link_up();
-    let script = binaries::workspace_root().join("tests/py/basic_use.py");
-    let args =
-        [script.display().to_string(), master.port().to_string(), replica.port().to_string()];
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let done = run(&python(), &args, LONG).expect_success("basic_use.py");
-    assert!(done.stdout.ends_with("all good\n"), "{}", done.output());
+    python::run_script("basic_use.py", &[master.port(), replica.port()]);
 }
 
 fn the_redis_crate_basic_use(kind: Kind) {

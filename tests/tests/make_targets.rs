@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tandem_tests::each_server;
 use tempfile::TempDir;
@@ -176,6 +176,77 @@ fn ctrl_c_of_make_run_ends_in_an_error(kind: Kind) {
             assert!(Client::connect(("127.0.0.1", port)).is_err(), "{port} is still served");
         }
         assert!(terminal.data.path().join("master/dump.rdb").is_file(), "the master has saved");
+    }
+}
+
+/// A background job of a shell, which ignores Ctrl-C, did not end on SIGTERM, and its servers stayed: as long as
+/// nobody had asked how the outer script had ended, the inner one took it for alive.
+fn a_background_make_run_outlives_sigterm(kind: Kind) {
+    let bins = bin_dir(kind);
+    let data = tempfile::tempdir().expect("a folder");
+    let (port, replica_port) = Port::reserve_pair();
+    let (screen, pid) = (data.path().join("screen"), data.path().join("pid"));
+    // Who waits for nothing never asks how its child has ended.
+    let line = format!(
+        "{} {} & echo $! >{}; exec tail -f /dev/null",
+        script("run.sh").display(),
+        bins.path().display(),
+        pid.display()
+    );
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &line, "/dev/null"])
+        .env("SHELL", "/bin/sh")
+        .env("TANDEM_DATA", data.path())
+        .env("TANDEM_PORT", port.number().to_string())
+        .stdin(Stdio::piped())
+        .stdout(testkit::process::create_file(&screen))
+        .process_group(0);
+    let _parent = kill_group_on_drop(command.spawn().expect("script is part of every Linux"));
+    let text = || read(&screen).replace('\r', "");
+    wait_until(LONG, "the screen says what is next", || text().ends_with(LAST_LINE));
+    let pid = read(&pid).trim().parse().expect("the job's id");
+    kill(Pid::from_raw(pid), Signal::SIGTERM).expect("it runs");
+    wait_for(LONG, "both have stopped", || {
+        let text = text();
+        if text.contains("\nBoth have stopped") { Ok(()) } else { Err(text) }
+    });
+    for port in [port.number(), replica_port.number()] {
+        assert!(Client::connect(("127.0.0.1", port)).is_err(), "{port} is still served");
+    }
+}
+
+/// Without a terminal the script is alone, and whoever sends a signal can wait for the end of it.
+fn make_run_without_a_terminal_ends_its_servers_on_any_signal(kind: Kind) {
+    let bins = bin_dir(kind);
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let data = tempfile::tempdir().expect("a folder");
+        let (port, replica_port) = Port::reserve_pair();
+        let output_path = data.path().join("output");
+        let output = testkit::process::create_file(&output_path);
+        let mut command = Command::new("env");
+        command
+            .arg("--ignore-signal=INT")
+            .arg(script("run.sh"))
+            .arg(bins.path())
+            .env("TANDEM_DATA", data.path())
+            .env("TANDEM_PORT", port.number().to_string())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second handle"))
+            .stderr(output)
+            .process_group(0);
+        let mut child = kill_group_on_drop(command.spawn().expect("run.sh starts"));
+        wait_for(LONG, "both are in sync", || {
+            let text = read(&output_path);
+            if text.contains("\nIn sync: ") { Ok(()) } else { Err(text) }
+        });
+        kill(Pid::from_raw(child.id() as i32), signal).expect("it runs");
+        let what = "run.sh ends";
+        let status = wait_for(LONG, what, || child.try_wait().ok_or_else(|| read(&output_path)));
+        assert!(status.success(), "{status}\n{}", read(&output_path));
+        for port in [port.number(), replica_port.number()] {
+            assert!(Client::connect(("127.0.0.1", port)).is_err(), "{port} is still served");
+        }
     }
 }
 
@@ -356,6 +427,8 @@ fn a_stage_of_make_test_that_could_not_run_is_no_failure_in_the_last_line() {
 each_server! {
     make_run_starts_a_pair_and_ctrl_c_stops_both,
     ctrl_c_of_make_run_ends_in_an_error,
+    a_background_make_run_outlives_sigterm,
+    make_run_without_a_terminal_ends_its_servers_on_any_signal,
     make_run_with_a_port_taken_leads_into_a_strangers_server,
     make_run_says_which_server_has_ended_by_itself,
     make_install_puts_binaries_and_examples_into_place,

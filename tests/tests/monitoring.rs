@@ -1,13 +1,15 @@
 //! Metrics, health and the page, as a scraper, a load balancer and somebody hostile meet them.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use testkit::binaries::workspace_root;
 use testkit::ports::Port;
 use testkit::wait::{LONG, wait_until};
-use testkit::{Kind, Server};
+use testkit::{Kind, Server, fill};
 
 struct Answer {
     status: u16,
@@ -79,6 +81,56 @@ fn a_scrape_has_what_info_has_and_what_it_lacks() {
     assert!(tree.body.contains(&format!("\"name\":\"127.0.0.1:{}\"", master.port())));
     let page = get(&master_port, "/");
     assert!(page.status == 200 && page.body.contains("<title>Tandem</title>"));
+}
+
+/// The names of series in a text, without comments.
+fn named_series(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let words = lines.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+    let is_series = |word: &&str| word.starts_with("redis_") || word.starts_with("tandem_");
+    words.filter(is_series).map(str::to_owned).collect()
+}
+
+/// The series of a scrape: the families, and those that a histogram and a summary come to.
+fn exported_series(scrape: &str) -> BTreeSet<String> {
+    let samples = scrape.lines().filter(|line| !line.starts_with('#'));
+    samples.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()
+}
+
+/// A dashboard and alerts that ask for what nobody exports are silent, which looks like health.
+#[test]
+fn dashboard_and_alerts_ask_for_what_is_exported() {
+    let (master_port, replica_port) = (Port::reserve(), Port::reserve());
+    let master = serving(&master_port).set("appendonly yes").set("repl-diskless-sync yes").start();
+    let replica = serving(&replica_port).replica_of(&master).start();
+    replica.wait_link_up();
+    assert!(master.run("GETT k").is_error(), "an error is counted");
+    let mut exported = BTreeSet::new();
+    let mut gather = |port: &Port, series: &str| {
+        wait_until(LONG, &format!("{series} is exported"), || {
+            exported.extend(exported_series(&get(port, "/metrics").body));
+            exported.contains(series)
+        });
+    };
+    gather(&replica_port, "redis_master_link_up");
+    gather(&master_port, "tandem_replica_lag_seconds");
+    // What is there while a sync runs, and while the master is away.
+    fill::many_keys(&mut master.client(), 60_000, 300);
+    master.good("CONFIG SET rdbcompression no");
+    master.good("CONFIG SET rdb-key-save-delay 1000");
+    let _late = Server::of(Kind::Tandem).replica_of(&master).start();
+    gather(&master_port, "tandem_sync_progress_ratio");
+    drop(master);
+    gather(&replica_port, "redis_master_link_down_since_seconds");
+
+    for name in ["grafana-dashboard.json", "alerts.yml", "alerts_test.yml"] {
+        let path = workspace_root().join("monitoring").join(name);
+        let named = named_series(&std::fs::read_to_string(path).expect(name));
+        assert!(named.len() > 4, "{name}: {named:?}");
+        let missing: Vec<_> = named.difference(&exported).collect();
+        assert!(missing.is_empty(), "{name} asks for {missing:?}");
+    }
+    assert!(named_series("# redis_a\nx: rate(redis_b{c=\"d\"}[1m])").contains("redis_b"));
 }
 
 #[test]

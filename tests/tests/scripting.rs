@@ -1,5 +1,6 @@
 //! Scripts that take long, and functions on their way to replicas and through files: whole processes.
 
+use nix::sys::signal::Signal;
 use tandem_tests::{each_server, pairings};
 use testkit::replication::wait_equal;
 use testkit::wait::{LONG, wait_until};
@@ -76,6 +77,22 @@ fn what_has_written_is_not_killed(kind: Kind) {
     assert!(server.wait_exit().success());
 }
 
+/// SIGTERM amidst a script: the end comes when the script does, and not in the midst of what it does. Until
+/// then the server is as busy as before.
+fn sigterm_waits_for_the_script(kind: Kind) {
+    let mut server = busy_server(kind);
+    let mut client = begin(&server, &["EVAL", ENDLESS, "0"]);
+    server.signal(Signal::SIGTERM);
+    for _ in 0..20 {
+        assert!(server.run("PING").error().starts_with("BUSY"));
+    }
+    server.good("SCRIPT KILL");
+    // Redis ends without having sent it.
+    let _ = client.read_reply();
+    assert!(server.wait_exit().success());
+    assert!(server.log().contains("Received SIGTERM scheduling shutdown..."));
+}
+
 fn an_endless_function_can_be_killed(kind: Kind) {
     let server = busy_server(kind);
     server.client().args(&["FUNCTION", "LOAD", LIBRARY]);
@@ -96,8 +113,26 @@ each_server! {
     an_endless_script_can_be_killed,
     a_pipeline_around_a_script_is_answered_whole,
     a_script_cannot_catch_its_end,
+    sigterm_waits_for_the_script,
     what_has_written_is_not_killed,
     an_endless_function_can_be_killed,
+}
+
+/// Lua runs the error handler of what a hook raises amid the hook, where it cannot be interrupted: a script whose
+/// handler did not end took the whole server with it when it was killed. Redis is deaf for ever here.
+#[test]
+fn a_script_does_not_outlive_its_end_in_an_error_handler() {
+    let server = busy_server(Kind::Tandem);
+    let direct = "local function f() while true do end end xpcall(f, f)";
+    let raised = "local function f() while true do end end xpcall(function() error('x') end, f)";
+    let in_coroutine = format!("return coroutine.wrap(function() {direct} end)()");
+    for script in [direct, raised, &in_coroutine] {
+        let mut client = begin(&server, &["EVAL", script, "0"]);
+        server.good("SCRIPT KILL");
+        let reply = client.read_reply().unwrap();
+        assert!(reply.error().contains("Script killed by user"), "{script}: {reply:?}");
+        assert_eq!(server.client().args(&["EVAL", "return 1", "0"]).int(), 1);
+    }
 }
 
 /// SHUTDOWN NOSAVE amid a script left half of it in the append-only file.

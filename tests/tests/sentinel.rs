@@ -1,88 +1,9 @@
 //! Servers under Debian's redis-sentinel: who is promoted stays promoted, whatever is started again.
 
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tempfile::TempDir;
-use testkit::ports::Port;
-use testkit::process::create_file;
+use tandem_tests::sentinel::Sentinel;
 use testkit::replication::wait_equal;
 use testkit::wait::{LONG, wait_for, wait_until};
-use testkit::{Client, Kind, Server};
-
-/// A sentinel with a folder and a port of its own; killed when it is dropped.
-struct Sentinel {
-    dir: TempDir,
-    port: Port,
-    child: Option<Child>,
-}
-
-impl Sentinel {
-    fn start(master_port: u16) -> Sentinel {
-        let dir = tempfile::tempdir().expect("a folder");
-        let port = Port::reserve();
-        let config = format!(
-            "port {}\nbind 127.0.0.1\ndir \"{}\"\n\
-             sentinel monitor m 127.0.0.1 {master_port} 2\n\
-             sentinel down-after-milliseconds m 500\nsentinel failover-timeout m 3000\n",
-            port.number(),
-            dir.path().display()
-        );
-        let mut sentinel = Sentinel { dir, port, child: None };
-        create_file(&sentinel.config()).write_all(config.as_bytes()).expect("the disk has room");
-        sentinel.spawn();
-        sentinel
-    }
-
-    fn config(&self) -> PathBuf {
-        self.dir.path().join("sentinel.conf")
-    }
-
-    fn spawn(&mut self) {
-        let log = create_file(&self.dir.path().join("log"));
-        let child = Command::new("/usr/bin/redis-sentinel")
-            .arg(self.config())
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(Stdio::null())
-            .spawn();
-        self.child = Some(child.expect("redis-sentinel starts"));
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).expect("it still runs");
-            child.wait().expect("it is ours");
-        }
-    }
-
-    /// What it knows of the master, by name.
-    fn field(&self, name: &str) -> Option<String> {
-        let mut client = Client::connect(("127.0.0.1", self.port.number())).ok()?;
-        let words = client.run("SENTINEL MASTER m");
-        if words.is_error() {
-            return None;
-        }
-        let words = words.texts();
-        let at = words.iter().step_by(2).position(|word| word == name)?;
-        words.get(at * 2 + 1).cloned()
-    }
-
-    /// It sees the other two, and so many replicas.
-    fn knows_all(&self, replicas: &str) -> bool {
-        self.field("num-other-sentinels").as_deref() == Some("2")
-            && self.field("num-slaves").as_deref() == Some(replicas)
-    }
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
+use testkit::{Kind, Server};
 
 fn server(name: &str) -> Server {
     Server::of(Kind::Tandem).name(name).set("appendonly yes").set("appendfsync always").prepare()

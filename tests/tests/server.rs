@@ -309,6 +309,8 @@ each_server!(
     a_failed_snapshot_refuses_writes_until_one_succeeds,
     append_only_is_turned_on_and_off_under_load,
     a_replica_with_an_append_only_file_begins_it_anew_after_a_full_sync,
+    a_turn_that_takes_too_long_leaves_its_stack,
+    crash_reports_are_turned_on_and_off_while_the_server_runs,
 );
 
 /// The first SIGSEGV from outside did nothing: the standard library's handler took it for a fault that
@@ -320,6 +322,36 @@ fn a_crash_signal_from_outside_ends_the_process() {
         server.signal(signal);
         let status = server.wait_exit();
         assert_eq!(status.signal(), Some(signal as i32), "{status}");
+    }
+}
+
+/// A loop that hangs says where, and the server is none the worse for it.
+fn a_turn_that_takes_too_long_leaves_its_stack(kind: Kind) {
+    let server = Server::of(kind).set("enable-debug-command yes").start();
+    let told = || server.log().matches("--- WATCHDOG TIMER EXPIRED ---").count();
+    server.good("DEBUG SLEEP 0.5");
+    assert_eq!(told(), 0, "nobody wanted to know");
+    server.good("CONFIG SET watchdog-period 200");
+    server.good("DEBUG SLEEP 0.5");
+    server.wait_log("--- WATCHDOG TIMER EXPIRED ---");
+    server.good("CONFIG SET watchdog-period 0");
+    // A busy machine may have told more than once.
+    let before = told();
+    server.good("DEBUG SLEEP 0.5");
+    assert_eq!(told(), before);
+}
+
+/// Only the value at the start counted.
+fn crash_reports_are_turned_on_and_off_while_the_server_runs(kind: Kind) {
+    for (first, last, reports) in [("yes", "no", 0), ("no", "yes", 1)] {
+        let mut server = Server::of(kind)
+            .set(&format!("crash-log-enabled {first}"))
+            .set("crash-memcheck-enabled no")
+            .start();
+        server.good(&format!("CONFIG SET crash-log-enabled {last}"));
+        server.signal(Signal::SIGSEGV);
+        server.wait_exit();
+        assert_eq!(server.log().matches("BUG REPORT START").count(), reports, "{first} to {last}");
     }
 }
 

@@ -133,8 +133,13 @@ impl CommandError {
 
 /// What a client sent as an error repeats it: not too much of it, and as a C string.
 pub(crate) fn shown(given: &[u8]) -> String {
+    c_string(&given[..given.len().min(128)]).into_owned()
+}
+
+/// What Redis formats with `%s` ends at a zero.
+pub(crate) fn c_string(given: &[u8]) -> Cow<'_, str> {
     let end = given.iter().position(|byte| *byte == 0).unwrap_or(given.len());
-    String::from_utf8_lossy(&given[..end.min(128)]).into_owned()
+    String::from_utf8_lossy(&given[..end])
 }
 
 impl fmt::Display for CommandError {

@@ -33,6 +33,7 @@ pub use events::blocking::Unblocked;
 pub use events::notify;
 pub use ids::ClientId;
 pub use report::REDIS_VERSION;
+pub use report::command_log::CommandLogFigures;
 pub use script::stored::check_libraries;
 pub use settings::Settings;
 pub use world::{Action, Now, Outcome, World};

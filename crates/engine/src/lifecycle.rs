@@ -50,6 +50,7 @@ impl Engine {
             waiting: Waiting::Shutdown,
             on_timeout: OnTimeout::Null,
             deadline_us: 0,
+            retry_us: 0,
             db: client.db,
             ran_us: 0,
             ticket: 0,

@@ -58,6 +58,23 @@ pub struct ShutdownFlags {
     pub abort: bool,
 }
 
+/// Requests for another server.
+#[derive(Clone, Copy, Debug)]
+pub struct Transfer<'a> {
+    /// As the client wrote them.
+    pub host: &'a [u8],
+    pub port: &'a [u8],
+    /// For the connection, and for each step of the conversation.
+    pub timeout_ms: u64,
+    /// The database there.
+    pub db: i64,
+    /// A request to be let in, or nothing.
+    pub auth: &'a [u8],
+    pub requests: &'a [u8],
+    /// As many replies belong to them.
+    pub expected: usize,
+}
+
 /// Work that needs the world. Performed at once, in the middle of the command that asks, so that
 /// it keeps its place in a transaction; what cannot be done at once is begun and answered as Redis
 /// answers it ("Background saving started").
@@ -113,6 +130,14 @@ pub enum Action<'a> {
     /// FLUSHALL has emptied everything: a snapshot in the making is stale, the RDB file may be rewritten.
     KeyspaceFlushed,
     Shutdown(ShutdownFlags),
+    /// MIGRATE. Fails where the other server could not be spoken with; what it had answered before that
+    /// is among the replies.
+    Migrate {
+        transfer: Transfer<'a>,
+        /// The lines that were answered, as far as they came, each with its first byte and without its
+        /// end. Where the server did not let us in or has no such database, that error alone.
+        replies: &'a mut Vec<Vec<u8>>,
+    },
     /// Closes another client's connection; its engine state is removed by the server's disconnect.
     CloseClient {
         client: ClientId,
@@ -124,7 +149,10 @@ pub enum Action<'a> {
     /// Saves to the RDB file (unless `nosave`) and loads it again.
     DebugReload {
         nosave: bool,
+        /// What is there stays, unless the file has a key of the same name.
         noflush: bool,
+        /// Such a key is the file's. Without this it is an error.
+        merge: bool,
     },
     DebugLoadAof,
     /// DEBUG subcommands that hurt the process on purpose: SEGFAULT, PANIC, OOM, RESTART...

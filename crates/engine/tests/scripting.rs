@@ -152,6 +152,23 @@ fn too_much_of_anything_is_an_error() {
     assert_eq!(eval(&mut db, "return 'still here'"), "$10\r\nstill here\r\n");
 }
 
+/// What it had taken was garbage that nobody collected: the gigabyte stayed, and who came next had what was left
+/// below the bound.
+#[test]
+fn a_script_that_ran_out_of_memory_leaves_it_to_the_next() {
+    let mut db = Database::new();
+    let bomb = "local s = 'x' while true do s = s .. s end";
+    let caught = format!("return select(2, pcall(function() {bomb} end))");
+    assert_eq!(words(&eval(&mut db, &caught)), "not enough memory");
+    // Its stack takes some twenty megabytes, and a stack that grows collects nothing.
+    let locals: Vec<_> = (0..150).map(|n| format!("a{n}")).collect();
+    let deep = format!(
+        "local function f(n) local {} if n > 0 then return 1 + f(n - 1) end return 0 end return f(9000)",
+        locals.join(", ")
+    );
+    assert_eq!(eval(&mut db, &deep), ":9000\r\n");
+}
+
 /// CVE-2025-67733: what a script says as one line is one.
 #[test]
 fn a_status_or_an_error_cannot_begin_another_reply() {
@@ -309,6 +326,46 @@ fn loading_a_library_ends() {
     );
     assert_eq!(reply, "$1\r\nl\r\n");
     assert_eq!(db.run(c, "FCALL f 0"), ":1\r\n");
+}
+
+/// Nor does one that a master or a snapshot brings: what such a library was tried for went on for ever, so that the
+/// replica could not follow anybody any more.
+#[test]
+fn loading_a_library_that_is_obeyed_ends() {
+    let loads = [b"#!lua name=lib\nwhile true do end".to_vec()];
+    let error = engine::check_libraries(&loads).unwrap_err();
+    assert!(error.as_str().contains("FUNCTION LOAD timeout"), "{error:?}");
+}
+
+/// `xpcall` calls its handler as Lua's does, also when that fails in its turn.
+#[test]
+fn errors_are_handled() {
+    let wants_text = "function(e) if type(e) ~= 'string' then error('again', 0) end return e end";
+    answers(&[
+        ("return {xpcall(function() return 1, 2 end, tostring)}", "*3\r\n:1\r\n:1\r\n:2\r\n"),
+        ("return {xpcall(function(a) return a == nil end, tostring, 1)}", "*2\r\n:1\r\n:1\r\n"),
+        (
+            "local ok, e = xpcall(function() error('x', 0) end, function(e) return e .. 'y', 2 end) \
+             return {tostring(ok), e}",
+            "*2\r\n$5\r\nfalse\r\n$2\r\nxy\r\n",
+        ),
+        (
+            &format!("return select(2, xpcall(function() error({{}}) end, {wants_text}))"),
+            "$5\r\nagain\r\n",
+        ),
+        (
+            "return select(2, xpcall(function() error('x') end, function() error('y') end))",
+            "$23\r\nerror in error handling\r\n",
+        ),
+        (
+            "return select(2, xpcall(function() error('x') end, nil))",
+            "$23\r\nerror in error handling\r\n",
+        ),
+        (
+            "return select(2, xpcall(redis.call, function(e) return e.err end))",
+            "$64\r\nERR Please specify at least one argument for this redis lib call\r\n",
+        ),
+    ]);
 }
 
 /// Libraries of a dump come together or not at all.

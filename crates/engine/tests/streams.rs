@@ -289,3 +289,109 @@ fn several_streams_are_a_map() {
     let both = "%2 s *1 *2 1-0 *2 a b t *1 *2 2-0 *2 c d";
     assert_eq!(words(&db.run(c, "XREAD STREAMS s t 0 0")), both);
 }
+
+/// CLAIM is Redis 8.4's: what others have left lying comes first, with how long it lay and how often it had
+/// been delivered; then what is new.
+#[test]
+fn a_reader_claims_what_has_been_pending_for_long_enough() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for command in ["XGROUP CREATE s g 0 MKSTREAM", "XADD s 1 a 1", "XADD s 2 a 2", "XADD s 3 a 3"]
+    {
+        db.run(c, command);
+    }
+    db.run(c, "XREADGROUP GROUP g ann COUNT 2 STREAMS s >");
+    db.advance_ms(100);
+    db.stream();
+    let claim =
+        |db: &mut Database, rest: &str| words(&db.run(c, &format!("XREADGROUP GROUP g {rest}")));
+    assert_eq!(
+        claim(&mut db, "bob COUNT 1 CLAIM 101 STREAMS s >"),
+        "*1 *2 s *1 *4 3-0 *2 a 3 :0 :0"
+    );
+    assert_eq!(db.stream().matches("XCLAIM").count(), 1);
+    assert_eq!(
+        claim(&mut db, "bob CLAIM 7 COUNT 1 CLAIM 100 STREAMS s >"),
+        "*1 *2 s *1 *4 1-0 *2 a 1 :100 :1"
+    );
+    let at = db.now.unix_ms();
+    assert_eq!(
+        db.stream(),
+        format!("XCLAIM s g bob 0 1-0 TIME {at} RETRYCOUNT 2 FORCE JUSTID LASTID 3-0")
+    );
+    // By the time of delivery, not by the id; NOACK leaves alone what is pending.
+    db.advance_ms(50);
+    db.run(c, "XADD s 4 a 4");
+    assert_eq!(
+        claim(&mut db, "eve NOACK CLAIM 50 STREAMS s >"),
+        "*1 *2 s *4 *4 2-0 *2 a 2 :150 :1 *4 1-0 *2 a 1 :50 :2 *4 3-0 *2 a 3 :50 :1 *4 4-0 *2 a 4 :0 :0"
+    );
+    assert_eq!(words(&db.run(c, "XPENDING s g")), "*4 :3 1-0 3-0 *1 *2 eve 3");
+    assert_eq!(claim(&mut db, "eve CLAIM 1 STREAMS s >"), "*-1");
+    // What has been deleted is told no more, and pending no more.
+    db.run(c, "XDEL s 1");
+    db.stream();
+    assert_eq!(claim(&mut db, "bob COUNT 1 CLAIM 0 STREAMS s >"), "*1 *2 s *1 *4 2-0 *2 a 2 :0 :2");
+    assert_eq!(words(&db.run(c, "XPENDING s g")), "*4 :2 2-0 3-0 *2 *2 bob 1 *2 eve 1");
+    assert!(db.stream().contains("XCLAIM s g eve 0 1-0 TIME"));
+    // A history is one's own.
+    assert_eq!(claim(&mut db, "bob CLAIM 0 STREAMS s 0"), "*1 *2 s *1 *2 2-0 *2 a 2");
+    for (wrong, why) in [
+        (
+            "XREADGROUP GROUP g a CLAIM x STREAMS s >",
+            "min-idle-time is not an integer or out of range",
+        ),
+        (
+            "XREADGROUP GROUP g a CLAIM STREAMS s >",
+            "min-idle-time is not an integer or out of range",
+        ),
+        ("XREADGROUP GROUP g a CLAIM -1 STREAMS s >", "min-idle-time must be a positive integer"),
+        (
+            "XREAD CLAIM 1 STREAMS s 0",
+            "The CLAIM option is only supported by XREADGROUP. You called XREAD instead.",
+        ),
+    ] {
+        assert_eq!(db.run(c, wrong), format!("-ERR {why}\r\n"), "{wrong}");
+    }
+}
+
+/// Nothing is written when an entry has been pending for long enough: the clock has to wake who waits.
+#[test]
+fn a_reader_that_waits_claims_as_soon_as_it_may() {
+    let mut db = Database::new();
+    let (c, waits) = (db.connect(), db.connect());
+    db.run(c, "XGROUP CREATE s g 0 MKSTREAM");
+    db.run(c, "XADD s 1 a 1");
+    db.run(c, "XREADGROUP GROUP g ann STREAMS s >");
+    db.advance_ms(40);
+    let claim = "XREADGROUP GROUP g bob BLOCK 0 CLAIM 1000 STREAMS s >";
+    assert_eq!(db.run(waits, claim), "");
+    let due_us = db.now.mono_us + 960_000;
+    assert_eq!(db.engine.next_deadline_us(), Some(due_us));
+    db.advance_ms(959);
+    assert_eq!(db.replies(waits), "");
+    db.advance_ms(1);
+    assert_eq!(words(&db.replies(waits)), "*1 *2 s *1 *4 1-0 *2 a 1 :1000 :1");
+    assert_eq!(db.engine.next_deadline_us(), None);
+    // What is delivered after it has begun to wait is claimed in its time, too.
+    db.run(c, "XACK s g 1-0");
+    assert_eq!(db.run(waits, claim), "");
+    db.advance_ms(500);
+    db.run(c, "XADD s 2 a 2");
+    assert_eq!(words(&db.replies(waits)), "*1 *2 s *1 *4 2-0 *2 a 2 :0 :0");
+    db.run(c, "XACK s g 2-0");
+    assert_eq!(db.run(waits, claim), "");
+    db.run_args(c, &[b"MULTI"]);
+    db.run(c, "XADD s 3 a 3");
+    db.run(c, "XREADGROUP GROUP g ann STREAMS s >");
+    db.run(c, "EXEC");
+    db.advance_ms(999);
+    assert_eq!(db.replies(waits), "");
+    db.advance_ms(1);
+    assert_eq!(words(&db.replies(waits)), "*1 *2 s *1 *4 3-0 *2 a 3 :1000 :1");
+    // Its own deadline stays what it was.
+    assert_eq!(db.run(waits, "XREADGROUP GROUP g bob BLOCK 50 CLAIM 1000 STREAMS s >"), "");
+    db.advance_ms(50);
+    assert_eq!(db.replies(waits), "*-1\r\n");
+    assert_eq!(db.engine.next_deadline_us(), None);
+}

@@ -179,6 +179,11 @@ impl Backlog {
         self.end_offset - self.reader_offset(reader)
     }
 
+    /// What is kept for the reader: from the begin of its block on.
+    pub fn held_by(&self, reader: &Reader) -> u64 {
+        self.end_offset - self.block(reader.block).start_offset
+    }
+
     /// Fills `slices` with what the reader has to read next; returns how many were filled.
     pub fn slices<'a>(&'a self, reader: &Reader, slices: &mut [IoSlice<'a>]) -> usize {
         let mut filled = 0;

@@ -76,12 +76,17 @@ impl Repl {
         let position = words.chunks_exact(2).position(|p| p[0].eq_ignore_ascii_case(b"ack"));
         let Some(words) = position.map(|p| &words[2 * p..]) else { return };
         let Some(replica) = self.downstream.find_mut(conn) else { return };
+        // What it was not sent it cannot have: WAIT and FAILOVER would believe it.
+        let sent = match (&replica.reader, self.stream.backlog()) {
+            (Some(reader), Some(backlog)) => backlog.reader_offset(reader) - 1,
+            _ => 0,
+        };
+        let has = |offset: i64| u64::try_from(offset).ok().filter(|&has| has <= sent).unwrap_or(0);
         let Some(offset) = parse_i64(words[1]) else { return };
-        replica.ack_offset = replica.ack_offset.max(u64::try_from(offset).unwrap_or(0));
+        replica.ack_offset = replica.ack_offset.max(has(offset));
         if words.len() > 3 && words[2].eq_ignore_ascii_case(b"fack") {
             let Some(fsynced) = parse_i64(words[3]) else { return };
-            let fsynced = u64::try_from(fsynced).unwrap_or(0);
-            replica.fsync_ack_offset = replica.fsync_ack_offset.max(fsynced);
+            replica.fsync_ack_offset = replica.fsync_ack_offset.max(has(fsynced));
         }
         replica.ack_ms = now_ms;
         if replica.state == ReplicaState::Gated {
@@ -121,6 +126,8 @@ impl Introduction {
             b"capa" if value.eq_ignore_ascii_case(b"psync2") => self.knows_psync2 = true,
             b"capa" if value.eq_ignore_ascii_case(PROGRESS_CAPA) => self.knows_progress = true,
             b"capa" => {}
+            // Of Valkey. What a snapshot is written for, `rdb-version` says.
+            b"version" => {}
             b"rdb-only" => {
                 self.rdb_only = match parse_i64(value) {
                     Some(n @ (0 | 1)) => n == 1,

@@ -138,9 +138,16 @@ impl Repl {
         }
     }
 
-    /// Whether one is being made, or is there to be sent: the stream behind it is kept for who loads it.
-    pub fn has_snapshot(&self) -> bool {
-        self.snapshot.is_some() || !self.files.is_empty()
+    /// Bytes of the stream that are kept for the slowest who was promised them: a replica, or whoever may still
+    /// join the snapshot that is being made.
+    pub fn held_bytes(&self) -> u64 {
+        let Some(backlog) = self.stream.backlog() else { return 0 };
+        let joining = match &self.snapshot {
+            Some(Snapshot { phase: Phase::Running { start, .. }, .. }) => start.as_ref(),
+            _ => None,
+        };
+        let replicas = self.downstream.replicas.iter().filter_map(|r| r.reader.as_ref());
+        replicas.chain(joining).map(|reader| backlog.held_by(reader)).max().unwrap_or(0)
     }
 
     /// Whether the child's pipe should be read: the slowest replica has taken most of what came so far.

@@ -15,6 +15,7 @@ fn to(port: i64) -> FailoverRequest {
 }
 
 fn ack(master: &mut Repl, conn: ConnId) {
+    output(master, 0, conn);
     let offset = master.offset().to_string();
     let words = [b"ACK".as_slice(), offset.as_bytes()];
     assert_eq!(master.replica_replconf(0, conn, &words), ReplconfReply::Silent);

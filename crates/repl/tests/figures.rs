@@ -7,6 +7,7 @@ use common::*;
 use repl::*;
 
 fn ack(master: &mut Repl, conn: ConnId, offset: u64, fsynced: u64) {
+    output(master, 0, conn);
     let (offset, fsynced) = (offset.to_string(), fsynced.to_string());
     let words: [&[u8]; 4] = [b"ACK", offset.as_bytes(), b"FACK", fsynced.as_bytes()];
     assert_eq!(master.replica_replconf(0, conn, &words), ReplconfReply::Silent);

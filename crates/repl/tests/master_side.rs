@@ -411,7 +411,8 @@ fn acknowledgements_count_for_wait_and_min_replicas() {
     add_replica(&mut master, CONN, "6380");
     assert!(master.has_enough_good_replicas(10_999));
     assert!(!master.has_enough_good_replicas(11_000));
-    master.handle_write(b"A");
+    master.handle_write(b"ABCD");
+    output(&mut master, 0, CONN);
     let offset = master.offset();
     assert_eq!(master.count_acked(offset), 0);
     let ack = offset.to_string();
@@ -424,6 +425,30 @@ fn acknowledgements_count_for_wait_and_min_replicas() {
     assert!(
         output(&mut master, 0, CONN).ends_with("$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n")
     );
+}
+
+/// A replica that said it had 2^63 bytes more than there were made every later WAIT count it, and FAILOVER
+/// would have handed over to it at once.
+#[test]
+fn a_replica_has_no_more_than_it_was_sent() {
+    let mut master = new_repl(1, disk_settings());
+    add_replica(&mut master, CONN, "6380");
+    output(&mut master, 0, CONN);
+    let sent = master.offset();
+    master.handle_write(b"A");
+    let claim = |master: &mut Repl, offset: u64| {
+        let offset = offset.to_string();
+        let words: [&[u8]; 4] = [b"ack", offset.as_bytes(), b"fack", offset.as_bytes()];
+        master.replica_replconf(0, CONN, &words);
+    };
+    claim(&mut master, i64::MAX as u64);
+    claim(&mut master, sent + 1);
+    assert_eq!((master.count_acked(sent + 1), master.count_fsynced(sent + 1)), (0, 0));
+    claim(&mut master, sent);
+    assert_eq!((master.count_acked(sent), master.count_fsynced(sent)), (1, 1));
+    output(&mut master, 0, CONN);
+    claim(&mut master, sent + 1);
+    assert_eq!((master.count_acked(sent + 1), master.count_fsynced(sent + 1)), (1, 1));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use engine::Engine;
-use log::{error, info, warn};
+use log::{error, info};
 use mio::Poll;
 use node::Node;
 use repl::Repl;
@@ -25,7 +25,7 @@ use crate::os::host::{DiskState, Host, Identity, NetState, ProcessState, TurnSta
 use crate::os::start;
 use crate::process::clock;
 use crate::process::daemon;
-use crate::process::daemon::{OomClass, OomScore, PidFile};
+use crate::process::daemon::{Launcher, OomClass, OomScore, PidFile};
 use crate::process::entropy;
 use crate::process::logging::{self, Speaker};
 use crate::process::mailbox::Mailbox;
@@ -33,25 +33,33 @@ use crate::process::memory::{self, MemoryMeter};
 use crate::process::os_error::os_error;
 use crate::process::signals::SignalSource;
 use crate::process::supervisor::Supervision;
+use crate::process::watchdog::Watchdog;
 use crate::server::{Mail, Server};
 
 /// What the process was started with, besides its configuration.
 pub struct Process {
     pub role: RoleDecision,
     pub supervision: Supervision,
-    /// Detached from the terminal.
-    pub background: bool,
+    /// Who waits at the terminal that a server in the background has left.
+    pub launcher: Option<Launcher>,
 }
 
 /// Runs a server to its end; the result is the process's exit code.
-pub fn run(config: Config, process: Process) -> i32 {
-    let server = match Server::new(config, process) {
+pub fn run(config: Config, mut process: Process) -> i32 {
+    let launcher = process.launcher.take();
+    let server = match Server::new(config, process, launcher.is_some()) {
         Ok(server) => server,
         Err(why) => {
-            warn!("{why}");
+            error!("{why}");
+            if let Some(launcher) = launcher {
+                launcher.failed(&why);
+            }
             return 1;
         }
     };
+    if let Some(launcher) = launcher {
+        launcher.started();
+    }
     server.run().unwrap_or_else(|error| {
         error!("The event loop failed: {}", os_error(&error));
         1
@@ -80,13 +88,13 @@ fn tls_sides(config: &Config) -> Result<Option<Sides>, String> {
         return Ok(None);
     }
     tls::sides(config).map(Some).map_err(|why| {
-        warn!("{why}");
+        error!("{why}");
         "Failed to configure TLS. Check logs for more info.".to_owned()
     })
 }
 
 impl Server {
-    fn new(mut config: Config, process: Process) -> Result<Server, String> {
+    fn new(mut config: Config, process: Process, background: bool) -> Result<Server, String> {
         engine::command::rename(std::mem::take(&mut config.renames));
         config.network.maxclients = daemon::adjust_open_files(config.network.maxclients)
             .map_err(|_| "Too few open files".to_owned())?;
@@ -110,7 +118,7 @@ impl Server {
             listener.register(poll.registry(), index as u32).map_err(text)?;
         }
         // Not earlier: a second server that cannot listen must leave the file of the first alone.
-        let pidfile = PidFile::create(&config.general.pidfile, process.background);
+        let pidfile = PidFile::create(&config.general.pidfile, background);
         let mut oom = OomScore::default();
         // What goes wrong is in the log; a server without the adjustment is better than none.
         let _ = oom.apply(config.oom_rule(), OomClass::of_master(!is_replica));
@@ -152,6 +160,7 @@ impl Server {
                 postponed_end: None,
                 exit_code: None,
                 metrics: Metrics::default(),
+                watchdog: Watchdog::default(),
             },
             net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved), tls),
             disk: DiskState::new(
@@ -167,6 +176,7 @@ impl Server {
         };
         host.client_limit_changed();
         memory::set_background_thread(host.config.general.jemalloc_bg_thread);
+        host.set_watchdog().map_err(text)?;
         let metrics = host.metrics_settings();
         host.process.metrics.configure(metrics)?;
         start::log_initialized();

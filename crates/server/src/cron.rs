@@ -14,6 +14,7 @@ impl Server {
         let hz = u64::from(self.host.config.general.hz.clamp(1, 500));
         self.host.turn.next_cron_us = now.mono_us + 1_000_000 / hz;
         self.host.supervise(&self.node);
+        self.host.process.watchdog.rewind();
         if self.host.process.cron_paused {
             return;
         }

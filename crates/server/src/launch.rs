@@ -1,5 +1,5 @@
 //! From the command line to a running server, in the order that keeps every message visible: what
-//! goes wrong before the log is open goes to standard error, all else to the log.
+//! goes wrong before the log is open goes to standard error, all else to the log, and what ends the start to both.
 
 use std::io;
 use std::path::Path;
@@ -67,20 +67,22 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
     if general.syslog_enabled {
         logging::open_syslog(&general.syslog_ident, general.syslog_facility.number());
     }
+    logging::set_form(general.log_format.form());
     install_logger(output, general.loglevel.filter());
-    if general.crash_log_enabled {
-        logging::log_panics();
-        let log = Some(&general.logfile).filter(|name| !name.is_empty()).map(Path::new);
-        crash::report_to(log).map_err(|error| os_error(&error))?;
-    }
+    logging::log_panics();
+    let log = Some(&general.logfile).filter(|name| !name.is_empty()).map(Path::new);
+    crash::report_to(log).map_err(|error| os_error(&error))?;
+    crash::set_wanted(general.crash_log_enabled);
     logging::abort_on_panics();
     let supervisor = Supervisor::detect(general.supervised.candidates());
     // A supervisor watches the process that it has started, so that one stays.
-    let background = general.daemonize && supervisor == Supervisor::Nobody;
-    if background {
-        daemon::daemonize()
-            .map_err(|error| format!("Can't go into the background: {}", os_error(&error)))?;
-    }
+    let launcher = match general.daemonize && supervisor == Supervisor::Nobody {
+        true => Some(
+            daemon::daemonize()
+                .map_err(|error| format!("Can't go into the background: {}", os_error(&error)))?,
+        ),
+        false => None,
+    };
     if general.set_proc_title {
         title::prepare();
         title::set(&config.process_title());
@@ -88,5 +90,5 @@ fn prepare(config: &Config, install_logger: InstallLogger) -> Result<Process, St
     start::log_starting(config);
     let mut supervision = Supervision::open(supervisor);
     supervision.tell(Stage::Loading, "Redis is loading...");
-    Ok(Process { role, supervision, background })
+    Ok(Process { role, supervision, launcher })
 }

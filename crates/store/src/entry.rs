@@ -24,6 +24,7 @@ use std::ptr::{self, NonNull};
 use bytes::Bytes;
 
 use crate::element::{Element, Tagged};
+use crate::hash::Hash;
 use crate::str::{Str, parse_int};
 use crate::value::{Encoding, Type, Value, ValueMut, ValueRef};
 
@@ -60,6 +61,8 @@ const _: () = assert!(align_of::<Value>() <= shape::ALIGN);
 pub enum NewValue<'a> {
     /// A string; kept as an integer when it is the spelling of one.
     Bytes(&'a [u8]),
+    /// A string that stays one, whatever it spells: what was computed as a text is told as one.
+    Text(&'a [u8]),
     /// A string already in a buffer of its own, which is kept when it is large.
     Shared(Bytes),
     /// The decimal text of a number.
@@ -110,6 +113,7 @@ impl<'a> Payload<'a> {
     fn with<R>(key_len: usize, value: NewValue<'_>, then: impl FnOnce(Payload<'_>) -> R) -> R {
         match value {
             NewValue::Bytes(text) => then(Payload::of_text(key_len, text)),
+            NewValue::Text(text) => then(Payload::of_any_text(key_len, text)),
             NewValue::Int(number) => then(Payload::Int(number)),
             NewValue::Value(Value::Str(Str::Int(number))) => then(Payload::Int(number)),
             NewValue::Value(Value::Str(Str::Owned(text))) if embeds(key_len, text.len()) => {
@@ -127,8 +131,15 @@ impl<'a> Payload<'a> {
     fn of_text(key_len: usize, text: &'a [u8]) -> Self {
         match parse_int(text) {
             Some(number) => Payload::Int(number),
-            None if embeds(key_len, text.len()) => Payload::Text(text),
-            None => Payload::Value(Value::Str(Str::Owned(text.to_vec()))),
+            None => Payload::of_any_text(key_len, text),
+        }
+    }
+
+    #[inline]
+    fn of_any_text(key_len: usize, text: &'a [u8]) -> Self {
+        match embeds(key_len, text.len()) {
+            true => Payload::Text(text),
+            false => Payload::Value(Value::Str(Str::Owned(text.to_vec()))),
         }
     }
 
@@ -175,9 +186,18 @@ impl Entry {
 
     #[inline]
     pub fn key(&self) -> &[u8] {
-        let place = shape::read_key(self.base());
-        // SAFETY: the head says where the key is, and it lives as long as the entry.
-        unsafe { std::slice::from_raw_parts(self.base().add(place.at).as_ptr(), place.len) }
+        // SAFETY: this entry is there, and its key lives as long as it.
+        unsafe { Entry::key_at(self.base()) }
+    }
+
+    /// The key of an entry by where it is.
+    ///
+    /// # Safety
+    /// An entry is there, as long as the key is borrowed.
+    pub(crate) unsafe fn key_at<'a>(base: NonNull<u8>) -> &'a [u8] {
+        let place = shape::read_key(base);
+        // SAFETY: the head says where the key is.
+        unsafe { std::slice::from_raw_parts(base.add(place.at).as_ptr(), place.len) }
     }
 
     pub fn value(&self) -> ValueRef<'_> {
@@ -202,6 +222,14 @@ impl Entry {
         match self.value_field() {
             Some(value) => value.as_mut(),
             None => ValueMut::EmbeddedStr,
+        }
+    }
+
+    /// The hash for changing it. The index of expiring fields is the caller's duty.
+    pub(crate) fn hash_mut(&mut self) -> Option<&mut Hash> {
+        match self.value_field() {
+            Some(Value::Hash(hash)) => Some(hash),
+            _ => None,
         }
     }
 

@@ -11,6 +11,14 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     run(pattern, text, |byte| byte)
 }
 
+/// As `matches` where nobody looks for a lone `*` first: among channels it does not take an empty one.
+pub fn matches_channel(pattern: &[u8], channel: &[u8]) -> bool {
+    match channel {
+        [] => pattern.is_empty(),
+        _ => matches(pattern, channel),
+    }
+}
+
 /// As `matches`, but upper and lower case (of ASCII) are the same.
 pub fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
     run(pattern, text, |byte| byte.to_ascii_lowercase())

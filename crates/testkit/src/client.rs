@@ -201,6 +201,29 @@ impl Client {
         read_reply(&mut self.stream)
     }
 
+    /// A reply with the very bytes of it, which tell more: there are three of [`Reply::Null`].
+    pub fn read_reply_and_bytes(&mut self) -> io::Result<(Reply, Vec<u8>)> {
+        let mut recorder = Recorder { stream: &mut self.stream, bytes: Vec::new() };
+        let reply = read_reply(&mut recorder)?;
+        Ok((reply, recorder.bytes))
+    }
+
+    /// Waits so long for the beginning of a reply, and says whether there is one.
+    pub fn wait_readable(&mut self, timeout: Duration) -> io::Result<bool> {
+        if !self.stream.buffer().is_empty() {
+            return Ok(true);
+        }
+        self.set_read_timeout(timeout)?;
+        let filled = self.stream.fill_buf().map(|bytes| !bytes.is_empty());
+        self.set_read_timeout(REPLY_TIMEOUT)?;
+        match filled {
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Ok(false)
+            }
+            other => other,
+        }
+    }
+
     /// One line without its end, for what is not RESP (the preambles of a sync).
     pub fn read_line(&mut self) -> io::Result<String> {
         read_line(&mut self.stream)
@@ -222,6 +245,31 @@ impl Client {
             Stream::Tcp(s) => s.local_addr().map_or(0, |a| a.port()),
             Stream::Unix(_) => 0,
         }
+    }
+}
+
+/// Keeps what is read through it.
+struct Recorder<'a> {
+    stream: &'a mut BufReader<Stream>,
+    bytes: Vec<u8>,
+}
+
+impl Read for Recorder<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buf)?;
+        self.bytes.extend_from_slice(&buf[..read]);
+        Ok(read)
+    }
+}
+
+impl BufRead for Recorder<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.stream.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.bytes.extend_from_slice(&self.stream.buffer()[..amount]);
+        self.stream.consume(amount);
     }
 }
 

@@ -65,9 +65,16 @@ pub struct ServerBuilder {
     args: Vec<String>,
     environment: Vec<(String, PathBuf)>,
     base_config: bool,
+    program: PathBuf,
 }
 
 impl ServerBuilder {
+    /// Another program than its kind's: a peer of another version.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = path.into();
+        self
+    }
+
     /// Appends a directive to the config file, as a line of it. Later ones win over earlier ones.
     pub fn set(mut self, line: &str) -> Self {
         self.directives.push(line.to_string());
@@ -153,11 +160,10 @@ impl ServerBuilder {
             config.push('\n');
         }
         std::fs::write(dir.path().join(CONFIG_FILE), config).expect("the config is written");
-        let program = self.kind.program();
         Server {
             kind: self.kind,
             name: self.name,
-            program,
+            program: self.program,
             args: self.args,
             environment: self.environment,
             dir,
@@ -193,6 +199,7 @@ impl Server {
             args: Vec::new(),
             environment: Vec::new(),
             base_config: true,
+            program: kind.program(),
         }
     }
 

@@ -12,6 +12,7 @@ use slab::Slab;
 use crate::clients::client::Client;
 use crate::clients::rules::{RuleError, has_spaces, merge_selectors};
 use crate::clients::user::User;
+use crate::error::c_string;
 use crate::settings::Settings;
 
 const DEFAULT: &[u8] = b"default";
@@ -310,5 +311,5 @@ fn unmatched(word: &[u8]) -> String {
 
 /// A rule as an error repeats it.
 fn shown_rule(rule: &[u8]) -> String {
-    String::from_utf8_lossy(rule).into_owned()
+    c_string(rule).into_owned()
 }

@@ -58,6 +58,10 @@ pub enum Find {
     /// One key behind this word, which is looked for from an argument on (`GEORADIUS ... STORE dest`). The
     /// command's own parser says whether it is there: a word may also be a value.
     Keyword { word: &'static str, from: u8, parse: fn(Args<'_>) -> Option<usize> },
+    /// One key at this argument, unless the command's own parser finds its keys elsewhere.
+    Unless { at: u8, find: fn(Args<'_>) -> Option<usize> },
+    /// Everything behind a word that the command's own parser finds; `from` counts from the end.
+    Rest { word: &'static str, from: i8, find: fn(Args<'_>) -> Option<usize> },
     /// Nobody knows before the command runs (`SORT ... BY pattern`).
     Unknown,
 }
@@ -126,7 +130,7 @@ impl KeySpec {
 
     /// Whether a client that only knows first, last and step finds all keys.
     pub fn is_range(&self) -> bool {
-        matches!(self.find, Find::Range { .. })
+        matches!(self.find, Find::Range { .. } | Find::Unless { .. })
     }
 
     /// What happens to the keys of this very command.
@@ -172,6 +176,11 @@ impl KeySpec {
             Find::Halved { find, .. } => {
                 find(args).map_or((0, 0, 1), |at| (at + 1, at + 1 + (args.len() - at - 1) / 2, 1))
             }
+            Find::Unless { at, find } => match find(args) {
+                None => (at.into(), usize::from(at) + 1, 1),
+                Some(_) => (0, 0, 1),
+            },
+            Find::Rest { find, .. } => find(args).map_or((0, 0, 1), |at| (at + 1, args.len(), 1)),
             Find::Unknown => (0, 0, 1),
         };
         (first..end.min(args.len())).step_by(step)
@@ -191,7 +200,11 @@ pub fn positions(keys: Keys, args: Args<'_>) -> impl Iterator<Item = (usize, Acc
 pub fn legacy_range(keys: Keys) -> (i64, i64, i64) {
     let mut legacy: Option<(i64, i64, i64)> = None;
     for spec in keys {
-        let Find::Range { first, last, step } = spec.find else { continue };
+        let (first, last, step) = match spec.find {
+            Find::Range { first, last, step } => (first, last, step),
+            Find::Unless { at, .. } => (at, at as i8, 1),
+            _ => continue,
+        };
         let (first, last, step) = (i64::from(first), i64::from(last), i64::from(step));
         legacy = match legacy {
             None => Some((first, last, step)),

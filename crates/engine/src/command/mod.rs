@@ -313,7 +313,8 @@ struct Index {
 
 static INDEX: LazyLock<Index> = LazyLock::new(Index::build);
 
-/// A name in lower case by its first and last eight bytes: up to sixteen bytes that is all of it.
+/// A name in lower case by its first and last eight bytes: up to sixteen bytes that is all of it. One
+/// of up to eight bytes fits into the first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct NameKey {
     first: u64,
@@ -330,16 +331,18 @@ impl NameKey {
         let (first, last) = if let (Some(first), Some(last)) =
             (name.first_chunk::<8>(), name.last_chunk::<8>())
         {
-            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+            (u64::from_le_bytes(*first), lower_case(u64::from_le_bytes(*last)))
         } else if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>())
         {
-            (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+            let [first, last] = [*first, *last].map(u32::from_le_bytes);
+            (u64::from(first) | u64::from(last) << 32, 0)
         } else if let (Some(first), Some(last)) = (name.first(), name.last()) {
-            (u64::from(*first), u64::from(*last) << 8 | u64::from(name[len / 2]))
+            let middle = u64::from(name[len / 2]) << 8;
+            (u64::from(*first) | middle | u64::from(*last) << 16, 0)
         } else {
             (0, 0)
         };
-        NameKey { first: lower_case(first), last: lower_case(last), len }
+        NameKey { first: lower_case(first), last, len }
     }
 
     /// The rest of a name that is longer than the key.

@@ -43,6 +43,28 @@ pub(crate) fn directives(world: &dyn World, shown: &mut Shown<'_>) {
     }
 }
 
+/// MIGRATE ... AUTH password, AUTH2 user password, up to KEYS.
+pub(crate) fn migrate(_: &dyn World, shown: &mut Shown<'_>) {
+    let mut at = 6;
+    while at < shown.len() && !shown[at].eq_ignore_ascii_case(b"keys") {
+        let end = at + 1 + secrets_behind(shown[at]);
+        if end > shown.len() {
+            return;
+        }
+        shown[at + 1..end].fill(REDACTED);
+        at = end;
+    }
+}
+
+/// How many arguments behind an option of MIGRATE are credentials.
+pub(crate) fn secrets_behind(word: &[u8]) -> usize {
+    match () {
+        () if word.eq_ignore_ascii_case(b"auth") => 1,
+        () if word.eq_ignore_ascii_case(b"auth2") => 2,
+        () => 0,
+    }
+}
+
 /// HELLO version AUTH user password.
 pub(crate) fn hello(_: &dyn World, shown: &mut Shown<'_>) {
     let mut at = 2;

@@ -3,7 +3,7 @@
 use protocol::number::LongDouble;
 use protocol::{Args, ReplyBuf, parse_f64, parse_i64};
 
-use crate::error::CommandError;
+use crate::error::{CommandError, c_string};
 
 pub(crate) fn int(arg: &[u8]) -> Result<i64, CommandError> {
     parse_i64(arg).ok_or(CommandError::NotAnInteger)
@@ -28,6 +28,15 @@ pub(crate) fn int_between(arg: &[u8], min: i64, max: i64) -> Result<i64, Command
         _ => Err(CommandError::err(format_args!(
             "value is out of range, value must between {min} and {max}"
         ))),
+    }
+}
+
+/// One of so many databases.
+pub(crate) fn db_index(arg: &[u8], databases: usize) -> Result<usize, CommandError> {
+    let index = int_between(arg, i32::MIN.into(), i32::MAX.into())?;
+    match usize::try_from(index) {
+        Ok(index) if index < databases => Ok(index),
+        _ => Err(CommandError::DbIndexOutOfRange),
     }
 }
 
@@ -79,9 +88,9 @@ pub(crate) fn is(arg: &[u8], name: &str) -> bool {
     arg.eq_ignore_ascii_case(name.as_bytes())
 }
 
-/// An argument as it may stand in an error's text or a log line.
+/// An argument as it may stand in an error's text or a log line: as a C string.
 pub(crate) fn text(arg: &[u8]) -> String {
-    String::from_utf8_lossy(arg).into_owned()
+    c_string(arg).into_owned()
 }
 
 /// The sum of a decimal text and a number, as INCRBYFLOAT and HINCRBYFLOAT compute and print it.

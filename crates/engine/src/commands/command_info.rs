@@ -8,7 +8,7 @@ use store::glob;
 use super::args::is;
 use super::help;
 use crate::command::arguments::{self, Argument};
-use crate::command::key_spec::{self, Access, Find, KeySpec};
+use crate::command::key_spec::{self, Access, Find, KeySpec, Keys};
 use crate::command::{self, Acl, CommandSpec, Flags, Found, Handler, every_row, row, top_rows};
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
@@ -128,16 +128,15 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
     reply_access(out, spec.access);
     out.bulk(b"begin_search");
     match spec.find {
-        Find::Range { first: index, .. } | Find::Counted { count_at: index, .. } => {
+        Find::Range { first: index, .. }
+        | Find::Counted { count_at: index, .. }
+        | Find::Unless { at: index, .. } => {
             reply_search(out, "index", &[("index", index.into())]);
         }
         Find::Keyword { word, from, .. } | Find::Halved { word, from, .. } => {
-            reply_search_head(out, "keyword", 2);
-            out.bulk(b"keyword");
-            out.bulk(word.as_bytes());
-            out.bulk(b"startfrom");
-            out.int(from.into());
+            reply_keyword(out, word, from.into());
         }
+        Find::Rest { word, from, .. } => reply_keyword(out, word, from.into()),
         Find::Parsed(_) | Find::Unknown => reply_search(out, "unknown", &[]),
     }
     out.bulk(b"find_keys");
@@ -156,12 +155,24 @@ fn reply_key_spec(out: &mut ReplyBuf, spec: &KeySpec) {
             let fields = [("lastkey", -1), ("keystep", 1), ("limit", 2)];
             reply_search(out, "range", &fields);
         }
-        Find::Keyword { .. } => {
+        Find::Rest { .. } => {
+            let fields = [("lastkey", -1), ("keystep", 1), ("limit", 0)];
+            reply_search(out, "range", &fields);
+        }
+        Find::Keyword { .. } | Find::Unless { .. } => {
             let fields = [("lastkey", 0), ("keystep", 1), ("limit", 0)];
             reply_search(out, "range", &fields);
         }
         Find::Parsed(_) | Find::Unknown => reply_search(out, "unknown", &[]),
     }
+}
+
+fn reply_keyword(out: &mut ReplyBuf, word: &str, from: i64) {
+    reply_search_head(out, "keyword", 2);
+    out.bulk(b"keyword");
+    out.bulk(word.as_bytes());
+    out.bulk(b"startfrom");
+    out.int(from);
 }
 
 fn reply_access(out: &mut ReplyBuf, access: Access) {
@@ -306,8 +317,8 @@ pub(crate) fn commands_in_category(category: &[u8]) -> Option<Vec<String>> {
     Some(with.map(|row| row.full_name()).collect())
 }
 
-/// The command that the arguments after `COMMAND GETKEYS` are, once it is known to have keys.
-fn command_with_keys(args: Args<'_>) -> Result<(Found, Args<'_>), CommandError> {
+/// The command that the arguments after `COMMAND GETKEYS` are, and where its keys are.
+fn command_with_keys(args: Args<'_>) -> Result<(Keys, Args<'_>), CommandError> {
     let inner = args.slice(2..args.len());
     let found = command::find(inner).map_err(|_| CommandError::err("Invalid command specified"))?;
     let keys = found.spec.keys;
@@ -318,29 +329,29 @@ fn command_with_keys(args: Args<'_>) -> Result<(Found, Args<'_>), CommandError> 
         return Err(CommandError::err("Invalid number of arguments specified for command"));
     }
     let has_any = key_spec::positions(keys, inner).next().is_some();
-    let may_have_none = found.spec.flags.has(Flags::NO_MANDATORY_KEYS);
-    if may_have_none && inner.get(2).is_some_and(|count| count == b"0") {
-        return Ok((found, inner));
+    if has_any && keys.iter().all(|spec| spec.is_borne_out(inner)) {
+        return Ok((keys, inner));
     }
-    if !has_any || !keys.iter().all(|spec| spec.is_borne_out(inner)) {
-        return Err(CommandError::err("Invalid arguments specified for command"));
+    // Of these no count is wrong: where it says nothing, there are none.
+    match found.spec.flags.has(Flags::NO_MANDATORY_KEYS) {
+        true => Ok((KeySpec::NONE, inner)),
+        false => Err(CommandError::err("Invalid arguments specified for command")),
     }
-    Ok((found, inner))
 }
 
 fn getkeys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (found, inner) = command_with_keys(args)?;
+    let (keys, inner) = command_with_keys(args)?;
     let out = &mut ctx.client.out;
-    out.array(key_spec::positions(found.spec.keys, inner).count());
-    key_spec::positions(found.spec.keys, inner).for_each(|(at, _)| out.bulk(inner.at(at)));
+    out.array(key_spec::positions(keys, inner).count());
+    key_spec::positions(keys, inner).for_each(|(at, _)| out.bulk(inner.at(at)));
     Ok(())
 }
 
 fn getkeysandflags(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (found, inner) = command_with_keys(args)?;
+    let (keys, inner) = command_with_keys(args)?;
     let out = &mut ctx.client.out;
-    out.array(key_spec::positions(found.spec.keys, inner).count());
-    for (at, access) in key_spec::positions(found.spec.keys, inner) {
+    out.array(key_spec::positions(keys, inner).count());
+    for (at, access) in key_spec::positions(keys, inner) {
         out.array(2);
         out.bulk(inner.at(at));
         reply_access(out, access);

@@ -78,14 +78,9 @@ static COMMANDLOG: &[CommandSpec] = &[
 ];
 
 fn kind(word: &[u8]) -> Result<LogKind, CommandError> {
-    match word {
-        word if is(word, "slow") => Ok(LogKind::Slow),
-        word if is(word, "large-request") => Ok(LogKind::LargeRequest),
-        word if is(word, "large-reply") => Ok(LogKind::LargeReply),
-        _ => Err(CommandError::err(
-            "type should be one of the following: slow, large-request, large-reply",
-        )),
-    }
+    LogKind::ALL.into_iter().find(|kind| is(word, kind.as_str())).ok_or_else(|| {
+        CommandError::err("type should be one of the following: slow, large-request, large-reply")
+    })
 }
 
 /// How many entries are asked for; -1 is all.

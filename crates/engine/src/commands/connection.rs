@@ -2,7 +2,7 @@
 
 use protocol::{Args, Resp, parse_i64};
 
-use super::args::{is, text};
+use super::args::{db_index, is, text};
 use crate::clients::client::{Kind, ReplyMode};
 use crate::clients::users::UserId;
 use crate::command::key_spec::KeySpec;
@@ -237,11 +237,7 @@ pub(crate) fn valid_name(name: &[u8]) -> Result<&[u8], CommandError> {
 }
 
 fn select(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let index = parse_i64(args.at(1)).ok_or(CommandError::NotAnInteger)?;
-    if index < 0 || index as usize >= ctx.engine.keyspace.len() {
-        return Err(CommandError::DbIndexOutOfRange);
-    }
-    ctx.client.db = index as usize;
+    ctx.client.db = db_index(args.at(1), ctx.engine.keyspace.len())?;
     ctx.client.out.ok();
     Ok(())
 }

@@ -370,13 +370,12 @@ fn stall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn reload(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let (mut nosave, mut noflush) = (false, false);
+    let (mut nosave, mut noflush, mut merge) = (false, false, false);
     for option in args.iter().skip(2) {
         match option {
             _ if is(option, "nosave") => nosave = true,
             _ if is(option, "noflush") => noflush = true,
-            // Of two values of one key the file's wins in either case.
-            _ if is(option, "merge") => {}
+            _ if is(option, "merge") => merge = true,
             _ => {
                 return Err(CommandError::err(
                     "DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
@@ -384,7 +383,7 @@ fn reload(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             }
         }
     }
-    ctx.perform_and_reply(Action::DebugReload { nosave, noflush })
+    ctx.perform_and_reply(Action::DebugReload { nosave, noflush, merge })
 }
 
 fn loadaof(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {

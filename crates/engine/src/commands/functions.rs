@@ -108,6 +108,7 @@ fn fcall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         name: name.clone(),
         flags: Some(*flags),
         is_function: true,
+        keys: run::key_count(args, true)?,
         read_only: ctx.found.spec.flags.has(Flags::READONLY),
     };
     run::run(ctx, args, plan)
@@ -132,8 +133,8 @@ fn load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             }
         }
     }
-    let is_trusted = ctx.call.is_applied();
-    let name = ctx.engine.scripts.libraries.load(args.at(last), taken, is_trusted)?;
+    let is_obeyed = ctx.call.is_applied();
+    let name = ctx.engine.scripts.libraries.load(args.at(last), taken, is_obeyed)?;
     changed(ctx, args);
     ctx.client.out.bulk(name.as_bytes());
     Ok(())
@@ -250,7 +251,8 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     };
     persist::rdb::check_footer(args.at(2)).map_err(|_| CommandError::BadDumpPayload)?;
     let codes = persist::rdb::restore_functions(args.at(2)).map_err(CommandError::err)?;
-    ctx.engine.scripts.libraries.restore(&codes, flush, taken)?;
+    let is_obeyed = ctx.call.is_applied();
+    ctx.engine.scripts.libraries.restore(&codes, flush, taken, is_obeyed)?;
     changed(ctx, args);
     ctx.client.out.ok();
     Ok(())

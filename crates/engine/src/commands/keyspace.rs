@@ -4,9 +4,9 @@
 use persist::rdb;
 use protocol::{Args, parse_i64};
 use store::str::Str;
-use store::{Entry, Limits, Value, ValueRef, glob, lfu};
+use store::{Encoding, Entry, Limits, Value, ValueRef, glob, lfu};
 
-use super::args::{int_between, is};
+use super::args::{db_index, is};
 use super::pubsub::container;
 use super::scans::scan;
 use crate::Engine;
@@ -377,17 +377,9 @@ fn rename_key(ctx: &mut Ctx<'_>, args: Args<'_>, only_if_new: bool) -> Result<bo
     Ok(true)
 }
 
-fn db_index(ctx: &Ctx<'_>, arg: &[u8]) -> Result<usize, CommandError> {
-    let index = int_between(arg, i32::MIN.into(), i32::MAX.into())?;
-    match usize::try_from(index) {
-        Ok(index) if index < ctx.engine.keyspace.len() => Ok(index),
-        _ => Err(CommandError::DbIndexOutOfRange),
-    }
-}
-
 fn move_(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (from_db, key) = (ctx.view, args.at(1));
-    let to_db = from_db.in_db(db_index(ctx, args.at(2))?);
+    let to_db = from_db.in_db(db_index(args.at(2), ctx.engine.keyspace.len())?);
     if from_db == to_db {
         return Err(CommandError::SameObject);
     }
@@ -414,7 +406,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             replace = true;
             at += 1;
         } else if is(args.at(at), "db") && at + 1 < args.len() {
-            to_db = from_db.in_db(db_index(ctx, args.at(at + 1))?);
+            to_db = from_db.in_db(db_index(args.at(at + 1), ctx.engine.keyspace.len())?);
             at += 2;
         } else {
             return Err(CommandError::Syntax);
@@ -451,9 +443,26 @@ fn duplicate(value: ValueRef<'_>, limits: &Limits) -> Value {
         ValueRef::SharedStr(bytes) => Value::Str(Str::shared(bytes.clone())),
         ValueRef::Stream(stream) => Value::Stream(Box::new(stream.clone())),
         collection => {
-            let payload = rdb::dump_value(collection, rdb::Version::V11);
-            rdb::restore_value(&payload, limits).expect("what was dumped here is valid")
+            let payload = rdb::dump_value(collection, rdb::Version::V12);
+            let limits = limits_that_keep(collection.encoding(), limits);
+            rdb::restore_value(&payload, &limits).expect("what was dumped here is valid")
         }
+    }
+}
+
+/// A copy has its original's encoding, whatever has become of the limits since that was chosen.
+fn limits_that_keep(encoding: Encoding, limits: &Limits) -> Limits {
+    let is_small = matches!(encoding, Encoding::Listpack | Encoding::Intset);
+    let most = if is_small { u32::MAX as usize } else { 0 };
+    Limits {
+        hash_max_listpack_entries: most,
+        hash_max_listpack_value: most,
+        set_max_intset_entries: most,
+        set_max_listpack_entries: most,
+        set_max_listpack_value: most,
+        zset_max_listpack_entries: most,
+        zset_max_listpack_value: most,
+        ..limits.clone()
     }
 }
 

@@ -376,7 +376,7 @@ fn shardchannels(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> 
 
 fn list_channels(ctx: &mut Ctx<'_>, args: Args<'_>, shards: bool) -> Result<(), CommandError> {
     if args.len() > 3 {
-        return Err(CommandError::arity(&ctx.found.full_name()));
+        return Err(CommandError::subcommand_syntax(args.at(1), "pubsub"));
     }
     let pubsub = &ctx.engine.pubsub;
     let map = if shards { &pubsub.shard_channels } else { &pubsub.channels };
@@ -384,7 +384,7 @@ fn list_channels(ctx: &mut Ctx<'_>, args: Args<'_>, shards: bool) -> Result<(), 
     let names: Vec<&[u8]> = map
         .keys()
         .map(|name| &**name)
-        .filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name)))
+        .filter(|name| pattern.is_none_or(|pattern| glob::matches_channel(pattern, name)))
         .collect();
     ctx.client.out.array(names.len());
     for name in names {

@@ -150,23 +150,31 @@ fn flags_of_evalsha(engine: &Engine, args: Args<'_>, of_row: Flags) -> Flags {
 
 fn eval(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.show_monitors(args);
+    let keys = run::key_count(args, false)?;
     let sha = ctx.engine.scripts.cache.load(args.at(1), true)?;
-    run_script(ctx, args, &sha)
+    run_script(ctx, args, &sha, keys)
 }
 
 fn evalsha(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.show_monitors(args);
     let sha = cache::sha_of(args.at(1)).ok_or(CommandError::NoScript)?;
-    run_script(ctx, args, &sha)
+    let keys = run::key_count(args, false)?;
+    run_script(ctx, args, &sha, keys)
 }
 
-fn run_script(ctx: &mut Ctx<'_>, args: Args<'_>, sha: &cache::Sha) -> Result<(), CommandError> {
+fn run_script(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    sha: &cache::Sha,
+    keys: usize,
+) -> Result<(), CommandError> {
     let script = ctx.engine.scripts.cache.take_up(sha).ok_or(CommandError::NoScript)?;
     let plan = Plan {
         function: script.function,
         name: script.name.clone(),
         flags: script.flags,
         is_function: false,
+        keys,
         read_only: ctx.found.spec.flags.has(Flags::READONLY),
     };
     run::run(ctx, args, plan)

@@ -297,16 +297,26 @@ fn presence(db: &Db, key: &[u8], now_ms: i64) -> Presence {
 }
 
 fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let index = |arg: &[u8], which: &str| {
-        parse_i64(arg)
-            .ok_or_else(|| CommandError::err(format_args!("invalid {which} DB index")))
-            .and_then(|n| match usize::try_from(n) {
-                Ok(n) if n < ctx.engine.keyspace.len() => Ok(n),
-                _ => Err(CommandError::DbIndexOutOfRange),
-            })
+    let number = |arg: &[u8], which: &str| {
+        let n = parse_i64(arg).and_then(|n| i32::try_from(n).ok());
+        n.ok_or_else(|| CommandError::err(format_args!("invalid {which} DB index")))
     };
-    let (a, b) = (index(args.at(1), "first")?, index(args.at(2), "second")?);
-    let engine = &mut *ctx.engine;
+    let index = |n: i32| match usize::try_from(n) {
+        Ok(n) if n < ctx.engine.keyspace.len() => Ok(n),
+        _ => Err(CommandError::DbIndexOutOfRange),
+    };
+    let (a, b) = (number(args.at(1), "first")?, number(args.at(2), "second")?);
+    let (a, b) = (index(a)?, index(b)?);
+    // One with itself is a change that travels, and touches nobody.
+    if a != b {
+        swap(ctx.engine, a, b);
+    }
+    ctx.engine.dirty += 1;
+    ctx.client.out.ok();
+    Ok(())
+}
+
+fn swap(engine: &mut Engine, a: usize, b: usize) {
     let (keyspace, now_ms) = (&engine.keyspace, engine.now.unix_ms());
     for (db, other) in [(a, b), (b, a)] {
         engine.watches.touch_db(Some(db), |db, key| {
@@ -317,9 +327,6 @@ fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     engine.keyspace.swap(a, b);
     engine.blocked.db_replaced(a);
     engine.blocked.db_replaced(b);
-    engine.dirty += 1;
-    ctx.client.out.ok();
-    Ok(())
 }
 
 fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {

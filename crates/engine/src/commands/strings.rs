@@ -634,7 +634,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     };
     let by = LongDouble::parse(args.at(2)).ok_or(CommandError::NotAFloat)?;
     let sum = add_float(old, by, CommandError::NotAFloat)?;
-    ctx.engine.put(db, key, sum.as_bytes(), SetExpire::Keep);
+    ctx.engine.put(db, key, NewValue::Text(sum.as_bytes()), SetExpire::Keep);
     ctx.engine.changed(db, key, Classes::STRING, "incrbyfloat");
     // As the result, so that replicas need not compute it with the same precision.
     ctx.propagate(&[b"SET", key, sum.as_bytes(), b"KEEPTTL"]);

@@ -67,13 +67,14 @@ impl Engine {
     }
 
     /// Lets go of keys that are more than may be remembered; whoever has cached them is told.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn limit_tracking_table(&mut self) {
         if self.tracking.is_on() {
             self.forget_surplus();
         }
     }
 
+    #[cold]
     fn forget_surplus(&mut self) {
         let max = usize::try_from(self.settings.tracking_table_max_keys).unwrap_or(usize::MAX);
         for key in self.tracking.surplus(max, &mut self.rng) {

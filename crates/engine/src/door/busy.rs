@@ -14,10 +14,24 @@ impl Engine {
     /// Lets the world serve its sockets while a command runs. Its client is not among the clients
     /// meanwhile; whoever else speaks is answered at once.
     pub fn serve_sockets(&mut self, world: &mut dyn World) {
+        self.serve(world, true);
+    }
+
+    /// The same while the loop waits for a load on behalf of `client`, which has to be answered before it says
+    /// more. The others may do what a load allows.
+    pub fn serve_sockets_without(&mut self, world: &mut dyn World, client: Option<ClientId>) {
+        let taken = client.and_then(|id| self.take_client(id));
+        self.serve(world, false);
+        if let Some(client) = taken {
+            self.put_client(client);
+        }
+    }
+
+    fn serve(&mut self, world: &mut dyn World, busy: bool) {
         let unit = self.propagation.set_unit_aside();
         let ready = self.blocked.set_ready_aside();
         let (now, last_command_end_us) = (self.now, self.last_command_end_us);
-        self.busy = true;
+        self.busy = busy;
         world.serve_sockets(self);
         self.busy = false;
         (self.now, self.last_command_end_us) = (now, last_command_end_us);

@@ -114,6 +114,7 @@ impl<'a> Ctx<'a> {
             waiting,
             on_timeout,
             deadline_us,
+            retry_us: 0,
             db: self.client.db,
             again: None,
             ran_us: 0,

@@ -211,8 +211,17 @@ impl Engine {
 
     /// A link that is down and a load in progress refuse what needs the data. EXEC itself never
     /// does, but lacks what one of its commands lacks.
-    #[inline]
+    #[inline(always)]
     fn check_data_is_there(&self, client: &Client, found: &Found) -> Result<(), CommandError> {
+        let is_whole = self.role != Role::Replica { link_up: false };
+        if is_whole && !self.loading && !self.async_loading {
+            return Ok(());
+        }
+        self.check_may_do_without(client, found)
+    }
+
+    #[cold]
+    fn check_may_do_without(&self, client: &Client, found: &Found) -> Result<(), CommandError> {
         let flags = found.flags;
         let queue = match &client.multi {
             Some(multi) if flags.has(Flags::RUNS_QUEUE) => multi.queue.as_slice(),
@@ -318,7 +327,7 @@ impl Engine {
         let dirty_before = self.dirty;
         let (db, written) = (client.db, client.out.written());
         client.commands += 1;
-        let caller = self.tracking.caller.replace(client.id);
+        let caller = self.tracking.enter(client.id);
         let mut ctx = Ctx::new(self, client, world, found, call);
         let result = (found.spec.handler)(&mut ctx, args);
         let (travels, nested_error) = (ctx.travels, ctx.nested_error);
@@ -349,8 +358,8 @@ impl Engine {
         }
         if self.tracking.is_on() {
             self.remember_reads(client, found.spec, args);
+            self.tracking.caller = caller;
         }
-        self.tracking.caller = caller;
         self.record(client, world, &found, args, call, (failed, written));
         if !self.monitors.is_empty() && !call.again {
             self.feed_monitors(client, world, &found, args, call);
@@ -382,57 +391,60 @@ impl Engine {
             let fast = found.spec.flags.has(Flags::FAST);
             self.record_latency(if fast { "fast-command" } else { "command" }, took_us);
         }
-        if !found.spec.flags.has(Flags::SKIP_SLOWLOG) {
-            self.log_command(
-                client,
-                world,
-                found,
-                args,
-                [took_us, client.out.written().saturating_sub(written)],
-            );
+        let request_bytes =
+            args.raw().map_or_else(|| args.iter().map(<[u8]>::len).sum(), <[u8]>::len);
+        let reply_bytes = client.out.written().saturating_sub(written);
+        let figures = [took_us, request_bytes as u64, reply_bytes];
+        if self.stands_out(figures) {
+            self.log_command(client, world, found, args, figures);
         }
     }
 
-    /// Logs the command if it took long, is large or was answered at length.
+    /// Whether a command took long, is large or was answered at length.
     #[inline]
+    fn stands_out(&self, [took_us, request_bytes, reply_bytes]: [u64; 3]) -> bool {
+        let settings = &self.settings;
+        // A threshold below 0 is none: as a count it is above all figures.
+        took_us >= settings.slowlog_log_slower_than_us as u64
+            || request_bytes >= settings.commandlog_request_larger_than_bytes as u64
+            || reply_bytes >= settings.commandlog_reply_larger_than_bytes as u64
+    }
+
+    #[cold]
     fn log_command(
         &mut self,
         client: &Client,
         world: &dyn World,
         found: &Found,
         args: Args<'_>,
-        [took_us, reply_bytes]: [u64; 2],
+        [took_us, request_bytes, reply_bytes]: [u64; 3],
     ) {
+        if found.spec.flags.has(Flags::SKIP_SLOWLOG) {
+            return;
+        }
         let settings = &self.settings;
-        let request_bytes =
-            args.raw().map_or_else(|| args.iter().map(<[u8]>::len).sum(), <[u8]>::len);
-        // A threshold below 0 is none: as a count it is above all figures.
-        let stands_out = |figure: u64, from: i64| figure >= from as u64;
         let logs = [
-            (LogKind::Slow, took_us, settings.slowlog_log_slower_than_us),
+            (LogKind::Slow, took_us, settings.slowlog_log_slower_than_us, settings.slowlog_max_len),
             (
                 LogKind::LargeRequest,
-                request_bytes as u64,
+                request_bytes,
                 settings.commandlog_request_larger_than_bytes,
+                settings.commandlog_large_request_max_len,
             ),
-            (LogKind::LargeReply, reply_bytes, settings.commandlog_reply_larger_than_bytes),
+            (
+                LogKind::LargeReply,
+                reply_bytes,
+                settings.commandlog_reply_larger_than_bytes,
+                settings.commandlog_large_reply_max_len,
+            ),
         ];
-        for (kind, figure, from) in logs {
-            if stands_out(figure, from) {
-                self.log_as(kind, client, &redact::shown(world, found.spec.redact, args), figure);
+        let shown = redact::shown(world, found.spec.redact, args);
+        for (kind, figure, from, max_len) in logs {
+            if figure >= from as u64 {
+                let log = self.command_logs.of(kind);
+                log.push(&shown, figure, self.now.unix_s(), client, max_len);
             }
         }
-    }
-
-    #[cold]
-    fn log_as(&mut self, kind: LogKind, client: &Client, shown: &[&[u8]], figure: u64) {
-        let max_len = match kind {
-            LogKind::Slow => self.settings.slowlog_max_len,
-            LogKind::LargeRequest => self.settings.commandlog_large_request_max_len,
-            LogKind::LargeReply => self.settings.commandlog_large_reply_max_len,
-        };
-        let log = self.command_logs.of(kind);
-        log.push(shown, figure, self.now.unix_s(), client, max_len);
     }
 
     /// Notes that `event` took `took_us`, if that is `latency-monitor-threshold` or more.
@@ -453,13 +465,14 @@ impl Engine {
     }
 
     /// Clients that wait for keys just written get their turn, in the order in which they came.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn serve_ready_keys(&mut self, world: &mut dyn World) {
         if self.blocked.has_ready() {
             self.serve_who_waits(world);
         }
     }
 
+    #[cold]
     fn serve_who_waits(&mut self, world: &mut dyn World) {
         // The command may have taken long: what has expired meanwhile wakes nobody.
         let passed_us = world.mono_us().saturating_sub(self.now.mono_us);
@@ -513,7 +526,12 @@ impl Engine {
         self.finish_unit(&mut client, world);
         if client.blocked.is_some() {
             // Nothing for it yet: it keeps its deadline and its place.
-            blocked.ran_us += client.blocked.as_ref().map_or(0, |again| again.ran_us);
+            let (ran_us, retry_us) =
+                client.blocked.as_ref().map_or((0, 0), |again| (again.ran_us, again.retry_us));
+            blocked.ran_us += ran_us;
+            if (blocked.retry_us, retry_us) != (0, 0) {
+                self.blocked.retry_at(id, &mut blocked, retry_us);
+            }
             blocked.again = Some((found, args));
             client.blocked = Some(blocked);
         } else {
@@ -599,6 +617,7 @@ impl Engine {
             waiting: Waiting::Pause,
             on_timeout: OnTimeout::Null,
             deadline_us: 0,
+            retry_us: 0,
             db: client.db,
             again: Some((found, OwnedArgs::from(args))),
             ran_us: 0,
@@ -634,7 +653,11 @@ impl Engine {
     pub fn handle_deadlines(&mut self, now: Now, world: &mut dyn World) {
         self.now = now;
         while let Some(id) = self.blocked.expired(now.mono_us) {
-            self.end_wait(world, id, None);
+            let blocked = self.client(id).and_then(|client| client.blocked.as_ref());
+            match blocked.is_some_and(|blocked| blocked.is_over(now.mono_us)) {
+                true => self.end_wait(world, id, None),
+                false => self.run_again(world, id),
+            }
         }
         if self.pauses.expire(now.mono_us) {
             self.retry_paused(world);

@@ -166,11 +166,17 @@ impl Propagation {
     }
 
     /// Ends the unit: its commands go to both streams. True if there were any.
+    #[inline]
     pub fn end_unit(&mut self) -> bool {
-        if self.unit.items.is_empty() {
-            self.unit.no_multi = false;
-            return false;
+        let any = !self.unit.items.is_empty();
+        if any {
+            self.emit_unit();
         }
+        self.unit.no_multi = false;
+        any
+    }
+
+    fn emit_unit(&mut self) {
         if let Some(cursor) = &mut self.aof {
             emit(cursor, &mut self.aof_out, &self.unit, |to| to.aof);
         }
@@ -179,8 +185,6 @@ impl Propagation {
         }
         self.unit.pending.clear();
         self.unit.items.clear();
-        self.unit.no_multi = false;
-        true
     }
 
     /// The bytes for the replication stream since the last call of [`Self::clear_stream`].

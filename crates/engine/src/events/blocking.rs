@@ -88,6 +88,8 @@ pub struct Blocked {
     pub on_timeout: OnTimeout,
     /// Monotonic, 0 for never.
     pub deadline_us: u64,
+    /// When its command is to run again although nothing was written; monotonic, 0 for never.
+    pub retry_us: u64,
     pub db: usize,
     /// The command to run again; the door fills it in after the handler asked to block, unless that has.
     pub again: Option<(Found, OwnedArgs)>,
@@ -98,9 +100,22 @@ pub struct Blocked {
 }
 
 impl Blocked {
+    /// When the clock has something to do with it, 0 for never.
+    fn alarm_us(&self) -> u64 {
+        match (self.deadline_us, self.retry_us) {
+            (0, one) | (one, 0) => one,
+            (deadline_us, retry_us) => deadline_us.min(retry_us),
+        }
+    }
+
     /// Whether a key with a value of this type, or with none, is one that the client waits for.
     pub(crate) fn waits_for(&self, present: Option<Type>) -> bool {
         matches!(self.waiting, Waiting::Keys { of, or_gone, .. } if or_gone || present == Some(of))
+    }
+
+    /// Whether its time is up.
+    pub(crate) fn is_over(&self, mono_us: u64) -> bool {
+        self.deadline_us != 0 && self.deadline_us <= mono_us
     }
 
     fn waits_for_the_end(&self) -> bool {
@@ -147,9 +162,7 @@ impl BlockedClients {
         self.count += 1;
         self.last_ticket += 1;
         blocked.ticket = self.last_ticket;
-        if blocked.deadline_us != 0 {
-            self.deadlines.insert((blocked.deadline_us, client));
-        }
+        self.set_alarm(client, blocked.alarm_us());
         let or_gone = usize::from(blocked.waits_for_the_end());
         let list = match &blocked.waiting {
             Waiting::Keys { keys, .. } => {
@@ -170,9 +183,22 @@ impl BlockedClients {
         list.insert(blocked.ticket, client);
     }
 
+    /// Its command has run again, and is to run once more then.
+    pub fn retry_at(&mut self, client: ClientId, blocked: &mut Blocked, retry_us: u64) {
+        self.deadlines.remove(&(blocked.alarm_us(), client));
+        blocked.retry_us = retry_us;
+        self.set_alarm(client, blocked.alarm_us());
+    }
+
+    fn set_alarm(&mut self, client: ClientId, alarm_us: u64) {
+        if alarm_us != 0 {
+            self.deadlines.insert((alarm_us, client));
+        }
+    }
+
     pub fn remove(&mut self, client: ClientId, blocked: &Blocked) {
         self.count -= 1;
-        self.deadlines.remove(&(blocked.deadline_us, client));
+        self.deadlines.remove(&(blocked.alarm_us(), client));
         let or_gone = usize::from(blocked.waits_for_the_end());
         let list = match &blocked.waiting {
             Waiting::Keys { keys, .. } => {
@@ -271,7 +297,7 @@ impl BlockedClients {
         self.deadlines.first().map(|(deadline_us, _)| *deadline_us)
     }
 
-    /// A client whose time is up, if there is one.
+    /// A client whose time is up, or whose command is to run again, if there is one.
     pub fn expired(&self, mono_us: u64) -> Option<ClientId> {
         let (deadline_us, client) = self.deadlines.first()?;
         (*deadline_us <= mono_us).then_some(*client)

@@ -85,7 +85,7 @@ impl Patterns {
         &'a self,
         channel: &'a [u8],
     ) -> impl Iterator<Item = (&'a [u8], &'a Roster<ClientId>)> {
-        let matches = move |(pattern, _): &&(Box<[u8]>, _)| glob::matches(pattern, channel);
+        let matches = move |(pattern, _): &&(Box<[u8]>, _)| glob::matches_channel(pattern, channel);
         self.by_age.values().filter(matches).map(|(pattern, clients)| (&**pattern, clients))
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Tracking {
     prefixes: Prefixes,
     /// Clients that others redirect to and that are still there, with how many do.
     targets: BTreeMap<ClientId, usize>,
-    /// Whose command runs.
+    /// Whose command runs, or ran last while nobody caches.
     pub caller: Option<ClientId>,
     /// How many commands in a row have left the table too large.
     times_over: usize,
@@ -76,6 +76,12 @@ impl Tracking {
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
         !self.clients.is_empty()
+    }
+
+    /// A client's command begins. Gives whose it interrupts.
+    #[inline]
+    pub(crate) fn enter(&mut self, id: ClientId) -> Option<ClientId> {
+        self.caller.replace(id).filter(|_| !self.clients.is_empty())
     }
 
     pub(crate) fn get(&self, id: ClientId) -> Option<&Tracked> {
@@ -132,7 +138,7 @@ impl Tracking {
         self.redirect(id, None);
         let Some(tracked) = self.clients.remove(&id) else { return };
         if self.clients.is_empty() {
-            *self = Tracking { caller: self.caller, ..Tracking::default() };
+            *self = Tracking::default();
             return;
         }
         for prefix in &tracked.prefixes {

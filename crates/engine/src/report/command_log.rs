@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::clients::client::Client;
+use crate::engine::Engine;
 
 const MAX_ARGS: usize = 32;
 const MAX_ARG_BYTES: usize = 128;
@@ -14,6 +15,47 @@ pub(crate) enum LogKind {
     Slow,
     LargeRequest,
     LargeReply,
+}
+
+impl LogKind {
+    pub(crate) const ALL: [LogKind; 3] =
+        [LogKind::Slow, LogKind::LargeRequest, LogKind::LargeReply];
+
+    /// COMMANDLOG's word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            LogKind::Slow => "slow",
+            LogKind::LargeRequest => "large-request",
+            LogKind::LargeReply => "large-reply",
+        }
+    }
+}
+
+/// What monitoring tells of one of the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandLogFigures {
+    /// COMMANDLOG's word for it.
+    pub kind: &'static str,
+    pub len: u64,
+    /// All that was ever logged: RESET does not count anew.
+    pub total: u64,
+    /// The youngest entry's: microseconds, or bytes.
+    pub last_figure: Option<u64>,
+}
+
+impl Engine {
+    /// The slow log first.
+    pub fn command_log_figures(&self) -> [CommandLogFigures; 3] {
+        LogKind::ALL.map(|kind| {
+            let log = &self.command_logs.0[kind as usize];
+            CommandLogFigures {
+                kind: kind.as_str(),
+                len: log.len() as u64,
+                total: log.next_id,
+                last_figure: log.entries.front().map(|entry| entry.figure),
+            }
+        })
+    }
 }
 
 #[derive(Clone, Debug)]

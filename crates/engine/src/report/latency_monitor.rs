@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::engine::Engine;
+
 /// Samples kept of each event.
 pub(crate) const MAX_SAMPLES: usize = 160;
 
@@ -41,5 +43,14 @@ impl LatencyMonitor {
     pub(crate) fn find(&self, name: &[u8]) -> Option<(&'static str, &Event)> {
         let named = |event: &&str| event.as_bytes().eq_ignore_ascii_case(name);
         self.events.iter().map(|(name, event)| (*name, event)).find(|(name, _)| named(name))
+    }
+}
+
+impl Engine {
+    /// What LATENCY LATEST tells of each event: its name, when it last was, and how many milliseconds it took.
+    pub fn latency_spikes(&self) -> Vec<(&'static str, i64, u64)> {
+        let events = self.latency.events.iter();
+        let last = events.filter_map(|(name, event)| Some((*name, event.samples.back()?)));
+        last.map(|(name, sample)| (name, sample.unix_s, sample.ms)).collect()
     }
 }

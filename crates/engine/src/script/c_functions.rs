@@ -13,6 +13,9 @@ use mlua::{Function, Lua, Result, Table};
 /// What changing a protected table is answered.
 const READONLY: &std::ffi::CStr = c"Attempt to modify a readonly table";
 
+/// Errors of an error handler that it is called for again: as deep as calls of C functions go.
+const HANDLED_MAX: usize = 200;
+
 /// A function that calls `inner` and passes its results on but for the first, which says whether all went well.
 /// If it did not, the second is raised as it is, a string with the place in the script before it.
 pub(crate) fn raising(lua: &Lua, inner: Function) -> Result<Function> {
@@ -52,6 +55,11 @@ pub(crate) fn setfenv(lua: &Lua, inner: Function, protected: &Table) -> Result<F
 /// `pcall`, which gives the text of an error of `redis.call` in place of its table.
 pub(crate) fn pcall(lua: &Lua) -> Result<Function> {
     closure(lua, call_and_catch, ())
+}
+
+/// `xpcall`, whose handler runs when the error has left what raised it.
+pub(crate) fn xpcall(lua: &Lua) -> Result<Function> {
+    closure(lua, call_and_handle, ())
 }
 
 /// What assigning to a protected table calls.
@@ -192,6 +200,38 @@ unsafe extern "C-unwind" fn call_and_catch(state: *mut lua_State) -> c_int {
             }
         }
         ffi::lua_gettop(state)
+    }
+}
+
+/// Lua calls a handler where the error is raised. What a hook raises, as the end of a script does, it would call amid
+/// the hook, where no other hook runs: a handler that does not end would never be interrupted.
+unsafe extern "C-unwind" fn call_and_handle(state: *mut lua_State) -> c_int {
+    // SAFETY: three slots are always free in a C function's stack.
+    unsafe {
+        ffi::luaL_checkany(state, 2);
+        ffi::lua_settop(state, 2);
+        ffi::lua_insert(state, 1);
+        // The handler stays below all that follows.
+        let mut ended = ffi::lua_pcall(state, 0, ffi::LUA_MULTRET, 0);
+        ffi::lua_pushboolean(state, c_int::from(ended == ffi::LUA_OK));
+        ffi::lua_insert(state, 2);
+        if ended == ffi::LUA_OK {
+            return ffi::lua_gettop(state) - 1;
+        }
+        // A handler is given its own errors as well, until it has made something of one.
+        for _ in 0..HANDLED_MAX {
+            if ended != ffi::LUA_ERRRUN {
+                return 2;
+            }
+            ffi::lua_pushvalue(state, 1);
+            ffi::lua_insert(state, 3);
+            ended = ffi::lua_pcall(state, 1, 1, 0);
+        }
+        if ended != ffi::LUA_OK {
+            ffi::lua_settop(state, 2);
+            ffi::lua_pushstring(state, c"error in error handling".as_ptr());
+        }
+        2
     }
 }
 

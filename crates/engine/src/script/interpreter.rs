@@ -15,6 +15,8 @@ use crate::door::ctx::Ctx;
 const HOOK_EVERY: u32 = 100_000;
 /// Calls between two steps of the collector.
 const COLLECT_EVERY: u32 = 50;
+/// What a call may leave behind beyond twice what lasts before all of it is collected.
+const GARBAGE_MAX: usize = 64 << 20;
 
 /// Why a function has failed: what it raised, or what the library says of it.
 pub(crate) enum Failure {
@@ -32,6 +34,8 @@ pub(crate) struct Interpreter {
     runner: Rc<Runner>,
     next_function: i64,
     calls: u32,
+    /// What was still there when all was last collected.
+    lasting_bytes: usize,
     /// All that a library finds while it is loaded.
     pub load_globals: Table,
     /// Of the table that is shown as the globals.
@@ -75,6 +79,7 @@ impl Interpreter {
             runner: Rc::new(runner),
             next_function: 1,
             calls: 0,
+            lasting_bytes: 0,
             load_globals,
             shown_metatable,
         })
@@ -111,11 +116,15 @@ impl Interpreter {
         self.lua.used_memory() as u64
     }
 
-    /// After a call: garbage is collected in small steps.
+    /// After a call: garbage is collected in small steps, and at once where it is much. That which a script leaves
+    /// behind that ran out of memory would be missed by the next ones.
     pub(crate) fn tidy(&mut self) {
         self.calls += 1;
-        if self.calls.is_multiple_of(COLLECT_EVERY) {
-            // Only what collecting runs could fail, and that is nothing of a script's.
+        // Only what collecting runs could fail, and that is nothing of a script's.
+        if self.lua.used_memory() > GARBAGE_MAX + 2 * self.lasting_bytes {
+            let _ = self.lua.gc_collect();
+            self.lasting_bytes = self.lua.used_memory();
+        } else if self.calls.is_multiple_of(COLLECT_EVERY) {
             let _ = self.lua.gc_step();
         }
     }

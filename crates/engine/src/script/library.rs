@@ -17,6 +17,8 @@ use crate::error::CommandError;
 /// A library registers its functions and does nothing else: twenty million instructions are plenty, a bound
 /// in place of the half second that Redis has.
 const LOAD_STEPS_MAX: u32 = 200;
+/// Of what a master or a file brings, which somebody has loaded before: more than any machine does in that half second.
+const OBEYED_STEPS_MAX: u32 = 2000;
 const LOAD_STEP: u32 = 100_000;
 /// What is counted for a function or library beside its texts.
 const ENTRY_BYTES: usize = 200;
@@ -75,18 +77,18 @@ impl Libraries {
         self.all.values().map(|library| library.code.clone()).collect()
     }
 
-    /// Compiles a library and takes it in; its name. `is_trusted`: who sent it is obeyed, however long it takes.
+    /// Compiles a library and takes it in; its name. `is_obeyed`: a master or a file brings it.
     pub(crate) fn load(
         &mut self,
         code: &[u8],
         taken: Taken,
-        is_trusted: bool,
+        is_obeyed: bool,
     ) -> Result<String, CommandError> {
         let (name, start) = flags::of_library(code).map_err(CommandError::err)?;
         if taken == Taken::Refused && self.all.contains_key(&name) {
             return Err(CommandError::err(format_args!("Library '{name}' already exists")));
         }
-        let library = self.compile(code, start, is_trusted)?;
+        let library = self.compile(code, start, is_obeyed)?;
         let is_taken = |function: &str| self.owner(function).is_some_and(|of| of != name);
         if let Some(function) = library.functions.keys().find(|function| is_taken(function)) {
             let text = format!("Function {function} already exists");
@@ -123,10 +125,11 @@ impl Libraries {
         codes: &[Vec<u8>],
         flush: bool,
         taken: Taken,
+        is_obeyed: bool,
     ) -> Result<(), CommandError> {
         let mut fresh = Libraries::default();
         for code in codes {
-            fresh.load(code, Taken::Refused, true)?;
+            fresh.load(code, Taken::Refused, is_obeyed)?;
         }
         if !flush {
             self.check_join(&fresh, taken)?;
@@ -172,13 +175,13 @@ impl Libraries {
         &mut self,
         code: &[u8],
         start: usize,
-        is_trusted: bool,
+        is_obeyed: bool,
     ) -> Result<Library, CommandError> {
         let interpreter = interpreter(&mut self.interpreter)?;
         let compiled = sandbox::compile(&interpreter.lua, &code[start..], "@user_function");
         let chunk = compiled
             .map_err(|why| CommandError::err(format_args!("Error compiling function: {why}")))?;
-        let registered = register(interpreter, chunk, is_trusted)?;
+        let registered = register(interpreter, chunk, is_obeyed)?;
         if registered.is_empty() {
             return Err(CommandError::err("No functions registered"));
         }
@@ -207,18 +210,15 @@ struct Loading(RefCell<Vec<Pending>>);
 fn register(
     interpreter: &Interpreter,
     chunk: Function,
-    is_trusted: bool,
+    is_obeyed: bool,
 ) -> Result<Vec<Pending>, CommandError> {
     let (lua, runner) = (&interpreter.lua, interpreter.runner());
     lua.set_app_data(Loading(RefCell::new(Vec::new())));
     interpreter.show_globals(&interpreter.load_globals).map_err(broken)?;
-    if !is_trusted {
-        limit_steps(lua).map_err(broken)?;
-    }
+    let steps_max = if is_obeyed { OBEYED_STEPS_MAX } else { LOAD_STEPS_MAX };
+    limit_steps(lua, steps_max).map_err(broken)?;
     let called = runner.call_bounded(chunk, None);
-    if !is_trusted {
-        super::interpreter::restore_hook(&runner).map_err(broken)?;
-    }
+    super::interpreter::restore_hook(&runner).map_err(broken)?;
     interpreter.show_globals(&interpreter.globals).map_err(broken)?;
     let registered = lua.remove_app_data::<Loading>();
     let why = match called {
@@ -233,12 +233,12 @@ fn register(
     Err(CommandError::err(format_args!("Error registering functions: {why}")))
 }
 
-fn limit_steps(lua: &Lua) -> mlua::Result<()> {
+fn limit_steps(lua: &Lua, steps_max: u32) -> mlua::Result<()> {
     let steps = std::cell::Cell::new(0);
     let triggers = HookTriggers::new().every_nth_instruction(LOAD_STEP);
     lua.set_global_hook(triggers, move |lua, _| {
         steps.set(steps.get() + 1);
-        if steps.get() < LOAD_STEPS_MAX {
+        if steps.get() < steps_max {
             return Ok(VmState::Continue);
         }
         let every = HookTriggers::new().every_nth_instruction(1);

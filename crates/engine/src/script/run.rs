@@ -24,18 +24,19 @@ pub(crate) struct Plan {
     pub name: Rc<str>,
     pub flags: Option<ScriptFlags>,
     pub is_function: bool,
+    /// How many of the arguments are keys.
+    pub keys: usize,
     /// The command promises that nothing is written.
     pub read_only: bool,
 }
 
 /// Runs a script with the keys and arguments of its command, and answers what it returns.
 pub(crate) fn run(ctx: &mut Ctx<'_>, args: Args<'_>, plan: Plan) -> Result<(), CommandError> {
-    let keys = key_count(args, plan.is_function)?;
     rules::check_start(ctx, plan.flags, plan.read_only)?;
     if ctx.engine.scripts.running.is_some() {
         return Err(CommandError::err("This Redis command is not allowed from script"));
     }
-    let (words, at) = (args.len(), 3 + keys);
+    let (words, at) = (args.len(), 3 + plan.keys);
     let scripts = &ctx.engine.scripts;
     let interpreter = match plan.is_function {
         true => scripts.libraries.interpreter.as_ref(),
@@ -68,8 +69,8 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, args: Args<'_>, plan: Plan) -> Result<(), C
     answer(ctx, &runner, running.resp, &name, result)
 }
 
-/// How many of the arguments are keys.
-fn key_count(args: Args<'_>, is_function: bool) -> Result<usize, CommandError> {
+/// How many of the arguments are keys. For scripts that is asked before they are looked for, for functions after.
+pub(crate) fn key_count(args: Args<'_>, is_function: bool) -> Result<usize, CommandError> {
     let count = protocol::parse_i64(args.at(2)).ok_or(match is_function {
         true => CommandError::err("Bad number of keys provided"),
         false => CommandError::NotAnInteger,

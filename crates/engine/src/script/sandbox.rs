@@ -117,6 +117,7 @@ impl Sandbox {
         globals.raw_set("pairs", c::pairs(lua, globals.raw_get("next")?)?)?;
         globals.raw_set("unpack", c::unpack(lua)?)?;
         globals.raw_set("pcall", c::pcall(lua)?)?;
+        globals.raw_set("xpcall", c::xpcall(lua)?)?;
         globals.raw_set("setfenv", c::setfenv(lua, globals.raw_get("setfenv")?, protected)?)?;
         globals.raw_set("loadstring", raise::function(lua, load_string)?)?;
         globals.raw_set("load", raise::function(lua, load_pieces)?)?;

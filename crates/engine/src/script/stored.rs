@@ -35,6 +35,24 @@ impl Engine {
         result
     }
 
+    /// Adds the libraries of another data set to those that are there; with `overwrites` in place of those of
+    /// the same name. All or none of them.
+    pub fn add_libraries(
+        &mut self,
+        codes: &[Vec<u8>],
+        overwrites: bool,
+    ) -> Result<(), CommandError> {
+        let before = self.library_codes();
+        let taken = if overwrites { Taken::Replaced } else { Taken::Refused };
+        let libraries = &mut self.scripts.libraries;
+        let added = codes.iter().try_for_each(|code| libraries.load(code, taken, true).map(drop));
+        if added.is_err() {
+            // They were there a moment ago.
+            let _ = self.replace_libraries(&before);
+        }
+        added
+    }
+
     pub(crate) fn script_memory(&self) -> ScriptMemory {
         let (cache, libraries) = (&self.scripts.cache, &self.scripts.libraries);
         ScriptMemory {

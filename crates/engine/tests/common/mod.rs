@@ -15,6 +15,8 @@ use store::Keyspace;
 pub struct Recorder {
     pub actions: Vec<String>,
     pub stream: Vec<u8>,
+    /// What MIGRATE has said to other servers.
+    pub stream_elsewhere: Vec<u8>,
     pub settings: Settings,
     pub replication: ReplicationInfo,
     pub acked: u32,
@@ -29,6 +31,8 @@ pub struct Recorder {
     pub step_us: Cell<u64>,
     pub looked_us: Cell<u64>,
     pub now: Now,
+    /// What another server answers to a MIGRATE; after that, unless as many are there, it is gone.
+    pub answers: Vec<&'static str>,
     /// What stands in the file of users, if there is one.
     pub acl_file: Option<String>,
 }
@@ -36,6 +40,15 @@ pub struct Recorder {
 impl World for Recorder {
     fn perform(&mut self, action: Action<'_>, _: &mut Keyspace) -> Result<Outcome, CommandError> {
         self.actions.push(format!("{action:?}"));
+        if let Action::Migrate { transfer, replies } = action {
+            self.stream_elsewhere.extend_from_slice(transfer.auth);
+            self.stream_elsewhere.extend_from_slice(transfer.requests);
+            replies.extend(self.answers.iter().map(|answer| answer.as_bytes().to_vec()));
+            if replies.len() < transfer.expected && !self.answers.iter().any(|a| a.starts_with('-'))
+            {
+                return Err(CommandError::text("IOERR gone"));
+            }
+        }
         Ok(Outcome::Done)
     }
 }

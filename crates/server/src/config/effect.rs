@@ -30,6 +30,9 @@ pub enum Effect {
     AllocatorThread,
     /// Metrics are served at another place, or no more.
     Metrics,
+    LogForm,
     LogLevel,
+    CrashLog,
+    Watchdog,
     ProcessTitle,
 }

@@ -59,6 +59,7 @@ const IDLE: [Reason; 10] = [
         "the event loop does all socket work",
         &[
             "io-threads-always-active",
+            "lookahead",
             "min-io-threads-avoid-copy-reply",
             "min-string-size-avoid-copy-reply",
             "min-string-size-avoid-copy-reply-threaded",
@@ -80,7 +81,7 @@ const IDLE: [Reason; 10] = [
             "repl-mptcp",
         ],
     ),
-    ("the log has one form", &["log-format", "log-timestamp-format"]),
+    ("log-format decides how times are written", &["log-timestamp-format"]),
     ("what the log tells of cannot be chosen", &["hide-user-data-from-log"]),
     (
         "a certificate names no user, and is read again at SIGHUP",

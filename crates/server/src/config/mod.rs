@@ -10,6 +10,8 @@ mod engine_settings;
 mod file;
 mod foreign;
 mod hint;
+#[cfg(test)]
+mod page;
 mod reference;
 mod repl_settings;
 mod rewrite;

@@ -5,6 +5,7 @@ use log::LevelFilter;
 use protocol::parse_i64;
 
 pub use crate::process::daemon::OomScoreAdj;
+use crate::process::logging::LogForm;
 use crate::process::supervisor::Supervisor;
 
 /// How a number is written.
@@ -177,6 +178,8 @@ choices! {
         "debug" => Debug, "verbose" => Verbose, "notice" => Notice, "warning" => Warning,
         "nothing" => Nothing,
     }
+    /// `log-format`; Valkey calls `text` `legacy`.
+    LogFormat { "text" => Text, "logfmt" => Logfmt, "json" => Json, "legacy" => Legacy }
     /// `syslog-facility`
     SyslogFacility {
         "user" => User, "local0" => Local0, "local1" => Local1, "local2" => Local2,
@@ -238,6 +241,16 @@ impl LogLevel {
             LogLevel::Notice => LevelFilter::Info,
             LogLevel::Warning => LevelFilter::Warn,
             LogLevel::Nothing => LevelFilter::Off,
+        }
+    }
+}
+
+impl LogFormat {
+    pub fn form(self) -> LogForm {
+        match self {
+            LogFormat::Text | LogFormat::Legacy => LogForm::Text,
+            LogFormat::Logfmt => LogForm::Logfmt,
+            LogFormat::Json => LogForm::Json,
         }
     }
 }

@@ -17,6 +17,8 @@ pub fn text(figures: &Figures, history: &History, is_alive: bool) -> String {
     commands(&mut out, figures);
     replication(&mut out, figures);
     beyond_info(&mut out, figures, history);
+    command_logs(&mut out, figures);
+    latency_spikes(&mut out, figures);
     turns(&mut out, figures);
     out.text
 }
@@ -221,6 +223,13 @@ fn beyond_info(out: &mut Exposition, figures: &Figures, history: &History) {
         out.gauge("tandem_replica_lag_bytes", help, &labels, replica.lag_bytes);
     }
     for replica in &figures.replicas {
+        let port = replica.port.to_string();
+        let labels = [("replica_ip", &*replica.ip), ("replica_port", &port)];
+        let help = "Age of the oldest byte that a replica has not acknowledged, to a second.";
+        let secs = history.behind_secs(replica.offset, figures);
+        out.gauge("tandem_replica_lag_seconds", help, &labels, secs);
+    }
+    for replica in &figures.replicas {
         let Some(sync) = replica.sync else { continue };
         let port = replica.port.to_string();
         let labels = [("direction", "out"), ("peer", &*format!("{}:{port}", replica.ip))];
@@ -258,6 +267,36 @@ fn beyond_info(out: &mut Exposition, figures: &Figures, history: &History) {
     out.gauge("tandem_ready", "What /readyz answers.", &[], ready);
 }
 
+fn command_logs(out: &mut Exposition, figures: &Figures) {
+    if let Some(slow) = figures.command_logs.first() {
+        out.gauge("redis_slowlog_length", "Entries of the slow log.", &[], slow.len);
+        let id = if slow.len > 0 { slow.total - 1 } else { 0 };
+        out.gauge("redis_slowlog_last_id", "The last entry's.", &[], id);
+        let family = "redis_last_slow_execution_duration_seconds";
+        let secs = slow.last_figure.map_or(0.0, |us| us as f64 / 1e6);
+        out.gauge(family, "How long the last slow command took.", &[], secs);
+    }
+    for log in &figures.command_logs {
+        let help = "Entries of a log of commands that stood out.";
+        out.gauge("tandem_commandlog_length", help, &[("type", log.kind)], log.len);
+    }
+    for log in &figures.command_logs {
+        let help = "Commands that were ever logged as slow or large.";
+        out.counter("tandem_commandlog_entries_total", help, &[("type", log.kind)], log.total);
+    }
+}
+
+fn latency_spikes(out: &mut Exposition, figures: &Figures) {
+    for (name, unix_s, _) in &figures.latency_spikes {
+        let help = "When an event last took latency-monitor-threshold or longer.";
+        out.gauge("redis_latency_spike_last", help, &[("event_name", name)], unix_s);
+    }
+    for (name, _, ms) in &figures.latency_spikes {
+        let (help, secs) = ("How long it took then.", *ms as f64 / 1000.0);
+        out.gauge("redis_latency_spike_duration_seconds", help, &[("event_name", name)], secs);
+    }
+}
+
 fn turns(out: &mut Exposition, figures: &Figures) {
     let family = "tandem_loop_seconds";
     out.head(family, "histogram", "Time of a turn of the loop, without the wait for events.");
@@ -274,7 +313,7 @@ fn turns(out: &mut Exposition, figures: &Figures) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::figures::ReplicaFigures;
+    use crate::monitor::figures::{CommandLogFigures, ReplicaFigures};
 
     fn sample() -> Figures {
         let info = "# Server\r\nredis_version:7.2.4\r\nuptime_in_seconds:12\r\nlatest_fork_usec:1500\r\n\
@@ -322,6 +361,27 @@ mod tests {
         assert_eq!(heads.len(), all, "{text}");
         let escaped = "tandem_replica_lag_bytes{replica_ip=\"a\\\"b\\\\\\n\",replica_port=\"1\"} 0";
         assert!(text.contains(escaped), "{text}");
+    }
+
+    #[test]
+    fn commands_that_stood_out_and_spikes_are_told() {
+        let mut figures = sample();
+        let log =
+            |kind, len, total, last_figure| CommandLogFigures { kind, len, total, last_figure };
+        figures.command_logs = vec![log("slow", 2, 7, Some(1500)), log("large-reply", 0, 3, None)];
+        figures.latency_spikes = vec![("fork", 1_700_000_000, 25)];
+        let text = text(&figures, &History::default(), true);
+        for line in [
+            "redis_slowlog_length 2",
+            "redis_slowlog_last_id 6",
+            "redis_last_slow_execution_duration_seconds 0.0015",
+            "tandem_commandlog_length{type=\"large-reply\"} 0",
+            "tandem_commandlog_entries_total{type=\"slow\"} 7",
+            "redis_latency_spike_last{event_name=\"fork\"} 1700000000",
+            "redis_latency_spike_duration_seconds{event_name=\"fork\"} 0.025",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
     }
 
     #[test]

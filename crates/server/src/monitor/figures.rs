@@ -70,6 +70,15 @@ pub struct UpstreamFigures {
     pub sync: Option<SyncFigures>,
 }
 
+/// One of the logs of commands that stood out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandLogFigures {
+    pub kind: &'static str,
+    pub len: u64,
+    pub total: u64,
+    pub last_figure: Option<u64>,
+}
+
 /// All of one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -89,6 +98,10 @@ pub struct Figures {
     /// there is no such file.
     pub aof_unsynced_ms: Option<u64>,
     pub turns: TurnTimes,
+    /// The slow log first.
+    pub command_logs: Vec<CommandLogFigures>,
+    /// Events that took long: name, Unix seconds, milliseconds.
+    pub latency_spikes: Vec<(&'static str, i64, u64)>,
     /// A replica that has heard nothing of its master for longer is not ready.
     pub ready_max_lag_secs: u64,
 }

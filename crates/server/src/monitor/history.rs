@@ -14,6 +14,9 @@ pub struct Sample {
     pub output_bytes_per_sec: f64,
     /// Of the stream to replicas.
     pub stream_bytes_per_sec: f64,
+    pub mono_ms: u64,
+    /// Where the stream stood.
+    pub offset: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +57,8 @@ impl History {
             input_bytes_per_sec: rate(counters.input, last.input),
             output_bytes_per_sec: rate(counters.output, last.output),
             stream_bytes_per_sec: rate(counters.offset as f64, last.offset as f64),
+            mono_ms: figures.mono_ms,
+            offset: figures.offset,
         });
     }
 
@@ -66,6 +71,16 @@ impl History {
         let recent = self.samples.len().min(60);
         let sum: f64 = self.samples.iter().rev().take(recent).map(|s| s.stream_bytes_per_sec).sum();
         (recent > 0).then(|| sum / recent as f64)
+    }
+
+    /// How old the oldest byte is that whoever stands at `offset` lacks, to a second; no more than is remembered.
+    pub fn behind_secs(&self, offset: u64, figures: &Figures) -> f64 {
+        if offset >= figures.offset {
+            return 0.0;
+        }
+        let had_all = self.samples.iter().rev().find(|sample| sample.offset <= offset);
+        let since = had_all.or(self.samples.front()).map_or(figures.mono_ms, |s| s.mono_ms);
+        figures.mono_ms.saturating_sub(since) as f64 / 1000.0
     }
 }
 
@@ -89,6 +104,19 @@ mod tests {
             history.samples().map(|s| (s.commands_per_sec, s.stream_bytes_per_sec)).collect();
         assert_eq!(rates, [(10.0, 2000.0), (0.0, 0.0)]);
         assert_eq!(history.stream_bytes_per_sec(), Some(1000.0));
+    }
+
+    /// Bytes alone do not tell whether a replica is late: a burst of a second is many bytes, too.
+    #[test]
+    fn a_replica_is_behind_by_the_age_of_what_it_lacks() {
+        let mut history = History::default();
+        (1..=6).for_each(|n| history.note(&figures(n * 1000, 0, n * 100)));
+        let now = figures(6000, 0, 600);
+        assert_eq!(history.behind_secs(600, &now), 0.0);
+        assert_eq!(history.behind_secs(599, &now), 1.0);
+        assert_eq!(history.behind_secs(300, &now), 3.0);
+        assert_eq!(history.behind_secs(0, &now), 4.0, "all that is remembered");
+        assert_eq!(History::default().behind_secs(0, &now), 0.0, "nothing is");
     }
 
     #[test]

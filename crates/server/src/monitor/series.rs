@@ -84,6 +84,8 @@ pub static SERIES: &[Series] = &[
     gauge("active_defrag_running", "active_defrag_running"),
     gauge("loading", "loading_dump_file"),
     gauge("async_loading", "async_loading"),
+    gauge("current_save_keys_processed", "current_save_keys_processed"),
+    gauge("current_save_keys_total", "current_save_keys_total"),
     gauge("rdb_changes_since_last_save", "rdb_changes_since_last_save"),
     gauge("rdb_bgsave_in_progress", "rdb_bgsave_in_progress"),
     gauge("rdb_last_save_time", "rdb_last_save_timestamp_seconds"),

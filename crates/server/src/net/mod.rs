@@ -7,6 +7,7 @@ pub mod link;
 pub mod listener;
 pub mod listeners;
 pub mod master_link;
+pub mod migration;
 pub mod peers;
 pub mod resolver;
 pub mod tls;

@@ -465,6 +465,7 @@ impl Host {
         let hz = self.config.general.hz.max(1) as usize;
         let now_s = node.now().mono_us / 1_000_000;
         let now_us = node.now().mono_us;
+        self.net.migrations.cron(now_us);
         for _ in 0..self.net.conns.slots_per_turn(hz) {
             if let Some(conn) = self.net.conns.next_slot() {
                 let (id, idle_us) = (conn.id(), conn.idle_us(now_us));

@@ -1,5 +1,7 @@
 //! CONFIG SET and REWRITE, and what a change at run time makes the process do.
 
+use std::io;
+
 use engine::{CommandError, Outcome};
 use log::{info, warn};
 use node::{Node, Scene};
@@ -8,6 +10,7 @@ use repl::Repl;
 use crate::config::{self, Caller, Config, Directive, Effect, SetError, repl_settings};
 use crate::net::listener::ListenSettings;
 use crate::os::host::{ConfigSetWaits, Deferred, Host};
+use crate::process::crash;
 use crate::process::daemon::{self, OomClass};
 use crate::process::logging;
 use crate::process::memory;
@@ -150,6 +153,9 @@ impl Host {
                 let settings = self.metrics_settings();
                 self.process.metrics.configure(settings)?;
             }
+            Effect::LogForm => logging::set_form(config.general.log_format.form()),
+            Effect::CrashLog => crash::set_wanted(config.general.crash_log_enabled),
+            Effect::Watchdog => self.set_watchdog().map_err(|e| os_error(&e))?,
             Effect::LogLevel => logging::set_level(config.general.loglevel.filter()),
         }
         let settings = repl_settings(&self.config);
@@ -157,6 +163,17 @@ impl Host {
             repl.apply_settings(now_ms, settings);
         }
         Ok(())
+    }
+
+    /// A period below two rounds of the clock would find every turn too long.
+    pub fn set_watchdog(&mut self) -> io::Result<()> {
+        let general = &self.config.general;
+        let shortest_ms = 2000 / general.hz.clamp(1, 500);
+        let period_ms = match general.watchdog_period_ms {
+            0 => 0,
+            asked => asked.max(shortest_ms),
+        };
+        self.process.watchdog.set_period(period_ms)
     }
 
     fn make_room_for_clients(&mut self) -> Result<(), String> {

@@ -4,7 +4,7 @@ use engine::{ClientId, CommandError};
 use log::info;
 use node::Node;
 
-use crate::os::host::{Deferred, Host};
+use crate::os::host::{Deferred, Host, Onto};
 use crate::os::loading::LoadFrom;
 
 const REWRITE_REFUSED: &str = "ERR Can't execute an AOF background rewriting. Please check the server \
@@ -45,12 +45,12 @@ impl Host {
             }
             Deferred::KeyspaceFlushed => self.save_flushed(node),
             Deferred::Shutdown { client, flags } => self.begin_shutdown(node, client, flags),
-            Deferred::DebugReload { client, nosave } => {
-                let result = self.debug_reload(node, nosave);
+            Deferred::DebugReload { client, nosave, onto } => {
+                let result = self.debug_reload(node, client, nosave, onto);
                 self.answer(node, client, result.map_err(CommandError::err));
             }
             Deferred::DebugLoadAof { client } => {
-                let result = self.debug_load_aof(node);
+                let result = self.debug_load_aof(node, client);
                 self.answer(node, client, result.map_err(CommandError::err));
             }
             Deferred::ClientLimit => self.client_limit_changed(),
@@ -100,19 +100,29 @@ impl Host {
         }
     }
 
-    fn debug_reload(&mut self, node: &mut Node, nosave: bool) -> Result<(), &'static str> {
+    fn debug_reload(
+        &mut self,
+        node: &mut Node,
+        client: Option<ClientId>,
+        nosave: bool,
+        onto: Onto,
+    ) -> Result<(), &'static str> {
         if !nosave && self.save_now(node).is_err() {
             return Err("Error trying to save the RDB file, check server logs");
         }
         self.disk.worker.wait();
-        if self.load_now(node, LoadFrom::Rdb).is_err() {
+        if self.load_now(node, client, LoadFrom::Rdb, onto).is_err() {
             return Err("Error trying to load the RDB dump, check server logs");
         }
         info!("DB reloaded by DEBUG RELOAD");
         Ok(())
     }
 
-    fn debug_load_aof(&mut self, node: &mut Node) -> Result<(), &'static str> {
+    fn debug_load_aof(
+        &mut self,
+        node: &mut Node,
+        client: Option<ClientId>,
+    ) -> Result<(), &'static str> {
         node.append(self);
         self.disk.aof.drain();
         self.disk.worker.wait();
@@ -121,7 +131,7 @@ impl Host {
             log::warn!("{why}");
             return Err("Error trying to load the AOF files, check server logs");
         }
-        if self.load_now(node, LoadFrom::Aof).is_err() {
+        if self.load_now(node, client, LoadFrom::Aof, Onto::Nothing).is_err() {
             return Err("Error trying to load the AOF files, check server logs");
         }
         node.engine.dirty = 0;

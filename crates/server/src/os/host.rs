@@ -29,6 +29,7 @@ use crate::net::conn::Conns;
 use crate::net::listener::{AcceptOutcome, Listener};
 use crate::net::listeners::Listeners;
 use crate::net::master_link::MasterLink;
+use crate::net::migration::Migrations;
 use crate::net::peers::Peers;
 use crate::net::resolver::Resolved;
 use crate::net::tls::Sides;
@@ -38,6 +39,7 @@ use crate::process::mailbox::Mailer;
 use crate::process::memory::MemoryMeter;
 use crate::process::signals::SignalSource;
 use crate::process::supervisor::Supervision;
+use crate::process::watchdog::Watchdog;
 
 /// Work that waits for the command to end.
 #[derive(Debug)]
@@ -61,6 +63,7 @@ pub enum Deferred {
     DebugReload {
         client: Option<ClientId>,
         nosave: bool,
+        onto: Onto,
     },
     DebugLoadAof {
         client: Option<ClientId>,
@@ -73,6 +76,17 @@ pub enum Deferred {
         on: bool,
         asked: Option<ConfigSetWaits>,
     },
+}
+
+/// What a data set that DEBUG RELOAD has loaded may come upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onto {
+    /// What was there has gone.
+    Nothing,
+    /// Keys of other names stay.
+    Others,
+    /// Keys of the same names give way.
+    Any,
 }
 
 /// A CONFIG SET that is not answered yet.
@@ -110,6 +124,7 @@ pub struct ProcessState {
     pub postponed_end: Option<bool>,
     pub exit_code: Option<i32>,
     pub metrics: Metrics,
+    pub watchdog: Watchdog,
 }
 
 /// The turns of the loop, and what they are counted by.
@@ -135,6 +150,8 @@ pub struct NetState {
     pub(super) client_memory: ClientMemory,
     /// To our master.
     pub(super) link: Option<MasterLink>,
+    /// Of MIGRATE.
+    pub(super) migrations: Migrations,
     /// How look-ups of names speak to the loop.
     pub(super) resolved: Mailer<Resolved>,
     /// What encrypted connections begin with, once anything is to be encrypted.
@@ -157,6 +174,7 @@ impl NetState {
             client_peaks: ClientPeaks::default(),
             client_memory: ClientMemory::default(),
             link: None,
+            migrations: Migrations::default(),
             resolved,
             tls,
             certificates_told_us: 0,

@@ -320,6 +320,7 @@ fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
         "sync_partial_err" => syncs.partial_err,
         "latest_fork_usec" => stats.last_fork_us,
         "total_forks" => stats.forks,
+        "migrate_cached_sockets" => host.net.migrations.len(),
         "total_reads_processed" => stats.reads,
         "total_writes_processed" => stats.writes,
         "evicted_clients" => stats.evicted_clients,

@@ -3,20 +3,28 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use log::{info, warn};
+use engine::ClientId;
+use log::{error, info, warn};
 use node::Node;
 use persist::rdb::{AccessClock, LoadOptions};
 use repl::{HistoryPoint, MasterAddr, ReplId};
 
 use crate::config::{PropagationErrorBehavior, StartRole, engine_settings, limits};
 use crate::disk::files::SteadyWriter;
-use crate::disk::loader::{self, LoadEnded, Loaded, Order, What};
+use crate::disk::loader::{self, LoadEnded, LoadFailure, Loaded, Order, What};
 use crate::disk::loading::{LoadOutcome, LoadPurpose, log_load, log_notes};
-use crate::os::host::Host;
+use crate::os::host::{Host, Onto};
 use crate::os::start;
 use crate::process::entropy;
+use crate::process::memory;
 use crate::process::os_error::os_error;
+
+/// How often a load that the loop waits for lets others be heard: one that is over sooner is a moment.
+const HEAR_EVERY: Duration = Duration::from_millis(20);
 
 /// Which of our own files to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,12 +196,12 @@ impl Host {
             None => {}
             Some(LoadOutcome::First(Ok(loaded))) => self.first_load_ended(node, *loaded),
             Some(LoadOutcome::First(Err(failure))) => {
-                warn!("{}", failure.why);
+                error!("{}", failure.why);
                 // What is wrong with an append-only file has been said in full.
                 if !self.config.persistence.appendonly {
                     let name = self.rdb_name();
-                    warn!("Terminating server after rdb file {name} reading failure.");
-                    warn!("Fatal error loading the DB, check server logs. Exiting.");
+                    error!("Terminating server after rdb file {name} reading failure.");
+                    error!("Fatal error loading the DB, check server logs. Exiting.");
                 }
                 self.process.exit_code = Some(1);
             }
@@ -234,14 +242,21 @@ impl Host {
                 node.with_world(self, |engine, world| engine.propagate_dropped(&expired, world))
             }
             Err(why) => {
-                warn!("{why}");
+                error!("{why}");
                 self.process.exit_code = Some(1);
             }
         }
     }
 
-    /// Loads one of our own files while everybody waits: DEBUG RELOAD and DEBUG LOADAOF.
-    pub fn load_now(&mut self, node: &mut Node, from: LoadFrom) -> Result<(), ()> {
+    /// Loads one of our own files while the loop waits for it: DEBUG RELOAD and DEBUG LOADAOF, which `client`
+    /// has asked for.
+    pub fn load_now(
+        &mut self,
+        node: &mut Node,
+        client: Option<ClientId>,
+        from: LoadFrom,
+        onto: Onto,
+    ) -> Result<(), ()> {
         let what = match from {
             LoadFrom::Aof => self.aof_order(false),
             LoadFrom::Rdb => match self.rdb_order() {
@@ -255,14 +270,18 @@ impl Host {
             },
         };
         let order = self.order(node, what, node.repl.is_master());
-        let result = loader::load_here(order).map(Box::new);
+        let result = self.load_beside(node, client, order).map(Box::new);
         log_notes(&result);
         match result {
             Ok(mut loaded) => {
                 log_load(&loaded);
                 let expired = std::mem::take(&mut loaded.report.expired);
                 // A rehearsal goes on: the data set in service is no business of it.
-                self.replace_data_set(node, *loaded);
+                match onto {
+                    Onto::Nothing => self.replace_data_set(node, *loaded),
+                    Onto::Others => self.add_data_set(node, *loaded, false)?,
+                    Onto::Any => self.add_data_set(node, *loaded, true)?,
+                }
                 node.with_world(self, |engine, world| engine.propagate_dropped(&expired, world));
                 Ok(())
             }
@@ -271,6 +290,69 @@ impl Host {
                 Err(())
             }
         }
+    }
+
+    /// The load has a thread of its own. Who speaks meanwhile is told that one is under way; the client that has
+    /// asked for it is not heard before it is answered.
+    fn load_beside(
+        &mut self,
+        node: &mut Node,
+        client: Option<ClientId>,
+        order: Order,
+    ) -> Result<Loaded, LoadFailure> {
+        let (done, result) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                memory::begin_helper_thread();
+                let loaded = loader::load_here(order);
+                memory::settle_thread();
+                // The one who waits for it is behind this very scope.
+                let _ = done.send(loaded);
+            });
+            loop {
+                match result.recv_timeout(HEAR_EVERY) {
+                    Ok(loaded) => return loaded,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {}
+                    Err(mpsc::RecvTimeoutError::Disconnected) => {
+                        unreachable!("what a loader panics of is contained, and sent")
+                    }
+                }
+                let was_loading = std::mem::replace(&mut node.engine.loading, true);
+                node.with_world(self, |engine, world| engine.serve_sockets_without(world, client));
+                node.engine.loading = was_loading;
+            }
+        })
+    }
+
+    /// What was loaded comes to what is there. Nothing of it does where a name is there twice and may not be.
+    fn add_data_set(
+        &mut self,
+        node: &mut Node,
+        loaded: Loaded,
+        overwrites: bool,
+    ) -> Result<(), ()> {
+        let Loaded { mut keyspace, report, .. } = loaded;
+        for (index, db) in keyspace.iter().enumerate().filter(|_| !overwrites) {
+            let there = node.engine.keyspace.db(index);
+            if let Some(twice) = db.iter().find(|entry| there.contains(entry.key())) {
+                let name = twice.key().escape_ascii();
+                warn!("RDB has duplicated key '{name}' in DB {index}");
+                return Err(());
+            }
+        }
+        if let Err(error) = node.engine.add_libraries(&report.functions, overwrites) {
+            warn!("Failed loading a function library: {error}");
+            return Err(());
+        }
+        for index in 0..keyspace.len() {
+            let mut db = keyspace.db_mut(index).take();
+            let names: Vec<Box<[u8]>> = db.iter().map(|entry| entry.key().into()).collect();
+            for entry in names.iter().filter_map(|name| db.remove(&**name)) {
+                node.engine.keyspace.db_mut(index).insert_entry(entry);
+            }
+        }
+        node.engine.dataset_replaced();
+        Ok(())
     }
 
     /// The load is over, and what came of it takes the place of the old data set.

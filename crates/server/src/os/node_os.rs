@@ -14,7 +14,7 @@ use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 use crate::config;
 use crate::config::{Program, PropagationErrorBehavior, ReplicaOf};
 use crate::disk::aof::AppendFigures;
-use crate::os::host::{Deferred, Host};
+use crate::os::host::{Deferred, Host, Onto};
 use crate::os::info;
 use crate::os::stats::HostStats;
 use crate::process::clock;
@@ -48,6 +48,10 @@ impl Os for Host {
                 Ok(Outcome::Done)
             }
             Action::Shutdown(flags) => self.request_shutdown(scene, flags),
+            Action::Migrate { transfer, replies } => {
+                let done = self.net.migrations.carry(transfer, scene.now.mono_us, replies);
+                done.map(|()| Outcome::Done)
+            }
             Action::CloseClient { client } => {
                 self.net.conns.doom(client);
                 Ok(Outcome::Done)
@@ -57,8 +61,13 @@ impl Os for Host {
             Action::DebugReload { .. } | Action::DebugLoadAof if self.disk.loading.is_active() => {
                 Err(CommandError::Loading)
             }
-            Action::DebugReload { nosave, noflush: _ } => {
-                self.defer(Deferred::DebugReload { client, nosave })
+            Action::DebugReload { nosave, noflush, merge } => {
+                let onto = match (noflush, merge) {
+                    (false, _) => Onto::Nothing,
+                    (true, false) => Onto::Others,
+                    (true, true) => Onto::Any,
+                };
+                self.defer(Deferred::DebugReload { client, nosave, onto })
             }
             Action::DebugLoadAof => self.defer(Deferred::DebugLoadAof { client }),
             Action::DebugCrash { how } => end_by(how),

@@ -27,8 +27,10 @@ const REPORT_MAX_S: libc::c_uint = 5;
 static BEFORE: [AtomicUsize; 5] = [const { AtomicUsize::new(0) }; 5];
 /// The log's file, by its absolute name; none is standard output.
 static LOG: OnceLock<Option<CString>> = OnceLock::new();
-/// Whether there is a report already, or nobody wants one.
+/// Whether there is a report already, or no log yet.
 static IS_REPORTED: AtomicBool = AtomicBool::new(true);
+/// `crash-log-enabled`.
+static IS_WANTED: AtomicBool = AtomicBool::new(true);
 
 /// A crash signal that somebody sends ends the process like one that a fault raises: the standard library
 /// takes the first one for nothing. To be called by the main thread, before there are others.
@@ -55,6 +57,15 @@ pub fn report_to(log: Option<&Path>) -> io::Result<()> {
     lend_stack()?;
     IS_REPORTED.store(false, Ordering::Relaxed);
     Ok(())
+}
+
+/// Whether a crash is to be reported.
+pub fn is_wanted() -> bool {
+    IS_WANTED.load(Ordering::Relaxed)
+}
+
+pub fn set_wanted(is_wanted: bool) {
+    IS_WANTED.store(is_wanted, Ordering::Relaxed);
 }
 
 /// Whoever ends the process has said why.
@@ -94,7 +105,7 @@ fn lend_stack() -> io::Result<()> {
 
 /// Runs on whatever thread a fault or a `kill` interrupts.
 extern "C" fn on_crash(number: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    if !IS_REPORTED.swap(true, Ordering::Relaxed) {
+    if is_wanted() && !IS_REPORTED.swap(true, Ordering::Relaxed) {
         // SAFETY: the kernel passes both to a handler with SA_SIGINFO.
         unsafe { report(number, &*info, context) };
     }
@@ -169,7 +180,7 @@ fn end_in_time() {
 ///
 /// # Safety
 /// `context` is what the kernel has passed to the handler.
-unsafe fn instruction(context: *const c_void) -> usize {
+pub(super) unsafe fn instruction(context: *const c_void) -> usize {
     // SAFETY: the caller's word.
     let context = unsafe { &*context.cast::<libc::ucontext_t>() };
     #[cfg(target_arch = "x86_64")]
@@ -184,14 +195,33 @@ unsafe fn instruction(context: *const c_void) -> usize {
 }
 
 /// The log past all that buffers it.
-struct RawLog(c_int);
+pub(super) struct RawLog(c_int);
 
 impl RawLog {
-    fn open() -> RawLog {
+    pub(super) fn open() -> RawLog {
         let Some(Some(name)) = LOG.get() else { return RawLog(libc::STDOUT_FILENO) };
         let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT;
         // SAFETY: the name is a C string; `open` is async-signal-safe.
         RawLog(unsafe { libc::open(name.as_ptr(), flags, 0o644) })
+    }
+
+    /// A line for each frame of a stack.
+    pub(super) fn write_frames(&mut self, stack: &[*mut c_void]) {
+        // SAFETY: the pointer is to as many frames as are told; the function allocates nothing.
+        #[cfg(target_env = "gnu")]
+        unsafe {
+            libc::backtrace_symbols_fd(stack.as_ptr(), stack.len() as c_int, self.0);
+        }
+        #[cfg(not(target_env = "gnu"))]
+        let _ = stack;
+    }
+
+    /// For who writes more than once in the life of a process.
+    pub(super) fn close(self) {
+        if self.0 != libc::STDOUT_FILENO {
+            // SAFETY: nobody else has this descriptor.
+            unsafe { libc::close(self.0) };
+        }
     }
 }
 

@@ -3,33 +3,76 @@
 //! Every function says in the log what an operator should know; none decides to end the process.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
 
 use crate::process::os_error::os_error;
 
 /// Descriptors that are not clients: listeners, files, links and pipes.
 const RESERVED_FDS: u64 = 32;
 
+/// The process that a server in the background was started as. It waits at its terminal until it hears how the
+/// start went, and says that by its exit status; a load of data is not waited for.
+#[derive(Debug)]
+pub struct Launcher {
+    report: File,
+}
+
+const STARTED: &[u8] = b"\0";
+
+impl Launcher {
+    pub fn started(self) {
+        self.tell(STARTED);
+    }
+
+    pub fn failed(self, why: &str) {
+        self.tell(why.as_bytes());
+    }
+
+    fn tell(mut self, report: &[u8]) {
+        // Who has been interrupted meanwhile need not know.
+        let _ = self.report.write_all(report);
+    }
+}
+
 /// Leaves the terminal and goes on in a child of init. Must run before the first thread starts.
-pub fn daemonize() -> io::Result<()> {
+pub fn daemonize() -> io::Result<Launcher> {
+    let (reports, report) = pipe2(OFlag::O_CLOEXEC)?;
     // SAFETY: no other thread runs yet, so the child may do whatever the parent may.
     match unsafe { fork() }? {
         ForkResult::Parent { .. } => {
+            drop(report);
+            let status = wait_for_start(File::from(reports));
             // SAFETY: _exit is always sound; it leaves buffers and hooks to the child.
-            unsafe { libc::_exit(0) }
+            unsafe { libc::_exit(status) }
         }
-        ForkResult::Child => {}
+        ForkResult::Child => drop(reports),
     }
     setsid()?;
     let null = File::options().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
-    Ok(())
+    Ok(Launcher { report: File::from(report) })
+}
+
+/// The exit status of the process that was started.
+fn wait_for_start(mut reports: File) -> i32 {
+    let mut report = Vec::new();
+    // What cannot be read has not been said.
+    let _ = reports.read_to_end(&mut report);
+    if report == STARTED {
+        return 0;
+    }
+    if report.is_empty() {
+        report = b"The server has ended at its start.".to_vec();
+    }
+    eprintln!("{}", String::from_utf8_lossy(&report));
+    1
 }
 
 /// The file that says which process serves; removed when dropped.

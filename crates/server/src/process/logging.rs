@@ -1,4 +1,4 @@
-//! Owns the form and the way of the log: Redis's lines, the file that may be rotated, syslog.
+//! Owns the way of the log: who speaks, in which form, the file that may be rotated, syslog.
 //! It installs no logger: the binaries give these pieces to env_logger. A forked child must call
 //! `silence` first, because a lock of the logger may be held by nobody it can ever wait for.
 
@@ -8,45 +8,33 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use log::{Level, LevelFilter, Record};
 
 use crate::process::clock;
 use crate::process::crash;
+use crate::process::log_line::format_line;
+pub use crate::process::log_line::{LogForm, Speaker};
 
-/// The letter of a line that tells who speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaker {
-    /// A process that does not know its role yet.
-    Starting,
-    Master,
-    Replica,
-    Sentinel,
-}
+static SPEAKER: AtomicU8 = AtomicU8::new(Speaker::Starting as u8);
+static FORM: AtomicU8 = AtomicU8::new(LogForm::Text as u8);
 
-impl Speaker {
-    const fn letter(self) -> u8 {
-        match self {
-            Speaker::Starting => b'C',
-            Speaker::Master => b'M',
-            Speaker::Replica => b'S',
-            Speaker::Sentinel => b'X',
-        }
-    }
-}
-
-static SPEAKER: AtomicU8 = AtomicU8::new(Speaker::Starting.letter());
+/// Whoever starts a server that ends again looks at what it started, not at a file: errors, which are what ends
+/// the process, then go to standard error as well.
+static LOGS_TO_FILE: AtomicBool = AtomicBool::new(false);
 
 /// Set once syslog is open; the ident must outlive every line.
 static SYSLOG_IDENT: OnceLock<CString> = OnceLock::new();
 
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
 /// From now on lines are those of a master, a replica, ...
 pub fn set_speaker(speaker: Speaker) {
-    SPEAKER.store(speaker.letter(), Ordering::Relaxed);
+    SPEAKER.store(speaker as u8, Ordering::Relaxed);
+}
+
+/// Puts `log-format` into effect.
+pub fn set_form(form: LogForm) {
+    FORM.store(form as u8, Ordering::Relaxed);
 }
 
 /// Puts `loglevel` into effect.
@@ -59,50 +47,26 @@ pub fn silence() {
     log::set_max_level(LevelFilter::Off);
 }
 
-fn mark(level: Level) -> char {
-    match level {
-        Level::Error | Level::Warn => '#',
-        Level::Info => '*',
-        Level::Debug => '-',
-        Level::Trace => '.',
-    }
-}
-
-/// Writes one record: `14635:M 30 Dec 2019 01:05:41.223 * message`, and hands it to syslog if that is open.
+/// Writes one record in the form that is set, and hands its message to syslog if that is open.
 pub fn write_record(out: &mut impl Write, record: &Record) -> io::Result<()> {
-    let line = format_line(
-        std::process::id(),
-        SPEAKER.load(Ordering::Relaxed),
-        &local_time(clock::unix_us()),
-        record,
-    );
+    let line = format_line(form(), std::process::id(), speaker(), clock::unix_us(), record);
     if SYSLOG_IDENT.get().is_some() {
         send_to_syslog(record);
+    }
+    if record.level() == Level::Error && LOGS_TO_FILE.load(Ordering::Relaxed) {
+        // Nobody there to read it changes nothing.
+        let _ = writeln!(io::stderr(), "{}", record.args());
     }
     out.write_all(line.as_bytes())
 }
 
-fn format_line(pid: u32, speaker: u8, time: &str, record: &Record) -> String {
-    format!("{pid}:{} {time} {} {}\n", speaker as char, mark(record.level()), record.args())
+fn speaker() -> Speaker {
+    let all = [Speaker::Starting, Speaker::Master, Speaker::Replica, Speaker::Sentinel];
+    all[usize::from(SPEAKER.load(Ordering::Relaxed))]
 }
 
-/// `30 Dec 2019 01:05:41.223` in the local time zone.
-fn local_time(unix_us: u64) -> String {
-    let (seconds, ms) = (unix_us / 1_000_000, unix_us / 1000 % 1000);
-    let seconds = seconds as libc::time_t;
-    // SAFETY: all zeros is a valid tm.
-    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to live variables; localtime_r keeps neither.
-    unsafe { libc::localtime_r(&raw const seconds, &raw mut tm) };
-    let month = MONTHS[tm.tm_mon.clamp(0, 11) as usize];
-    format!(
-        "{:02} {month} {} {:02}:{:02}:{:02}.{ms:03}",
-        tm.tm_mday,
-        tm.tm_year + 1900,
-        tm.tm_hour,
-        tm.tm_min,
-        tm.tm_sec
-    )
+fn form() -> LogForm {
+    [LogForm::Text, LogForm::Logfmt, LogForm::Json][usize::from(FORM.load(Ordering::Relaxed))]
 }
 
 /// Where lines go.
@@ -135,6 +99,7 @@ impl Output {
             return Ok(Output::stdout());
         }
         let path = std::path::absolute(logfile)?;
+        LOGS_TO_FILE.store(true, Ordering::Relaxed);
         Ok(Output { sink: Sink::File(LogFile::open(&path)?) })
     }
 }
@@ -217,9 +182,13 @@ pub fn abort_on_panics() {
 pub fn log_panics() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        // This one has written to standard error.
         default(panic);
+        if !crash::is_wanted() {
+            return;
+        }
         let backtrace = std::backtrace::Backtrace::force_capture();
-        log::error!(
+        log::warn!(
             "Tandem crashed, please report this: {panic}\n\n------ STACK TRACE ------\n{backtrace}"
         );
     }));
@@ -228,28 +197,6 @@ pub fn log_panics() {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn line(level: Level) -> String {
-        let record = &Record::builder().level(level).args(format_args!("hello")).build();
-        format_line(14635, b'C', "30 Dec 2019 01:05:41.223", record)
-    }
-
-    #[test]
-    fn lines_look_as_redis_writes_them() {
-        assert_eq!(line(Level::Info), "14635:C 30 Dec 2019 01:05:41.223 * hello\n");
-        assert!(line(Level::Warn).contains(" # "));
-        assert!(line(Level::Error).contains(" # "));
-        assert!(line(Level::Debug).contains(" - "));
-        assert!(line(Level::Trace).contains(" . "));
-    }
-
-    #[test]
-    fn times_are_local_with_milliseconds() {
-        // The zone is the machine's: only what no zone changes is compared.
-        let text = local_time(1_577_667_941_223_999);
-        assert_eq!(text.len(), "30 Dec 2019 01:05:41.223".len());
-        assert!(text.contains(" Dec 2019 ") && text.ends_with(":41.223"), "{text}");
-    }
 
     fn file_output(path: &Path) -> Output {
         Output::open(path.to_str().expect("a path of text")).expect("a log file")

@@ -3,9 +3,10 @@
 //! know the entries themselves.
 //!
 //! Invariants: every id pending in the group is pending in exactly the consumer that it names, and
-//! the other way round; a consumer's number leads to it for as long as it is there.
+//! the other way round; a consumer's number leads to it for as long as it is there; the order by time, where
+//! there is one, has exactly the pending ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::id::StreamId;
@@ -54,6 +55,9 @@ pub struct Group {
     /// How many entries were read, counted since the stream's first ever; `None` where nobody knows.
     pub entries_read: Option<i64>,
     pending: IdMap<Pending>,
+    /// What is pending by the time of its delivery, from the first time on that somebody asks for it: most
+    /// groups never pay for it.
+    by_time: Option<BTreeSet<(i64, StreamId)>>,
     consumers: Vec<Option<Consumer>>,
     /// Numbers of consumers that were deleted.
     free: Vec<ConsumerKey>,
@@ -96,7 +100,10 @@ impl Group {
         let consumer = self.consumers[key.0 as usize].take()?;
         self.free.push(key);
         for (id, ()) in consumer.pending.iter() {
-            self.pending.remove(id);
+            let pending = self.pending.remove(id);
+            if let (Some(by_time), Some(pending)) = (&mut self.by_time, pending) {
+                by_time.remove(&(pending.delivery_ms, id));
+            }
         }
         Some(consumer.pending.len())
     }
@@ -131,8 +138,33 @@ impl Group {
         self.consumer(key).pending.iter_from(from)
     }
 
+    /// When and what was delivered, the longest ago first. To be ordered once before: see
+    /// [`Self::order_by_time`].
+    pub fn pending_by_time(&self) -> impl Iterator<Item = (i64, StreamId)> {
+        self.by_time.iter().flat_map(|by_time| by_time.iter().copied())
+    }
+
+    /// Orders what is pending by time, from now on.
+    pub fn order_by_time(&mut self) {
+        let pending = &self.pending;
+        self.by_time.get_or_insert_with(|| {
+            pending.iter().map(|(id, pending)| (pending.delivery_ms, id)).collect()
+        });
+    }
+
+    fn reorder(&mut self, id: StreamId, before: Option<Pending>, after: Option<Pending>) {
+        let Some(by_time) = &mut self.by_time else { return };
+        if let Some(before) = before {
+            by_time.remove(&(before.delivery_ms, id));
+        }
+        by_time.extend(after.map(|after| (after.delivery_ms, id)));
+    }
+
     /// An entry is pending for this consumer from now on, whoever had it before.
     pub fn assign(&mut self, id: StreamId, pending: Pending) {
+        if self.by_time.is_some() {
+            self.reorder(id, self.pending.get(id).copied(), Some(pending));
+        }
         match self.pending.get_mut(id) {
             Some(before) => {
                 let owner = std::mem::replace(before, pending).consumer;
@@ -149,14 +181,18 @@ impl Group {
     /// A pending entry is delivered once more, to the consumer that has it.
     pub fn deliver_again(&mut self, id: StreamId, now_ms: i64) {
         if let Some(pending) = self.pending.get_mut(id) {
+            let before = *pending;
             pending.delivery_ms = now_ms;
             pending.deliveries = pending.deliveries.wrapping_add(1);
+            let after = *pending;
+            self.reorder(id, Some(before), Some(after));
         }
     }
 
     /// The entry is acknowledged, or gone; what was known of its delivery.
     pub fn release(&mut self, id: StreamId) -> Option<Pending> {
         let pending = self.pending.remove(id)?;
+        self.reorder(id, Some(pending), None);
         self.consumer_mut(pending.consumer).pending.remove(id);
         Some(pending)
     }
@@ -175,7 +211,9 @@ impl Group {
             .sum();
         // A name stands behind two counters, and beside its number in the tree.
         let named = size_of::<(Arc<[u8]>, ConsumerKey)>() + 2 * size_of::<usize>();
+        let ordered = self.by_time.as_ref().map_or(0, |by_time| by_time.len());
         self.pending.allocated_bytes()
+            + ordered * size_of::<(i64, StreamId)>()
             + self.consumers.capacity() * size_of::<Option<Consumer>>()
             + self.by_name.len() * named
             + consumers

@@ -336,6 +336,12 @@ fn check_group(group: &Group, owners: &Owners) {
         assert_eq!(own.len(), consumer.pending_len());
         assert!(own.into_iter().eq(expected));
     }
+    let mut ordered = group.clone();
+    ordered.order_by_time();
+    let pending = group.pending().iter();
+    let mut by_time: Vec<_> = pending.map(|(id, pending)| (pending.delivery_ms, id)).collect();
+    by_time.sort_unstable();
+    assert!(ordered.pending_by_time().eq(by_time));
 }
 
 /// As a file would tell it.
@@ -359,6 +365,10 @@ fn what_is_pending_is_one_consumers_whatever_happens() {
     for _ in 0..20 {
         let (mut group, mut owners) = (Group::default(), Owners::new());
         for step in 0..800 {
+            // Kept in order from here on, through all that happens.
+            if step == 300 {
+                group.order_by_time();
+            }
             let name = ["ann", "bob", "cleo", "dan"][rng.usize(..4)];
             let id = StreamId::new(rng.u64(..100), 0);
             match rng.u8(..40) {
@@ -368,7 +378,8 @@ fn what_is_pending_is_one_consumers_whatever_happens() {
                     assert_eq!(group.delete(name.as_bytes()), there.then_some(had));
                     owners.retain(|_, owner| owner != name);
                 }
-                1..15 => {
+                1 => group.deliver_again(id, step),
+                2..15 => {
                     let was_there = owners.remove(&id).is_some();
                     assert_eq!(group.release(id).is_some(), was_there);
                 }

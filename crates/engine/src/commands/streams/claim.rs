@@ -2,7 +2,7 @@
 //! deliveries travel, which is that of XCLAIM, whichever command delivered.
 
 use protocol::Args;
-use store::stream::{Group, Pending, Stream, StreamId};
+use store::stream::{ConsumerKey, Group, Pending, Stream, StreamId};
 
 use super::groups::{created, find_or_create};
 use super::ids::{self, reply_entry, reply_id};
@@ -142,11 +142,50 @@ fn options(args: Args<'_>, now_ms: i64) -> Result<Options, CommandError> {
 
 /// What a claim came to.
 #[derive(Default)]
-struct Claimed {
+pub(super) struct Claimed {
     claimed: Vec<StreamId>,
     /// Pending before, and not in the stream any more.
     gone: Vec<StreamId>,
-    deliveries: Vec<Delivery>,
+    pub deliveries: Vec<Delivery>,
+}
+
+/// An entry that was claimed, and what was known of it before.
+pub(super) struct Idle {
+    pub id: StreamId,
+    pub idle_ms: i64,
+    pub deliveries: u64,
+}
+
+/// XREADGROUP ... CLAIM: what has been pending for long enough becomes this consumer's, the longest
+/// first, `count` at most.
+pub(super) fn claim_idle(
+    stream: &mut Stream,
+    group_name: &[u8],
+    consumer: ConsumerKey,
+    (min_idle_ms, count): (i64, usize),
+    now_ms: i64,
+) -> (Vec<Idle>, Claimed) {
+    let (mut idle, mut claimed) = (Vec::new(), Claimed::default());
+    let Some(group) = stream.groups.get_mut(group_name) else { return (idle, claimed) };
+    group.order_by_time();
+    let (mut there, mut gone) = (Vec::new(), Vec::new());
+    let Some(group) = stream.groups.get(group_name) else { return (idle, claimed) };
+    for (delivery_ms, id) in group.pending_by_time() {
+        if now_ms.saturating_sub(delivery_ms) < min_idle_ms || there.len() == count {
+            break;
+        }
+        if stream.contains(id) { &mut there } else { &mut gone }.push(id);
+    }
+    let Some(group) = stream.groups.get_mut(group_name) else { return (idle, claimed) };
+    gone.into_iter().for_each(|id| claimed.release(group, id));
+    for id in there {
+        let Some(before) = group.pending().get(id).copied() else { continue };
+        let idle_ms = now_ms.saturating_sub(before.delivery_ms).max(0);
+        idle.push(Idle { id, idle_ms, deliveries: before.deliveries });
+        let deliveries = before.deliveries.wrapping_add(1);
+        claimed.assign(group, id, Pending { delivery_ms: now_ms, deliveries, consumer }, now_ms);
+    }
+    (idle, claimed)
 }
 
 impl Claimed {

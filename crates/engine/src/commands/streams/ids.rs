@@ -120,6 +120,11 @@ pub(super) fn reply_id(out: &mut ReplyBuf, id: StreamId) {
 pub(super) fn reply_entry(out: &mut ReplyBuf, entry: &Entry<'_>) {
     out.array(2);
     reply_id(out, entry.id);
+    reply_fields(out, entry);
+}
+
+/// Its fields and values in turn.
+pub(super) fn reply_fields(out: &mut ReplyBuf, entry: &Entry<'_>) {
     out.array(2 * entry.fields_len());
     for (name, value) in entry.fields() {
         reply_item(out, name);

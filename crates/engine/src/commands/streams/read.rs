@@ -4,11 +4,11 @@
 use protocol::{Args, OwnedArgs, ReplyBuf, Resp};
 use smallvec::SmallVec;
 use store::Type;
-use store::stream::{ConsumerKey, Group, Pending, Stream, StreamId};
+use store::stream::{ConsumerKey, Entry, Group, Pending, Stream, StreamId};
 
-use super::claim::{Delivery, propagate_deliveries, propagate_group};
+use super::claim::{Delivery, Idle, claim_idle, propagate_deliveries, propagate_group};
 use super::groups::{created, find_or_create};
-use super::ids::{self, reply_entries, reply_entry, reply_id};
+use super::ids::{self, reply_entries, reply_entry, reply_fields, reply_id};
 use crate::commands::args::{int, is, timeout_ms};
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
@@ -22,10 +22,15 @@ struct Query<'a> {
     /// Of XREADGROUP: the group and the consumer.
     group: Option<(&'a [u8], &'a [u8])>,
     noack: bool,
+    /// How long an entry has to have been pending, for others too, to be given to this consumer.
+    claim_ms: Option<i64>,
     keys_at: usize,
     keys: Args<'a>,
     ids: Args<'a>,
 }
+
+/// How often, at most, somebody looks for entries to claim where there are none yet.
+const CLAIM_LOOKS_MS: i64 = 100;
 
 /// What of a stream is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +49,7 @@ pub(super) fn streams_at(args: Args<'_>) -> Option<usize> {
         let word = args.get(at)?;
         at += match word {
             _ if is(word, "streams") => return Some(at),
-            _ if is(word, "block") || is(word, "count") => 2,
+            _ if is(word, "block") || is(word, "count") || is(word, "claim") => 2,
             _ if is(word, "group") => 3,
             _ if is(word, "noack") => 1,
             _ => return None,
@@ -54,6 +59,7 @@ pub(super) fn streams_at(args: Args<'_>) -> Option<usize> {
 
 fn query<'a>(args: Args<'a>, is_group_read: bool) -> Result<Query<'a>, CommandError> {
     let (mut block_us, mut count, mut group, mut noack) = (None, 0, None, false);
+    let mut claim_ms = None;
     let only_for_groups = |option: &str| {
         CommandError::err(format_args!(
             "The {option} option is only supported by XREADGROUP. You called XREAD instead."
@@ -77,6 +83,12 @@ fn query<'a>(args: Args<'a>, is_group_read: bool) -> Result<Query<'a>, CommandEr
             }
             group = Some((args.at(at + 1), args.at(at + 2)));
             3
+        } else if more >= 1 && is(option, "claim") {
+            if !is_group_read {
+                return Err(only_for_groups("CLAIM"));
+            }
+            claim_ms = Some(min_idle_ms(args.at(at + 1))?);
+            2
         } else if is(option, "noack") {
             if !is_group_read {
                 return Err(only_for_groups("NOACK"));
@@ -101,7 +113,15 @@ fn query<'a>(args: Args<'a>, is_group_read: bool) -> Result<Query<'a>, CommandEr
     // No count is for all there is.
     let count = if count == 0 { usize::MAX } else { count };
     let (keys, ids) = (args.slice(keys_at..ids_at), args.slice(ids_at..args.len()));
-    Ok(Query { block_us, count, group, noack, keys_at, keys, ids })
+    Ok(Query { block_us, count, group, noack, claim_ms, keys_at, keys, ids })
+}
+
+fn min_idle_ms(arg: &[u8]) -> Result<i64, CommandError> {
+    match protocol::parse_i64(arg) {
+        None => Err(CommandError::err("min-idle-time is not an integer or out of range")),
+        Some(..0) => Err(CommandError::err("min-idle-time must be a positive integer")),
+        Some(ms) => Ok(ms),
+    }
 }
 
 fn wanted(
@@ -201,6 +221,9 @@ fn wait_or_null(ctx: &mut Ctx<'_>, args: Args<'_>, query: &Query<'_>, wanteds: &
     let or_gone = query.group.is_some();
     let found = ctx.found;
     ctx.block(Waiting::Keys { keys, of: Type::Stream, or_gone }, timeout_us, OnTimeout::NullArray);
+    if let (Some(retry_us), Some(blocked)) = (next_claim_us(ctx, query), &mut ctx.client.blocked) {
+        blocked.retry_us = retry_us;
+    }
     let moves = query.ids.iter().any(|id| matches!(id, b"$" | b"+"));
     if let (true, Some(blocked)) = (moves, &mut ctx.client.blocked) {
         let fixed: Vec<_> = wanteds
@@ -217,6 +240,22 @@ fn wait_or_null(ctx: &mut Ctx<'_>, args: Args<'_>, query: &Query<'_>, wanteds: &
         }
         blocked.again = Some((found, OwnedArgs::from(Args::new(&words))));
     }
+}
+
+/// Who waits for entries that others have is not told of them by a write: when the first of them, or what
+/// is delivered from now on, can be claimed.
+fn next_claim_us(ctx: &mut Ctx<'_>, query: &Query<'_>) -> Option<u64> {
+    let ((group, _), min_idle_ms) = (query.group?, query.claim_ms?);
+    let (db, now) = (ctx.view, ctx.engine.now);
+    let mut left_ms = min_idle_ms.max(CLAIM_LOOKS_MS);
+    for key in query.keys.iter() {
+        let Ok(Some(stream)) = ctx.engine.peek_stream(db, key) else { continue };
+        let first = stream.groups.get(group).and_then(|group| group.pending_by_time().next());
+        let Some((delivery_ms, _)) = first else { continue };
+        let due_ms = delivery_ms.saturating_add(min_idle_ms);
+        left_ms = left_ms.min(due_ms.saturating_sub(now.unix_ms()).max(1));
+    }
+    Some(now.mono_us.saturating_add((left_ms as u64).saturating_mul(1000)))
 }
 
 pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
@@ -237,7 +276,7 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Comman
         let Some((_, is_new)) = consumer_of(ctx, key, group, consumer)? else { continue };
         let (deliveries, read) = serve(ctx, &query, key, *wanted, &mut reply)?;
         // Claims make the consumer where they come to; without one it has to be made.
-        if is_new && deliveries.is_empty() {
+        if is_new && deliveries.iter().all(|delivery| delivery.owner.is_some()) {
             ctx.propagate(&[b"XGROUP", b"CREATECONSUMER", key, group, consumer]);
         }
         propagate_deliveries(ctx, key, group, consumer, &deliveries);
@@ -292,11 +331,23 @@ fn serve(
             nothing
         }
         _ => {
-            let Some(read) = read_new(out, reply, stream, key, group, query.count) else {
-                return nothing;
+            let (idle, claimed) = match query.claim_ms {
+                Some(min_idle_ms) => {
+                    let bounds = (min_idle_ms, query.count);
+                    claim_idle(stream, group, consumer, bounds, now_ms)
+                }
+                None => Default::default(),
             };
-            let Some(group) = stream.groups.get_mut(group) else { return nothing };
-            Ok((deliver(group, consumer, &read, query.noack, now_ms), true))
+            let mut deliveries = claimed.deliveries;
+            let read = read_new(out, reply, stream, key, query, &idle);
+            if read.is_none() && deliveries.is_empty() {
+                return nothing;
+            }
+            let has_read = read.as_ref().is_some_and(|read| !read.ids.is_empty());
+            if let (Some(read), Some(group)) = (read, stream.groups.get_mut(group)) {
+                deliveries.extend(deliver(group, consumer, &read, query.noack, now_ms));
+            }
+            Ok((deliveries, has_read))
         }
     };
     ctx.engine.dirty += 1;
@@ -309,29 +360,51 @@ struct Read {
     entries_read: Option<i64>,
 }
 
+/// Answers what was claimed, and new entries behind it, as far as there are any.
 fn read_new(
     out: &mut ReplyBuf,
     reply: &mut Reply,
     stream: &Stream,
     key: &[u8],
-    group: &[u8],
-    count: usize,
+    query: &Query<'_>,
+    idle: &[Idle],
 ) -> Option<Read> {
-    let group = stream.groups.get(group)?;
-    let entries = stream.range(group.last_id.next()?, StreamId::MAX);
-    entries.clone().next()?;
+    let (name, _) = query.group?;
+    let group = stream.groups.get(name)?;
+    let from = group.last_id.next().filter(|_| idle.len() < query.count);
+    let mut entries = from.map(|from| stream.range(from, StreamId::MAX)).into_iter().flatten();
+    let first = entries.next();
+    if first.is_none() && idle.is_empty() {
+        return None;
+    }
     reply.stream(out, key);
     let mut read = Read { ids: SmallVec::new(), entries_read: group.entries_read };
     let mark = out.defer_array();
+    for idle in idle {
+        if let Some(entry) = stream.entry(idle.id) {
+            reply_delivery(out, &entry, Some((idle.idle_ms, idle.deliveries)));
+        }
+    }
+    let facts = query.claim_ms.map(|_| (0, 0));
     let mut last_id = group.last_id;
-    for entry in entries.take(count) {
+    for entry in first.into_iter().chain(entries).take(query.count - idle.len()) {
         read.entries_read = stream.entries_read_at(entry.id, last_id, read.entries_read);
         last_id = entry.id;
         read.ids.push(entry.id);
-        reply_entry(out, &entry);
+        reply_delivery(out, &entry, facts);
     }
-    out.finish_array(mark, read.ids.len());
+    out.finish_array(mark, idle.len() + read.ids.len());
     Some(read)
+}
+
+/// An entry; with CLAIM also how long it was idle, and how often it had been delivered.
+fn reply_delivery(out: &mut ReplyBuf, entry: &Entry<'_>, facts: Option<(i64, u64)>) {
+    let Some((idle_ms, deliveries)) = facts else { return reply_entry(out, entry) };
+    out.array(4);
+    reply_id(out, entry.id);
+    reply_fields(out, entry);
+    out.int(idle_ms);
+    out.int(deliveries as i64);
 }
 
 /// The group has read on; unless nobody wants to acknowledge, the entries are pending from now on.

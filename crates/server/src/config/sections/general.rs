@@ -2,7 +2,7 @@
 
 use super::super::directive::section;
 use super::super::special::ShutdownFlags;
-use super::super::values::{LogLevel, OomScoreAdj, Supervised, SyslogFacility};
+use super::super::values::{LogFormat, LogLevel, OomScoreAdj, Supervised, SyslogFacility};
 use super::{I32_MAX, proc_title};
 
 section! {
@@ -24,6 +24,11 @@ section! {
         /// How much is logged: debug (everything), verbose, notice (what production wants),
         /// warning (only what needs attention), nothing.
         loglevel: LogLevel = choice(), "loglevel", "notice" -> LogLevel;
+
+        /// The form of a line: text as Redis writes it; logfmt (ts=... level=... pid=... role=... msg="...") or
+        /// json, an object a line, for programs: times in UTC, and one line whatever is in a message. Valkey
+        /// says legacy for text.
+        log_format: LogFormat = choice(), "log-format", "text" -> LogForm;
 
         /// Append the log to this file; empty means standard output, or nowhere in the background.
         /// A file that logrotate moved away is created again at the next line.
@@ -85,7 +90,7 @@ section! {
         oom_score_adj_values: [i32; 3] = special(oom_values), "oom-score-adj-values", "0 200 800", MULTI_ARG -> OomScore;
 
         /// Write a report with a backtrace to the log when the server crashes.
-        crash_log_enabled: bool = bool(), "crash-log-enabled", "yes";
+        crash_log_enabled: bool = bool(), "crash-log-enabled", "yes" -> CrashLog;
 
         /// Test the memory after a crash, to tell a broken module from a broken program.
         crash_memcheck_enabled: bool = bool(), "crash-memcheck-enabled", "yes", NO_EFFECT("there is no memory test");
@@ -93,8 +98,9 @@ section! {
         /// Exit instead of aborting on a panic, so that no core is written.
         use_exit_on_panic: bool = bool(), "use-exit-on-panic", "no", HIDDEN, NO_EFFECT("a panic always aborts");
 
-        /// Milliseconds after which a stuck event loop is reported; 0 never does.
-        watchdog_period_ms: u32 = int(0, I32_MAX), "watchdog-period", "0", HIDDEN, NO_EFFECT("there is no watchdog");
+        /// Milliseconds after which a stuck event loop leaves its stack in the log; 0 never does. What
+        /// is less than two rounds of hz counts as that.
+        watchdog_period_ms: u32 = int(0, I32_MAX), "watchdog-period", "0", HIDDEN -> Watchdog;
 
         /// Let jemalloc return freed pages from a thread of its own.
         jemalloc_bg_thread: bool = bool(), "jemalloc-bg-thread", "yes" -> AllocatorThread;
