@@ -429,22 +429,24 @@ fn debian_s_tools_and_ours_say_the_same_over_tls() {
 
 #[test]
 fn our_tools_judge_the_server_and_say_what_is_wrong() {
-    let secure = Secure::of(Kind::Tandem, "expired", "tls-auth-clients no");
+    let expired = Secure::of(Kind::Tandem, "expired", "tls-auth-clients no");
+    let secure = Secure::of(Kind::Tandem, "server", "tls-auth-clients no");
     let files = Certificates::shared();
     let cli = |args: &[&str]| process::run(&binaries::tandem("redis-cli"), args, LONG);
-    let uri = format!("rediss://127.0.0.1:{}", secure.port());
+    let uri = |of: &Secure| format!("rediss://127.0.0.1:{}", of.port());
+    let finished = cli(&["-u", &uri(&expired), "--cacert", &files.text("ca.crt"), "PING"]);
+    assert!(finished.stderr.contains("verify failed: it has expired"), "{}", finished.stderr);
+    let uri = uri(&secure);
     let (ca, other) = (files.text("ca.crt"), files.text("other_ca.crt"));
     for (args, words) in [
-        (&["--cacert", &ca][..], "certificate verify failed: it has expired"),
-        (&["--cacert", &other], "no known authority signed it"),
+        (&["--cacert", &other][..], "no known authority signed it"),
         (&[], "no known authority signed it"),
         (&["--cert", &ca], "Invalid private key: "),
         (&["--tls-ciphers", "AES128-SHA256"], "Error while configuring ciphers"),
     ] {
         let finished = cli(&[&["-u", &uri], args, &["PING"]].concat());
-        let told = format!("Could not negotiate a TLS connection: {words}");
         assert_eq!(finished.status.code(), Some(1));
-        assert!(finished.stderr.contains("Could not negotiate a TLS connection: "), "{told}");
+        assert!(finished.stderr.starts_with("Could not negotiate a TLS connection: "));
         assert!(finished.stderr.contains(words), "{words}: {}", finished.stderr);
     }
     assert_eq!(cli(&["-u", &uri, "--insecure", "PING"]).stdout, "PONG\n");
