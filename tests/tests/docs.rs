@@ -129,7 +129,7 @@ fn links_lead_somewhere() {
     let root = workspace_root();
     let read = |path: &str| match root.join(path) {
         path if path.is_dir() => Some(String::new()),
-        path => std::fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        path => std::fs::read_to_string(path).ok(),
     };
     hold(pages().iter().flat_map(|page| broken_links(page, &read)).collect());
 
@@ -250,7 +250,7 @@ impl Known {
         let Some(found) = engine::command::find_original(lower.as_bytes()) else {
             return Some(format!("there is no command {lower}"));
         };
-        let Some(second) = words.get(1) else { return None };
+        let second = words.get(1)?;
         if !found.spec.subcommands.is_empty() {
             let name = format!("{lower}|{}", second.to_lowercase());
             if engine::command::find_original(name.as_bytes()).is_none() {

@@ -60,8 +60,6 @@ pub enum Reason {
         version: u16,
     },
     PreReleaseFunctions,
-    /// A hash whose fields expire, as Valkey 9 has them.
-    FieldExpires,
     OutOfMemory,
     /// A defect of ours: the decoder's panic, in its own words.
     Panicked(String),
@@ -114,9 +112,6 @@ impl fmt::Display for Reason {
                  '{name}' (encoding version {version})"
             ),
             Reason::PreReleaseFunctions => f.write_str("pre-release function format not supported"),
-            Reason::FieldExpires => {
-                f.write_str("a hash with expiries of its fields, which this server cannot hold")
-            }
             Reason::OutOfMemory => f.write_str("not enough memory"),
             Reason::Panicked(why) => write!(f, "the decoder gave up, please report this: {why}"),
             Reason::Cancelled => f.write_str("stopped on request"),

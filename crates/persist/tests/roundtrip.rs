@@ -80,6 +80,11 @@ fn score() -> impl Strategy<Value = f64> {
     ]
 }
 
+/// Some are the same.
+fn field_expiry() -> impl Strategy<Value = Option<i64>> {
+    prop_oneof![2 => Just(None), 1 => (1i64..20).prop_map(Some), 1 => (1i64..1 << 46).prop_map(Some)]
+}
+
 fn value() -> impl Strategy<Value = Value> {
     let limits = Limits {
         set_max_listpack_entries: 20,
@@ -89,7 +94,8 @@ fn value() -> impl Strategy<Value = Value> {
         list_max_listpack_size: 8,
         ..Limits::default()
     };
-    let (l, s, h, z) = (limits.clone(), limits.clone(), limits.clone(), limits);
+    let (l, s, h, z) = (limits.clone(), limits.clone(), limits.clone(), limits.clone());
+    let plain = limits;
     prop_oneof![
         text().prop_map(|text| Value::Str(Str::new(&text))),
         (20_000usize..70_000, any::<u8>()).prop_map(|(len, seed)| {
@@ -108,10 +114,17 @@ fn value() -> impl Strategy<Value = Value> {
             }
             Value::Set(set)
         }),
+        prop::collection::vec((text(), text(), field_expiry()), 1..40).prop_map(move |fields| {
+            let mut hash = Hash::new();
+            for (field, value, expire_ms) in &fields {
+                hash.set_with(field, value, (*expire_ms).into(), &h);
+            }
+            Value::Hash(hash)
+        }),
         prop::collection::vec((text(), text()), 1..40).prop_map(move |pairs| {
             let mut hash = Hash::new();
             for (field, value) in &pairs {
-                hash.set(field, value, &h);
+                hash.set(field, value, &plain);
             }
             Value::Hash(hash)
         }),
@@ -205,7 +218,7 @@ fn keyspace() -> impl Strategy<Value = Shown> {
 }
 
 fn version() -> impl Strategy<Value = Version> {
-    prop_oneof![Just(Version::V9), Just(Version::V10), Just(Version::V11)]
+    prop_oneof![Just(Version::V9), Just(Version::V10), Just(Version::V11), Just(Version::V12)]
 }
 
 fn saved(keyspace: &Keyspace, version: Version, compress: bool) -> Vec<u8> {
@@ -236,6 +249,13 @@ fn replay(bytes: &[u8], limits: &Limits) -> Picture {
             db.set_expire(args[1], Some(number(args[2])));
             continue;
         }
+        if command.name() == b"HPEXPIREAT" {
+            assert_eq!((args[3], args[4], args.len()), (&b"FIELDS"[..], &b"1"[..], 6));
+            let entry = db.get_mut(args[1]).expect("the hash comes before its expiries");
+            let mut hash = entry.into_hash().expect("it is one");
+            assert!(hash.set_expire_ms(args[5], Some(number(args[2]))));
+            continue;
+        }
         let mut entry = db.get_or_insert_with(args[1], || match command.name() {
             b"SET" => Value::Str(Str::new(args[2])),
             b"RPUSH" => Value::List(List::new()),
@@ -244,6 +264,13 @@ fn replay(bytes: &[u8], limits: &Limits) -> Picture {
             b"ZADD" => Value::ZSet(ZSet::new()),
             name => panic!("{}", name.escape_ascii()),
         });
+        if entry.value_type() == store::Type::Hash {
+            let mut hash = entry.into_hash().expect("it is one");
+            args[2..].chunks_exact(2).for_each(|pair| {
+                assert!(hash.set(pair[0], pair[1], limits));
+            });
+            continue;
+        }
         match entry.value_mut() {
             store::value::ValueMut::List(list) => {
                 args[2..].iter().for_each(|text| list.push(End::Tail, text, limits));
@@ -251,9 +278,6 @@ fn replay(bytes: &[u8], limits: &Limits) -> Picture {
             store::value::ValueMut::Set(set) => {
                 args[2..].iter().for_each(|text| assert!(set.add(text, limits)));
             }
-            store::value::ValueMut::Hash(hash) => args[2..].chunks_exact(2).for_each(|pair| {
-                assert!(hash.set(pair[0], pair[1], limits));
-            }),
             store::value::ValueMut::ZSet(zset) => args[2..].chunks_exact(2).for_each(|pair| {
                 let score = protocol::parse_f64(pair[0]).expect("a score");
                 assert!(zset.insert(pair[1], score, limits).is_none());
@@ -277,6 +301,8 @@ proptest! {
         let bytes = saved(&keyspace, version, compress);
         let (again, report) = load(&bytes).unwrap();
         prop_assert_eq!(picture(&again), picture(&keyspace));
+        // Fields that expire raise it.
+        let version = version.max(Version::needed_for(&keyspace));
         prop_assert_eq!((report.version, report.bytes), (version.number(), bytes.len() as u64));
         prop_assert!(report.checksum_verified);
         let mut verifier = SnapshotVerifier::new();
@@ -363,20 +389,21 @@ proptest! {
         // With the right checksum, so that the body is reached.
         let payload = rdb::with_own_checksum(&payload);
         if let Ok(value) = restore_value(&payload, &Limits::default()) {
-            let again = dump_value(value.as_ref(), Version::V11);
+            let again = dump_value(value.as_ref(), Version::V12);
             prop_assert!(restore_value(&again, &Limits::default()).is_ok());
         }
     }
 
     #[test]
-    fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), code in 0u8..22) {
+    fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), code in 0u8..27) {
         LARGEST.store(0, Ordering::Relaxed);
         let mut payload = vec![code];
         payload.extend_from_slice(&bytes);
-        payload.extend_from_slice(&[11, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        payload.extend_from_slice(&[12, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let _ = restore_value(&payload, &Limits::default());
-        let file = [b"REDIS0011", &payload[..]].concat();
+        let file = [b"REDIS0012", &payload[..]].concat();
         let _ = load(&file);
+        let _ = load(&[b"VALKEY080", &payload[..]].concat());
         let mut rest = &bytes[..];
         let mut reader = AofReader::new(Source::new(&mut rest, None));
         while let Ok(Some(_)) = reader.next() {}

@@ -40,6 +40,9 @@ pub enum SnapshotHeader {
 
 /// The capability (`REPLCONF capa`) of a replica that takes reports of progress.
 pub const PROGRESS_CAPA: &[u8] = b"tandem-progress";
+/// The version of Valkey (`REPLCONF version`) whose snapshots a replica reads. A master that is a Valkey writes
+/// for Redis 7.2 to whoever names none, and cannot where fields of hashes expire.
+pub const READS_VALKEY: &[u8] = b"9.0.0";
 /// Length of a report amidst a snapshot.
 pub const PROGRESS_LEN: usize = EOF_MARK_LEN + 3 * 8;
 /// What stands in the place of the mark's last digit, and is none.

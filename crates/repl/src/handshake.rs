@@ -5,7 +5,7 @@ use crate::progress::Progress;
 use crate::replica::{LinkState, Reconnect};
 use crate::wire::{command, printable};
 use crate::{Action, HistoryPoint, Level, Repl, ReplId};
-use protocol::link::{LinkError, PROGRESS_CAPA, PsyncReply, parse_psync_reply};
+use protocol::link::{LinkError, PROGRESS_CAPA, PsyncReply, READS_VALKEY, parse_psync_reply};
 
 impl Repl {
     pub(crate) fn handle_line(&mut self, now_ms: u64, line: &[u8]) {
@@ -29,7 +29,10 @@ impl Repl {
             }
             LinkState::Capa => {
                 up.state = LinkState::Psync;
-                self.note_unknown_replconf("capa", line);
+                // A Redis knows no versions, which stand last: it has heard all else.
+                if !line.ends_with(b"version") {
+                    self.note_unknown_replconf("capa", line);
+                }
                 self.send_psync();
             }
             LinkState::Psync => self.handle_psync_reply(now_ms, line),
@@ -81,9 +84,17 @@ impl Repl {
             out.extend(command(&[b"REPLCONF", b"ip-address", ip.as_bytes()]));
         }
         // A master that does not know a capability takes no notice of it.
-        let words: [&[u8]; 7] =
-            [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2", b"capa", PROGRESS_CAPA];
-        out.extend(command(&words));
+        out.extend(command(&[
+            b"REPLCONF",
+            b"capa",
+            b"eof",
+            b"capa",
+            b"psync2",
+            b"capa",
+            PROGRESS_CAPA,
+            b"version",
+            READS_VALKEY,
+        ]));
         let announces_ip = settings.announce_ip.is_some();
         self.send(&out);
         if let Some(up) = &mut self.upstream {

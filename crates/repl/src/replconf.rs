@@ -126,6 +126,8 @@ impl Introduction {
             b"capa" if value.eq_ignore_ascii_case(b"psync2") => self.knows_psync2 = true,
             b"capa" if value.eq_ignore_ascii_case(PROGRESS_CAPA) => self.knows_progress = true,
             b"capa" => {}
+            // Of Valkey. What a snapshot is written for, `rdb-version` says.
+            b"version" => {}
             b"rdb-only" => {
                 self.rdb_only = match parse_i64(value) {
                     Some(n @ (0 | 1)) => n == 1,

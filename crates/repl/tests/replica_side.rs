@@ -12,7 +12,7 @@ fn fed(replica: &mut Repl, link: LinkId, bytes: &[u8]) -> (Vec<Action>, Vec<Stri
     drain(replica)
 }
 
-// What Redis says, and one capability more, of which it takes no notice.
+// What Redis says, and one capability more, of which it takes no notice, and the version that Valkey asks for.
 #[test]
 fn the_handshake_says_what_redis_says() {
     let settings = ReplSettings {
@@ -33,10 +33,11 @@ fn the_handshake_says_what_redis_says() {
         "*3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$1\r\np\r\n\
          *3\r\n$8\r\nREPLCONF\r\n$14\r\nlistening-port\r\n$5\r\n21811\r\n\
          *3\r\n$8\r\nREPLCONF\r\n$10\r\nip-address\r\n$7\r\n1.2.3.4\r\n\
-         *7\r\n$8\r\nREPLCONF\r\n$4\r\ncapa\r\n$3\r\neof\r\n$4\r\ncapa\r\n$6\r\npsync2\r\n\
-         $4\r\ncapa\r\n$15\r\ntandem-progress\r\n"
+         *9\r\n$8\r\nREPLCONF\r\n$4\r\ncapa\r\n$3\r\neof\r\n$4\r\ncapa\r\n$6\r\npsync2\r\n\
+         $4\r\ncapa\r\n$15\r\ntandem-progress\r\n$7\r\nversion\r\n$5\r\n9.0.0\r\n"
     );
-    let (actions, logs) = fed(&mut replica, link, b"+OK\r\n-ERR what\r\n+OK\r\n+OK\r\n");
+    let unknown = b"+OK\r\n-ERR what\r\n+OK\r\n-ERR Unrecognized REPLCONF option: version\r\n";
+    let (actions, logs) = fed(&mut replica, link, unknown);
     let psync = Bytes::from_static(b"*3\r\n$5\r\nPSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\n");
     assert_eq!(actions, [Action::SendMaster { link, bytes: psync }]);
     assert_eq!(

@@ -88,7 +88,7 @@ fn tls_sides(config: &Config) -> Result<Option<Sides>, String> {
         return Ok(None);
     }
     tls::sides(config).map(Some).map_err(|why| {
-        warn!("{why}");
+        error!("{why}");
         "Failed to configure TLS. Check logs for more info.".to_owned()
     })
 }

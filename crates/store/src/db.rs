@@ -1,6 +1,6 @@
-//! One database: its entries, and the index of those that expire.
+//! One database: its entries, the index of those that expire, and that of hashes whose fields do.
 //!
-//! Owns the agreement of the two. Must not decide when a key is gone: `is_expired` is a question
+//! Owns the agreement of these. Must not decide when a key is gone: `is_expired` is a question
 //! that callers ask, and what follows from the answer is theirs.
 //!
 //! # Invariants
@@ -8,6 +8,8 @@
 //! 1. A key is in `expires` exactly when its entry has an expiry, and its word there points at the
 //!    very allocation that `entries` owns. So an entry that moves or goes is followed in both.
 //! 2. Both tables have the same seed: one hash serves both.
+//! 3. An entry is in `field_expires` exactly when it holds a hash with an expiring field, by the soonest of
+//!    these and its address. Hashes are lent for changing by what keeps that.
 
 use std::ptr::NonNull;
 
@@ -15,49 +17,26 @@ use fastrand::Rng;
 
 use crate::element::{Element, Tagged};
 use crate::entry::{Entry, NewValue};
+use crate::expire::SetExpire;
 use crate::key::{IntoKey, Key};
 use crate::seed::HashSeed;
 use crate::table::{self, Slot, Table};
 use crate::value::Value;
 
+mod field_expires;
 mod slot;
 #[cfg(test)]
 mod tests;
 
+use field_expires::FieldExpires;
+pub use field_expires::HashMut;
 pub use slot::{DbSlot, EntryMut, VacantEntry};
 
 /// A database.
 pub struct Db {
     entries: Table<Entry>,
     expires: Table<ExpireRef>,
-}
-
-/// What a write does about the expiry that a key may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetExpire {
-    /// None afterwards.
-    Clear,
-    /// As before.
-    Keep,
-    /// This one, in unix milliseconds.
-    At(i64),
-}
-
-impl SetExpire {
-    /// The expiry that this makes of the one that was.
-    pub fn resolve(self, current_ms: Option<i64>) -> Option<i64> {
-        match self {
-            SetExpire::Clear => None,
-            SetExpire::Keep => current_ms,
-            SetExpire::At(expire_ms) => Some(expire_ms),
-        }
-    }
-}
-
-impl From<Option<i64>> for SetExpire {
-    fn from(expire_ms: Option<i64>) -> Self {
-        expire_ms.map_or(SetExpire::Clear, SetExpire::At)
-    }
+    field_expires: FieldExpires,
 }
 
 /// An entry as the index of expiries sees it: the pointer, not owned.
@@ -95,7 +74,11 @@ impl ExpireRef {
 
 impl Db {
     pub const fn new(seed: HashSeed) -> Self {
-        Db { entries: Table::new(seed), expires: Table::new(seed) }
+        Db {
+            entries: Table::new(seed),
+            expires: Table::new(seed),
+            field_expires: FieldExpires::new(),
+        }
     }
 
     #[inline]
@@ -112,6 +95,23 @@ impl Db {
     #[inline]
     pub fn expires_len(&self) -> usize {
         self.expires.len()
+    }
+
+    /// Hashes that have fields with an expiry.
+    #[inline]
+    pub fn field_expires_len(&self) -> usize {
+        self.field_expires.len()
+    }
+
+    /// When the first field of any hash expires.
+    #[inline]
+    pub fn soonest_field_expire_ms(&self) -> Option<i64> {
+        self.field_expires.soonest_ms()
+    }
+
+    /// The key of the hash whose field expires first.
+    pub fn first_to_lose_a_field(&self) -> Option<&[u8]> {
+        self.field_expires.first_key()
     }
 
     /// Hashes a key, for several calls with it.
@@ -144,11 +144,10 @@ impl Db {
     #[inline]
     pub fn slot<'k>(&mut self, key: impl IntoKey<'k>) -> DbSlot<'_, 'k> {
         let key = key.into_key(self.entries.seed());
+        let indexes = Indexes { expires: &mut self.expires, fields: &mut self.field_expires };
         match self.entries.slot_hashed(key.hash, key.bytes) {
-            Slot::Occupied(slot) => {
-                DbSlot::Occupied(EntryMut::new(slot, &mut self.expires, key.hash))
-            }
-            Slot::Vacant(slot) => DbSlot::Vacant(VacantEntry::new(slot, &mut self.expires, key)),
+            Slot::Occupied(slot) => DbSlot::Occupied(EntryMut::new(slot, indexes, key.hash)),
+            Slot::Vacant(slot) => DbSlot::Vacant(VacantEntry::new(slot, indexes, key)),
         }
     }
 
@@ -196,6 +195,7 @@ impl Db {
         if expires {
             self.expires.insert_new_hashed(hash, ExpireRef::new(entry));
         }
+        self.field_expires.add(entry);
         old
     }
 
@@ -210,6 +210,7 @@ impl Db {
         if entry.expire_ms().is_some() {
             self.expires.insert_new_hashed(hash, ExpireRef::new(entry));
         }
+        self.field_expires.add(entry);
         Ok(entry)
     }
 
@@ -225,6 +226,7 @@ impl Db {
         if entry.expire_ms().is_some() {
             remove_ref(&mut self.expires, hash, &entry);
         }
+        self.field_expires.take_out(&entry);
         Some(entry)
     }
 
@@ -278,7 +280,11 @@ impl Db {
 
     /// Leaves an empty database and returns the full one, to be dropped wherever it suits.
     pub fn take(&mut self) -> Db {
-        Db { entries: self.entries.take_table(), expires: self.expires.take_table() }
+        Db {
+            entries: self.entries.take_table(),
+            expires: self.expires.take_table(),
+            field_expires: std::mem::take(&mut self.field_expires),
+        }
     }
 
     /// Makes room ahead of a load. Memory is taken at once: `keys` must be believable.
@@ -338,6 +344,12 @@ impl Db {
     pub fn prefetch_entry(&self, key: Key<'_>) {
         self.entries.prefetch_entry(key.hash);
     }
+}
+
+/// What has to follow an entry that changes, moves or goes.
+struct Indexes<'a> {
+    expires: &'a mut Table<ExpireRef>,
+    fields: &'a mut FieldExpires,
 }
 
 fn remove_ref(expires: &mut Table<ExpireRef>, hash: u64, entry: &Entry) {

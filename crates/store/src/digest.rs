@@ -6,6 +6,7 @@
 
 use sha1::{Digest, Sha1};
 
+use crate::hash::FieldRef;
 use crate::keyspace::Keyspace;
 pub use crate::score::Spelling;
 use crate::stream::{Entry, StreamId};
@@ -16,6 +17,8 @@ pub type Hash20 = [u8; 20];
 
 /// Mixed in where a key has an expiry; not its time, which replicas may round.
 const EXPIRE_MARK: &[u8] = b"!!expire!!";
+/// The same for a field.
+const FIELD_EXPIRE_MARK: &[u8] = b"!!hexpire!!";
 
 /// The digest of one value, as DEBUG DIGEST-VALUE gives it.
 pub fn of_value(value: ValueRef<'_>, has_expire: bool, spelling: Spelling) -> Hash20 {
@@ -95,10 +98,13 @@ fn add_value(digest: &mut Hash20, value: ValueRef<'_>, has_expire: bool, spellin
             set.iter().for_each(|member| xor(digest, member.as_bytes(&mut ItemBuf::new())));
         }
         ValueRef::Hash(hash) => {
-            for (name, value) in hash.iter() {
+            for FieldRef { name, value, expire_ms } in hash.fields() {
                 let mut pair = Hash20::default();
                 mix_item(&mut pair, name);
                 mix_item(&mut pair, value);
+                if expire_ms.is_some() {
+                    xor(&mut pair, FIELD_EXPIRE_MARK);
+                }
                 xor(digest, &pair);
             }
         }
@@ -170,6 +176,20 @@ mod tests {
         put(&mut keyspace, b"z", Value::ZSet(zset));
         keyspace.db_mut(3).set(&b"k"[..], &b"v"[..], Some(1));
         keyspace
+    }
+
+    /// What Redis 8.2.3 answers for the same hashes.
+    #[test]
+    fn that_a_field_expires_counts_and_when_does_not() {
+        let mut hash = Hash::new();
+        hash.set(b"a", b"1", &Limits::default());
+        hash.set(b"b", b"2", &Limits::default());
+        let digest = |hash: &Hash| hex(of_value(ValueRef::Hash(hash), false, Spelling::Digits17));
+        assert_eq!(digest(&hash), "6c8f22b3bf510fdcfd6122dd0f908a80e88243bf");
+        hash.set_expire_ms(b"a", Some(5_000_000_000_000));
+        assert_eq!(digest(&hash), "c07db73128914a41e685572f9d83e5ec946f598d");
+        hash.set_expire_ms(b"b", Some(7));
+        assert_eq!(digest(&hash), "25d61037a58d4d381c5c2c91e18cd2bb915e5aff");
     }
 
     /// What redis-server 7.0.15 answers for the same data.

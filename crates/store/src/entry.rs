@@ -24,6 +24,7 @@ use std::ptr::{self, NonNull};
 use bytes::Bytes;
 
 use crate::element::{Element, Tagged};
+use crate::hash::Hash;
 use crate::str::{Str, parse_int};
 use crate::value::{Encoding, Type, Value, ValueMut, ValueRef};
 
@@ -185,9 +186,18 @@ impl Entry {
 
     #[inline]
     pub fn key(&self) -> &[u8] {
-        let place = shape::read_key(self.base());
-        // SAFETY: the head says where the key is, and it lives as long as the entry.
-        unsafe { std::slice::from_raw_parts(self.base().add(place.at).as_ptr(), place.len) }
+        // SAFETY: this entry is there, and its key lives as long as it.
+        unsafe { Entry::key_at(self.base()) }
+    }
+
+    /// The key of an entry by where it is.
+    ///
+    /// # Safety
+    /// An entry is there, as long as the key is borrowed.
+    pub(crate) unsafe fn key_at<'a>(base: NonNull<u8>) -> &'a [u8] {
+        let place = shape::read_key(base);
+        // SAFETY: the head says where the key is.
+        unsafe { std::slice::from_raw_parts(base.add(place.at).as_ptr(), place.len) }
     }
 
     pub fn value(&self) -> ValueRef<'_> {
@@ -212,6 +222,14 @@ impl Entry {
         match self.value_field() {
             Some(value) => value.as_mut(),
             None => ValueMut::EmbeddedStr,
+        }
+    }
+
+    /// The hash for changing it. The index of expiring fields is the caller's duty.
+    pub(crate) fn hash_mut(&mut self) -> Option<&mut Hash> {
+        match self.value_field() {
+            Some(Value::Hash(hash)) => Some(hash),
+            _ => None,
         }
     }
 

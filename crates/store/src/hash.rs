@@ -1,17 +1,31 @@
-//! Hashes: a listpack of fields and values while small, a hash table when large. Owns the
-//! conversion and the operations of the hash commands; must not know replies or number parsing.
+//! Hashes: a listpack of fields and values while small, a hash table when large. A field may have an expiry;
+//! while one has, the hash is in one of two forms of their own, which cost the others nothing. Owns the
+//! conversions and the operations of the hash commands; must not know replies, number parsing, nor what
+//! time it is: when a field is gone is a question that callers ask.
 
 use std::fmt;
 
 use fastrand::Rng;
 
+use crate::expire::SetExpire;
 use crate::limits::Limits;
 use crate::list::scale;
-use crate::listpack::{self, Listpack, Pos, classify};
+use crate::listpack::{self, Listpack};
 use crate::member::Field;
 use crate::sample;
 use crate::table::{self, Slot, Table};
 use crate::value::{Encoding, Item};
+
+mod expiring;
+mod packed;
+#[cfg(test)]
+mod tests;
+
+use expiring::Expiring;
+use packed::{PAIR, PackedIter, TRIPLE};
+
+/// The last moment at which a field may expire, which is Redis's: 46 bits of milliseconds.
+pub const MAX_EXPIRE_MS: i64 = (1 << 46) - 1;
 
 /// A hash value. Commands delete the key of an emptied one.
 pub struct Hash {
@@ -21,6 +35,40 @@ pub struct Hash {
 enum Repr {
     Packed(Listpack),
     Table(Box<Table<Field>>),
+    /// At least one field has an expiry.
+    PackedExpiring(Listpack),
+    /// The same.
+    TableExpiring(Box<Expiring>),
+}
+
+/// The two ways to walk over a hash.
+enum View<'a> {
+    Packed(&'a Listpack, usize),
+    Table(&'a Table<Field>),
+}
+
+/// A field as it is lent.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldRef<'a> {
+    pub name: Item<'a>,
+    pub value: Item<'a>,
+    /// Unix milliseconds.
+    pub expire_ms: Option<i64>,
+}
+
+impl FieldRef<'_> {
+    /// Whether it is gone for who takes all for gone that expires before `before_ms`.
+    #[inline]
+    pub fn is_due(&self, before_ms: i64) -> bool {
+        self.expire_ms.is_some_and(|expire_ms| expire_ms < before_ms)
+    }
+}
+
+impl<'a> From<&'a Field> for FieldRef<'a> {
+    fn from(field: &'a Field) -> Self {
+        let (name, value) = (Item::Bytes(field.name()), Item::Bytes(field.value()));
+        FieldRef { name, value, expire_ms: field.expire_ms() }
+    }
 }
 
 impl Hash {
@@ -45,200 +93,428 @@ impl Hash {
         Ok(Hash { repr: Repr::Packed(entries) })
     }
 
-    pub fn len(&self) -> usize {
+    /// The same with an expiry behind each value, 0 for none.
+    pub fn from_expiring_listpack(
+        entries: Listpack,
+        limits: &Limits,
+    ) -> Result<Self, &'static str> {
+        let fits = entries.len() / TRIPLE <= limits.hash_max_listpack_entries;
+        let in_order = packed::check_triples(&entries, fits)?;
+        let mut hash = Hash { repr: Repr::PackedExpiring(entries) };
+        if !fits {
+            hash.convert(limits, hash.len())?;
+        } else if !in_order {
+            let mut sorted = Listpack::new();
+            for field in hash.fields() {
+                packed::insert_triple(&mut sorted, field.name, field.value, field.expire_ms);
+            }
+            hash.repr = Repr::PackedExpiring(sorted);
+        }
+        hash.settle();
+        Ok(hash)
+    }
+
+    #[inline]
+    fn view(&self) -> View<'_> {
         match &self.repr {
-            Repr::Packed(entries) => entries.len() / 2,
-            Repr::Table(table) => table.len(),
+            Repr::Packed(entries) => View::Packed(entries, PAIR),
+            Repr::Table(table) => View::Table(table),
+            Repr::PackedExpiring(entries) => View::Packed(entries, TRIPLE),
+            Repr::TableExpiring(table) => View::Table(table.fields()),
+        }
+    }
+
+    /// All fields, those whose time is up among them.
+    pub fn len(&self) -> usize {
+        match self.view() {
+            View::Packed(entries, width) => entries.len() / width,
+            View::Table(table) => table.len(),
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        match &self.repr {
-            Repr::Packed(entries) => entries.is_empty(),
-            Repr::Table(table) => table.is_empty(),
+        match self.view() {
+            View::Packed(entries, _) => entries.is_empty(),
+            View::Table(table) => table.is_empty(),
         }
     }
 
     pub fn encoding(&self) -> Encoding {
         match &self.repr {
             Repr::Packed(_) => Encoding::Listpack,
-            Repr::Table(_) => Encoding::Hashtable,
+            Repr::PackedExpiring(_) => Encoding::ListpackEx,
+            Repr::Table(_) | Repr::TableExpiring(_) => Encoding::Hashtable,
         }
     }
 
-    /// The listpack, while it is one.
+    /// The listpack, while it is one of fields and values.
     pub fn as_listpack(&self) -> Option<&Listpack> {
         match &self.repr {
             Repr::Packed(entries) => Some(entries),
-            Repr::Table(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The listpack, while it is one of fields, values and expiries.
+    pub fn as_expiring_listpack(&self) -> Option<&Listpack> {
+        match &self.repr {
+            Repr::PackedExpiring(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// When the first of the fields expires; `None` when none ever does.
+    #[inline]
+    pub fn soonest_expire_ms(&self) -> Option<i64> {
+        match &self.repr {
+            Repr::Packed(_) | Repr::Table(_) => None,
+            Repr::PackedExpiring(entries) => PackedIter::new(entries, TRIPLE).next()?.expire_ms,
+            Repr::TableExpiring(table) => table.soonest_ms(),
+        }
+    }
+
+    /// How many fields expire before `before_ms`.
+    pub fn due_len(&self, before_ms: i64) -> usize {
+        match &self.repr {
+            Repr::Packed(_) | Repr::Table(_) => 0,
+            Repr::PackedExpiring(entries) => {
+                PackedIter::new(entries, TRIPLE).take_while(|field| field.is_due(before_ms)).count()
+            }
+            Repr::TableExpiring(table) => table.due_len(before_ms),
         }
     }
 
     /// Makes ready for a command, or a file, that sets `fields` fields: Redis converts at once
     /// when they alone are too many. The caller vouches for the number: memory is taken.
     pub fn expect(&mut self, fields: usize, limits: &Limits) {
-        if fields > limits.hash_max_listpack_entries && matches!(self.repr, Repr::Packed(_)) {
+        if fields > limits.hash_max_listpack_entries && matches!(self.view(), View::Packed(..)) {
             self.convert(limits, fields).expect("our own fields are distinct");
         }
     }
 
+    /// From a listpack to a table.
     fn convert(&mut self, limits: &Limits, capacity: usize) -> Result<(), &'static str> {
-        let Repr::Packed(entries) = &self.repr else { return Ok(()) };
-        let mut table = Box::new(Table::with_capacity(limits.hash_seed, capacity));
+        let View::Packed(entries, width) = self.view() else { return Ok(()) };
+        let mut table = Expiring::new(Table::with_capacity(limits.hash_seed, capacity));
         let mut bufs = (itoa::Buffer::new(), itoa::Buffer::new());
-        for (name, value) in PackedIter(entries.iter()) {
-            let name = name.as_bytes(&mut bufs.0);
-            match table.slot(name) {
-                Slot::Vacant(slot) => slot.insert(Field::new(name, value.as_bytes(&mut bufs.1))),
-                Slot::Occupied(_) => return Err("a hash has a field twice"),
-            };
+        for FieldRef { name, value, expire_ms } in PackedIter::new(entries, width) {
+            let (name, value) = (name.as_bytes(&mut bufs.0), value.as_bytes(&mut bufs.1));
+            if !table.set(name, value, expire_ms.into()) {
+                return Err("a hash has a field twice");
+            }
         }
-        self.repr = Repr::Table(table);
+        self.repr = match width {
+            PAIR => Repr::Table(Box::new(table.into_fields())),
+            _ => Repr::TableExpiring(Box::new(table)),
+        };
         Ok(())
     }
 
-    /// Sets a field; true if it is new.
+    /// Sets a field, which has no expiry then; true if it is new.
     pub fn set(&mut self, name: &[u8], value: &[u8], limits: &Limits) -> bool {
-        if let Repr::Packed(entries) = &mut self.repr {
-            let longest = name.len().max(value.len());
-            if longest <= limits.hash_max_listpack_value
-                && entries.is_safe_to_add(name.len() + value.len())
-            {
-                let new = set_packed(entries, name, value);
-                if new && entries.len() / 2 > limits.hash_max_listpack_entries {
-                    self.convert(limits, self.len()).expect("our own fields are distinct");
-                }
-                return new;
-            }
-            self.convert(limits, self.len() + 1).expect("our own fields are distinct");
+        self.set_with(name, value, SetExpire::Clear, limits)
+    }
+
+    /// Sets a field, and what is to become of its expiry; true if it is new.
+    pub fn set_with(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        expire: SetExpire,
+        limits: &Limits,
+    ) -> bool {
+        if matches!(expire, SetExpire::At(_)) {
+            self.expect_expiries();
         }
-        let Repr::Table(table) = &mut self.repr else { unreachable!("converted above") };
-        match table.slot(name) {
-            Slot::Occupied(mut slot) => {
-                slot.element_mut().set_value(value);
-                false
+        if let View::Packed(entries, _) = self.view() {
+            let longest = name.len().max(value.len());
+            if longest > limits.hash_max_listpack_value
+                || !entries.is_safe_to_add(name.len() + value.len())
+            {
+                self.convert(limits, self.len() + 1).expect("our own fields are distinct");
             }
-            Slot::Vacant(slot) => {
-                slot.insert(Field::new(name, value));
-                true
+        }
+        let new = match &mut self.repr {
+            Repr::Packed(entries) => packed::set_pair(entries, name, value),
+            Repr::Table(table) => set_in_table(table, name, value),
+            Repr::PackedExpiring(entries) => set_triple(entries, name, value, clamped(expire)),
+            Repr::TableExpiring(table) => table.set(name, value, clamped(expire)),
+        };
+        if new
+            && let View::Packed(entries, width) = self.view()
+            && entries.len() / width > limits.hash_max_listpack_entries
+        {
+            self.convert(limits, self.len()).expect("our own fields are distinct");
+        }
+        self.settle();
+        new
+    }
+
+    /// Sets or removes the expiry of a field; false when there is none of that name.
+    pub fn set_expire_ms(&mut self, name: &[u8], expire_ms: Option<i64>) -> bool {
+        if !self.contains(name) {
+            return false;
+        }
+        if expire_ms.is_some() {
+            self.expect_expiries();
+        }
+        let expire_ms = expire_ms.map(clamped_ms);
+        match &mut self.repr {
+            Repr::Packed(_) | Repr::Table(_) => {}
+            Repr::PackedExpiring(entries) => {
+                let pos = packed::find(entries, TRIPLE, name).expect("it was found above");
+                let value = packed::field_at(entries, TRIPLE, pos).value.to_vec();
+                entries.remove_n(pos, TRIPLE);
+                let (name, value) = (listpack::classify(name), listpack::classify(&value));
+                packed::insert_triple(entries, name, value, expire_ms);
             }
+            Repr::TableExpiring(table) => {
+                table.set_expire_ms(name, expire_ms);
+            }
+        }
+        self.settle();
+        true
+    }
+
+    /// A field is about to get an expiry.
+    fn expect_expiries(&mut self) {
+        match &mut self.repr {
+            Repr::Packed(entries) => {
+                self.repr = Repr::PackedExpiring(packed::with_width(entries, PAIR, TRIPLE));
+            }
+            Repr::Table(table) => {
+                let fields = table.take_table();
+                self.repr = Repr::TableExpiring(Box::new(Expiring::new(fields)));
+            }
+            Repr::PackedExpiring(_) | Repr::TableExpiring(_) => {}
+        }
+    }
+
+    /// A hash whose last expiry has gone is again one that knows none.
+    #[inline]
+    fn settle(&mut self) {
+        if !matches!(self.repr, Repr::Packed(_) | Repr::Table(_)) {
+            self.settle_expiries();
+        }
+    }
+
+    fn settle_expiries(&mut self) {
+        if self.soonest_expire_ms().is_some() {
+            return;
+        }
+        let plain = Repr::Packed(Listpack::new());
+        self.repr = match std::mem::replace(&mut self.repr, plain) {
+            Repr::PackedExpiring(entries) => {
+                Repr::Packed(packed::with_width(&entries, TRIPLE, PAIR))
+            }
+            Repr::TableExpiring(table) => Repr::Table(Box::new(table.into_fields())),
+            plain => plain,
+        };
+    }
+
+    /// The field of that name, whether its time is up or not.
+    pub fn find(&self, name: &[u8]) -> Option<FieldRef<'_>> {
+        match self.view() {
+            View::Packed(entries, width) => {
+                let pos = packed::find(entries, width, name)?;
+                Some(packed::field_at(entries, width, pos))
+            }
+            View::Table(table) => table.find(name).map(FieldRef::from),
         }
     }
 
     pub fn get(&self, name: &[u8]) -> Option<Item<'_>> {
+        self.live(name, i64::MIN)
+    }
+
+    /// The value of a field, unless it expires before `before_ms`.
+    pub fn live(&self, name: &[u8], before_ms: i64) -> Option<Item<'_>> {
         match &self.repr {
             Repr::Packed(entries) => {
-                let value = entries.next(find_packed(entries, name)?)?;
+                let value = entries.next(packed::find(entries, PAIR, name)?)?;
                 Some(entries.at(value))
             }
             Repr::Table(table) => table.find(name).map(|field| Item::Bytes(field.value())),
+            Repr::PackedExpiring(_) | Repr::TableExpiring(_) => {
+                let field = self.find(name)?;
+                (!field.is_due(before_ms)).then_some(field.value)
+            }
         }
     }
 
     pub fn contains(&self, name: &[u8]) -> bool {
-        match &self.repr {
-            Repr::Packed(entries) => find_packed(entries, name).is_some(),
-            Repr::Table(table) => table.contains(name),
+        match self.view() {
+            View::Packed(entries, width) => packed::find(entries, width, name).is_some(),
+            View::Table(table) => table.contains(name),
         }
     }
 
     /// Whether the field was there.
     pub fn remove(&mut self, name: &[u8]) -> bool {
-        match &mut self.repr {
-            Repr::Packed(entries) => {
-                let Some(pos) = find_packed(entries, name) else { return false };
-                entries.remove_n(pos, 2);
-                true
+        let removed = match &mut self.repr {
+            Repr::Packed(entries) => remove_packed(entries, PAIR, name),
+            Repr::Table(table) => return table.remove(name).is_some(),
+            Repr::PackedExpiring(entries) => remove_packed(entries, TRIPLE, name),
+            Repr::TableExpiring(table) => table.remove(name),
+        };
+        self.settle();
+        removed
+    }
+
+    /// Removes up to `limit` of the fields that expire before `before_ms`, soonest first, and shows
+    /// their names; how many it were.
+    pub fn remove_due(&mut self, before_ms: i64, limit: usize, mut f: impl FnMut(&[u8])) -> usize {
+        let mut removed = 0;
+        while removed < limit {
+            let found = match &mut self.repr {
+                Repr::Packed(_) | Repr::Table(_) => false,
+                Repr::PackedExpiring(entries) => {
+                    let first = PackedIter::new(entries, TRIPLE).next();
+                    match first.filter(|field| field.is_due(before_ms)) {
+                        Some(field) => {
+                            f(field.name.as_bytes(&mut itoa::Buffer::new()));
+                            entries.remove_range(0, TRIPLE);
+                            true
+                        }
+                        None => false,
+                    }
+                }
+                Repr::TableExpiring(table) => table.pop_due(before_ms, &mut f),
+            };
+            if !found {
+                break;
             }
-            Repr::Table(table) => table.remove(name).is_some(),
+            removed += 1;
+        }
+        self.settle();
+        removed
+    }
+
+    /// All fields with their values and expiries.
+    pub fn fields(&self) -> Fields<'_> {
+        match self.view() {
+            View::Packed(entries, width) => {
+                Fields(IterRepr::Packed(PackedIter::new(entries, width)))
+            }
+            View::Table(table) => Fields(IterRepr::Table(table.iter())),
         }
     }
 
+    /// The fields that do not expire before `before_ms`.
+    pub fn live_fields(&self, before_ms: i64) -> impl Iterator<Item = FieldRef<'_>> {
+        self.fields().filter(move |field| !field.is_due(before_ms))
+    }
+
     /// All fields with their values.
-    pub fn iter(&self) -> Iter<'_> {
-        match &self.repr {
-            Repr::Packed(entries) => Iter(IterRepr::Packed(PackedIter(entries.iter()))),
-            Repr::Table(table) => Iter(IterRepr::Table(table.iter())),
-        }
+    pub fn iter(&self) -> impl Iterator<Item = (Item<'_>, Item<'_>)> {
+        self.fields().map(|field| (field.name, field.value))
     }
 
     /// One step of a walk that survives changes; starts and ends with cursor 0. A listpack is
     /// walked in one step.
-    pub fn scan(&self, cursor: u64, mut f: impl FnMut(Item<'_>, Item<'_>)) -> u64 {
-        match &self.repr {
-            Repr::Packed(_) => {
-                self.iter().for_each(|(name, value)| f(name, value));
+    pub fn scan(&self, cursor: u64, mut f: impl FnMut(FieldRef<'_>)) -> u64 {
+        match self.view() {
+            View::Packed(..) => {
+                self.fields().for_each(f);
                 0
             }
-            Repr::Table(table) => {
-                table.scan(cursor, |field| f(Item::Bytes(field.name()), Item::Bytes(field.value())))
-            }
+            View::Table(table) => table.scan(cursor, |field| f(field.into())),
         }
     }
 
-    /// A field with its value; each is equally likely.
-    pub fn random(&self, rng: &mut Rng) -> Option<(Item<'_>, Item<'_>)> {
-        match &self.repr {
-            Repr::Packed(entries) if entries.is_empty() => None,
-            Repr::Packed(entries) => {
-                let pos = entries.seek(2 * rng.usize(..entries.len() / 2))?;
-                PackedIter(entries.iter_from(pos)).next()
+    /// One of the fields that do not expire before `before_ms`; each is equally likely.
+    pub fn random(&self, before_ms: i64, rng: &mut Rng) -> Option<FieldRef<'_>> {
+        let due = self.due_len(before_ms);
+        if due > 0 {
+            let live = self.len() - due;
+            return (live > 0).then(|| self.live_fields(before_ms).nth(rng.usize(..live)))?;
+        }
+        match self.view() {
+            View::Packed(entries, _) if entries.is_empty() => None,
+            View::Packed(entries, width) => {
+                let index = rng.usize(..entries.len() / width);
+                PackedIter::from_index(entries, width, index)?.next()
             }
-            Repr::Table(table) => table.random(rng).map(pair),
+            View::Table(table) => table.random(rng).map(FieldRef::from),
         }
     }
 
-    /// Up to `n` distinct fields; every choice is equally likely.
-    pub fn sample(&self, n: usize, rng: &mut Rng, mut f: impl FnMut(Item<'_>, Item<'_>)) {
-        match &self.repr {
-            Repr::Packed(_) => {
-                sample::choose(self.iter(), self.len(), n, rng, |(name, value)| f(name, value));
+    /// Up to `n` distinct fields of those; every choice is equally likely.
+    pub fn sample(&self, n: usize, before_ms: i64, rng: &mut Rng, mut f: impl FnMut(FieldRef<'_>)) {
+        let due = self.due_len(before_ms);
+        match self.view() {
+            View::Table(table) if due == 0 => {
+                sample::choose_in_table(table, n, rng, |field| f(field.into()));
             }
-            Repr::Table(table) => sample::choose_in_table(table, n, rng, |field| {
-                f(Item::Bytes(field.name()), Item::Bytes(field.value()));
-            }),
+            _ => sample::choose(self.live_fields(before_ms), self.len() - due, n, rng, f),
         }
     }
 
     pub fn free_effort(&self) -> usize {
-        match &self.repr {
-            Repr::Packed(_) => 1,
-            Repr::Table(table) => table.len(),
+        match self.view() {
+            View::Packed(..) => 1,
+            View::Table(table) => table.len(),
         }
     }
 
     pub fn memory_usage(&self, samples: usize) -> usize {
-        match &self.repr {
-            Repr::Packed(entries) => entries.allocated_bytes(),
-            Repr::Table(table) => {
-                let sampled = if samples == 0 { table.len() } else { samples.min(table.len()) };
-                let bytes = table.iter().take(sampled).map(Field::allocated_bytes).sum();
-                table.memory_bytes() + scale(bytes, sampled, table.len())
-            }
-        }
+        let own = match &self.repr {
+            Repr::Packed(entries) | Repr::PackedExpiring(entries) => entries.allocated_bytes(),
+            Repr::Table(table) => table.memory_bytes(),
+            Repr::TableExpiring(table) => table.memory_bytes(),
+        };
+        let View::Table(table) = self.view() else { return own };
+        let sampled = if samples == 0 { table.len() } else { samples.min(table.len()) };
+        let bytes = table.iter().take(sampled).map(Field::allocated_bytes).sum();
+        own + scale(bytes, sampled, table.len())
     }
 }
 
-fn find_packed(entries: &Listpack, name: &[u8]) -> Option<Pos> {
-    entries.find(entries.first()?, name, 1)
+/// An expiry as a hash can keep it: 0 stands for none, and there is a last moment.
+fn clamped_ms(expire_ms: i64) -> i64 {
+    expire_ms.clamp(1, MAX_EXPIRE_MS)
 }
 
-fn set_packed(entries: &mut Listpack, name: &[u8], value: &[u8]) -> bool {
-    match find_packed(entries, name) {
-        Some(pos) => {
-            let value_pos = entries.next(pos).expect("every field has a value");
-            entries.replace(value_pos, value);
+fn clamped(expire: SetExpire) -> SetExpire {
+    match expire {
+        SetExpire::At(expire_ms) => SetExpire::At(clamped_ms(expire_ms)),
+        other => other,
+    }
+}
+
+fn set_in_table(table: &mut Table<Field>, name: &[u8], value: &[u8]) -> bool {
+    match table.slot(name) {
+        Slot::Occupied(mut slot) => {
+            slot.element_mut().set_value(value);
             false
         }
-        None => {
-            entries.push_back_items(&[classify(name), classify(value)]);
+        Slot::Vacant(slot) => {
+            slot.insert(Field::new(name, value, None));
             true
         }
     }
 }
 
-fn pair(field: &Field) -> (Item<'_>, Item<'_>) {
-    (Item::Bytes(field.name()), Item::Bytes(field.value()))
+/// True if the field is new.
+fn set_triple(entries: &mut Listpack, name: &[u8], value: &[u8], expire: SetExpire) -> bool {
+    let pos = packed::find(entries, TRIPLE, name);
+    let old_ms = pos.and_then(|pos| packed::field_at(entries, TRIPLE, pos).expire_ms);
+    let expire_ms = expire.resolve(old_ms);
+    if let Some(pos) = pos {
+        if expire_ms == old_ms {
+            packed::replace_value(entries, pos, value);
+            return false;
+        }
+        entries.remove_n(pos, TRIPLE);
+    }
+    packed::insert_triple(entries, listpack::classify(name), listpack::classify(value), expire_ms);
+    pos.is_none()
+}
+
+fn remove_packed(entries: &mut Listpack, width: usize, name: &[u8]) -> bool {
+    let Some(pos) = packed::find(entries, width, name) else { return false };
+    entries.remove_n(pos, width);
+    true
 }
 
 impl Default for Hash {
@@ -253,138 +529,21 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// The fields of a hash, with their values.
-pub struct Iter<'a>(IterRepr<'a>);
+/// The fields of a hash.
+pub struct Fields<'a>(IterRepr<'a>);
 
 enum IterRepr<'a> {
     Packed(PackedIter<'a>),
     Table(table::Iter<'a, Field>),
 }
 
-/// Fields and values in turn.
-struct PackedIter<'a>(listpack::Iter<'a>);
-
-impl<'a> Iterator for PackedIter<'a> {
-    type Item = (Item<'a>, Item<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        Some((self.0.next()?, self.0.next()?))
-    }
-}
-
-impl<'a> Iterator for Iter<'a> {
-    type Item = (Item<'a>, Item<'a>);
+impl<'a> Iterator for Fields<'a> {
+    type Item = FieldRef<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             IterRepr::Packed(iter) => iter.next(),
-            IterRepr::Table(iter) => iter.next().map(pair),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn contents(hash: &Hash) -> HashMap<Vec<u8>, Vec<u8>> {
-        let pairs: Vec<_> = hash.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
-        let map: HashMap<_, _> = pairs.iter().cloned().collect();
-        assert_eq!(map.len(), pairs.len(), "no field twice");
-        map
-    }
-
-    fn scanned(hash: &Hash) -> HashMap<Vec<u8>, Vec<u8>> {
-        let (mut map, mut cursor) = (HashMap::new(), 0);
-        loop {
-            cursor = hash.scan(cursor, |n, v| drop(map.insert(n.to_vec(), v.to_vec())));
-            if cursor == 0 {
-                return map;
-            }
-        }
-    }
-
-    #[test]
-    fn a_hash_converts_by_count_by_length_and_by_announcement() {
-        let limits = Limits { hash_max_listpack_entries: 2, ..Limits::default() };
-        let mut hash = Hash::new();
-        hash.set(b"a", b"1", &limits);
-        hash.set(b"b", &[b'x'; 64], &limits);
-        hash.set(b"a", b"2", &limits);
-        assert_eq!(hash.encoding(), Encoding::Listpack);
-        hash.set(b"c", b"", &limits);
-        assert_eq!(hash.encoding(), Encoding::Hashtable);
-        let mut hash = Hash::new();
-        hash.set(b"a", &[b'x'; 65], &limits);
-        assert_eq!(hash.encoding(), Encoding::Hashtable);
-        let mut hash = Hash::new();
-        hash.expect(3, &limits);
-        assert_eq!(hash.encoding(), Encoding::Hashtable);
-    }
-
-    #[test]
-    fn a_listpack_from_a_file_must_be_a_hash() {
-        let limits = Limits::default();
-        let listpack = |texts: &[&str]| {
-            let mut entries = Listpack::new();
-            texts.iter().for_each(|text| entries.push_back(text.as_bytes()));
-            entries
-        };
-        assert!(Hash::from_listpack(listpack(&["a", "1", "b"]), &limits).is_err());
-        assert!(Hash::from_listpack(listpack(&["a", "1", "a", "2"]), &limits).is_err());
-        let tight = Limits { hash_max_listpack_entries: 1, ..Limits::default() };
-        assert!(Hash::from_listpack(listpack(&["a", "1", "a", "2"]), &tight).is_err());
-        let hash = Hash::from_listpack(listpack(&["a", "1", "b", "2"]), &tight).unwrap();
-        assert_eq!((hash.encoding(), hash.len()), (Encoding::Hashtable, 2));
-    }
-
-    fn text() -> impl Strategy<Value = Vec<u8>> {
-        prop_oneof![
-            8 => (0i64..40).prop_map(|n| n.to_string().into_bytes()),
-            4 => prop::collection::vec(b'a'..b'd', 0..4),
-            1 => prop::collection::vec(any::<u8>(), 60..70),
-            1 => prop::collection::vec(any::<u8>(), 250..260),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn edits_agree_with_a_map(
-            max_entries in 0usize..40,
-            edits in prop::collection::vec((0u8..10, text(), text()), 0..150),
-            seed in any::<u64>(),
-        ) {
-            let limits = Limits { hash_max_listpack_entries: max_entries, ..Limits::default() };
-            let (mut hash, mut model) = (Hash::new(), HashMap::new());
-            for (kind, name, value) in edits {
-                if kind < 7 {
-                    let new = model.insert(name.clone(), value.clone()).is_none();
-                    prop_assert_eq!(hash.set(&name, &value, &limits), new);
-                } else {
-                    prop_assert_eq!(hash.remove(&name), model.remove(&name).is_some());
-                }
-                prop_assert_eq!(hash.get(&name).map(|v| v.to_vec()), model.get(&name).cloned());
-                prop_assert_eq!(hash.len(), model.len());
-            }
-            prop_assert_eq!(&contents(&hash), &model);
-            prop_assert_eq!(&scanned(&hash), &model);
-            let mut rng = fastrand::Rng::with_seed(seed);
-            match hash.random(&mut rng) {
-                Some((name, value)) => prop_assert_eq!(model.get(&name.to_vec()), Some(&value.to_vec())),
-                None => prop_assert!(model.is_empty()),
-            }
-            for n in [1, model.len() / 4, model.len() + 1] {
-                let mut sample = HashMap::new();
-                hash.sample(n, &mut rng, |name, value| {
-                    assert!(sample.insert(name.to_vec(), value.to_vec()).is_none());
-                });
-                prop_assert_eq!(sample.len(), n.min(model.len()));
-                prop_assert!(sample.iter().all(|(name, value)| model.get(name) == Some(value)));
-            }
+            IterRepr::Table(iter) => iter.next().map(FieldRef::from),
         }
     }
 }

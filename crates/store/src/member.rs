@@ -10,12 +10,26 @@ use crate::element::{Element, Tagged};
 #[repr(transparent)]
 pub(crate) struct Member(Tagged);
 
-/// A hash's field: length, bytes, then the same of its value.
+/// A hash's field: its expiry, if it has one, length, bytes, then the same of its value. Blocks are
+/// aligned, so the lowest bit of the address can say whether it has: one without pays nothing.
 #[repr(transparent)]
 pub(crate) struct Field(Tagged);
 
+/// What tells a field with an expiry from all others: where it is. Good until the field changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FieldAddr(NonNull<u8>);
+
+// SAFETY: an address alone; who follows it owns the field.
+unsafe impl Send for FieldAddr {}
+// SAFETY: as above.
+unsafe impl Sync for FieldAddr {}
+
+/// The bit of the address, and the bytes of the block's head that it announces.
+const EXPIRES: usize = 1;
+const EXPIRE_BYTES: usize = size_of::<i64>();
+
 // SAFETY: both are transparent around a `Tagged`, read it by `ptr` only, and own immutable bytes
-// (a field's change only through `&mut`).
+// (a field's change only through `&mut`, and never its name).
 unsafe impl Element for Member {
     #[inline]
     fn key(&self) -> &[u8] {
@@ -76,45 +90,97 @@ impl Drop for Member {
 }
 
 impl Field {
-    pub fn new(name: &[u8], value: &[u8]) -> Self {
-        let block = block::allocate(text_len(name) + text_len(value));
+    pub fn new(name: &[u8], value: &[u8], expire_ms: Option<i64>) -> Self {
+        let head = if expire_ms.is_some() { EXPIRE_BYTES } else { 0 };
+        let block = block::allocate(head + text_len(name) + text_len(value));
         // SAFETY: the block has room for just these.
-        unsafe { block::write_text(block::write_text(block, name), value) };
-        Field(Tagged::new(block))
+        unsafe {
+            if let Some(expire_ms) = expire_ms {
+                block.cast::<i64>().write(expire_ms);
+            }
+            block::write_text(block::write_text(block.add(head), name), value);
+        }
+        Field(Tagged::new(with_mark(block, expire_ms.is_some())))
+    }
+
+    #[inline]
+    fn expires(&self) -> bool {
+        self.0.ptr::<u8>().addr().get() & EXPIRES != 0
+    }
+
+    /// The allocation.
+    #[inline]
+    fn block(&self) -> NonNull<u8> {
+        block_at(self.0.ptr())
+    }
+
+    #[inline]
+    fn head_len(&self) -> usize {
+        if self.expires() { EXPIRE_BYTES } else { 0 }
+    }
+
+    #[inline]
+    fn name_at(&self) -> NonNull<u8> {
+        // SAFETY: the name follows the head within the block.
+        unsafe { self.block().add(self.head_len()) }
     }
 
     #[inline]
     pub fn name(&self) -> &[u8] {
         // SAFETY: written by `new`, borrowed with self.
-        unsafe { block::read_text(self.0.ptr()) }
-    }
-
-    #[inline]
-    fn value_at(&self) -> NonNull<u8> {
-        // SAFETY: the value follows the name within the block.
-        unsafe { self.0.ptr::<u8>().add(text_len(self.name())) }
+        unsafe { block::read_text(self.name_at()) }
     }
 
     #[inline]
     pub fn value(&self) -> &[u8] {
-        // SAFETY: written by `new` or `set_value`, borrowed with self.
-        unsafe { block::read_text(self.value_at()) }
+        // SAFETY: the value follows the name; written by `new` or `set_value`, borrowed with self.
+        unsafe { block::read_text(self.name_at().add(text_len(self.name()))) }
+    }
+
+    #[inline]
+    pub fn expire_ms(&self) -> Option<i64> {
+        // SAFETY: the mark says that the block begins with it.
+        self.expires().then(|| unsafe { self.block().cast::<i64>().read() })
+    }
+
+    /// The address of a field that has an expiry.
+    pub fn address(&self) -> Option<FieldAddr> {
+        self.expires().then(|| FieldAddr(self.0.ptr()))
     }
 
     fn block_len(&self) -> usize {
-        text_len(self.name()) + text_len(self.value())
+        self.head_len() + text_len(self.name()) + text_len(self.value())
     }
 
     /// Replaces the value, in place unless the block's class changes.
     pub fn set_value(&mut self, value: &[u8]) {
-        let name_len = text_len(self.name());
+        let value_at = self.head_len() + text_len(self.name());
         let old_len = self.block_len();
-        // SAFETY: the name survives the resize, since both lengths hold it; the value is written
-        // over right after. `value` is not borrowed from this field: self is borrowed mutably.
+        let expires = self.expires();
+        // SAFETY: head and name survive the resize, since both lengths hold them; the value is
+        // written over right after. `value` is not borrowed from this field: self is borrowed mutably.
         unsafe {
-            let block = block::resize(self.0.ptr(), old_len, name_len + text_len(value));
-            block::write_text(block.add(name_len), value);
-            self.0.set_ptr(block);
+            let block = block::resize(self.block(), old_len, value_at + text_len(value));
+            block::write_text(block.add(value_at), value);
+            self.0.set_ptr(with_mark(block, expires));
+        }
+    }
+
+    /// Sets or removes the expiry. The field moves when it gets its first, or loses it.
+    pub fn set_expire_ms(&mut self, expire_ms: Option<i64>) {
+        match expire_ms {
+            // SAFETY: the mark says that the block begins with it.
+            Some(expire_ms) if self.expires() => unsafe {
+                self.block().cast::<i64>().write(expire_ms);
+            },
+            None if !self.expires() => {}
+            _ => {
+                let moved = Field::new(self.name(), self.value(), expire_ms);
+                // SAFETY: the block of this field, which the one of `moved` takes the place of.
+                unsafe { block::free(self.block(), self.block_len()) };
+                self.0.set_ptr(moved.0.ptr::<u8>());
+                std::mem::forget(moved);
+            }
         }
     }
 
@@ -123,10 +189,32 @@ impl Field {
     }
 }
 
+impl FieldAddr {
+    /// The name of the field there.
+    ///
+    /// # Safety
+    /// The field has not changed since it gave this address, and does not while the name is borrowed.
+    pub unsafe fn name<'a>(self) -> &'a [u8] {
+        // SAFETY: a field with an expiry, says the caller.
+        unsafe { block::read_text(block_at(self.0).add(EXPIRE_BYTES)) }
+    }
+}
+
+fn with_mark(block: NonNull<u8>, expires: bool) -> NonNull<u8> {
+    block.map_addr(|address| address | if expires { EXPIRES } else { 0 })
+}
+
+#[inline]
+fn block_at(marked: NonNull<u8>) -> NonNull<u8> {
+    let bare = marked.as_ptr().map_addr(|address| address & !EXPIRES);
+    // SAFETY: blocks are aligned to more than the mark, and none is at address 0.
+    unsafe { NonNull::new_unchecked(bare) }
+}
+
 impl Drop for Field {
     fn drop(&mut self) {
         // SAFETY: the block was allocated, or last resized, for this length.
-        unsafe { block::free(self.0.ptr(), self.block_len()) }
+        unsafe { block::free(self.block(), self.block_len()) }
     }
 }
 
@@ -138,11 +226,19 @@ mod tests {
     fn a_field_keeps_its_name_through_values_of_any_length() {
         for name_len in [0, 1, 254, 255, 300] {
             let name = vec![b'n'; name_len];
-            let mut field = Field::new(&name, b"v");
+            let mut field = Field::new(&name, b"v", None);
             for value_len in [0, 7, 254, 255, 70_000, 3] {
                 let value = vec![b'v'; value_len];
-                field.set_value(&value);
-                assert_eq!((field.name(), field.value()), (&name[..], &value[..]));
+                for expire_ms in [None, Some(7), Some(i64::MAX), None, Some(8)] {
+                    field.set_expire_ms(expire_ms);
+                    field.set_value(&value);
+                    assert_eq!((field.name(), field.value()), (&name[..], &value[..]));
+                    assert_eq!(field.expire_ms(), expire_ms);
+                    let address = field.address();
+                    assert_eq!(address.is_some(), expire_ms.is_some());
+                    // SAFETY: the field is as it was a line ago.
+                    assert!(address.is_none_or(|address| unsafe { address.name() } == name));
+                }
             }
             assert_eq!(Member::new(&name).as_bytes(), name);
         }
@@ -151,6 +247,7 @@ mod tests {
     #[test]
     fn short_members_cost_one_small_class() {
         assert_eq!(Member::new(b"1234567").allocated_bytes(), 8);
-        assert_eq!(Field::new(b"1234567", b"1234567").allocated_bytes(), 16);
+        assert_eq!(Field::new(b"1234567", b"1234567", None).allocated_bytes(), 16);
+        assert_eq!(Field::new(b"1234567", b"1234567", Some(1)).allocated_bytes(), 24);
     }
 }

@@ -45,14 +45,16 @@ pub enum ValueRef<'a> {
 /// A value lent for writing.
 ///
 /// `Str` is a string with an allocation of its own; an entry that embeds its string lends
-/// `EmbeddedStr`, since only the entry knows how to make it longer.
+/// `EmbeddedStr`, since only the entry knows how to make it longer. `Hash` is not lent by this: the
+/// index of its database follows the expiries of its fields, so it is lent by
+/// [`EntryMut::into_hash`](crate::EntryMut::into_hash).
 #[derive(Debug)]
 pub enum ValueMut<'a> {
     EmbeddedStr,
     Str(&'a mut Str),
     List(&'a mut List),
     Set(&'a mut Set),
-    Hash(&'a mut Hash),
+    Hash,
     ZSet(&'a mut ZSet),
     Stream(&'a mut Stream),
 }
@@ -90,6 +92,8 @@ pub enum Encoding {
     Embstr,
     Raw,
     Listpack,
+    /// With the expiries of fields.
+    ListpackEx,
     Quicklist,
     Intset,
     Hashtable,
@@ -104,6 +108,7 @@ impl Encoding {
             Encoding::Embstr => "embstr",
             Encoding::Raw => "raw",
             Encoding::Listpack => "listpack",
+            Encoding::ListpackEx => "listpackex",
             Encoding::Quicklist => "quicklist",
             Encoding::Intset => "intset",
             Encoding::Hashtable => "hashtable",
@@ -132,7 +137,7 @@ impl Value {
             Value::Str(str) => ValueMut::Str(str),
             Value::List(list) => ValueMut::List(list),
             Value::Set(set) => ValueMut::Set(set),
-            Value::Hash(hash) => ValueMut::Hash(hash),
+            Value::Hash(_) => ValueMut::Hash,
             Value::ZSet(zset) => ValueMut::ZSet(zset),
             Value::Stream(stream) => ValueMut::Stream(stream),
         }

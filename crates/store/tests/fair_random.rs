@@ -81,10 +81,14 @@ fn hashes_draw_fairly() {
         let limits = packed_or_not(packed);
         let mut hash = Hash::new();
         members("f").for_each(|name| assert!(hash.set(&name, b"v", &limits)));
-        let one = counted(|out| out.extend(hash.random(&mut rng).map(|(name, _)| name.to_vec())));
+        let one =
+            counted(|out| out.extend(hash.random(0, &mut rng).map(|field| field.name.to_vec())));
         check("one", one);
         for n in [3, 25] {
-            check("several", counted(|out| hash.sample(n, &mut rng, |f, _| out.push(f.to_vec()))));
+            check(
+                "several",
+                counted(|out| hash.sample(n, 0, &mut rng, |f| out.push(f.name.to_vec()))),
+            );
         }
     }
 }

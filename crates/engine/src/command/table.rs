@@ -18,6 +18,8 @@ pub static COMMANDS: &[&[CommandSpec]] = &[
     commands::bitmaps::ROWS,
     commands::hyperloglog::ROWS,
     commands::hashes::ROWS,
+    commands::hash_fields::ROWS,
+    commands::hash_values::ROWS,
     commands::lists::ROWS,
     commands::sets::ROWS,
     commands::zsets::ROWS,

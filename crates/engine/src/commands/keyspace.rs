@@ -443,7 +443,7 @@ fn duplicate(value: ValueRef<'_>, limits: &Limits) -> Value {
         ValueRef::SharedStr(bytes) => Value::Str(Str::shared(bytes.clone())),
         ValueRef::Stream(stream) => Value::Stream(Box::new(stream.clone())),
         collection => {
-            let payload = rdb::dump_value(collection, rdb::Version::V11);
+            let payload = rdb::dump_value(collection, rdb::Version::V12);
             let limits = limits_that_keep(collection.encoding(), limits);
             rdb::restore_value(&payload, &limits).expect("what was dumped here is valid")
         }

@@ -17,6 +17,8 @@ pub(crate) mod functions;
 pub(crate) mod geo;
 pub(crate) mod geo_search;
 pub(crate) mod geohash;
+pub(crate) mod hash_fields;
+pub(crate) mod hash_values;
 pub(crate) mod hashes;
 pub(crate) mod help;
 pub(crate) mod hyperloglog;

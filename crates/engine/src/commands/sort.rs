@@ -271,9 +271,13 @@ fn look_up(ctx: &mut Ctx<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>>
         None => (after, None),
     };
     let key = [before, element, after].concat();
+    let horizon_ms = ctx.engine.field_horizon_ms(ctx.view);
+    ctx.engine.expire_fields(ctx.view, &key, field.into_iter());
     let value = ctx.engine.read(ctx.view, &key)?.value();
     match (value, field) {
-        (ValueRef::Hash(hash), Some(field)) => hash.get(field).map(|item| item.to_vec()),
+        (ValueRef::Hash(hash), Some(field)) => {
+            hash.live(field, horizon_ms).map(|item| item.to_vec())
+        }
         (ValueRef::Int(n), None) => Some(itoa::Buffer::new().format(n).as_bytes().to_vec()),
         (ValueRef::Str(bytes), None) => Some(bytes.to_vec()),
         (ValueRef::SharedStr(bytes), None) => Some(bytes.to_vec()),

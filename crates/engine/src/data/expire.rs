@@ -144,6 +144,9 @@ impl Engine {
         let (mut looked, mut stale, mut steps) = (0, 0, 0);
         for _ in 0..dbs {
             let db = self.expire.db % dbs;
+            // Half of the time is the keys'.
+            let fields_end_us = begin_us + budget_us / 2;
+            self.expire_fields_of(db, world, |world| world.mono_us() > fields_end_us);
             loop {
                 let (seen, due) = self.expire_step(db, now.unix_ms());
                 looked += seen;

@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub mod ahead;
 pub(crate) mod evict;
 pub(crate) mod expire;
+mod fields;
 mod invalidate;
 mod keys;
 pub(crate) mod replica_expiry;

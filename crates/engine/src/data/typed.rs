@@ -13,8 +13,8 @@ use crate::Engine;
 use crate::data::view::View;
 use crate::error::CommandError;
 
-macro_rules! typed {
-    ($type:ident, $read:ident, $peek:ident, $write:ident, $create:ident) => {
+macro_rules! readable {
+    ($type:ident, $read:ident, $peek:ident) => {
         impl Engine {
             /// The value for a reader: `None` when there is no key, an error when it is of another type.
             pub(crate) fn $read(
@@ -42,7 +42,15 @@ macro_rules! typed {
                     Some(_) => Err(CommandError::WrongType),
                 }
             }
+        }
+    };
+}
 
+macro_rules! typed {
+    ($type:ident, $read:ident, $peek:ident, $write:ident, $create:ident) => {
+        readable!($type, $read, $peek);
+
+        impl Engine {
             /// The value for a writer, with the thresholds of its encodings.
             pub(crate) fn $write(
                 &mut self,
@@ -81,7 +89,8 @@ macro_rules! typed {
     };
 }
 
-typed!(Hash, read_hash, peek_hash, write_hash, create_hash);
+// How a hash is written is the business of `fields`.
+readable!(Hash, read_hash, peek_hash);
 typed!(List, read_list, peek_list, write_list, create_list);
 typed!(Set, read_set, peek_set, write_set, create_set);
 typed!(Stream, read_stream, peek_stream, write_stream, create_stream);

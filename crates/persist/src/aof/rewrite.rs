@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use store::entry::Entry;
+use store::hash::Hash;
 use store::keyspace::Keyspace;
 use store::stream::{Group, Stream, StreamId};
 use store::value::{Item, ItemBuf, ValueRef};
@@ -117,6 +118,7 @@ impl CommandWriter<'_> {
                     w.item(field)?;
                     w.item(value)
                 })?;
+                self.field_expiries(key, hash)?;
             }
             ValueRef::ZSet(zset) => {
                 self.batches(b"ZADD", key, zset.len(), 2, zset.iter(), |w, (member, score)| {
@@ -129,6 +131,22 @@ impl CommandWriter<'_> {
         if let Some(expire_ms) = entry.expire_ms() {
             let at = itoa::Buffer::new().format(expire_ms).to_owned();
             self.command(&[b"PEXPIREAT", key, at.as_bytes()])?;
+        }
+        Ok(())
+    }
+
+    fn field_expiries(&mut self, key: &[u8], hash: &Hash) -> io::Result<()> {
+        if hash.soonest_expire_ms().is_none() {
+            return Ok(());
+        }
+        for field in hash.fields() {
+            let Some(expire_ms) = field.expire_ms else { continue };
+            let at = itoa::Buffer::new().format(expire_ms).to_owned();
+            self.head(b'*', 6)?;
+            for word in [b"HPEXPIREAT", key, at.as_bytes(), b"FIELDS", b"1"] {
+                self.bulk(word)?;
+            }
+            self.item(field.name)?;
         }
         Ok(())
     }

@@ -62,7 +62,7 @@ pub fn check_rdb_with(
 
 /// What redis-check-rdb calls a value's type.
 pub fn type_name(type_byte: u8) -> &'static str {
-    const NAMES: [&str; 22] = [
+    const NAMES: [&str; 26] = [
         "string",
         "list-linked",
         "set-hashtable",
@@ -85,6 +85,10 @@ pub fn type_name(type_byte: u8) -> &'static str {
         "stream-v2",
         "set-listpack",
         "stream-v3",
+        "hash-hashtable-md-pre-release",
+        "hash-listpack-md-pre-release",
+        "hash-hashtable-md",
+        "hash-listpack-md",
     ];
     match NAMES.get(usize::from(type_byte)) {
         None | Some(&"") => "unknown",

@@ -6,7 +6,7 @@ use store::str::Str;
 use store::value::{Item, Value, ValueRef};
 
 use super::encode::Encoder;
-use super::format::{CHECKSUM_BYTES, MAX_VERSION, VALKEY_VERSION, opcode};
+use super::format::{CHECKSUM_BYTES, Dialect, MAX_VERSION, VALKEY_VERSION, opcode};
 use super::primitive::bytes_into;
 use super::save::Version;
 use super::value::{Loaded, Scratch, is_value_type, load_value};
@@ -22,6 +22,7 @@ const FOOTER_BYTES: usize = 2 + CHECKSUM_BYTES;
 /// What DUMP answers. `version` says who is to understand it; the payload names the lowest format
 /// version that has what it uses.
 pub fn dump_value(value: ValueRef<'_>, version: Version) -> Vec<u8> {
+    let version = version.max(Version::needed_by(value));
     let mut payload = Vec::new();
     let mut writer = Writer::new(Sink::with_buffer(&mut payload, false, 4096), true);
     let mut encoder = Encoder::new(version);
@@ -117,13 +118,16 @@ pub fn restore_value(payload: &[u8], limits: &Limits) -> Result<Value, RdbError>
 fn decode(payload: &[u8], limits: &Limits) -> Result<Value, RdbError> {
     let mut body = check_footer(payload)?;
     let total = body.len() as u64;
+    // The footer is there: it has been checked.
+    let version = payload.get(body.len()).map_or(0, |low| u32::from(*low));
+    let dialect = Dialect::of_version(version);
     let mut source = Source::new(&mut body, Some(total));
     let code = source.u8("the type")?;
-    if !is_value_type(code) {
+    if !is_value_type(code, dialect) {
         return Err(RdbError::new(0, Reason::UnknownType(code)));
     }
     let mut scratch = Scratch::default();
-    let value = match load_value(&mut source, code, &mut scratch, limits)? {
+    let value = match load_value(&mut source, (code, dialect), &mut scratch, limits)? {
         Loaded::Str(Item::Int(n)) => Value::Str(Str::Int(n)),
         Loaded::Str(Item::Bytes(text)) => Value::Str(Str::new(text)),
         Loaded::Value(value) => value,

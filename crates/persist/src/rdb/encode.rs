@@ -49,6 +49,7 @@ impl Encoder {
             ValueRef::List(_) if v9 => kind::LIST_QUICKLIST,
             ValueRef::List(_) => kind::LIST_QUICKLIST_2,
             ValueRef::Set(set) => self.set_type(set),
+            ValueRef::Hash(hash) if hash.soonest_expire_ms().is_some() => self.expiring_type(hash),
             ValueRef::Hash(hash) => match hash.as_listpack() {
                 Some(_) if v9 => kind::HASH_ZIPLIST,
                 Some(_) => kind::HASH_LISTPACK,
@@ -66,10 +67,18 @@ impl Encoder {
     fn set_type(&self, set: &Set) -> u8 {
         if set.as_intset().is_some() {
             kind::SET_INTSET
-        } else if self.version == Version::V11 && set.as_listpack().is_some() {
+        } else if self.version >= Version::V11 && set.as_listpack().is_some() {
             kind::SET_LISTPACK
         } else {
             kind::SET
+        }
+    }
+
+    fn expiring_type(&self, hash: &Hash) -> u8 {
+        match hash.as_expiring_listpack() {
+            _ if self.version == Version::Valkey80 => kind::VALKEY_HASH_2,
+            Some(_) => kind::HASH_LISTPACK_EX,
+            None => kind::HASH_METADATA,
         }
     }
 
@@ -77,7 +86,7 @@ impl Encoder {
         match self.version {
             Version::V9 => kind::STREAM_LISTPACKS,
             Version::V10 => kind::STREAM_LISTPACKS_2,
-            Version::V11 => kind::STREAM_LISTPACKS_3,
+            Version::V11 | Version::V12 | Version::Valkey80 => kind::STREAM_LISTPACKS_3,
         }
     }
 
@@ -127,7 +136,7 @@ impl Encoder {
         if let Some(ints) = set.as_intset() {
             return w.string(ints.as_bytes());
         }
-        if let Some(entries) = set.as_listpack().filter(|_| self.version == Version::V11) {
+        if let Some(entries) = set.as_listpack().filter(|_| self.version >= Version::V11) {
             return w.string(entries.as_bytes());
         }
         w.length(set.len() as u64)?;
@@ -137,6 +146,11 @@ impl Encoder {
     fn hash(&mut self, w: &mut Writer<'_>, hash: &Hash) -> io::Result<()> {
         if let Some(entries) = hash.as_listpack() {
             return self.packed(w, entries);
+        }
+        match hash.soonest_expire_ms() {
+            Some(_) if self.version == Version::Valkey80 => return hash_for_valkey(w, hash),
+            Some(soonest_ms) => return expiring_hash(w, hash, soonest_ms),
+            None => {}
         }
         w.length(hash.len() as u64)?;
         hash.iter().try_for_each(|(field, value)| {
@@ -169,6 +183,31 @@ impl Encoder {
         entries.iter().for_each(|element| ziplist.push(element));
         w.string(ziplist.finish())
     }
+}
+
+/// A hash with fields that expire, as Valkey 9 has it.
+fn hash_for_valkey(w: &mut Writer<'_>, hash: &Hash) -> io::Result<()> {
+    w.length(hash.len() as u64)?;
+    hash.fields().try_for_each(|field| {
+        item(w, field.name)?;
+        item(w, field.value)?;
+        w.raw(&field.expire_ms.unwrap_or(-1).to_le_bytes())
+    })
+}
+
+/// The same as Redis 7.4 has it.
+fn expiring_hash(w: &mut Writer<'_>, hash: &Hash, soonest_ms: i64) -> io::Result<()> {
+    w.raw(&soonest_ms.to_le_bytes())?;
+    if let Some(entries) = hash.as_expiring_listpack() {
+        return w.string(entries.as_bytes());
+    }
+    w.length(hash.len() as u64)?;
+    hash.fields().try_for_each(|field| {
+        // Counted from the soonest, which is 1: 0 is none.
+        w.length(field.expire_ms.map_or(0, |ms| ms.abs_diff(soonest_ms) + 1))?;
+        item(w, field.name)?;
+        item(w, field.value)
+    })
 }
 
 #[inline]

@@ -2,8 +2,8 @@
 //!
 //! Sources: the format descriptions of Redis and of the community's RDB file format page.
 
-/// The newest version this crate reads, that of Redis 7.2.
-pub const MAX_VERSION: u32 = 11;
+/// The newest version this crate reads, that of Redis 7.4 to 8.2.
+pub const MAX_VERSION: u32 = 12;
 /// Files since this version end in a checksum.
 pub const CHECKSUM_VERSION: u32 = 5;
 pub const MAGIC: &[u8; 5] = b"REDIS";
@@ -11,6 +11,20 @@ pub const MAGIC: &[u8; 5] = b"REDIS";
 pub const VALKEY_MAGIC: &[u8; 6] = b"VALKEY";
 /// The version of Valkey 9: that of Redis 7.2, a hash type and an opcode of its own.
 pub const VALKEY_VERSION: u32 = 80;
+
+/// Whose numbers a file's type bytes are: 22 and above mean one thing to Redis and another to Valkey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Redis,
+    Valkey,
+}
+
+impl Dialect {
+    /// Of a version, which says it by itself: Redis's end far below Valkey's.
+    pub fn of_version(version: u32) -> Dialect {
+        if version >= VALKEY_VERSION { Dialect::Valkey } else { Dialect::Redis }
+    }
+}
 /// `REDIS` and four digits, or `VALKEY` and three.
 pub const HEADER_BYTES: usize = 9;
 pub const CHECKSUM_BYTES: usize = 8;
@@ -61,8 +75,15 @@ pub mod kind {
     pub const STREAM_LISTPACKS_2: u8 = 19;
     pub const SET_LISTPACK: u8 = 20;
     pub const STREAM_LISTPACKS_3: u8 = 21;
-    /// Of Valkey 9: fields have expiries. Never loaded, only named.
-    pub const HASH_FIELD_EXPIRES: u8 = 22;
+    /// Of release candidates of Redis 7.4: each field's expiry is absolute.
+    pub const HASH_METADATA_PRE_GA: u8 = 22;
+    pub const HASH_LISTPACK_EX_PRE_GA: u8 = 23;
+    /// Fields have expiries, relative to the soonest.
+    pub const HASH_METADATA: u8 = 24;
+    /// The soonest expiry, then a listpack of fields, values and expiries.
+    pub const HASH_LISTPACK_EX: u8 = 25;
+    /// Of Valkey 9: each field with its value and its expiry.
+    pub const VALKEY_HASH_2: u8 = 22;
 }
 
 /// The first byte of a length: two bits of form, or a whole code.

@@ -7,7 +7,7 @@ use store::limits::Limits;
 use store::value::{Item, Value};
 
 use super::format::{
-    CHECKSUM_VERSION, HEADER_BYTES, MAGIC, MAX_VERSION, VALKEY_MAGIC, VALKEY_VERSION, kind,
+    CHECKSUM_VERSION, Dialect, HEADER_BYTES, MAGIC, MAX_VERSION, VALKEY_MAGIC, VALKEY_VERSION,
     module_type, opcode,
 };
 use super::primitive::{bytes_into, length, time_ms};
@@ -100,6 +100,7 @@ pub fn walk(
     let header = source.array("the header")?;
     let version = parse_header(&header).map_err(|reason| RdbError::new(from, reason))?;
     let mut walk = Walk {
+        dialect: Dialect::of_version(version),
         options,
         visitor,
         scratch: Scratch::default(),
@@ -147,6 +148,7 @@ fn check_end(
 }
 
 struct Walk<'a, V> {
+    dialect: Dialect,
     options: &'a WalkOptions,
     visitor: &'a mut V,
     scratch: Scratch,
@@ -173,8 +175,7 @@ impl<V: Visitor> Walk<'_, V> {
         match code {
             opcode::EOF => return Ok(false),
             opcode::FIRST.. => self.opcode(source, code, at)?,
-            code if is_value_type(code) => self.key(source, code, at)?,
-            kind::HASH_FIELD_EXPIRES => return Err(RdbError::new(at, Reason::FieldExpires)),
+            code if is_value_type(code, self.dialect) => self.key(source, code, at)?,
             code => return Err(RdbError::new(at, Reason::UnknownType(code))),
         }
         Ok(true)
@@ -252,8 +253,9 @@ impl<V: Visitor> Walk<'_, V> {
         self.doing = Doing::Value;
         let meta = KeyMeta { offset: at, ..std::mem::take(&mut self.meta) };
         let (key, visitor) = (&self.key, &mut *self.visitor);
-        let loaded = load_value(source, code, &mut self.scratch, &self.options.limits)
-            .map_err(|e| e.of_key(key))?;
+        let loaded =
+            load_value(source, (code, self.dialect), &mut self.scratch, &self.options.limits)
+                .map_err(|e| e.of_key(key))?;
         match loaded {
             Loaded::Str(item) => visitor.string(key, item, meta),
             Loaded::Value(value) => visitor.value(key, value, meta),

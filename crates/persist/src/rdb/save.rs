@@ -9,7 +9,7 @@ use store::lfu;
 use store::value::ValueRef;
 
 use super::encode::{self, Encoder};
-use super::format::{MAGIC, opcode};
+use super::format::{MAGIC, VALKEY_MAGIC, VALKEY_VERSION, opcode};
 use super::writer::Writer;
 use crate::lookahead::Lookahead;
 use crate::sink::Sink;
@@ -21,7 +21,7 @@ const PROGRESS_BYTES: u64 = 1 << 20;
 const RELEASE_MIN_BYTES: usize = 16 * 1024;
 
 /// The versions that can be written. A newer one is never needed to keep data, but for consumers'
-/// active times in streams of Redis 7.2.
+/// active times in streams of Redis 7.2, and for fields that expire, which nobody knew before Redis 7.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Version {
     /// For Redis 5 and 6: ziplists instead of listpacks.
@@ -31,6 +31,11 @@ pub enum Version {
     V10,
     /// As Redis 7.2: packed sets, streams with active times.
     V11,
+    /// As Redis 7.4 to 8.2: fields with expiries.
+    V12,
+    /// As Valkey 9, which has fields with expiries in a form, and files under a name, of its own: no Redis
+    /// reads it.
+    Valkey80,
 }
 
 impl Version {
@@ -39,6 +44,8 @@ impl Version {
             Version::V9 => 9,
             Version::V10 => 10,
             Version::V11 => 11,
+            Version::V12 => 12,
+            Version::Valkey80 => VALKEY_VERSION,
         }
     }
 
@@ -48,7 +55,25 @@ impl Version {
             ..9 => None,
             9 => Some(Version::V9),
             10 => Some(Version::V10),
-            _ => Some(Version::V11),
+            11 => Some(Version::V11),
+            12..VALKEY_VERSION => Some(Version::V12),
+            _ => Some(Version::Valkey80),
+        }
+    }
+
+    /// The lowest that says all of a value that is not to be lost.
+    pub fn needed_by(value: ValueRef<'_>) -> Version {
+        match value {
+            ValueRef::Hash(hash) if hash.soonest_expire_ms().is_some() => Version::V12,
+            _ => Version::V9,
+        }
+    }
+
+    /// The same for a keyspace.
+    pub fn needed_for(keyspace: &Keyspace) -> Version {
+        match keyspace.iter().any(|db| db.field_expires_len() > 0) {
+            true => Version::V12,
+            false => Version::V9,
         }
     }
 }
@@ -58,7 +83,8 @@ impl Version {
 pub fn lowest_version(keyspace: &Keyspace) -> Version {
     let needs_v11 = |entry: &Entry| matches!(entry.value(), ValueRef::Stream(stream) if stream.tells_active_times());
     let newer = keyspace.iter().any(|db| Lookahead::new(db.iter()).any(needs_v11));
-    if newer { Version::V11 } else { Version::V10 }
+    let lowest = if newer { Version::V11 } else { Version::V10 };
+    lowest.max(Version::needed_for(keyspace))
 }
 
 /// Whose turn the entries' clocks count, when the snapshot is to keep them.
@@ -126,7 +152,8 @@ pub trait SaveHook {
 /// No hook.
 impl SaveHook for () {}
 
-/// Writes the whole keyspace as one snapshot and flushes it.
+/// Writes the whole keyspace as one snapshot and flushes it. What the wanted version cannot say without a
+/// loss raises it.
 pub fn save(
     keyspace: &Keyspace,
     out: &mut dyn Write,
@@ -134,6 +161,8 @@ pub fn save(
     hook: &mut dyn SaveHook,
 ) -> io::Result<SaveReport> {
     let sink = if options.checksum { Sink::checksummed(out) } else { Sink::new(out) };
+    let version = options.version.max(Version::needed_for(keyspace));
+    let options = &SaveOptions { version, ..*options };
     let mut save = Save {
         writer: Writer::new(sink, options.compress),
         encoder: Encoder::new(options.version),
@@ -171,9 +200,14 @@ struct Save<'a, 'w> {
 impl Save<'_, '_> {
     fn header(&mut self) -> io::Result<()> {
         let options = self.options;
-        self.writer.raw(MAGIC)?;
         let number = options.version.number();
-        self.writer.raw(&[b'0', b'0', b'0' + (number / 10) as u8, b'0' + (number % 10) as u8])?;
+        let (magic, zeros): (&[u8], &[u8]) = match options.version {
+            Version::Valkey80 => (VALKEY_MAGIC, b"0"),
+            _ => (MAGIC, b"00"),
+        };
+        self.writer.raw(magic)?;
+        self.writer.raw(zeros)?;
+        self.writer.raw(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8])?;
         self.aux(b"redis-ver", options.redis_ver.as_bytes())?;
         self.aux_int(b"redis-bits", 64)?;
         self.aux_int(b"ctime", options.ctime_s)?;

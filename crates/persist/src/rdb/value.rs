@@ -1,5 +1,5 @@
-//! Owns reading of values: every type byte that Redis 2.8 to 7.2 writes becomes a value of the
-//! store. Packed forms that the store has too are adopted as checked copies; older ones are
+//! Owns reading of values: every type byte that Redis 2.8 to 8.2 and Valkey 9 write becomes a value of
+//! the store. Packed forms that the store has too are adopted as checked copies; older ones are
 //! converted. Knows no keys.
 
 use bytes::Bytes;
@@ -13,10 +13,10 @@ use store::str::Str;
 use store::value::{Item, ItemBuf, Value};
 use store::zset::ZSet;
 
-use super::format::{container, kind, module_type, string};
+use super::format::{Dialect, container, kind, module_type, string};
 use super::primitive::{
     Length, STRING_VALUE, binary_double, bytes, bytes_into, encoded_string, length,
-    length_or_encoding, listpack_reason, text_double,
+    length_or_encoding, listpack_reason, text_double, time_ms,
 };
 use super::stream;
 use super::ziplist::Ziplist;
@@ -58,14 +58,18 @@ pub enum Loaded<'a> {
 }
 
 /// Whether a type byte announces a value, be it one that is refused later.
-pub fn is_value_type(code: u8) -> bool {
-    matches!(code, 0..=7 | 9..=21)
+pub fn is_value_type(code: u8, dialect: Dialect) -> bool {
+    let last = match dialect {
+        Dialect::Redis => kind::HASH_LISTPACK_EX,
+        Dialect::Valkey => kind::VALKEY_HASH_2,
+    };
+    code <= kind::MODULE_2 || (kind::HASH_ZIPMAP..=last).contains(&code)
 }
 
-/// Reads the value behind type byte `code`.
+/// Reads the value behind a type byte.
 pub fn load_value<'a>(
     source: &'a mut Source<'_>,
-    code: u8,
+    (code, dialect): (u8, Dialect),
     scratch: &'a mut Scratch,
     limits: &Limits,
 ) -> Result<Loaded<'a>, RdbError> {
@@ -88,6 +92,20 @@ pub fn load_value<'a>(
         }
         code if stream::is_stream(code) => {
             Some(Value::Stream(Box::new(stream::read(source, code)?)))
+        }
+        kind::VALKEY_HASH_2 if dialect == Dialect::Valkey => {
+            expiring_hash(source, scratch, limits, ExpiryForm::Behind)?
+        }
+        kind::HASH_METADATA_PRE_GA => expiring_hash(source, scratch, limits, ExpiryForm::Absolute)?,
+        kind::HASH_METADATA => {
+            let soonest_ms = time_ms(source, SOONEST)?;
+            expiring_hash(source, scratch, limits, ExpiryForm::From(soonest_ms))?
+        }
+        kind::HASH_LISTPACK_EX_PRE_GA => expiring_listpack(source, scratch, limits)?,
+        kind::HASH_LISTPACK_EX => {
+            // What it is, the listpack says.
+            time_ms(source, SOONEST)?;
+            expiring_listpack(source, scratch, limits)?
         }
         code => packed(source, code, scratch, limits)?,
     };
@@ -205,6 +223,87 @@ fn plain_hash(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) -
         }
     }
     Ok(Some(Value::Hash(hash)))
+}
+
+const SOONEST: &str = "a hash's soonest expiry";
+const EXPIRY: &str = "a field's expiry";
+
+/// How a file says when a field expires.
+#[derive(Clone, Copy)]
+enum ExpiryForm {
+    /// Before the field, as a length, 0 for none.
+    Absolute,
+    /// The same, counted from this moment on, which is 1.
+    From(i64),
+    /// Behind the value, in eight bytes, -1 for none.
+    Behind,
+}
+
+impl ExpiryForm {
+    /// What stands before a field.
+    fn before(self, source: &mut Source<'_>) -> Result<Option<i64>, RdbError> {
+        let base_ms = match self {
+            ExpiryForm::Behind => return Ok(None),
+            ExpiryForm::Absolute => Some(0),
+            ExpiryForm::From(soonest_ms) => soonest_ms.checked_sub(1),
+        };
+        let at = source.offset();
+        let number = length(source, EXPIRY)?;
+        if number == 0 {
+            return Ok(None);
+        }
+        let expire_ms = base_ms.and_then(|base_ms| base_ms.checked_add_unsigned(number));
+        let expire_ms = expire_ms.filter(|expire_ms| *expire_ms >= 0);
+        let bad = || RdbError::new(at, Reason::BadLength { what: EXPIRY, length: number });
+        expire_ms.ok_or_else(bad).map(Some)
+    }
+
+    /// What stands behind a value.
+    fn behind(self, source: &mut Source<'_>) -> Result<Option<i64>, RdbError> {
+        match self {
+            ExpiryForm::Behind => Ok(Some(time_ms(source, EXPIRY)?).filter(|ms| *ms != -1)),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn expiring_hash(
+    source: &mut Source<'_>,
+    scratch: &mut Scratch,
+    limits: &Limits,
+    form: ExpiryForm,
+) -> Built {
+    let count = length(source, "a hash's size")?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let mut hash = Hash::new();
+    hash.expect(source.plausible_count(count), limits);
+    let Scratch { a, b, .. } = scratch;
+    for _ in 0..count {
+        let at = source.offset();
+        let before = form.before(source)?;
+        bytes_into(source, a, "a hash's field")?;
+        bytes_into(source, b, "a hash's value")?;
+        let expire_ms = before.or(form.behind(source)?);
+        if !hash.set_with(a, b, expire_ms.into(), limits) {
+            return Err(RdbError::new(at, Reason::Invalid("a hash has a field twice")));
+        }
+    }
+    Ok(Some(Value::Hash(hash)))
+}
+
+fn expiring_listpack(source: &mut Source<'_>, scratch: &mut Scratch, limits: &Limits) -> Built {
+    let at = source.offset();
+    let blob = bytes(source, &mut scratch.a, "a packed value")?;
+    let hash = checked_listpack(blob).and_then(|entries| match entries.is_empty() {
+        true => Ok(None),
+        false => {
+            let hash = Hash::from_expiring_listpack(entries, limits).map_err(Reason::Invalid)?;
+            Ok(Some(Value::Hash(hash)))
+        }
+    });
+    hash.map_err(|reason| RdbError::new(at, reason))
 }
 
 fn plain_zset(

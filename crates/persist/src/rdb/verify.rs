@@ -159,7 +159,7 @@ mod tests {
         let mut verifier = SnapshotVerifier::new();
         verifier.feed(b"HTTP/").unwrap();
         assert_eq!(verifier.feed(b"1.1 200 OK").unwrap_err().reason, Reason::BadSignature);
-        let newer = SnapshotVerifier::new().feed(b"REDIS0012abc").unwrap_err();
-        assert_eq!(newer.reason, Reason::UnsupportedVersion(12));
+        let newer = SnapshotVerifier::new().feed(b"REDIS0013abc").unwrap_err();
+        assert_eq!(newer.reason, Reason::UnsupportedVersion(13));
     }
 }

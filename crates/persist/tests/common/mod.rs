@@ -150,6 +150,8 @@ pub enum Model {
     List(Vec<Vec<u8>>),
     Set(BTreeSet<Vec<u8>>),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// Some field expires.
+    ExpiringHash(BTreeMap<Vec<u8>, (Vec<u8>, Option<i64>)>),
     /// Scores as bits, so that they are compared exactly.
     ZSet(BTreeMap<Vec<u8>, u64>),
     /// All of it, in the newest form.
@@ -164,6 +166,11 @@ impl Model {
             ValueRef::SharedStr(text) => Model::Str(text.to_vec()),
             ValueRef::List(list) => Model::List(list.iter().map(|item| item.to_vec()).collect()),
             ValueRef::Set(set) => Model::Set(set.iter().map(|item| item.to_vec()).collect()),
+            ValueRef::Hash(hash) if hash.soonest_expire_ms().is_some() => {
+                let fields = hash.fields();
+                let owned = fields.map(|f| (f.name.to_vec(), (f.value.to_vec(), f.expire_ms)));
+                Model::ExpiringHash(owned.collect())
+            }
             ValueRef::Hash(hash) => {
                 Model::Hash(hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect())
             }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use engine::{ClientId, CommandError, Outcome};
 use log::{info, warn};
 use node::Node;
+use persist::rdb::Version;
 use repl::{Filter, SnapshotEvent, SnapshotId, SnapshotMode};
 use store::keyspace::Keyspace;
 
@@ -75,8 +76,18 @@ impl Host {
             .repl
             .history_point()
             .map(|point| (node.stream_db() as i64, point.replid.to_string(), point.offset as i64));
+        let wanted = host.disk.rdb.version(persistence.rdb_version);
+        let version = wanted.max(Version::needed_for(&node.engine.keyspace));
+        if version > wanted {
+            info!(
+                "Fields of hashes expire: the snapshot is of RDB version {} instead of {}, which Redis \
+                 before 7.4 and Valkey refuse to load",
+                version.number(),
+                wanted.number()
+            );
+        }
         SnapshotHeader {
-            version: host.disk.rdb.version(persistence.rdb_version),
+            version,
             compress: persistence.rdbcompression,
             checksum: persistence.rdbchecksum,
             ctime_s: node.now().unix_s(),

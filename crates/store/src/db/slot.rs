@@ -1,13 +1,14 @@
 //! A key's place in a database, for changing what is there with one lookup.
 //!
-//! Owns the duty to keep the index of expiries in step with an entry that changes or moves.
+//! Owns the duty to keep the indexes in step with an entry that changes or moves.
 
 use std::ops::Deref;
 
-use super::{ExpireRef, SetExpire, remove_ref};
+use super::{ExpireRef, HashMut, Indexes, remove_ref};
 use crate::entry::{Entry, NewValue};
+use crate::expire::SetExpire;
 use crate::key::Key;
-use crate::table::{Occupied, Table, Vacant};
+use crate::table::{Occupied, Vacant};
 use crate::value::{Value, ValueMut};
 
 /// The place of a key.
@@ -19,14 +20,14 @@ pub enum DbSlot<'a, 'k> {
 /// An entry in its database. Reads go through to [`Entry`].
 pub struct EntryMut<'a> {
     slot: Occupied<'a, Entry>,
-    expires: &'a mut Table<ExpireRef>,
+    indexes: Indexes<'a>,
     hash: u64,
 }
 
 /// The place of a key that is absent.
 pub struct VacantEntry<'a, 'k> {
     slot: Vacant<'a, Entry>,
-    expires: &'a mut Table<ExpireRef>,
+    indexes: Indexes<'a>,
     key: Key<'k>,
     clock: u32,
 }
@@ -42,12 +43,8 @@ impl Deref for EntryMut<'_> {
 
 impl<'a> EntryMut<'a> {
     #[inline]
-    pub(super) fn new(
-        slot: Occupied<'a, Entry>,
-        expires: &'a mut Table<ExpireRef>,
-        hash: u64,
-    ) -> Self {
-        EntryMut { slot, expires, hash }
+    pub(super) fn new(slot: Occupied<'a, Entry>, indexes: Indexes<'a>, hash: u64) -> Self {
+        EntryMut { slot, indexes, hash }
     }
 
     /// The entry for as long as the database is borrowed.
@@ -67,6 +64,12 @@ impl<'a> EntryMut<'a> {
     #[inline]
     pub fn into_value_mut(self) -> ValueMut<'a> {
         self.slot.into_mut().value_mut()
+    }
+
+    /// The hash for changing it, if the value is one.
+    #[inline]
+    pub fn into_hash(self) -> Option<HashMut<'a>> {
+        self.indexes.fields.lend(self.slot.into_mut())
     }
 
     /// Another value, and what is to become of the expiry. Returns the value that was, when it had
@@ -126,30 +129,34 @@ impl<'a> EntryMut<'a> {
     pub fn remove(self) -> Entry {
         let entry = self.slot.remove();
         if entry.expire_ms().is_some() {
-            remove_ref(self.expires, self.hash, &entry);
+            remove_ref(self.indexes.expires, self.hash, &entry);
         }
+        self.indexes.fields.take_out(&entry);
         entry
     }
 
     /// Lets `change` have the entry, after which it has the expiry `expire_ms`, and brings the
-    /// index in step.
+    /// indexes in step.
     #[inline]
     fn follow<R>(&mut self, expire_ms: Option<i64>, change: impl FnOnce(&mut Entry) -> R) -> R {
         let entry = self.slot.element_mut();
         let was_volatile = entry.expire_ms().is_some();
         if was_volatile && expire_ms.is_none() {
             // While the key can still be read: a step of a resize may hash any key it meets.
-            remove_ref(self.expires, self.hash, entry);
+            remove_ref(self.indexes.expires, self.hash, entry);
         }
+        self.indexes.fields.take_out(entry);
         let old_base = entry.base();
         let result = change(entry);
         debug_assert_eq!(entry.expire_ms(), expire_ms);
+        self.indexes.fields.add(entry);
         if expire_ms.is_some() {
             if !was_volatile {
-                self.expires.insert_new_hashed(self.hash, ExpireRef::new(entry));
+                self.indexes.expires.insert_new_hashed(self.hash, ExpireRef::new(entry));
             } else if entry.base() != old_base {
                 // This lookup compares addresses alone: the old one leads nowhere by now.
-                self.expires
+                self.indexes
+                    .expires
                     .find_mut_with(self.hash, |expire| expire.points_at(old_base))
                     .expect("an entry with an expiry is in the index")
                     .0
@@ -164,10 +171,10 @@ impl<'a, 'k> VacantEntry<'a, 'k> {
     #[inline]
     pub(super) fn new(
         slot: Vacant<'a, Entry>,
-        expires: &'a mut Table<ExpireRef>,
+        indexes: Indexes<'a>,
         key: Key<'k>,
     ) -> VacantEntry<'a, 'k> {
-        VacantEntry { slot, expires, key, clock: 0 }
+        VacantEntry { slot, indexes, key, clock: 0 }
     }
 
     /// The access clock that the entry is to begin with.
@@ -186,8 +193,10 @@ impl<'a, 'k> VacantEntry<'a, 'k> {
         entry.touch(self.clock);
         let slot = self.slot.insert_occupied(entry);
         if expire_ms.is_some() {
-            self.expires.insert_new_hashed(self.key.hash, ExpireRef::new(slot.element()));
+            let expire = ExpireRef::new(slot.element());
+            self.indexes.expires.insert_new_hashed(self.key.hash, expire);
         }
-        EntryMut::new(slot, self.expires, self.key.hash)
+        self.indexes.fields.add(slot.element());
+        EntryMut::new(slot, self.indexes, self.key.hash)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::hash::Hash;
+use crate::limits::Limits;
 use crate::value::{ValueMut, ValueRef};
 
 const SEED: HashSeed = HashSeed::new(1, 2);
@@ -18,6 +19,14 @@ impl Db {
             let entry = self.get(expire.key()).expect("the index points at entries");
             assert!(expire.points_at(entry.base()) && entry.expire_ms().is_some());
         }
+        let soonest = |entry: &Entry| match entry.value() {
+            ValueRef::Hash(hash) => hash.soonest_expire_ms(),
+            _ => None,
+        };
+        assert_eq!(self.field_expires_len(), self.iter().filter_map(soonest).count());
+        assert_eq!(self.soonest_field_expire_ms(), self.iter().filter_map(soonest).min());
+        let first = self.first_to_lose_a_field().map(|key| self.get(key).expect("it is an entry"));
+        assert_eq!(first.and_then(soonest), self.soonest_field_expire_ms());
     }
 }
 
@@ -143,7 +152,7 @@ fn collections_are_created_found_and_moved_between_databases() {
     let mut keyspace = crate::Keyspace::new(16, SEED);
     let key = keyspace.key(b"h");
     let mut entry = keyspace.db_mut(3).get_or_insert_with(key, || Value::Hash(Hash::new()));
-    assert!(matches!(entry.value_mut(), ValueMut::Hash(_)));
+    assert!(matches!(entry.value_mut(), ValueMut::Hash));
     entry.set_expire_ms(Some(10));
     let again = keyspace.db_mut(3).get_or_insert_with(key, || unreachable!("it is there"));
     assert_eq!(again.expire_ms(), Some(10));
@@ -181,4 +190,51 @@ fn an_expiry_walk_sees_every_entry_that_expires() {
     let mut rng = Rng::with_seed(0);
     assert!(db.random_volatile(&mut rng).is_some_and(|entry| entry.expire_ms().is_some()));
     assert!(db.random(&mut rng).is_some());
+}
+
+/// Hashes whose fields get and lose expiries, and which come, move and go in every way there is.
+#[test]
+fn the_index_follows_the_fields_of_hashes() {
+    let limits = Limits::default();
+    let mut rng = Rng::with_seed(11);
+    let mut db = Db::new(SEED);
+    for _ in 0..20_000 / SCALE.min(100) {
+        let key = format!("key:{}", rng.u8(..20)).into_bytes();
+        let field = [b'a' + rng.u8(..3)];
+        let at_ms = rng.i64(1..1000);
+        match rng.u8(..12) {
+            0..6 => {
+                let entry = db.get_or_insert_with(&key[..], || Value::Hash(Hash::new()));
+                if let Some(mut hash) = entry.into_hash() {
+                    match rng.u8(..5) {
+                        0 => hash.set(&field, b"v", &limits),
+                        1 => hash.set_with(&field, b"v", SetExpire::At(at_ms), &limits),
+                        2 => hash.set_expire_ms(&field, None),
+                        3 => hash.remove(&field),
+                        _ => hash.remove_due(at_ms, 1, |_| {}) > 0,
+                    };
+                }
+            }
+            6 => drop(db.set(&key[..], &b"a string"[..], None)),
+            7 => drop(db.remove(&key[..])),
+            8 => drop(db.set_expire(&key[..], rng.bool().then_some(at_ms))),
+            9 => {
+                let other = format!("key:{}", rng.u8(..20)).into_bytes();
+                let moved =
+                    db.remove(&key[..]).map(|entry| db.insert_entry(entry.with_key(&other)));
+                drop(moved);
+            }
+            10 => {
+                let mut hash = Hash::new();
+                hash.set_with(&field, b"v", SetExpire::At(at_ms), &limits);
+                db.set(&key[..], Value::Hash(hash), None);
+            }
+            _ => {
+                let mut full = db.take();
+                assert_eq!((db.field_expires_len(), db.first_to_lose_a_field()), (0, None));
+                std::mem::swap(&mut db, &mut full);
+            }
+        }
+        db.check();
+    }
 }

@@ -295,7 +295,7 @@ fn run(node: &mut Node, os: &mut SimOs<'_>, part: Part, words: &str, asked: Aske
 fn random_command(rng: &mut Rng) -> String {
     let n = rng.u64(..KEYS);
     let v = rng.u32(..1000);
-    match rng.u32(..40) {
+    match rng.u32(..43) {
         0 => "FLUSHDB".to_string(),
         1 => format!("DEL str:{n} list:{n}"),
         2 | 3 => format!("SET str:{n} {v}"),
@@ -326,6 +326,9 @@ fn random_command(rng: &mut Rng) -> String {
         // The order of the last writes of each database.
         36 | 37 => format!("LPUSH trail {v}"),
         38 => "LTRIM trail 0 50".to_string(),
-        _ => format!("COPY zset:{n} zset:{} REPLACE", rng.u64(..KEYS)),
+        39 => format!("COPY zset:{n} zset:{} REPLACE", rng.u64(..KEYS)),
+        40 => format!("HSETEX hash:{n} PX {} FIELDS 2 f{v} {v} count {v}", 1 + rng.u32(..5000)),
+        41 => format!("HPEXPIRE hash:{n} {} FIELDS 2 g count", rng.u32(..5000)),
+        _ => format!("HPERSIST hash:{n} FIELDS 2 g count"),
     }
 }

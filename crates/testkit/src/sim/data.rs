@@ -74,7 +74,7 @@ pub fn replay(node: &mut Node, os: &mut impl node::Os, file: &mut File) {
     node.disconnected(id);
 }
 
-/// Equal for equal data sets: values, types, and the time at which each key expires.
+/// Equal for equal data sets: values, types, and the times at which keys and fields of hashes expire.
 pub fn digest(engine: &Engine) -> String {
     let all = digest::of_keyspace(&engine.keyspace, Spelling::Shortest);
     let mut out: String = all.iter().fold(String::new(), |mut out, byte| {
@@ -86,6 +86,12 @@ pub fn digest(engine: &Engine) -> String {
             .iter()
             .filter_map(|entry| Some((entry.key().to_vec(), entry.expire_ms()?)))
             .collect();
+        for entry in db.iter() {
+            let store::ValueRef::Hash(hash) = entry.value() else { continue };
+            let name = |field: &[u8]| [entry.key(), b"->", field].concat();
+            expiries
+                .extend(hash.fields().filter_map(|f| Some((name(&f.name.to_vec()), f.expire_ms?))));
+        }
         expiries.sort_unstable();
         for (key, at_ms) in expiries {
             let _ = write!(out, " {index}/{}@{at_ms}", String::from_utf8_lossy(&key));
