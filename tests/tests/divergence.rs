@@ -207,6 +207,35 @@ fn a_wrong_type_in_the_stream_asks_for_one_full_sync_and_not_again_at_once() {
     assert_eq!(master.sync_counts().full, 2);
 }
 
+/// What a writable replica was given made it abort with `panic`: Redis goes on, as the difference is its own.
+#[test]
+fn a_writable_replica_outlives_what_differs_by_its_own_writes() {
+    let master = tandem("master").start();
+    let replica = tandem("replica")
+        .set("replica-read-only no")
+        .set("propagation-error-behavior panic")
+        .replica_of(&master)
+        .start();
+    replica.wait_link_up();
+    replica.good("SET list local");
+    master.good("RPUSH list a");
+    master.good("SET after 1");
+    wait_until(LONG, "it goes on", || replica.run("EXISTS after") == Reply::Int(1));
+    assert_eq!(replica.good("GET list").text(), "local");
+}
+
+/// DEBUG REPLICATE took a database in front of the command, and wrote the command to the append-only file.
+#[test]
+fn debug_replicate_sends_the_command_to_replicas_only() {
+    let master = tandem("master").set("appendonly yes").start();
+    let replica = Server::of(Kind::Redis).name("replica").replica_of(&master).start();
+    replica.wait_link_up();
+    master.good("DEBUG REPLICATE SET other 1");
+    wait_until(LONG, "the replica has run it", || replica.run("EXISTS other") == Reply::Int(1));
+    master.good("DEBUG LOADAOF");
+    assert_eq!(master.good("EXISTS other").int(), 0);
+}
+
 /// A replica whose clients are paused may not run its master's stream, and went on reading it: its buffers
 /// grew without bound. What it cannot run stays with the master now.
 #[test]

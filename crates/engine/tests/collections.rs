@@ -163,3 +163,17 @@ fn a_random_choice_travels_as_what_was_chosen() {
     let member = popped.split("\r\n").nth(1).unwrap();
     assert_eq!(db.stream(), format!("SREM s {member}"));
 }
+
+/// The last member was told of as a DEL, which Redis does only for a count.
+#[test]
+fn the_last_member_that_is_popped_travels_by_its_name_and_a_whole_set_as_its_deletion() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SADD s a");
+    db.run(c, "SADD t a b");
+    db.stream();
+    db.run(c, "SPOP s");
+    assert_eq!(db.stream(), "SREM s a");
+    db.run(c, "SPOP t 2");
+    assert_eq!(db.stream(), "DEL t");
+}

@@ -212,6 +212,34 @@ fn a_script_selects_for_itself() {
     assert_eq!(db.stream(), "SELECT 3 set a 1");
 }
 
+/// A script makes its effects of what it reads, and a set has an order of its own everywhere.
+#[test]
+fn a_script_gets_a_set_in_order_where_a_client_gets_it_as_it_is() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SADD s b aa a");
+    assert_eq!(words(&db.run(c, "SORT s BY _")), "*3 b aa a");
+    assert_eq!(words(&eval(&mut db, "return redis.call('sort', 's', 'by', '_')")), "*3 a aa b");
+}
+
+/// Scripts that ended in an error of their own counted as calls that went well.
+#[test]
+fn a_script_that_answers_an_error_has_failed() {
+    for (script, failed) in [
+        ("return redis.call('incr', 'nosuch', 2)", 1),
+        ("return redis.pcall('incr', 'nosuch', 2)", 1),
+        ("return redis.error_reply('MINE')", 1),
+        ("redis.pcall('incr', 'nosuch', 2) return 1", 0),
+    ] {
+        let mut db = Database::new();
+        eval(&mut db, script);
+        let c = db.connect();
+        let stats = db.run(c, "INFO commandstats");
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_eval:")).unwrap_or(&stats);
+        assert!(line.ends_with(&format!("failed_calls={failed}")), "{script}: {line}");
+    }
+}
+
 #[test]
 fn flags_are_what_a_script_is_judged_by() {
     let mut db = Database::new();

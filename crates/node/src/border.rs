@@ -189,6 +189,10 @@ impl<O: Os> World for Border<'_, O> {
     fn serve_sockets(&mut self, door: &mut dyn BusyDoor) {
         let Some(engine) = door.engine().downcast_mut::<Engine>() else { return };
         let (current, now) = (self.state.current, self.now_while_busy());
+        // What else there is to do for one that is gone the turn does.
+        for id in self.os.replicas_gone_while_busy(engine) {
+            self.repl.handle_conn_closed(now.mono_us / 1000, conn_id(id));
+        }
         for id in self.os.hear_while_busy(engine, now) {
             while engine.client(id).is_some_and(|client| !client.close_after_reply)
                 && let Some(request) = self.os.next_request(engine, id)

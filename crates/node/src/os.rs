@@ -126,6 +126,11 @@ pub trait Os: Configuration + Persistence + Sized {
         Vec::new()
     }
 
+    /// The replicas whose other end has closed meanwhile: a script may wait for just that.
+    fn replicas_gone_while_busy(&mut self, _: &Engine) -> Vec<ClientId> {
+        Vec::new()
+    }
+
     /// The next whole request of one that was heard.
     fn next_request(&mut self, _: &Engine, _: ClientId) -> Option<OwnedArgs> {
         None

@@ -8,6 +8,8 @@ use super::args::{int, is, text};
 use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, row};
 use crate::door::ctx::Ctx;
+use crate::door::propagate::Targets;
+use crate::engine::Role;
 use crate::error::CommandError;
 use crate::world::Action;
 
@@ -154,6 +156,16 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
         ],
     ),
     (
+        "replicate",
+        1,
+        usize::MAX,
+        replicate,
+        &[
+            "REPLICATE <command> [<argument> ...]",
+            "    Replicate the command to replicas without running it, so that data may diverge.",
+        ],
+    ),
+    (
         "replybuffer",
         2,
         2,
@@ -161,16 +173,6 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
         &[
             "REPLYBUFFER <subcommand> <arg>",
             "    Accepted and without effect: reply buffers grow as needed, and idle ones are freed.",
-        ],
-    ),
-    (
-        "replicate",
-        2,
-        usize::MAX,
-        replicate,
-        &[
-            "REPLICATE <db> <cmd> [<arg> ...]",
-            "    Replicates the provided string to replicas and the append-only file.",
         ],
     ),
     (
@@ -425,6 +427,18 @@ fn change_repl_id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.perform_and_reply(Action::DebugReplication { words: &[b"change-repl-id"] })
 }
 
+fn replicate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    if matches!(ctx.engine.role, Role::Master) {
+        let command: Vec<&[u8]> = args.iter().skip(2).collect();
+        ctx.propagate_nothing();
+        ctx.engine.propagation.set_targets(Targets { aof: false, stream: true });
+        ctx.engine.propagation.command_anywhere(command);
+        ctx.engine.propagation.set_targets(Targets::default());
+    }
+    ctx.client.out.ok();
+    Ok(())
+}
+
 fn pause_cron(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let paused = parse_i64(args.at(2)).is_some_and(|n| n != 0);
     ctx.perform_and_reply(Action::DebugPauseCron { paused })
@@ -458,16 +472,6 @@ fn replybuffer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn error(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.propagate_nothing();
     Err(CommandError::text(text(args.at(2)).replace(['\r', '\n'], " ")))
-}
-
-fn replicate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let db = parse_i64(args.at(2)).and_then(|n| usize::try_from(n).ok());
-    let db = db.filter(|db| *db < ctx.engine.keyspace.len());
-    let db = db.ok_or(CommandError::DbIndexOutOfRange)?;
-    let words: Vec<&[u8]> = args.iter().skip(3).collect();
-    ctx.propagate_in(db, &words);
-    ctx.client.out.ok();
-    Ok(())
 }
 
 fn stringmatch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

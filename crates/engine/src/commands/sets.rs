@@ -251,7 +251,9 @@ fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return Ok(());
     }
     let whole = n == set.len();
-    let mut popped = Vec::with_capacity(if whole { 0 } else { n.min(1 << 16) });
+    // What travels for a member that was not counted names it, even if it was the last.
+    let travels_as_deletion = whole && count.is_some();
+    let mut popped = Vec::with_capacity(if travels_as_deletion { 0 } else { n.min(1 << 16) });
     let out = &mut ctx.client.out;
     if count.is_some() {
         out.set(n);
@@ -259,14 +261,14 @@ fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     for _ in 0..n {
         set.pop_random(&mut rng, |member| {
             reply_item(out, member);
-            if !whole {
+            if !travels_as_deletion {
                 popped.push(member.to_vec());
             }
         });
     }
     ctx.removed_elements(key, n, whole, Classes::SET, "spop");
     // The choice is made: what travels is what was taken.
-    if whole {
+    if travels_as_deletion {
         let lazy = ctx.engine.settings.lazyfree_lazy_server_del;
         ctx.propagate(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
     } else {

@@ -9,6 +9,7 @@ use store::{End, List, Value, ValueRef};
 use super::args::{int, is};
 use crate::command::key_spec::{Access, Find, KeySpec};
 use crate::command::{Acl, CommandSpec, Flags, row};
+use crate::door::call::Inside;
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::events::notify::Classes;
@@ -155,8 +156,10 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, may_store: bool) -> Result<(), Command
         Some(_) => return Err(CommandError::WrongType),
     };
     let mut keeps_order = options.keeps_order();
-    if keeps_order && options.store.is_some() && matches!(source, Some(ValueRef::Set(_))) {
-        // A set has no order that replicas would share: what is stored must not depend on it.
+    let is_seen_elsewhere = options.store.is_some() || ctx.call.inside == Inside::Script;
+    if keeps_order && is_seen_elsewhere && matches!(source, Some(ValueRef::Set(_))) {
+        // A set has no order that replicas would share: what is stored, or what a script makes of it, must not
+        // depend on it.
         keeps_order = false;
         options.alpha = true;
         options.by = None;

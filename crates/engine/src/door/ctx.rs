@@ -27,6 +27,8 @@ pub struct Ctx<'a> {
     pub(crate) travels: Travels,
     /// Of the commands that this one ran.
     pub(crate) nested_error: Unexpected,
+    /// The handler has answered an error itself: the call counts as one that failed.
+    pub(crate) has_failed: bool,
 }
 
 impl<'a> Ctx<'a> {
@@ -39,7 +41,8 @@ impl<'a> Ctx<'a> {
     ) -> Ctx<'a> {
         let view = call.view(client.db);
         let (travels, nested_error) = (Travels::IfChanged, None);
-        Ctx { engine, client, world, found, call, view, travels, nested_error }
+        let has_failed = false;
+        Ctx { engine, client, world, found, call, view, travels, nested_error, has_failed }
     }
 
     /// Runs another command as a part of this one, by the same client.

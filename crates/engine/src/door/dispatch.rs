@@ -203,7 +203,8 @@ impl Engine {
         if self.busy && !flags.has(Flags::ALLOW_BUSY) {
             return Err(self.scripts.busy_error());
         }
-        if client.kind == Kind::Replica && (is_write || flags.has(Flags::MAY_REPLICATE)) {
+        let has_keys = is_write || flags.has(Flags::READONLY) || flags.has(Flags::MAY_REPLICATE);
+        if client.kind == Kind::Replica && has_keys {
             return Err(CommandError::err("Replica can't interact with the keyspace"));
         }
         Ok(())
@@ -331,7 +332,7 @@ impl Engine {
         let mut ctx = Ctx::new(self, client, world, found, call);
         let result = (found.spec.handler)(&mut ctx, args);
         let (travels, nested_error) = (ctx.travels, ctx.nested_error);
-        let failed = result.is_err();
+        let failed = result.is_err() || ctx.has_failed;
         let error = match result {
             Ok(()) => None,
             Err(error) => {

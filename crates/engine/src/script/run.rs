@@ -138,8 +138,9 @@ fn answer(
 ) -> Result<(), CommandError> {
     match result {
         Ok(value) => {
-            let stats = &mut ctx.engine.stats;
+            let (stats, has_failed) = (&mut ctx.engine.stats, &mut ctx.has_failed);
             let mut failed = |error: &ScriptError| {
+                *has_failed = true;
                 if !error.is_counted {
                     stats.record_error(code_of(&error.text));
                 }
@@ -177,6 +178,7 @@ fn answer_error(ctx: &mut Ctx<'_>, name: &str, error: ScriptError) -> Result<(),
         text.extend_from_slice(format!(" script: {name}, on {source}:{line}.").as_bytes());
     }
     if error.is_counted {
+        ctx.has_failed = true;
         ctx.client.out.error(&text);
         return Ok(());
     }
@@ -185,6 +187,7 @@ fn answer_error(ctx: &mut Ctx<'_>, name: &str, error: ScriptError) -> Result<(),
         Err(bytes) => {
             let bytes = bytes.into_bytes();
             ctx.engine.stats.record_error(code_of(&bytes));
+            ctx.has_failed = true;
             ctx.client.out.error(&bytes);
             Ok(())
         }

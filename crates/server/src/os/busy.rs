@@ -26,9 +26,19 @@ impl Host {
                 ids.push(conn.id());
             }
         }
-        let readable = readable(&fds);
+        let readable = poll(&fds, libc::POLLIN);
         let heard = ids.into_iter().zip(readable).filter(|(_, readable)| *readable);
         heard.filter_map(|(id, _)| self.read_while_busy(id).then_some(id)).collect()
+    }
+
+    /// Seen, and not read: what they have said before their end is the turn's to hear.
+    pub fn replicas_gone_while_busy(&self, engine: &Engine) -> Vec<ClientId> {
+        let is_replica = |id| engine.client(id).is_some_and(|client| client.kind == Kind::Replica);
+        let replicas = self.net.conns.iter().filter(|conn| is_replica(conn.id()));
+        let (ids, fds): (Vec<ClientId>, Vec<RawFd>) =
+            replicas.map(|conn| (conn.id(), conn.link().transport().raw_fd())).unzip();
+        let gone = poll(&fds, libc::POLLRDHUP);
+        ids.into_iter().zip(gone).filter(|(_, gone)| *gone).map(|(id, _)| id).collect()
     }
 
     /// The next whole request of such a client. What is no request stays for the turn, which says so.
@@ -85,10 +95,10 @@ fn may_speak(client: &Client) -> bool {
     client.kind == Kind::Normal && !client.is_blocked() && !client.close_after_reply
 }
 
-/// Which of the descriptors have something to read.
-fn readable(fds: &[RawFd]) -> Vec<bool> {
+/// Of which descriptors there is such an event, an error, or the end.
+fn poll(fds: &[RawFd], events: libc::c_short) -> Vec<bool> {
     let mut polled: Vec<libc::pollfd> =
-        fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+        fds.iter().map(|&fd| libc::pollfd { fd, events, revents: 0 }).collect();
     // SAFETY: the pointer is to as many entries as are told, and the call does not wait.
     let found = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) };
     polled.iter().map(|entry| found > 0 && entry.revents != 0).collect()

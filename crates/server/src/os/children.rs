@@ -89,5 +89,9 @@ impl Host {
             Then::TempRdbUnlinked => node.engine.record_latency("rdb-unlink-temp-file", took_us),
             Then::RdbSettled => self.rdb_settled(node),
         }
+        // A rewrite may have waited for just this: nobody shall see that it has not begun.
+        if self.disk.aof.figures().rewrites.is_scheduled {
+            self.aof_cron(node);
+        }
     }
 }

@@ -50,6 +50,11 @@ impl Host {
         let asked = ConfigSetWaits { client: scene.by, before: Box::new(before), changed };
         // Inside EXEC the answer is due at once, and a file that cannot begin is tried again.
         let asked = (!in_exec).then_some(asked);
+        if in_exec && !self.disk.children.is_active() {
+            info!(
+                "AOF was enabled during a transaction. An AOF background was scheduled to start when possible."
+            );
+        }
         self.deferred.push(Deferred::AppendOnly { on: true, asked });
         Ok(if in_exec { Outcome::Done } else { Outcome::Silent })
     }

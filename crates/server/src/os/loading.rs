@@ -199,8 +199,7 @@ impl Host {
                 error!("{}", failure.why);
                 // What is wrong with an append-only file has been said in full.
                 if !self.config.persistence.appendonly {
-                    let name = self.rdb_name();
-                    error!("Terminating server after rdb file {name} reading failure.");
+                    error!("Terminating server after rdb file reading failure.");
                     error!("Fatal error loading the DB, check server logs. Exiting.");
                 }
                 self.process.exit_code = Some(1);

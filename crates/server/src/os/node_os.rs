@@ -193,6 +193,10 @@ impl Os for Host {
         self.net.conns.queue(client);
     }
 
+    fn replicas_gone_while_busy(&mut self, engine: &Engine) -> Vec<ClientId> {
+        Host::replicas_gone_while_busy(self, engine)
+    }
+
     fn hear_while_busy(&mut self, engine: &mut Engine, now: Now) -> Vec<ClientId> {
         Host::hear_while_busy(self, engine, now)
     }
@@ -257,6 +261,12 @@ impl Os for Host {
         match self.config.replication.propagation_error_behavior {
             PropagationErrorBehavior::Ignore => false,
             PropagationErrorBehavior::Stop => true,
+            // Who writes to a replica has made its data differ: that is no reason to end it.
+            PropagationErrorBehavior::Panic | PropagationErrorBehavior::PanicOnReplicas
+                if !self.config.replication.replica_read_only =>
+            {
+                false
+            }
             PropagationErrorBehavior::Panic | PropagationErrorBehavior::PanicOnReplicas => {
                 let engine::StreamFault { command, error, .. } = fault;
                 panic!("propagation-error-behavior: '{command}' of the master's stream: {error}")

@@ -89,9 +89,9 @@ section! {
         /// and try again after growing pauses: from there when the command is not understood, by a full
         /// sync when the data differ. INFO (master_link_error), ROLE and the log tell the command.
         /// ignore: log it, count it (unexpected_error_replies), and go on with data that may differ, as
-        /// Redis does. panic, panic-on-replicas: log it, and end the process. A command of the append-only
-        /// file that fails while that is loaded ends the load with panic, and is logged, counted and
-        /// gone past with all others.
+        /// Redis does. panic, panic-on-replicas: log it, and end the process, unless it may be written to
+        /// (replica-read-only). A command of the append-only file that fails while that is loaded ends the
+        /// load with panic, and is logged, counted and gone past with all others.
         propagation_error_behavior: PropagationErrorBehavior = choice(), "propagation-error-behavior", "stop";
 
         /// Delete snapshots that only served a sync, when neither save points nor the append-only
