@@ -76,7 +76,7 @@ prepare_tls() {
     # Parameters that take a minute to make, and that nothing here reads.
     touch "$suite/tests/tls/redis.dh"
     [ -e "$suite/tests/tls/redis.crt" ] || (cd "$suite" && bash utils/gen-test-certs.sh) >/dev/null 2>&1
-    if ! echo 'package require tls' | tclsh >/dev/null 2>&1; then
+    if ! echo 'exit [catch { package require tls }]' | tclsh; then
         mkdir -p "$work/tcl-tls"
         (cd "$work/tcl-tls" && ls ./*.deb >/dev/null 2>&1 || apt-get -qq download tcl-tls)
         for package in "$work"/tcl-tls/*.deb; do dpkg-deb -x "$package" "$work/tcl-tls"; done
