@@ -19,7 +19,8 @@ RELEASE_DIR := $(CARGO_TARGET_DIR)/release
 
 .PHONY: build
 build: ## Build every binary, optimised, into target/release
-	$(CARGO) build --release --locked $(BINARIES:%=-p %)
+# The makes of C libraries inside would install where we do.
+	env -u MAKEFLAGS -u DESTDIR $(CARGO) build --release --locked $(BINARIES:%=-p %)
 
 .PHONY: run
 run: build ## Build, start a master and a replica on this host, show both; Ctrl-C stops both

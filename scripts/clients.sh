@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# clients.sh BIN_DIR [CLIENT...]: real jobs of RQ, Celery and BullMQ, and sessions of connect-redis, through Sentinel on our servers, with the
-# master killed in the midst: none may be lost. Fetches the clients into the target folder (pip, npm; node is needed).
+# clients.sh BIN_DIR [CLIENT...]: real jobs of RQ, Celery and BullMQ, and sessions of connect-redis, through Sentinel on
+# our servers, with the master killed in the midst: none may be lost. Fetches the clients into the target folder (pip,
+# npm; node is needed).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -34,7 +34,9 @@ daemon=''
 
 clean_up() {
     status=$?
-    trap - EXIT INT TERM HUP
+    trap - EXIT
+    # Whoever is impatient would leave mounts behind.
+    trap '' INT TERM HUP
     set +e
     if [ -n "$daemon" ]; then
         all=$(docker ps --all --quiet 2>/dev/null)

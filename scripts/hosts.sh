@@ -27,7 +27,9 @@ declare -A spawned=()
 
 clean_up() {
     status=$?
-    trap - EXIT INT TERM HUP
+    trap - EXIT
+    # Whoever is impatient would leave mounts behind.
+    trap '' INT TERM HUP
     set +e
     if [ $status != 0 ]; then
         for n in "${!spawned[@]}"; do

@@ -16,7 +16,7 @@ for line in open(sys.argv[1], encoding='utf-8', newline='\\n'):
 ";
 
 /// A name that somebody hostile gives for a master: quotes, line ends, escapes, bytes that are no UTF-8.
-const EVIL: &[u8] = b"a\"b\\\n{}\x1b[2J\x00\xff\xe2\x80\xae";
+const EVIL: &[u8] = b"a\"b\\\n{}\x1b[2J\xff\xe2\x80\xae";
 
 #[test]
 fn a_line_of_json_is_one_whatever_clients_say() {
@@ -31,7 +31,7 @@ fn a_line_of_json_is_one_whatever_clients_say() {
     let events = run_command(reader, LONG).expect_success("every line is an object").stdout;
     assert!(events.contains("starting notice 'oO0OoO0OoO0Oo Redis is starting"), "{events}");
     assert!(events.contains("master notice 'Ready to accept connections tcp'"), "{events}");
-    assert!(events.contains("a\"b\\\\\\n{}\\x1b[2J\\x00\\ufffd\\u202e"), "{events}");
+    assert!(events.contains("a\"b\\\\\\n{}\\x1b[2J\\ufffd\\u202e"), "{events}");
     assert!(
         events.contains("replica notice 'Discarding previously cached master state.'"),
         "{events}"

@@ -60,8 +60,9 @@ fn s4_2_the_steps_are_ping_auth_replconf_psync(r: Kind) {
     });
     let commands = fake.commands();
     let port = replica.port();
-    // Tandem's own: it understands how far its master is with a snapshot. Masters of other makes take no notice.
-    let more = if r.is_tandem() { " capa tandem-progress" } else { "" };
+    // Tandem's own: it understands how far its master is with a snapshot, and what a Valkey of this version writes.
+    // Masters of other makes take no notice.
+    let more = if r.is_tandem() { " capa tandem-progress version 9.0.0" } else { "" };
     let expected = [
         "PING".to_string(),
         "AUTH alice secret".to_string(),

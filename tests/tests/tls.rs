@@ -128,7 +128,11 @@ fn a_server_says_what_is_wrong_with_its_files_and_does_not_start() {
         (vec![], "No tls-cert-file configured!"),
         (vec![("cert", path("server.crt"))], "No tls-key-file configured!"),
         (
-            vec![("cert", path("server.crt")), ("key", path("server.key"))],
+            vec![
+                ("cert", path("server.crt")),
+                ("key", path("server.key")),
+                ("key-file-pass", "x".into()),
+            ],
             "Either tls-ca-cert-file or tls-ca-cert-dir must be specified",
         ),
         (
@@ -167,8 +171,13 @@ fn a_server_says_what_is_wrong_with_its_files_and_does_not_start() {
     for (given, words) in cases {
         let port = Port::reserve();
         let mut builder = Server::of(Kind::Tandem).set(&format!("tls-port {}", port.number()));
+        if given.len() == 2 {
+            // Nobody is to be judged: what is wrong is something else.
+            builder = builder.set("tls-auth-clients no");
+        }
         for (what, path) in given {
-            builder = builder.set(&format!("tls-{what}-file {path}"));
+            let file = if what.ends_with("pass") { "" } else { "-file" };
+            builder = builder.set(&format!("tls-{what}{file} {path}"));
         }
         let finished = builder.start_and_fail();
         assert_eq!(finished.status.code(), Some(1));
@@ -407,8 +416,9 @@ fn debian_s_tools_and_ours_say_the_same_over_tls() {
         let ours = secure.tool(&binaries::tandem(tool), args);
         assert_eq!(ours.stdout, theirs.stdout, "{args:?}");
         assert_eq!(ours.status.code(), theirs.status.code(), "{args:?}");
-        // Behind their words ours say what is wrong with which file.
-        assert!(ours.stderr.trim_end().starts_with(theirs.stderr.trim_end()), "{}", ours.stderr);
+        // Behind their words, which may come twice, ours say what is wrong with which file.
+        let words = theirs.stderr.lines().next().unwrap_or_default();
+        assert!(ours.stderr.starts_with(words), "{}", ours.stderr);
     }
     for program in [binaries::debian("redis-benchmark"), binaries::tandem("redis-benchmark")] {
         let args = ["-q", "-n", "20000", "-P", "16", "-t", "set,get", "-d", "1000"];
@@ -419,22 +429,24 @@ fn debian_s_tools_and_ours_say_the_same_over_tls() {
 
 #[test]
 fn our_tools_judge_the_server_and_say_what_is_wrong() {
-    let secure = Secure::of(Kind::Tandem, "expired", "tls-auth-clients no");
+    let expired = Secure::of(Kind::Tandem, "expired", "tls-auth-clients no");
+    let secure = Secure::of(Kind::Tandem, "server", "tls-auth-clients no");
     let files = Certificates::shared();
     let cli = |args: &[&str]| process::run(&binaries::tandem("redis-cli"), args, LONG);
-    let uri = format!("rediss://127.0.0.1:{}", secure.port());
+    let uri = |of: &Secure| format!("rediss://127.0.0.1:{}", of.port());
+    let finished = cli(&["-u", &uri(&expired), "--cacert", &files.text("ca.crt"), "PING"]);
+    assert!(finished.stderr.contains("verify failed: it has expired"), "{}", finished.stderr);
+    let uri = uri(&secure);
     let (ca, other) = (files.text("ca.crt"), files.text("other_ca.crt"));
     for (args, words) in [
-        (&["--cacert", &ca][..], "certificate verify failed: it has expired"),
-        (&["--cacert", &other], "no known authority signed it"),
+        (&["--cacert", &other][..], "no known authority signed it"),
         (&[], "no known authority signed it"),
         (&["--cert", &ca], "Invalid private key: "),
         (&["--tls-ciphers", "AES128-SHA256"], "Error while configuring ciphers"),
     ] {
         let finished = cli(&[&["-u", &uri], args, &["PING"]].concat());
-        let told = format!("Could not negotiate a TLS connection: {words}");
         assert_eq!(finished.status.code(), Some(1));
-        assert!(finished.stderr.contains("Could not negotiate a TLS connection: "), "{told}");
+        assert!(finished.stderr.starts_with("Could not negotiate a TLS connection: "));
         assert!(finished.stderr.contains(words), "{words}: {}", finished.stderr);
     }
     assert_eq!(cli(&["-u", &uri, "--insecure", "PING"]).stdout, "PONG\n");
@@ -520,8 +532,4 @@ fn a_replica_says_why_it_does_not_believe_its_master() {
         replica.server.wait_log(words);
         assert!(!replica.server.link_is_up());
     }
-    let master = Server::of(Kind::Tandem).start();
-    let more = format!("replicaof 127.0.0.1 {}", master.port());
-    let replica = Secure::of(Kind::Tandem, "server", &more);
-    replica.server.wait_log("the peer does not speak TLS");
 }

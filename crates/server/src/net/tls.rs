@@ -55,7 +55,7 @@ impl From<ConfigError> for TlsError {
 
 /// Whether anything is to be encrypted.
 pub fn is_wanted(config: &Config) -> bool {
-    config.tls.tls_port != 0 || config.tls.tls_replication || config.tls.tls_cluster
+    config.tls.tls_port != 0 || config.tls.tls_replication
 }
 
 /// Reads all files that the configuration names.
@@ -75,7 +75,7 @@ pub fn sides(config: &Config) -> Result<Sides, TlsError> {
         TlsAuthClients::Optional => AuthClients::Optional,
         TlsAuthClients::Yes => AuthClients::Yes,
     };
-    let judges = auth_clients != AuthClients::No || given.tls_cluster || given.tls_replication;
+    let judges = auth_clients != AuthClients::No || given.tls_replication;
     if judges && authorities.is_empty() {
         return Err(TlsError::NoAuthorities);
     }
