@@ -122,6 +122,10 @@ fn certificate_words(why: &CertificateError) -> String {
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "its key or the algorithm of its signature is not supported".into()
         }
+        // A name of webpki's, which rustls passes on without its type.
+        E::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is an authority's own, and no known authority signed it for a peer".into()
+        }
         other => other.to_string(),
     };
     format!("certificate verify failed: {why}")

@@ -71,7 +71,7 @@ impl Session {
     ) -> io::Result<Received> {
         let mut len = 0;
         if self.take_plaintext(into, &mut len)? {
-            return Ok(Received::Closed);
+            return Ok(at_end(len));
         }
         if len == into.len() && len > 0 {
             return Ok(Received::Bytes { len, more: true });
@@ -118,12 +118,7 @@ impl Session {
             }
         };
         if ends {
-            // What was said before the end comes first; the next call says it again.
-            return Ok(if len == 0 {
-                Received::Closed
-            } else {
-                Received::Bytes { len, more: true }
-            });
+            return Ok(at_end(len));
         }
         self.unread.extend_from_slice(bytes);
         let is_full = len == into.len();
@@ -134,9 +129,8 @@ impl Session {
     fn end(&mut self, into: &mut [u8], mut len: usize) -> io::Result<Received> {
         self.connection.read_tls(&mut io::empty())?;
         match self.take_plaintext(into, &mut len)? {
-            true if len == 0 => Ok(Received::Closed),
-            _ if len > 0 => Ok(Received::Bytes { len, more: true }),
-            _ => Err(truncated()),
+            false if len == 0 => Err(truncated()),
+            _ => Ok(at_end(len)),
         }
     }
 
@@ -208,6 +202,14 @@ impl Session {
             self.connection.send_close_notify();
             let _ = self.flush(socket);
         }
+    }
+}
+
+/// What was said before the end comes first; the next call says it again.
+fn at_end(len: usize) -> Received {
+    match len {
+        0 => Received::Closed,
+        len => Received::Bytes { len, more: true },
     }
 }
 

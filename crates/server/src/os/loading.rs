@@ -196,9 +196,11 @@ impl Host {
             None => {}
             Some(LoadOutcome::First(Ok(loaded))) => self.first_load_ended(node, *loaded),
             Some(LoadOutcome::First(Err(failure))) => {
-                error!("{}", failure.why);
                 // What is wrong with an append-only file has been said in full.
-                if !self.config.persistence.appendonly {
+                if self.config.persistence.appendonly {
+                    error!("{}", failure.why);
+                } else {
+                    error!("{} ({})", failure.why, self.rdb_name());
                     error!("Terminating server after rdb file reading failure.");
                     error!("Fatal error loading the DB, check server logs. Exiting.");
                 }
