@@ -110,6 +110,10 @@ fn the_log_says_why_a_client_was_not_let_in() {
     ];
     for (count, (name, words)) in cases.into_iter().enumerate() {
         assert!(secure.ping(name).is_err(), "{name:?}");
+        // The client may hear of it before the log does.
+        wait_until(LONG, "the log has a line more", || {
+            secure.server.log().matches("Error accepting a client").count() == count + 1
+        });
         let log = secure.server.log();
         let last = log.lines().rev().find(|line| line.contains("Error accepting a client"));
         assert!(last.is_some_and(|line| line.contains(words)), "{name:?}: {log}");
