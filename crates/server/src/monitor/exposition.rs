@@ -313,7 +313,8 @@ fn turns(out: &mut Exposition, figures: &Figures) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::figures::{CommandLogFigures, ReplicaFigures};
+    use crate::monitor::figures::ReplicaFigures;
+    use engine::CommandLogFigures;
 
     fn sample() -> Figures {
         let info = "# Server\r\nredis_version:7.2.4\r\nuptime_in_seconds:12\r\nlatest_fork_usec:1500\r\n\

@@ -1,6 +1,8 @@
 //! What the loop tells of itself once a second. Plain values: who makes them knows where they come from,
 //! who reads them need not.
 
+use engine::CommandLogFigures;
+
 const TURN_BUCKETS: usize = 22;
 
 /// How long the turns of the loop took. A bucket's bound is a power of two microseconds, which costs a turn
@@ -68,15 +70,6 @@ pub struct UpstreamFigures {
     /// Bytes of the stream that were read and not applied.
     pub unapplied_bytes: u64,
     pub sync: Option<SyncFigures>,
-}
-
-/// One of the logs of commands that stood out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommandLogFigures {
-    pub kind: &'static str,
-    pub len: u64,
-    pub total: u64,
-    pub last_figure: Option<u64>,
 }
 
 /// All of one moment.

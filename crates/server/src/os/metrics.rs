@@ -4,9 +4,7 @@ use node::Node;
 use repl::{FullSyncReason, LinkPhase, ReplicaView, TransferView, UpstreamView};
 
 use crate::monitor::Settings;
-use crate::monitor::figures::{
-    CommandLogFigures, Figures, ReplicaFigures, SyncFigures, UpstreamFigures,
-};
+use crate::monitor::figures::{Figures, ReplicaFigures, SyncFigures, UpstreamFigures};
 use crate::os::host::Host;
 
 impl Host {
@@ -48,16 +46,11 @@ impl Host {
             full_syncs: FullSyncReason::ALL.map(|r| (r.as_str(), stats.full_for(r))).to_vec(),
             aof_unsynced_ms: metrics.unsynced_ms(now.mono_us / 1000, view.offset, fsynced),
             turns: self.turn.times,
-            command_logs: node.engine.command_log_figures().map(command_log).to_vec(),
+            command_logs: node.engine.command_log_figures().to_vec(),
             latency_spikes: node.engine.latency_spikes(),
             ready_max_lag_secs: u64::from(self.config.monitoring.metrics_ready_max_lag_s),
         }
     }
-}
-
-fn command_log(log: engine::CommandLogFigures) -> CommandLogFigures {
-    let engine::CommandLogFigures { kind, len, total, last_figure } = log;
-    CommandLogFigures { kind, len, total, last_figure }
 }
 
 fn upstream(up: &UpstreamView, offset: u64) -> UpstreamFigures {
