@@ -137,6 +137,8 @@ fn blocked_clients_are_served_in_the_order_in_which_they_came() {
     db.run(pushes, "EXEC");
     assert_eq!(db.replies(first), "*2\r\n$1\r\nl\r\n$1\r\n1\r\n");
     assert_eq!(db.replies(second), "$1\r\n2\r\n");
+    let stream = "MULTI SELECT 0 RPUSH l 1 RPUSH l 2 EXEC LPOP l LMOVE l m left left";
+    assert_eq!(db.stream(), stream, "Redis's words");
 }
 
 #[test]
