@@ -369,6 +369,28 @@ fn an_interrupt_ends_what_streams(kind: Kind) {
     cli.wait_for_text("\"afterwards\"", LONG);
 }
 
+/// What is no port and no time is refused before anybody is asked; a family of addresses may be preferred.
+#[test]
+fn addresses_are_judged_and_preferred() {
+    let bench = Bench::new(Kind::Tandem);
+    for (line, text) in [
+        ("-p 65536 ping", "Invalid server port."),
+        ("-p -1 ping", "Invalid server port."),
+        ("-u redis://localhost:65536 ping", "Invalid server port."),
+        ("-t soon ping", "Invalid connection timeout for -t."),
+        ("-t -1 ping", "Invalid connection timeout for -t."),
+        ("-t nan ping", "Invalid connection timeout for -t."),
+        ("-4 -6 ping", "Options -4 and -6 are mutually exclusive."),
+        ("--cluster info", "The cluster manager (--cluster) is not supported."),
+    ] {
+        let done = bench.run("ours", &Case(line, ""));
+        assert_eq!((done.err, done.status), (format!("{text}\\n"), Some(1)), "{line}");
+    }
+    for line in ["-4 -h localhost ping", "-6 -h localhost ping", "-t 0 ping", "-t 1e1 ping"] {
+        assert_eq!(bench.run("ours", &Case(line, "")).out, "PONG\\n", "{line}");
+    }
+}
+
 each_server! {
     a_person_types_commands,
     an_interrupt_ends_what_streams,

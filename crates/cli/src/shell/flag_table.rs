@@ -12,7 +12,7 @@ use crate::encrypted::tls_flags;
 use crate::flags::Takes::{Checked, Nothing, Value};
 use crate::flags::{Flag, Group, Tool};
 use crate::format::{Output, Strings};
-use crate::target::{leading_float, leading_int, unquote};
+use crate::target::{leading_float, leading_int, port, unquote};
 use crate::term;
 
 const fn row(
@@ -30,6 +30,15 @@ fn path(word: Vec<u8>) -> PathBuf {
 fn seconds(word: &[u8]) -> Option<Duration> {
     let seconds = leading_float(word);
     Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())
+}
+
+/// 0 is no limit but the system's; anything behind the number makes it none.
+fn connect_timeout(word: &[u8]) -> Result<Option<Duration>, String> {
+    let number = String::from_utf8_lossy(word).trim_start().parse::<f64>();
+    match number {
+        Ok(number) if number >= 0.0 => Ok(seconds(word)),
+        _ => Err("Invalid connection timeout for -t.".into()),
+    }
 }
 
 /// redis-cli's command line.
@@ -69,7 +78,10 @@ const CONNECTION: &[Flag<Options>] = &[
     ),
     row(
         &["-p"],
-        Value("port", |o, v| o.target.port = leading_int(&v)),
+        Checked("port", |o, v| {
+            o.target.port = port(&v)?;
+            Ok(())
+        }),
         "Port of the server; 6379 by default.",
     ),
     row(
@@ -84,8 +96,21 @@ const CONNECTION: &[Flag<Options>] = &[
     ),
     row(
         &["-t"],
-        Value("timeout", |o, v| o.target.connect_timeout = seconds(&v)),
+        Checked("timeout", |o, v| {
+            o.target.connect_timeout = connect_timeout(&v)?;
+            Ok(())
+        }),
         "Seconds, or parts of one, after which connecting is given up.",
+    ),
+    row(
+        &["-4"],
+        Nothing(|o| o.target.prefers_ipv4 = true),
+        "Try the IPv4 addresses of a host before the others.",
+    ),
+    row(
+        &["-6"],
+        Nothing(|o| o.target.prefers_ipv6 = true),
+        "Try the IPv6 addresses of a host before the others.",
     ),
     row(
         &["-a", "--pass"],

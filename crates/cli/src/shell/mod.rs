@@ -52,6 +52,9 @@ pub fn run(words: Vec<Vec<u8>>) -> Result<(), Exit> {
             term::out(TOOL.help());
             return Ok(());
         }
+        Err(Refused::Unknown(flag)) if flag.starts_with(b"--cluster") => {
+            return Err(fail("The cluster manager (--cluster) is not supported."));
+        }
         Err(Refused::Unknown(flag)) => {
             let flag = String::from_utf8_lossy(&flag);
             return Err(fail(format!("Unrecognized option or bad number of args for: '{flag}'")));

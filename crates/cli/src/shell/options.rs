@@ -148,6 +148,9 @@ impl Options {
             (self.stdin_last && self.stdin_tag.is_some(), {
                 "Options -x and -X are mutually exclusive."
             }),
+            (self.target.prefers_ipv4 && self.target.prefers_ipv6, {
+                "Options -4 and -6 are mutually exclusive."
+            }),
         ];
         self.conflict.or_else(|| rules.iter().find(|(broken, _)| *broken).map(|(_, text)| *text))
     }
