@@ -68,6 +68,7 @@ const GROUPS: &[Group<Options>] = &[
     Group { title: "Looking at keys", flags: KEYS },
     Group { title: "Moving data", flags: DATA },
     Group { title: "Replication", flags: REPLICATION },
+    Group { title: "Trying hints", flags: HINTS },
 ];
 
 const CONNECTION: &[Flag<Options>] = &[
@@ -182,7 +183,7 @@ const COMMANDS: &[Flag<Options>] = &[
     ),
     row(&["--ldb"], Nothing(|o| o.debugger = true), "Refused: there is no Lua debugger."),
     row(&["--ldb-sync-mode"], Nothing(|o| o.debugger = true), "Refused, as --ldb."),
-    row(&["--verbose"], Nothing(|o| o.verbose = true), "Accepted for scripts; says nothing more."),
+    row(&["--verbose"], Nothing(|o| o.verbose = true), "With --test_hint_file, say every hint."),
 ];
 
 const OUTPUT: &[Flag<Options>] = &[
@@ -383,6 +384,19 @@ const REPLICATION: &[Flag<Options>] = &[
         "Make this replica the master without losing a write. Tells what it would do.",
     ),
     row(&["--yes"], Nothing(|o| o.yes = true), "Do what --promote tells."),
+];
+
+const HINTS: &[Flag<Options>] = &[
+    row(
+        &["--test_hint"],
+        Value("line", |o, v| o.test_hint = Some(v)),
+        "Print the hint that stands behind a line while it is typed.",
+    ),
+    row(
+        &["--test_hint_file"],
+        Value("file", |o, v| o.test_hint_file = Some(path(v))),
+        "Compare hints with those in a file, whose lines have what is typed and the hint, in quotes.",
+    ),
 ];
 
 fn shows_pushes(word: &[u8], before: bool) -> bool {

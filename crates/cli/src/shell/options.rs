@@ -75,6 +75,8 @@ pub struct Options {
     pub once: bool,
     pub yes: bool,
     pub promote: Vec<u8>,
+    pub test_hint: Option<Vec<u8>>,
+    pub test_hint_file: Option<PathBuf>,
     /// Modes that cannot be had together.
     conflict: Option<&'static str>,
 }
@@ -116,6 +118,8 @@ impl Options {
             once: false,
             yes: false,
             promote: Vec::new(),
+            test_hint: None,
+            test_hint_file: None,
             conflict: None,
         }
     }
