@@ -218,7 +218,7 @@ fn what_a_trim_comes_to_is_a_trim_deletions_and_acknowledgements() {
             }
             for (name, ids) in trimmed.released {
                 let group = other.groups.get_mut(&name).unwrap();
-                ids.into_iter().for_each(|id| drop(group.release(id).unwrap()));
+                ids.into_iter().for_each(|id| assert!(group.release(id).is_some()));
             }
             let ids = |stream: &Stream| -> Vec<_> {
                 stream.range(StreamId::MIN, StreamId::MAX).map(|entry| entry.id).collect()
