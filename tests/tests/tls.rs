@@ -534,6 +534,30 @@ fn a_chain_may_be_plain_and_encrypted_in_turn() {
     }
 }
 
+/// A link that is encrypted at one end alone was silent until repl-timeout, or failed without a reason.
+#[test]
+fn a_link_that_is_encrypted_at_one_end_alone_says_so() {
+    let master = Secure::start();
+    let cases = [
+        (master.server.port(), "yes", "the peer does not speak TLS"),
+        (master.port(), "no", "this replica needs 'tls-replication yes'"),
+    ];
+    for (port, is_encrypted, words) in cases {
+        let replica = Secure::of(Kind::Tandem, "server", "repl-timeout 600");
+        replica.server.good(&format!("CONFIG SET tls-replication {is_encrypted}"));
+        replica.server.good(&format!("REPLICAOF 127.0.0.1 {port}"));
+        wait_until(LONG, "INFO tells why", || {
+            let info = replica.server.info("replication");
+            info.find("master_link_error").is_some_and(|why| why.contains(words))
+        });
+        replica.server.wait_log(words);
+        let connecting = replica.server.log();
+        let connecting = connecting.lines().find(|line| line.contains("Connecting to MASTER"));
+        assert!(connecting.is_some_and(|line| line.contains(":S ")), "{connecting:?}");
+    }
+    master.server.wait_log("speaks TLS to a port that does not");
+}
+
 #[test]
 fn a_replica_says_why_it_does_not_believe_its_master() {
     let cases = [

@@ -270,6 +270,8 @@ pub struct MasterLinkInfo {
     pub down_since_seconds: i64,
     /// The command of its stream that this server stops before, and why.
     pub stopped_before: Option<(String, String)>,
+    /// Why the last attempt at a link has failed.
+    pub failure: Option<String>,
     /// Until the next attempt; `None` while one is under way.
     pub retry_in_seconds: Option<u64>,
     pub priority: u32,

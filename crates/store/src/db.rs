@@ -103,6 +103,12 @@ impl Db {
         self.field_expires.len()
     }
 
+    /// Whether a field ever had an expiry.
+    #[inline]
+    pub fn had_field_expires(&self) -> bool {
+        self.field_expires.was_any()
+    }
+
     /// When the first field of any hash expires.
     #[inline]
     pub fn soonest_field_expire_ms(&self) -> Option<i64> {

@@ -364,7 +364,10 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, form: Form) -> Result<(), CommandError
                 Form::Search { .. } => "geosearchstore",
                 _ => "georadiusstore",
             };
-            ctx.replace_with_result(dest, stored, Classes::ZSET, event);
+            // The last digits of a distance are the library's, and with them who is inside.
+            if ctx.replace_with_result(dest, stored, Classes::ZSET, event) {
+                ctx.propagate_value(dest);
+            }
             ctx.engine.dirty += (len as u64).saturating_sub(1);
             ctx.client.out.int(len as i64);
         }

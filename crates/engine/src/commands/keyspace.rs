@@ -579,7 +579,9 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     ctx.engine.key_made(db, key);
     ctx.engine.changed(db, key, Classes::GENERIC, "restore");
-    if let Some(at_ms) = expire_ms
+    if !rdb::is_read_everywhere(args.at(3)) {
+        propagate_restored(ctx, args, expire_ms);
+    } else if let Some(at_ms) = expire_ms
         && !is_absolute
     {
         let at = at_ms.to_string();
@@ -590,6 +592,22 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     ctx.client.out.ok();
     Ok(())
+}
+
+/// A payload that Redis 7.0 would refuse travels as one of its own time, or as the commands that make the value.
+fn propagate_restored(ctx: &mut Ctx<'_>, args: Args<'_>, expire_ms: Option<i64>) {
+    let key = args.at(1);
+    let Some(entry) = ctx.db().get(key).filter(|_| ctx.engine.propagation.is_on()) else { return };
+    let payload = rdb::dump_value(entry.value(), rdb::Version::V10);
+    if !rdb::is_read_everywhere(&payload) {
+        ctx.propagate_value(key);
+        return;
+    }
+    let at = expire_ms.unwrap_or(0).to_string();
+    let mut words: Vec<&[u8]> = args.iter().collect();
+    (words[2], words[3]) = (at.as_bytes(), &payload);
+    words.push(b"ABSTTL");
+    ctx.propagate(&words);
 }
 
 /// The key that OBJECT speaks of, unseen by its access clock.
