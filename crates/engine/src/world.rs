@@ -194,8 +194,22 @@ pub enum Action<'a> {
     /// DEBUG JMAP and MEMORY DOCTOR's kin: the allocator's own report.
     AllocatorReport,
     MemoryPurge,
+    /// DEBUG MALLCTL and MALLCTL-STR: reads one of the allocator's values by its name, and sets it.
+    Mallctl {
+        name: &'a [u8],
+        value: Mallctl<'a>,
+    },
     /// Frees a detached database or a large value away from the loop.
     LazyFree(Garbage),
+}
+
+/// What a value of the allocator is, and what it becomes.
+#[derive(Clone, Copy, Debug)]
+pub enum Mallctl<'a> {
+    Number(Option<i64>),
+    Text(Option<&'a [u8]>),
+    /// It has none: naming it does something.
+    Deed,
 }
 
 /// What lazy free hands over: dropping it may take long.
@@ -216,6 +230,8 @@ pub enum Outcome {
     Status(String),
     /// A text to answer as a bulk (verbatim in RESP3).
     Text(String),
+    /// A text to answer as a bulk, whatever the protocol.
+    Bulk(Vec<u8>),
     Int(i64),
     /// No answer now: the connection belongs to replication, or the answer was written already.
     Silent,

@@ -22,6 +22,7 @@ use crate::process::crash;
 use crate::process::daemon::OomClass;
 use crate::process::lazy_free;
 use crate::process::logging::{self, Speaker};
+use crate::process::mallctl;
 use crate::process::memory;
 
 impl Os for Host {
@@ -102,6 +103,7 @@ impl Os for Host {
                 memory::purge();
                 Ok(Outcome::Done)
             }
+            Action::Mallctl { name, value } => mallctl::perform(name, value),
             Action::KeyspaceFlushed => {
                 self.deferred.push(Deferred::KeyspaceFlushed);
                 Ok(Outcome::Done)

@@ -10,6 +10,7 @@ pub mod lazy_free;
 pub mod log_line;
 pub mod logging;
 pub mod mailbox;
+pub mod mallctl;
 pub mod memory;
 pub mod os_error;
 pub mod signals;
