@@ -483,6 +483,41 @@ pub trait World: Machine + Replication + Persistence + Configuration {
     /// what cannot be done now. Called again and again, in the middle of that command; it returns
     /// when there is nothing to read, and neither waits nor does anything else of a turn.
     fn serve_sockets(&mut self, _door: &mut dyn BusyDoor) {}
+
+    /// Makes a process for the session of a client, whose connection is that process's from here on.
+    fn fork_session(&mut self, _client: ClientId) -> Result<Forked, CommandError> {
+        Err(CommandError::err("Fork() failed: can't run EVAL in debugging mode"))
+    }
+
+    /// Sends something to a client in the midst of its command. That it is gone `hear` tells.
+    fn say(&mut self, _client: ClientId, _bytes: &[u8]) {}
+
+    /// Waits a little for what a client says in the midst of its command, and appends that.
+    fn hear(&mut self, _client: ClientId, _into: &mut Vec<u8>) -> Heard {
+        Heard::Gone
+    }
+}
+
+/// What has come from a client whose script is debugged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Bytes,
+    /// It may say something yet: others may be answered meanwhile.
+    Nothing,
+    Gone,
+}
+
+/// The two sides of a fork.
+pub enum Forked {
+    Parent,
+    Child(Box<dyn DebugWorld>),
+}
+
+/// The world of a process that was made for the session of one client. There is nobody else in it: what others would
+/// have to do is refused or left, and what there was to know is as it was at the fork.
+pub trait DebugWorld: World {
+    /// Ends the process.
+    fn exit(&mut self, last_words: &[u8]) -> !;
 }
 
 /// What a world may ask of the engine in the middle of a command: the one exception to the rule that it

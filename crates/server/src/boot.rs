@@ -21,6 +21,7 @@ use crate::monitor::service::Metrics;
 use crate::net::listener::{self, ListenSettings};
 use crate::net::tls::{self, Sides};
 use crate::net::token::Source;
+use crate::os::debugging::Sessions;
 use crate::os::host::{DiskState, Host, Identity, NetState, ProcessState, TurnState};
 use crate::os::start;
 use crate::process::clock;
@@ -160,6 +161,7 @@ impl Server {
                 postponed_end: None,
                 exit_code: None,
                 metrics: Metrics::default(),
+                sessions: Sessions::default(),
                 watchdog: Watchdog::default(),
             },
             net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved), tls),

@@ -33,6 +33,7 @@ use crate::net::migration::Migrations;
 use crate::net::peers::Peers;
 use crate::net::resolver::Resolved;
 use crate::net::tls::Sides;
+use crate::os::debugging::Sessions;
 use crate::os::stats::{HostStats, Rates};
 use crate::process::daemon::{OomScore, PidFile};
 use crate::process::mailbox::Mailer;
@@ -123,6 +124,8 @@ pub struct ProcessState {
     /// A signal to end that came meanwhile; whether it was SIGINT.
     pub postponed_end: Option<bool>,
     pub exit_code: Option<i32>,
+    /// Of the debugger of scripts.
+    pub sessions: Sessions,
     pub metrics: Metrics,
     pub watchdog: Watchdog,
 }

@@ -18,6 +18,7 @@ mod snapshots_in;
 mod snapshots_out;
 mod upstream;
 
+pub mod debugging;
 pub mod host;
 pub mod loading;
 pub mod shutdown;

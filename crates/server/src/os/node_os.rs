@@ -4,10 +4,10 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
+use engine::world::{Configuration, EngineMemory, Heard, InfoLines, Persistence, ShutdownFlags};
 use engine::{Action, Client, ClientId, CommandError, Engine, Now, Outcome, Settings};
 use log::{Level, info, log};
-use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Wrote};
+use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Side, Wrote};
 use protocol::OwnedArgs;
 use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 
@@ -205,6 +205,18 @@ impl Os for Host {
 
     fn next_request(&mut self, engine: &Engine, client: ClientId) -> Option<OwnedArgs> {
         Host::next_request(self, engine, client)
+    }
+
+    fn fork_session(&mut self, client: ClientId) -> Result<Side, CommandError> {
+        Host::fork_session(self, client)
+    }
+
+    fn say(&mut self, client: ClientId, bytes: &[u8]) {
+        self.say_amid_command(client, bytes);
+    }
+
+    fn hear(&mut self, client: ClientId, into: &mut Vec<u8>) -> Heard {
+        self.hear_amid_command(client, into)
     }
 
     fn send(&mut self, client: &mut Client, n: usize) -> Sent {

@@ -88,9 +88,8 @@ fn number(key: &CStr, value: Option<i64>) -> Result<Outcome, i32> {
         const { assert!(cfg!(target_endian = "little")) };
         // SAFETY: both pointers are to 8 bytes, and no more than that is announced. What is behind a name that
         // may be written to is a number, as the lists above see to.
-        let mut ended = unsafe {
-            mallctl(key.as_ptr(), from_mut(&mut old).cast(), &mut len, new_ptr, new_len)
-        };
+        let mut ended =
+            unsafe { mallctl(key.as_ptr(), from_mut(&mut old).cast(), &mut len, new_ptr, new_len) };
         if ended == libc::EPERM && value.is_some() {
             // What can be written to only.
             // SAFETY: as above.

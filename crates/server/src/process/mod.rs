@@ -6,6 +6,7 @@ pub mod clock;
 pub mod crash;
 pub mod daemon;
 pub mod entropy;
+pub mod fork;
 pub mod lazy_free;
 pub mod log_line;
 pub mod logging;
