@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use super::docs::Docs;
 use super::help;
 use super::history::dotfile;
+use super::interactive;
+use super::options::DebugMode;
+use super::script;
 use super::session::{Announce, Session};
 use crate::Exit;
 use crate::format::Output;
 use crate::target::leading_int;
-use crate::term;
+use crate::term::{self, Lines};
 
 /// A command that took longer than this says how long it took.
 const SLOW: Duration = Duration::from_millis(500);
@@ -22,6 +25,8 @@ const SLOW: Duration = Duration::from_millis(500);
 pub(super) enum Next {
     Line,
     Quit,
+    /// The script that is debugged begins anew.
+    Restart,
 }
 
 /// A session with what people have beside it.
@@ -30,6 +35,8 @@ pub(super) struct Shell {
     pub preferences: Preferences,
     /// Empty until they are asked for.
     pub docs: Rc<Docs>,
+    /// From a pipe, where more was read than run.
+    pub lines: Lines,
 }
 
 /// What a person can set, here or in ~/.redisclirc.
@@ -65,7 +72,8 @@ impl Preferences {
 
 impl Shell {
     pub(super) fn new(session: Session) -> Self {
-        Self { session, preferences: Preferences { hints: true }, docs: Rc::default() }
+        let preferences = Preferences { hints: true };
+        Self { session, preferences, docs: Rc::default(), lines: Lines::default() }
     }
 
     /// Runs the words of a line, of which there is at least one.
@@ -82,6 +90,7 @@ impl Shell {
         match first.as_slice() {
             b"quit" | b"exit" => return Ok(Next::Quit),
             [b':', ..] => self.preferences.apply(words, ""),
+            b"restart" if self.session.options.eval.is_some() => return Ok(Next::Restart),
             b"restart" => term::out("Use 'restart' only in Lua debugging mode.\n"),
             b"connect" if words.len() == 3 => {
                 self.session.options.target.host.clone_from(&words[1]);
@@ -92,6 +101,9 @@ impl Shell {
             _ => {
                 let begun = Instant::now();
                 self.run_command(command, repeat)?;
+                if self.session.debugger.has_ended {
+                    self.end_debugging()?;
+                }
                 let elapsed = begun.elapsed();
                 if elapsed >= SLOW && self.session.options.output == Output::Typed {
                     term::out(format!("({:.2}s)\n", elapsed.as_secs_f64()));
@@ -101,10 +113,31 @@ impl Shell {
         Ok(Next::Line)
     }
 
+    /// Lines from a person or a pipe, until there are no more.
+    pub(super) fn read_lines(&mut self) -> Result<Next, Exit> {
+        let edits = term::stdin_is_terminal() && !term::is_plain_terminal();
+        if edits { interactive::run(self) } else { script::run(self) }
+    }
+
+    /// The script is over: what it has returned is shown, and lines are commands again.
+    fn end_debugging(&mut self) -> Result<(), Exit> {
+        self.session.print_last_words()?;
+        let rolled_back = match self.session.options.debugger {
+            Some(DebugMode::Sync) => "",
+            _ => " -- dataset changes rolled back",
+        };
+        term::out(format!("\n(Lua debugging session ended{rolled_back})\n\n"));
+        // The server has closed the connection with the session.
+        if self.session.connect(Announce::Errors).is_ok() {
+            self.load_docs();
+        }
+        Ok(())
+    }
+
     /// Runs a command, or helps with one. `false`: it could not be run.
     pub(super) fn run_command(&mut self, words: &[Vec<u8>], repeat: i64) -> Result<bool, Exit> {
         let name = words[0].to_ascii_lowercase();
-        if name == b"help" || name == b"?" {
+        if (name == b"help" || name == b"?") && !self.session.debugger.is_active {
             if self.docs.commands.is_empty() && words.len() > 1 {
                 self.load_docs();
             }
