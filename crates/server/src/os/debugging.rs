@@ -1,5 +1,5 @@
-//! Sessions of the debugger of scripts: what is said over a client's socket in the midst of its command, and the
-//! processes of sessions that have one of their own. What is said is the engine's business.
+//! Sessions of the debugger of scripts: what is said over a client's socket in the midst of its command, in this process
+//! or in one that is the session's own. What is said is the engine's business.
 //!
 //! # A session in a fork
 //!
@@ -15,9 +15,7 @@ use std::os::fd::RawFd;
 use engine::world::Heard;
 use engine::{ClientId, CommandError};
 use log::warn;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getpid};
+use nix::unistd::{ForkResult, fork, getpid};
 use node::{Console, Side};
 
 use crate::net::conn::Conn;
@@ -32,32 +30,6 @@ const SEND_TIMEOUT_MS: i32 = 5_000;
 /// How long the others wait for an answer while nothing is said here.
 const PATIENCE_MS: i32 = 20;
 const READ_BYTES: usize = 4096;
-
-/// Processes of sessions that have not ended.
-#[derive(Debug, Default)]
-pub struct Sessions(Vec<Pid>);
-
-impl Sessions {
-    pub fn reap(&mut self) {
-        self.0.retain(|pid| {
-            let is_running =
-                matches!(waitpid(*pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive));
-            if !is_running {
-                warn!("Lua debugging session child exiting");
-            }
-            is_running
-        });
-    }
-
-    /// The server ends, and nobody is to be debugged any more.
-    pub fn kill(&mut self) {
-        for pid in std::mem::take(&mut self.0) {
-            warn!("Killing debugging session {pid}");
-            // It may have ended by itself a moment ago.
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-    }
-}
 
 impl Host {
     pub fn fork_session(&mut self, client: ClientId) -> Result<Side, CommandError> {
@@ -80,7 +52,7 @@ impl Host {
             Ok(ForkResult::Parent { child }) => {
                 conn.link_mut().hand_over();
                 self.net.conns.doom(client);
-                self.process.sessions.0.push(child);
+                self.process.sessions.note(child);
                 warn!("Redis forked for debugging eval");
                 Ok(Side::Parent)
             }

@@ -8,6 +8,7 @@ mod children;
 mod client_memory;
 mod clients;
 mod config_set;
+mod debugging;
 mod deferred;
 mod downstream;
 mod info;
@@ -18,7 +19,6 @@ mod snapshots_in;
 mod snapshots_out;
 mod upstream;
 
-pub mod debugging;
 pub mod host;
 pub mod loading;
 pub mod shutdown;

@@ -14,6 +14,7 @@ pub mod mailbox;
 pub mod mallctl;
 pub mod memory;
 pub mod os_error;
+pub mod sessions;
 pub mod signals;
 pub mod supervisor;
 pub mod title;
