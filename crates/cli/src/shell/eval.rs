@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::line::{Next, Shell};
+use super::lines;
 use super::session::Announce;
 use crate::Exit;
 use crate::term::{self, fail, os_words};
@@ -28,7 +29,7 @@ pub(super) fn run(shell: &mut Shell, file: &Path, words: &[Vec<u8>]) -> Result<(
             }
             return if done { Ok(()) } else { Err(Exit(1)) };
         }
-        if shell.read_lines()? != Next::Restart {
+        if lines::run(shell)? != Next::Restart {
             return Ok(());
         }
         shell.session.connect(Announce::Errors).map_err(|_| Exit(1))?;

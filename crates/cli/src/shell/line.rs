@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use super::docs::Docs;
 use super::help;
 use super::history::dotfile;
-use super::interactive;
 use super::options::DebugMode;
-use super::script;
 use super::session::{Announce, Session};
 use crate::Exit;
 use crate::format::Output;
@@ -111,12 +109,6 @@ impl Shell {
             }
         }
         Ok(Next::Line)
-    }
-
-    /// Lines from a person or a pipe, until there are no more.
-    pub(super) fn read_lines(&mut self) -> Result<Next, Exit> {
-        let edits = term::stdin_is_terminal() && !term::is_plain_terminal();
-        if edits { interactive::run(self) } else { script::run(self) }
     }
 
     /// The script is over: what it has returned is shown, and lines are commands again.

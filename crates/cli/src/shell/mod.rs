@@ -1,7 +1,7 @@
 //! redis-cli: one command, commands from a pipe or a person, or a mode.
 //!
 //! `options` and `flag_table` are the command line, `session` is a connection with all that redis-cli
-//! remembers of it, `line` is what a typed line does. Lines come from a pipe (`script`) or a person
+//! remembers of it, `line` is what a typed line does. Lines (`lines`) come from a pipe (`script`) or a person
 //! (`interactive`, with `history`, and with `hints` and `help` from the server's `docs`); `eval` is `--eval`, `debugger`
 //! what is different while a script is debugged.
 
@@ -15,6 +15,7 @@ mod hints;
 mod history;
 mod interactive;
 mod line;
+mod lines;
 pub(crate) mod options;
 mod script;
 pub(crate) mod session;
@@ -95,7 +96,7 @@ fn run_commands(mut session: Session, command: Vec<Vec<u8>>) -> Result<(), Exit>
     }
     let mut shell = Shell::new(session);
     if command.is_empty() {
-        return shell.read_lines().map(drop);
+        return lines::run(&mut shell).map(drop);
     }
     // The first command tries once more, and says what is wrong.
     let _ = shell.session.connect(Announce::Nothing);
