@@ -238,6 +238,25 @@ fn a_pause_holds_writes_and_unpause_lets_them_go() {
     }
 }
 
+/// It made an exception for all of CLIENT, so that a second pause changed the first, and a reader did not wait.
+#[test]
+fn a_pause_of_everything_holds_another_pause_but_not_its_own_end() {
+    let mut db = Database::new();
+    let (c, other) = (db.connect(), db.connect());
+    assert_eq!(db.run(c, "CLIENT PAUSE 200 ALL"), "+OK\r\n");
+    assert_eq!(db.run(c, "CLIENT PAUSE 20 WRITE"), "");
+    assert_eq!(db.run(other, "CLIENT ID"), "");
+    db.advance_ms(201);
+    assert_eq!(db.replies(c), "+OK\r\n");
+    assert_eq!(db.replies(other), ":2\r\n");
+    db.advance_ms(20);
+    assert_eq!(db.run(c, "CLIENT PAUSE 200 ALL"), "+OK\r\n");
+    assert_eq!(db.run(c, "PING"), "");
+    assert_eq!(db.run(other, "CLIENT UNPAUSE"), "+OK\r\n");
+    db.advance_ms(0);
+    assert_eq!(db.replies(c), "+PONG\r\n");
+}
+
 #[test]
 fn unpause_does_not_end_the_pause_before_a_shutdown() {
     let mut db = Database::new();

@@ -618,7 +618,7 @@ impl Engine {
             || flags.has(Flags::RUNS_QUEUE)
                 && client.multi.as_ref().is_some_and(|multi| multi.has_write);
         let queues = client.multi.is_some() && !flags.has(Flags::NO_MULTI);
-        let exempt = found.top().flags.has(Flags::NEVER_PAUSED);
+        let exempt = flags.has(Flags::NEVER_PAUSED);
         !exempt && !queues && (!pause.writes_only || writes)
     }
 

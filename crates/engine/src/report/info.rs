@@ -207,6 +207,7 @@ impl Engine {
             "total_watched_keys" => self.watched_keys(own).to_string(),
             "clients_in_timeout_table" => self.blocked.timeouts().to_string(),
             "total_blocking_keys" => self.blocked.keys().to_string(),
+            "total_blocking_keys_on_nokey" => self.blocked.keys_or_gone().to_string(),
             "total_commands_processed" => stats.total_commands.to_string(),
             "instantaneous_ops_per_sec" => stats.ops_per_sec.per_second().to_string(),
             "expired_subkeys" => stats.expired_fields.to_string(),
