@@ -21,6 +21,11 @@ const DATA: &[&str] = &[
     "ZADD zset 1.5 a",
 ];
 
+/// The file of cases that run or debug one.
+const SCRIPT: &str = "local old = redis.call('get', KEYS[1])\n\
+                      redis.call('set', KEYS[1], 'changed')\n\
+                      return {old, ARGV[1]}\n";
+
 /// One comparison: the command line behind `-h` and `-p`, in a shell's words, and the input.
 struct Case<'a>(&'a str, &'a str);
 
@@ -195,6 +200,16 @@ const CASES: &[Case<'_>] = &[
     Case("-c set a b", ""),
     // Scripts.
     Case("--eval /nowhere/script.lua a , b", ""),
+    Case("--eval script.lua str , b", ""),
+    // The debugger of scripts.
+    Case("--ldb ping", ""),
+    Case("--ldb --eval broken.lua", ""),
+    Case("--ldb --eval script.lua str , b", "help\nn\np\ne 1 +  1\nr get num\nc\nget str\n"),
+    Case("--ldb-sync-mode --eval script.lua str , b", "n\nc\nget str\n"),
+    Case("--ldb-sync-mode --eval script.lua str", "n\na\nping\n"),
+    Case("--ldb --eval script.lua str , b", "restart\nw\nquit\n"),
+    Case("--ldb --no-raw --eval script.lua str , b", "\nnosuch \"open\n"),
+    Case("", "script debug yes\neval 'return 1' 0\np\nc\nget str\n"),
     // SHUTDOWN and friends that end the connection are elsewhere; QUIT is not.
     Case("quit", ""),
     Case("--no-raw quit", ""),
@@ -238,7 +253,10 @@ struct Bench {
 
 impl Bench {
     fn new(kind: Kind) -> Self {
-        Self { server: Server::of(kind).set("enable-debug-command yes").start() }
+        let server = Server::of(kind).set("enable-debug-command yes").start();
+        std::fs::write(server.dir().join("script.lua"), SCRIPT).expect("the folder is ours");
+        std::fs::write(server.dir().join("broken.lua"), "return (").expect("the folder is ours");
+        Self { server }
     }
 
     fn prepare(&self) {
@@ -257,6 +275,7 @@ impl Bench {
         let mut command = Command::new(program);
         command.args(["-h", "127.0.0.1", "-p", &self.server.port().to_string()]);
         command.args(words(line)).env("HOME", self.server.dir()).env_remove("REDISCLI_AUTH");
+        command.current_dir(self.server.dir());
         command
     }
 

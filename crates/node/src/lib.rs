@@ -24,6 +24,7 @@
 
 mod actions;
 mod border;
+mod debugged;
 mod gate;
 mod os;
 mod output;
@@ -39,7 +40,7 @@ use store::{Db, Key};
 
 use border::Border;
 pub use gate::{Gate, Need, Opened, Point, Watermark};
-pub use os::{Facts, LogProgress, Os, ReplicaTraits, Scene, Sent, Wrote};
+pub use os::{Console, Facts, LogProgress, Os, ReplicaTraits, Scene, Sent, Side, Wrote};
 pub use shutdown::Shutdown;
 use upstream::MasterStream;
 

@@ -14,7 +14,7 @@ use crate::listpack::{self, Listpack, classify};
 use crate::sample;
 use crate::score::{Score, parse_score};
 use crate::skiplist::{self, NodePtr, NodeRef, Skiplist};
-use crate::table::{Slot, Table};
+use crate::table::{Slot, Table, TableStats};
 use crate::value::{Encoding, Item, ItemBuf};
 
 mod bounds;
@@ -104,6 +104,14 @@ impl ZSet {
         match &self.repr {
             Repr::Packed(_) => Encoding::Listpack,
             Repr::Sorted(_) => Encoding::Skiplist,
+        }
+    }
+
+    /// Of its hash table, while it has one.
+    pub fn table_stats(&self) -> Option<Vec<TableStats>> {
+        match &self.repr {
+            Repr::Packed(_) => None,
+            Repr::Sorted(sorted) => Some(sorted.table.stats()),
         }
     }
 

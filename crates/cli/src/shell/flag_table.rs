@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::options::{Mode, Options, Resp3};
+use super::options::{DebugMode, Mode, Options, Resp3};
 use crate::encrypted::tls_flags;
 use crate::flags::Takes::{Checked, Nothing, Value};
 use crate::flags::{Flag, Group, Tool};
@@ -181,8 +181,16 @@ const COMMANDS: &[Flag<Options>] = &[
         Value("file", |o, v| o.eval = Some(path(v))),
         "EVAL the script in a file, with keys, a lone comma, and arguments behind it.",
     ),
-    row(&["--ldb"], Nothing(|o| o.debugger = true), "Refused: there is no Lua debugger."),
-    row(&["--ldb-sync-mode"], Nothing(|o| o.debugger = true), "Refused, as --ldb."),
+    row(
+        &["--ldb"],
+        Nothing(|o| o.debugger = o.debugger.or(Some(DebugMode::Forked))),
+        "Used with --eval: debugs the script, and what it changes is rolled back.",
+    ),
+    row(
+        &["--ldb-sync-mode"],
+        Nothing(|o| o.debugger = Some(DebugMode::Sync)),
+        "Like --ldb, but the server is blocked meanwhile and what the script changes stays.",
+    ),
     row(&["--verbose"], Nothing(|o| o.verbose = true), "With --test_hint_file, say every hint."),
 ];
 

@@ -1,12 +1,14 @@
 //! redis-cli: one command, commands from a pipe or a person, or a mode.
 //!
 //! `options` and `flag_table` are the command line, `session` is a connection with all that redis-cli
-//! remembers of it, `line` is what a typed line does. Lines come from a pipe (`script`) or a person
+//! remembers of it, `line` is what a typed line does. Lines (`lines`) come from a pipe (`script`) or a person
 //! (`interactive`, with `history`, and with `hints` and `help` from the server's `docs`, or those that are
-//! `built_in`); `test_hints` shows hints without a terminal; `eval` is `--eval`.
+//! `built_in`); `test_hints` shows hints without a terminal; `eval` is `--eval`, `debugger` what is different while a
+//! script is debugged.
 
 mod built_in;
 mod command;
+mod debugger;
 mod docs;
 mod eval;
 mod flag_table;
@@ -15,6 +17,7 @@ mod hints;
 mod history;
 mod interactive;
 mod line;
+mod lines;
 pub(crate) mod options;
 mod script;
 pub(crate) mod session;
@@ -113,12 +116,11 @@ fn try_hints(mut session: Session) -> Result<(), Exit> {
 fn run_commands(mut session: Session, command: Vec<Vec<u8>>) -> Result<(), Exit> {
     if let Some(file) = session.options.eval.clone() {
         session.connect(Announce::Errors).map_err(|_| Exit(1))?;
-        return eval::run(&mut session, &file, command);
+        return eval::run(&mut Shell::new(session), &file, &command);
     }
     let mut shell = Shell::new(session);
     if command.is_empty() {
-        let edits = term::stdin_is_terminal() && !term::is_plain_terminal();
-        return if edits { interactive::run(&mut shell) } else { script::run(&mut shell) };
+        return lines::run(&mut shell).map(drop);
     }
     // The first command tries once more, and says what is wrong.
     let _ = shell.session.connect(Announce::Nothing);

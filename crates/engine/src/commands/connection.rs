@@ -3,7 +3,7 @@
 use protocol::{Args, Resp, parse_i64};
 
 use super::args::{db_index, is, text};
-use crate::clients::client::{Follows, Kind, ReplyMode};
+use crate::clients::client::{Debugging, Follows, Kind, ReplyMode};
 use crate::clients::users::UserId;
 use crate::command::key_spec::KeySpec;
 use crate::command::redact;
@@ -263,6 +263,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     client.reply_mode = ReplyMode::On;
     client.out.unmute();
     client.no_evict = false;
+    client.debugging = Debugging::Off;
     client.no_touch = false;
     client.follows = Follows::Nowhere;
     client.user = UserId::DEFAULT;

@@ -193,6 +193,7 @@ impl<'a> Ctx<'a> {
             Outcome::Done => out.ok(),
             Outcome::Status(text) => out.status(&text),
             Outcome::Text(text) => out.verbatim("txt", text.as_bytes()),
+            Outcome::Bulk(text) => out.bulk(&text),
             Outcome::Int(n) => out.int(n),
             Outcome::Silent => {}
         }

@@ -4,10 +4,10 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
+use engine::world::{Configuration, EngineMemory, Heard, InfoLines, Persistence, ShutdownFlags};
 use engine::{Action, Client, ClientId, CommandError, Engine, Now, Outcome, Settings};
 use log::{Level, info, log};
-use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Wrote};
+use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Side, Wrote};
 use protocol::OwnedArgs;
 use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 
@@ -22,6 +22,7 @@ use crate::process::crash;
 use crate::process::daemon::OomClass;
 use crate::process::lazy_free;
 use crate::process::logging::{self, Speaker};
+use crate::process::mallctl;
 use crate::process::memory;
 
 impl Os for Host {
@@ -103,6 +104,7 @@ impl Os for Host {
                 memory::purge();
                 Ok(Outcome::Done)
             }
+            Action::Mallctl { name, value } => mallctl::perform(name, value),
             Action::KeyspaceFlushed => {
                 self.deferred.push(Deferred::KeyspaceFlushed);
                 Ok(Outcome::Done)
@@ -209,6 +211,18 @@ impl Os for Host {
 
     fn next_request(&mut self, engine: &Engine, client: ClientId) -> Option<OwnedArgs> {
         Host::next_request(self, engine, client)
+    }
+
+    fn fork_session(&mut self, client: ClientId) -> Result<Side, CommandError> {
+        Host::fork_session(self, client)
+    }
+
+    fn say(&mut self, client: ClientId, bytes: &[u8]) {
+        self.say_amid_command(client, bytes);
+    }
+
+    fn hear(&mut self, client: ClientId, into: &mut Vec<u8>) -> Heard {
+        self.hear_amid_command(client, into)
     }
 
     fn send(&mut self, client: &mut Client, n: usize) -> Sent {
