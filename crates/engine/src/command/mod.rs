@@ -70,7 +70,7 @@ bits! {
         /// Changes no data, and belongs in a master's stream all the same.
         IN_STREAM = 26 => "",
         /// What CLIENT CACHING has said still holds behind it.
-        KEEPS_CACHING = 27 => "",
+        KEEPS_CACHING = 28 => "",
     }
 }
 
