@@ -177,3 +177,20 @@ fn the_last_member_that_is_popped_travels_by_its_name_and_a_whole_set_as_its_del
     db.run(c, "SPOP t 2");
     assert_eq!(db.stream(), "DEL t");
 }
+
+/// COMMAND DOCS told of these words, and nobody knew them.
+#[test]
+fn hashes_and_sorted_sets_are_scanned_for_names_alone() {
+    common::script(
+        "HSET h a 1 b 2 => :2
+         HSCAN h 0 NOVALUES => *2 0 *2 a b
+         HSCAN h 0 novalues COUNT 5 MATCH b => *2 0 *1 b
+         HSCAN h 0 NOSCORES => -ERR syntax error
+         ZADD z 1 a 2 b => :2
+         ZSCAN z 0 NOSCORES => *2 0 *2 a b
+         ZSCAN z 0 NOVALUES => -ERR syntax error
+         SADD s a => :1
+         SSCAN s 0 NOVALUES => -ERR syntax error
+         SCAN 0 NOVALUES => -ERR syntax error",
+    );
+}

@@ -301,7 +301,7 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let horizon_ms = ctx.engine.field_horizon_ms(ctx.view);
-    scan_collection(ctx, args, Engine::read_hash, |hash, cursor, found| {
+    scan_collection(ctx, args, Some("novalues"), Engine::read_hash, |hash, cursor, found| {
         hash.scan(cursor, |field| {
             if !field.is_due(horizon_ms) {
                 found.meet(field.name, || [field.name.to_vec(), field.value.to_vec()]);

@@ -19,15 +19,32 @@ struct Options<'a> {
     count: usize,
     pattern: Option<&'a [u8]>,
     type_name: Option<&'a [u8]>,
+    names_alone: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OptionsOf {
+    Keys,
+    /// The word that asks for names without what belongs to them, where something does.
+    Collection {
+        names_word: Option<&'static str>,
+    },
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>, first: usize, is_scan: bool) -> Result<Options<'a>, CommandError> {
-        let mut options = Options { count: 10, pattern: None, type_name: None };
+    fn parse(args: Args<'a>, first: usize, of: OptionsOf) -> Result<Options<'a>, CommandError> {
+        let mut options = Options { count: 10, pattern: None, type_name: None, names_alone: false };
         let mut at = first;
         while at < args.len() {
             let more = at + 1 < args.len();
             let option = args.at(at);
+            if let OptionsOf::Collection { names_word: Some(word) } = of
+                && is(option, word)
+            {
+                options.names_alone = true;
+                at += 1;
+                continue;
+            }
             if is(option, "count") && more {
                 let count = parse_i64(args.at(at + 1)).ok_or(CommandError::NotAnInteger)?;
                 if count < 1 {
@@ -37,7 +54,7 @@ impl<'a> Options<'a> {
             } else if is(option, "match") && more {
                 // A pattern that matches everything need not be matched.
                 options.pattern = (args.at(at + 1) != b"*").then(|| args.at(at + 1));
-            } else if is(option, "type") && more && is_scan {
+            } else if is(option, "type") && more && of == OptionsOf::Keys {
                 options.type_name = Some(args.at(at + 1));
             } else {
                 return Err(CommandError::Syntax);
@@ -94,7 +111,7 @@ pub(crate) struct Scanned<'a> {
 }
 
 impl Scanned<'_> {
-    /// An element was met: adds what is answered for it, if it is asked for.
+    /// An element was met: adds what is answered for it, its name first, if it is asked for.
     pub(crate) fn meet<const N: usize>(
         &mut self,
         name: Item<'_>,
@@ -102,16 +119,18 @@ impl Scanned<'_> {
     ) {
         self.met += 1;
         if self.options.wants(name.as_bytes(&mut ItemBuf::new())) {
-            self.words.extend(words());
+            let wanted = if self.options.names_alone { 1 } else { N };
+            self.words.extend(words().into_iter().take(wanted));
         }
     }
 }
 
 /// Answers HSCAN, SSCAN or ZSCAN on the collection that `find` yields; `step` scans it from a
-/// cursor on.
+/// cursor on, and `names_word` asks for names alone.
 pub(crate) fn scan_collection<T>(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
+    names_word: Option<&'static str>,
     find: impl for<'e> FnOnce(&'e mut crate::Engine, View, &[u8]) -> Result<Option<&'e T>, CommandError>,
     step: impl Fn(&T, u64, &mut Scanned<'_>) -> u64,
 ) -> Result<(), CommandError> {
@@ -124,7 +143,7 @@ pub(crate) fn scan_collection<T>(
         out.array(0);
         return Ok(());
     };
-    let options = &Options::parse(args, 3, false)?;
+    let options = &Options::parse(args, 3, OptionsOf::Collection { names_word })?;
     let mut found = Scanned { options, met: 0, words: Vec::new() };
     let next = options.walk(cursor, |cursor| {
         found.met = 0;
@@ -139,7 +158,7 @@ pub(crate) fn scan_collection<T>(
 
 pub(super) fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let cursor = cursor(args.at(1))?;
-    let options = Options::parse(args, 2, true)?;
+    let options = Options::parse(args, 2, OptionsOf::Keys)?;
     let db = ctx.view;
     let now_ms = ctx.engine.now.unix_ms();
     let mut names: Vec<Box<[u8]>> = Vec::new();

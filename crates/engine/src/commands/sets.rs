@@ -500,7 +500,7 @@ fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    scan_collection(ctx, args, Engine::read_set, |set, cursor, found| {
+    scan_collection(ctx, args, None, Engine::read_set, |set, cursor, found| {
         set.scan(cursor, |member| found.meet(member, || [member.to_vec()]))
     })
 }
