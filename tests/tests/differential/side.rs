@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use testkit::client::encode;
 use testkit::wait::{LONG, wait_for};
@@ -88,7 +88,11 @@ impl Side {
     }
 
     pub fn answer(&mut self) -> io::Result<Answer> {
+        let until = Instant::now() + LONG;
         while !self.first.wait_readable(STUCK)? {
+            if Instant::now() > until {
+                return Err(io::Error::other("the server does not answer"));
+            }
             if let Some(status) = self.server.exited() {
                 return Err(io::Error::other(format!("the server has ended: {status}")));
             }
