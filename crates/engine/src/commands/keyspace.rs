@@ -83,7 +83,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::KEYSPACE,
         "2.8.0",
         "Iterates over the key names in the database.",
-    ).tips(&["nondeterministic_output", "request_policy:special"]),
+    ).tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"]),
     row(
         "randomkey",
         randomkey,
@@ -93,7 +93,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::KEYSPACE,
         "1.0.0",
         "Returns a random key name from the database.",
-    ).tips(&["request_policy:all_shards", "nondeterministic_output"]),
+    ).tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
     row(
         "rename",
         rename,
@@ -163,7 +163,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "3.0.0",
         "An internal command for migrating keys in a cluster.",
-    ).group("generic"),
+    ).internal().group("server"),
     row(
         "object",
         container,
