@@ -384,10 +384,7 @@ fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         }
         let value = NewValue::Value(Value::Str(Str::Owned(result)));
         ctx.engine.put(db, dest, value, SetExpire::Clear);
-        // What was computed is `raw` to OBJECT ENCODING, however short, as what was edited.
-        if let DbSlot::Occupied(mut entry) = ctx.engine.slot(db, dest) {
-            entry.text_mut(0);
-        }
+        ctx.engine.make_raw(db, dest);
         ctx.engine.changed(db, dest, Classes::STRING, "set");
     }
     ctx.client.out.int(len as i64);

@@ -421,6 +421,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let (value, expire_ms) = (duplicate(source.value(), &limits), source.expire_ms());
+    let is_raw = source.encoding() == Encoding::Raw;
     if ctx.engine.peek(to_db, to).is_some() && !replace {
         ctx.client.out.int(0);
         return Ok(());
@@ -428,6 +429,9 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     // A key of its own, not the old one with another value.
     ctx.engine.delete_silently(to_db, to);
     ctx.engine.put(to_db, to, value, expire_ms);
+    if is_raw {
+        ctx.engine.make_raw(to_db, to);
+    }
     ctx.engine.key_made(to_db, to);
     ctx.engine.changed(to_db, to, Classes::GENERIC, "copy_to");
     ctx.client.out.int(1);
