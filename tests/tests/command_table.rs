@@ -3,7 +3,7 @@
 //! The peer is Debian's redis-server, or the program that `TANDEM_PEER_SERVER` names. Our measure is 7.2.4: where
 //! a peer's version says otherwise, a row of [`KNOWN`] has the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use testkit::{Client, Info, Kind, Reply, Server};
 
@@ -24,6 +24,9 @@ const NO_END: Version = (u32::MAX, 0, 0);
 /// and below another, and why.
 type Known = (&'static [&'static str], &'static str, (Version, Version), &'static str);
 
+const FIELD_EXPIRIES: &[&str] =
+    &["hexpire*", "hpexpire*", "hpersist", "hpttl", "httl", "hgetdel", "hgetex", "hsetex"];
+
 const KNOWN: &[Known] = &[
     (&["*"], "tips", (ANY, V7_2), "most policies are told from 7.2 on"),
     (
@@ -31,6 +34,12 @@ const KNOWN: &[Known] = &[
         "flags",
         (ANY, V7_2),
         "from 7.2 on what blocks may be called in a script, where it does not wait",
+    ),
+    (
+        &["cluster|shards", "cluster|slots"],
+        "flags",
+        (ANY, V7_2),
+        "they answer amidst a load from 7.2 on",
     ),
     (&["wait"], "categories", (ANY, V7_2), "WAIT is in @blocking from 7.2 on"),
     (
@@ -51,15 +60,18 @@ const KNOWN: &[Known] = &[
         "ours are those of Redis 8.4, and NOSCORES",
     ),
     (
-        &["bgsave", "cluster|*", "script|debug", "shutdown", "xadd", "xtrim"],
+        &["cluster|*", "script|debug", "shutdown", "xadd", "xtrim"],
         "arguments",
         (VALKEY, NO_END),
         "Valkey's are other ones",
     ),
+    (&["bgsave"], "arguments", (V7_2, VALKEY), "ours has CANCEL, as Valkey's"),
     (&["*"], "deprecated", (VALKEY, NO_END), "Valkey has taken that back"),
+    (FIELD_EXPIRIES, "arguments", (VALKEY, NO_END), "ours are Redis's"),
+    (FIELD_EXPIRIES, "since", (VALKEY, NO_END), "they came with Redis 7.4 and Valkey 9"),
     (&["msetex"], "since", (VALKEY, NO_END), "it came with Redis 8.4 and Valkey 9.1"),
     (
-        &["client|*", "exec", "memory|*", "multi", "script|*", "select", "watch"],
+        &["client|*", "cluster|*", "exec", "memory|*", "multi", "script|*", "select", "watch"],
         "flags",
         (VALKEY, NO_END),
         "Valkey lets more of them pass",
@@ -70,7 +82,7 @@ const KNOWN: &[Known] = &[
         (VALKEY, NO_END),
         "they have one argument more",
     ),
-    (&["hgetex", "hsetex"], "keys", (VALKEY, NO_END), "ours is what Redis 8 says"),
+    (&["hgetex", "hsetex", "georadius*"], "keys", (VALKEY, NO_END), "ours is what Redis 8 says"),
     (&["httl", "hpttl"], "tips", (VALKEY, NO_END), "ours is what Redis 7.4 says"),
 ];
 
@@ -92,9 +104,11 @@ fn every_command_is_told_as_a_peer_tells_it() {
     let mut wrong = Vec::new();
     for (name, theirs) in theirs {
         let Some(ours) = ours.get(&name) else { continue };
-        for (field, theirs) in theirs {
-            let ours = ours.get(&field).map_or("", String::as_str);
-            if ours != theirs && !is_known(&name, &field, peer) {
+        let fields: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        for field in fields {
+            let of = |facts: &Facts| facts.get(field).cloned().unwrap_or_default();
+            let (ours, theirs) = (of(ours), of(&theirs));
+            if ours != theirs && !is_known(&name, field, peer) {
                 wrong.push(format!("{name}: {field}\n  ours   {ours}\n  theirs {theirs}"));
             }
         }
