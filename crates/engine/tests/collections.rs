@@ -137,6 +137,8 @@ fn blocked_clients_are_served_in_the_order_in_which_they_came() {
     db.run(pushes, "EXEC");
     assert_eq!(db.replies(first), "*2\r\n$1\r\nl\r\n$1\r\n1\r\n");
     assert_eq!(db.replies(second), "$1\r\n2\r\n");
+    let stream = "MULTI SELECT 0 RPUSH l 1 RPUSH l 2 EXEC LPOP l LMOVE l m left left";
+    assert_eq!(db.stream(), stream, "Redis's words");
 }
 
 #[test]
@@ -178,19 +180,37 @@ fn the_last_member_that_is_popped_travels_by_its_name_and_a_whole_set_as_its_del
     assert_eq!(db.stream(), "DEL t");
 }
 
-/// COMMAND DOCS told of these words, and nobody knew them.
 #[test]
-fn hashes_and_sorted_sets_are_scanned_for_names_alone() {
+fn hscan_leaves_the_values_out_on_request_and_nothing_else_has_any() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for limit in
+        ["a 1", "a 1 b 2 a-value-that-makes-it-a-table-because-it-is-longer-than-64-bytes-are 3"]
+    {
+        db.run(c, "DEL h");
+        db.run(c, &format!("HSET h {limit}"));
+        let names = limit.split(' ').count() / 2;
+        let reply = db.run(c, "HSCAN h 0 NOVALUES COUNT 1000");
+        assert!(reply.starts_with(&format!("*2\r\n$1\r\n0\r\n*{names}\r\n$")), "{reply}");
+        assert!(!reply.contains("\r\n1\r\n"), "{reply}");
+    }
+    db.run(c, "SADD s a");
+    db.run(c, "ZADD z 1 a");
+    for command in ["SCAN 0", "SSCAN s 0", "ZSCAN z 0"] {
+        let why = "-ERR NOVALUES option can only be used in HSCAN\r\n";
+        assert_eq!(db.run(c, &format!("{command} NOVALUES")), why);
+    }
+}
+
+/// COMMAND DOCS told of the word, and nobody knew it.
+#[test]
+fn zscan_leaves_the_scores_out_on_request() {
     common::script(
-        "HSET h a 1 b 2 => :2
-         HSCAN h 0 NOVALUES => *2 0 *2 a b
-         HSCAN h 0 novalues COUNT 5 MATCH b => *2 0 *1 b
-         HSCAN h 0 NOSCORES => -ERR syntax error
-         ZADD z 1 a 2 b => :2
+        "ZADD z 1 a 2 b => :2
          ZSCAN z 0 NOSCORES => *2 0 *2 a b
-         ZSCAN z 0 NOVALUES => -ERR syntax error
-         SADD s a => :1
-         SSCAN s 0 NOVALUES => -ERR syntax error
-         SCAN 0 NOVALUES => -ERR syntax error",
+         ZSCAN z 0 noscores COUNT 5 MATCH b => *2 0 *1 b
+         HSET h a 1 => :1
+         HSCAN h 0 NOSCORES => -ERR NOSCORES option can only be used in ZSCAN
+         SCAN 0 NOSCORES => -ERR NOSCORES option can only be used in ZSCAN",
     );
 }

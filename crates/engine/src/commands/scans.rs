@@ -22,29 +22,28 @@ struct Options<'a> {
     names_alone: bool,
 }
 
+/// What is scanned: each has an option of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum OptionsOf {
+pub(crate) enum Scan {
     Keys,
-    /// The word that asks for names without what belongs to them, where something does.
-    Collection {
-        names_word: Option<&'static str>,
-    },
+    Fields,
+    Members,
+    ScoredMembers,
 }
 
+/// Options that leave out what belongs to the names, whose they are, and what others hear.
+const NAMES_ALONE: [(&str, Scan, &str); 2] = [
+    ("novalues", Scan::Fields, "NOVALUES option can only be used in HSCAN"),
+    ("noscores", Scan::ScoredMembers, "NOSCORES option can only be used in ZSCAN"),
+];
+
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>, first: usize, of: OptionsOf) -> Result<Options<'a>, CommandError> {
+    fn parse(args: Args<'a>, first: usize, scan: Scan) -> Result<Options<'a>, CommandError> {
         let mut options = Options { count: 10, pattern: None, type_name: None, names_alone: false };
         let mut at = first;
         while at < args.len() {
             let more = at + 1 < args.len();
             let option = args.at(at);
-            if let OptionsOf::Collection { names_word: Some(word) } = of
-                && is(option, word)
-            {
-                options.names_alone = true;
-                at += 1;
-                continue;
-            }
             if is(option, "count") && more {
                 let count = parse_i64(args.at(at + 1)).ok_or(CommandError::NotAnInteger)?;
                 if count < 1 {
@@ -54,8 +53,17 @@ impl<'a> Options<'a> {
             } else if is(option, "match") && more {
                 // A pattern that matches everything need not be matched.
                 options.pattern = (args.at(at + 1) != b"*").then(|| args.at(at + 1));
-            } else if is(option, "type") && more && of == OptionsOf::Keys {
+            } else if is(option, "type") && more && scan == Scan::Keys {
                 options.type_name = Some(args.at(at + 1));
+            } else if let Some((_, of, why)) =
+                NAMES_ALONE.iter().find(|(word, ..)| is(option, word))
+            {
+                if scan != *of {
+                    return Err(CommandError::err(why));
+                }
+                options.names_alone = true;
+                at += 1;
+                continue;
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -119,18 +127,18 @@ impl Scanned<'_> {
     ) {
         self.met += 1;
         if self.options.wants(name.as_bytes(&mut ItemBuf::new())) {
-            let wanted = if self.options.names_alone { 1 } else { N };
-            self.words.extend(words().into_iter().take(wanted));
+            let shown = if self.options.names_alone { 1 } else { N };
+            self.words.extend(words().into_iter().take(shown));
         }
     }
 }
 
 /// Answers HSCAN, SSCAN or ZSCAN on the collection that `find` yields; `step` scans it from a
-/// cursor on, and `names_word` asks for names alone.
+/// cursor on.
 pub(crate) fn scan_collection<T>(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
-    names_word: Option<&'static str>,
+    scan: Scan,
     find: impl for<'e> FnOnce(&'e mut crate::Engine, View, &[u8]) -> Result<Option<&'e T>, CommandError>,
     step: impl Fn(&T, u64, &mut Scanned<'_>) -> u64,
 ) -> Result<(), CommandError> {
@@ -143,7 +151,7 @@ pub(crate) fn scan_collection<T>(
         out.array(0);
         return Ok(());
     };
-    let options = &Options::parse(args, 3, OptionsOf::Collection { names_word })?;
+    let options = &Options::parse(args, 3, scan)?;
     let mut found = Scanned { options, met: 0, words: Vec::new() };
     let next = options.walk(cursor, |cursor| {
         found.met = 0;
@@ -158,7 +166,7 @@ pub(crate) fn scan_collection<T>(
 
 pub(super) fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let cursor = cursor(args.at(1))?;
-    let options = Options::parse(args, 2, OptionsOf::Keys)?;
+    let options = Options::parse(args, 2, Scan::Keys)?;
     let db = ctx.view;
     let now_ms = ctx.engine.now.unix_ms();
     let mut names: Vec<Box<[u8]>> = Vec::new();
