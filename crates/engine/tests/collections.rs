@@ -205,7 +205,7 @@ fn hscan_leaves_the_values_out_on_request_and_nothing_else_has_any() {
 /// COMMAND DOCS told of the word, and nobody knew it.
 #[test]
 fn zscan_leaves_the_scores_out_on_request() {
-    common::script(
+    script(
         "ZADD z 1 a 2 b => :2
          ZSCAN z 0 NOSCORES => *2 0 *2 a b
          ZSCAN z 0 noscores COUNT 5 MATCH b => *2 0 *1 b
