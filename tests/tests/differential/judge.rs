@@ -308,6 +308,12 @@ const KNOWN: &[Known] = &[
     Known {
         peers: (ANY, NO_END),
         command: "object|refcount",
+        is: |ours, theirs| *ours == Reply::Int(1) && matches!(theirs, Reply::Int(2..=9)),
+        why: "Redis's transaction holds what its commands have set until it ends",
+    },
+    Known {
+        peers: (ANY, NO_END),
+        command: "object|refcount",
         is: |ours, theirs| *ours == Reply::Int(i32::MAX.into()) && *theirs == Reply::Int(1),
         why: "a copy of a small integer is one of its own at Redis until it is loaded again",
     },
