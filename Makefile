@@ -86,12 +86,13 @@ alerts: ## Check the alert rules and run their tests (promtool, fetched from Deb
 
 COUNT ?= 5000000
 SEED ?= 1
+PEER ?=
 
 .PHONY: differential
-differential: ## Send COUNT random commands from SEED on to Tandem and to redis-server, compare replies and data
+differential: ## Send COUNT random commands from SEED on to Tandem and to redis-server (or PEER), compare replies and data
 	$(CARGO) build --locked --workspace --bins --profile test
 	TANDEM_BIN_DIR="$(abspath $(CARGO_TARGET_DIR)/debug)" DIFFERENTIAL_COUNT=$(COUNT) DIFFERENTIAL_SEED=$(SEED) \
-		$(CARGO) test --locked -p tandem-tests --test differential -- --nocapture
+		$(if $(PEER),TANDEM_PEER_SERVER="$(abspath $(PEER))") $(CARGO) test --locked -p tandem-tests --test differential -- --nocapture
 
 .PHONY: clients
 clients: build ## Run jobs of RQ, Celery and BullMQ and sessions of connect-redis through a failover (pip, npm)

@@ -82,6 +82,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "1.0.0",
         "Closes the connection.",
     )
+    .deprecated("7.2.0", "just closing the connection")
     .flagged(Flags::IN_PUBSUB),
     row(
         "reset",

@@ -23,7 +23,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     Acl::NONE,
     "1.0.0",
     "A container for debugging commands.",
-)];
+)
+.internal()];
 
 /// As Redis 7.2, which we say that we are. Redis 7.0 spells scores with 17 digits.
 const SPELLING: Spelling = Spelling::By(protocol::format_f64_digits);

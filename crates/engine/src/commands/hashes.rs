@@ -23,7 +23,7 @@ const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST);
 
 pub(crate) static ROWS: &[CommandSpec] = &[
     hash("hset", hset, -4, WRITE, "2.0.0", "Creates or modifies the value of a field in a hash."),
-    hash("hmset", hset, -4, WRITE, "2.0.0", "Sets the values of multiple fields."),
+    hash("hmset", hset, -4, WRITE, "2.0.0", "Sets the values of multiple fields.").deprecated("4.0.0", "`HSET` with multiple field-value pairs"),
     hash(
         "hsetnx",
         hsetnx,

@@ -58,7 +58,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::READS)],
         "1.2.0",
         "Returns members in a sorted set within a range of indexes in reverse order.",
-    ),
+    )
+    .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
     zset(
         "zrangebyscore",
         zrangebyscore,
@@ -67,7 +68,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::READS)],
         "1.0.5",
         "Returns members in a sorted set within a range of scores.",
-    ),
+    )
+    .deprecated("6.2.0", "`ZRANGE` with the `BYSCORE` argument"),
     zset(
         "zrevrangebyscore",
         zrevrangebyscore,
@@ -76,7 +78,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::READS)],
         "2.2.0",
         "Returns members in a sorted set within a range of scores in reverse order.",
-    ),
+    )
+    .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"),
     zset(
         "zrangebylex",
         zrangebylex,
@@ -85,7 +88,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::READS)],
         "2.8.9",
         "Returns members in a sorted set within a lexicographical range.",
-    ),
+    )
+    .deprecated("6.2.0", "`ZRANGE` with the `BYLEX` argument"),
     zset(
         "zrevrangebylex",
         zrevrangebylex,
@@ -94,7 +98,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::READS)],
         "2.8.9",
         "Returns members in a sorted set within a lexicographical range in reverse order.",
-    ),
+    )
+    .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"),
     zset(
         "zrangestore",
         zrangestore,

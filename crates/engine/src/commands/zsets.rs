@@ -624,7 +624,7 @@ fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    scan_collection(ctx, args, Scan::Members, Engine::read_zset, |zset, cursor, found| {
+    scan_collection(ctx, args, Scan::ScoredMembers, Engine::read_zset, |zset, cursor, found| {
         zset.scan(cursor, |member, score| {
             found.meet(member, || [member.to_vec(), format_f64(score).into_bytes()]);
         })
