@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 
 use nix::sys::signal::Signal;
-use tandem_tests::certificates::Certificates;
+use testkit::certificates::Certificates;
 use tandem_tests::encrypted::Encrypted;
 use tandem_tests::pairings;
 use testkit::ports::Port;
