@@ -86,6 +86,8 @@ pub enum Action<'a> {
         /// Inside EXEC the answer is due at once, and what is asked for is only scheduled.
         in_exec: bool,
     },
+    /// BGSAVE CANCEL.
+    CancelBgSave,
     BgRewriteAof {
         in_exec: bool,
     },

@@ -9,7 +9,7 @@ use super::help;
 use super::pubsub::container;
 use super::tracking::{caching, getredir, tracking, trackinginfo};
 use crate::Engine;
-use crate::clients::client::{Client, Kind, ReplyMode};
+use crate::clients::client::{Client, Follows, Kind, ReplyMode};
 use crate::clients::line::describe;
 use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
@@ -170,7 +170,11 @@ fn setinfo(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 /// Whoever knows more than we do says so without an error.
 fn capa(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    ctx.client.follows_redirects |= args.iter().skip(2).any(|word| is(word, "redirect"));
+    if args.iter().skip(2).any(|word| is(word, "redirect"))
+        && ctx.client.follows == Follows::Nowhere
+    {
+        ctx.client.follows = Follows::WithAll;
+    }
     ctx.client.out.ok();
     Ok(())
 }

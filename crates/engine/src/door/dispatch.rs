@@ -157,6 +157,10 @@ impl Engine {
         }
         self.check_permission(client, world, found, args, context_of(client))
             .map_err(|denial| self.no_permission(client.user, found, denial))?;
+        if self.waits_for_master(client, found) {
+            return Ok(());
+        }
+        self.check_place(client, world, found)?;
         // EXEC is judged by what it has queued.
         let queue = client.multi.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
         let queued_write = queue.is_some_and(|multi| multi.has_write);
@@ -276,7 +280,10 @@ impl Engine {
             let reason = reason.strip_prefix("ERR ").unwrap_or(reason);
             let text = format!("EXECABORT Transaction discarded because of: {reason}");
             self.discard(client);
-            return self.error_reply(client, CommandError::text(text));
+            // Where to go is for the client's library to read.
+            let is_elsewhere = error.code() == "REDIRECT";
+            let error = if is_elsewhere { error } else { CommandError::text(text) };
+            return self.error_reply(client, error);
         }
         if let Some(multi) = &mut client.multi {
             multi.aborted = true;
@@ -587,7 +594,8 @@ impl Engine {
     }
 
     fn must_pause(&self, client: &Client, found: &Found) -> bool {
-        client.kind == Kind::Normal && self.is_held_back(client, found)
+        client.kind == Kind::Normal
+            && (self.is_held_back(client, found) || self.waits_for_master(client, found))
     }
 
     /// Whether the master's next command has to wait for the end of a pause: so that a replica stands

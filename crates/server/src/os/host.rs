@@ -51,6 +51,7 @@ pub enum Deferred {
     BgSave {
         client: Option<ClientId>,
     },
+    CancelBgSave,
     BgRewriteAof {
         client: Option<ClientId>,
     },

@@ -35,6 +35,7 @@ impl Os for Host {
                 self.defer(Deferred::Save { client })
             }
             Action::BgSave { schedule, in_exec } => self.request_bgsave(client, schedule, in_exec),
+            Action::CancelBgSave => self.cancel_bgsave(),
             Action::BgRewriteAof { in_exec } => self.request_aof_rewrite(client, in_exec),
             Action::ConfigSet { pairs, in_exec } => self.config_set(scene, pairs, in_exec),
             Action::ConfigRewrite { users } => self.config_rewrite(users),
