@@ -603,6 +603,16 @@ fn a_chain_may_be_plain_and_encrypted_in_turn() {
     }
 }
 
+/// The greeting was sent into a socket whose connect had been refused, and took the error with it: the replica waited
+/// for `repl-timeout` instead of trying again.
+#[test]
+fn a_replica_whose_master_is_not_there_yet_tries_again() {
+    let port = Port::reserve();
+    let more = format!("replicaof 127.0.0.1 {}", port.number());
+    let replica = Secure::of(Kind::Tandem, "server", &more);
+    replica.server.wait_log("Error condition on socket for SYNC: Connection refused");
+}
+
 #[test]
 fn a_replica_says_why_it_does_not_believe_its_master() {
     let cases = [
