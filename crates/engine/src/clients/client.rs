@@ -132,6 +132,7 @@ pub struct Client {
     pub created_mono_us: u64,
     pub last_command_mono_us: u64,
     pub last_command: Option<Found>,
+    /// How many have ended.
     pub commands: u64,
 }
 

@@ -101,17 +101,21 @@ pub(crate) fn describe(
         sizes.reply_list,
         sizes.total(client),
     );
+    let [bytes_in, bytes_out] = world.traffic(client.id);
     // What is written this turn is not waiting yet; what is left of an earlier one is.
     let waits = !client.pending_output && !client.out.is_empty() && args.is_none();
     let _ = writeln!(
         text,
-        "events={} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={}",
+        "events={} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         if waits { "rw" } else { "r" },
         user_name(engine, client),
         engine.redirect_number(client.id),
         if client.out.resp == Resp::V3 { 3 } else { 2 },
         String::from_utf8_lossy(&client.lib_name),
         String::from_utf8_lossy(&client.lib_ver),
+        bytes_in,
+        bytes_out,
+        client.commands,
     );
 }
 

@@ -32,7 +32,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     "2.4.0",
     "A container for client connection commands.",
 )
-.flagged(Flags::NEVER_PAUSED.or(Flags::KEEPS_CACHING))
+.flagged(Flags::KEEPS_CACHING)
 .group("connection")
 .with(SUBCOMMANDS)];
 
@@ -125,7 +125,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "5.0.0",
         "Unblocks a client blocked by a blocking command from a different connection.",
     ),
-    sub("unpause", unpause, 2, ADMIN, "6.2.0", "Resumes processing commands from paused clients."),
+    sub("unpause", unpause, 2, ADMIN, "6.2.0", "Resumes processing commands from paused clients.")
+        .flagged(Flags::NEVER_PAUSED),
 ];
 
 fn id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {

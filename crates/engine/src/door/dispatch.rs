@@ -334,7 +334,6 @@ impl Engine {
     ) -> Unexpected {
         let dirty_before = self.dirty;
         let (db, written) = (client.db, client.out.written());
-        client.commands += 1;
         let caller = self.tracking.enter(client.id);
         let mut ctx = Ctx::new(self, client, world, found, call);
         let result = (found.spec.handler)(&mut ctx, args);
@@ -392,6 +391,7 @@ impl Engine {
             blocked.ran_us += took_us;
             return;
         }
+        client.commands += 1;
         took_us += call.ran_before_us;
         let histogram = self.settings.latency_tracking;
         self.stats.record_call(found.stat, took_us, failed, histogram);
@@ -569,6 +569,7 @@ impl Engine {
             if let Some((found, _)) = &blocked.again {
                 let histogram = self.settings.latency_tracking;
                 self.stats.record_call(found.stat, blocked.ran_us, error.is_some(), histogram);
+                client.commands += 1;
             }
             match (error, blocked.on_timeout) {
                 // Who carries a stream never waits.
@@ -617,7 +618,7 @@ impl Engine {
             || flags.has(Flags::RUNS_QUEUE)
                 && client.multi.as_ref().is_some_and(|multi| multi.has_write);
         let queues = client.multi.is_some() && !flags.has(Flags::NO_MULTI);
-        let exempt = found.top().flags.has(Flags::NEVER_PAUSED);
+        let exempt = flags.has(Flags::NEVER_PAUSED);
         !exempt && !queues && (!pause.writes_only || writes)
     }
 

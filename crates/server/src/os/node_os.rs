@@ -145,6 +145,11 @@ impl Os for Host {
         self.config.memory.maxmemory_bytes
     }
 
+    fn traffic(&self, client: ClientId) -> [u64; 2] {
+        let link = self.net.conns.get(client).map(|conn| conn.link());
+        link.map_or([0, 0], |link| [link.bytes_in(), link.bytes_out()])
+    }
+
     fn secret_hex(&self, digits: usize) -> Option<String> {
         let mut hex = String::new();
         while hex.len() < digits {
