@@ -77,8 +77,9 @@ asan: ## Run the tests of store, persist and engine under AddressSanitizer
 	scripts/asan.sh
 
 .PHONY: conformance
-conformance: build ## Run units of Redis's own Tcl suite (Debian's source package) against our server
+conformance: build ## Run Redis's own Tcl suite (Debian's source package) against our server, then over TLS
 	scripts/conformance.sh $(RELEASE_DIR) $(UNITS)
+	CONFORMANCE_TLS=1 scripts/conformance.sh $(RELEASE_DIR) $(UNITS)
 
 .PHONY: alerts
 alerts: ## Check the alert rules and run their tests (promtool, fetched from Debian where it is missing)

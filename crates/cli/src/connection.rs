@@ -30,8 +30,10 @@ pub enum Error {
     /// The server has ended the connection.
     Closed,
     Protocol(ReplyError),
-    /// No connection that is encrypted comes about.
+    /// What the flags of TLS name cannot be used.
     Tls(String),
+    /// No connection that is encrypted comes about.
+    Handshake(io::Error),
     /// A signal came while we waited.
     Interrupted,
 }
@@ -44,6 +46,7 @@ impl fmt::Display for Error {
             Self::Closed => f.write_str("Server closed the connection"),
             Self::Protocol(e) => write!(f, "Protocol error, {e}"),
             Self::Tls(why) => f.write_str(why),
+            Self::Handshake(e) => f.write_str(&os_words(e)),
             Self::Interrupted => f.write_str("Interrupted system call"),
         }
     }
@@ -53,7 +56,9 @@ impl Error {
     /// What is said of a connection that does not come about.
     pub fn refusal(&self, target: &Target) -> String {
         match self {
-            Self::Tls(why) => format!("Could not negotiate a TLS connection: {why}"),
+            Self::Tls(_) | Self::Handshake(_) => {
+                format!("Could not negotiate a TLS connection: {self}")
+            }
             why => format!("Could not connect to Redis at {}: {why}", target.address(true)),
         }
     }
@@ -106,7 +111,7 @@ impl Connection {
                     true => {
                         let session = target.tls.session().map_err(Error::Tls)?;
                         let mut encrypted = Encrypted::new(stream, session);
-                        encrypted.shake().map_err(|e| Error::Tls(os_words(&e)))?;
+                        encrypted.shake().map_err(Error::Handshake)?;
                         Socket::Tls(Box::new(encrypted))
                     }
                 }

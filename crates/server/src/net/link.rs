@@ -95,12 +95,17 @@ impl Link {
         self.transport.shake()
     }
 
-    /// What an event says of the peer.
+    /// What an event says of the peer, and what may go on by it.
     pub fn hear(&mut self, event: &Event) {
         if event.is_writable() {
             // Where it fails, the next call says so.
             let _ = self.transport.flush();
         }
+        self.hear_end(event);
+    }
+
+    /// The former alone: nothing is sent.
+    pub fn hear_end(&mut self, event: &Event) {
         self.peer_gone |= event.is_write_closed() || event.is_error();
         self.read_closed |= event.is_read_closed() || self.peer_gone;
     }

@@ -51,7 +51,9 @@ impl Os for Host {
             }
             Action::Shutdown(flags) => self.request_shutdown(scene, flags),
             Action::Migrate { transfer, replies } => {
-                let done = self.net.migrations.carry(transfer, scene.now.mono_us, replies);
+                let is_encrypted = self.config.tls.tls_cluster;
+                let tls = self.net.tls.as_ref().filter(|_| is_encrypted).map(|sides| &sides.client);
+                let done = self.net.migrations.carry(transfer, tls, scene.now.mono_us, replies);
                 done.map(|()| Outcome::Done)
             }
             Action::CloseClient { client } => {
