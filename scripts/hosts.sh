@@ -312,6 +312,11 @@ was_replaced() { local now; now=$(main_pid 1 redis-master) && [ "$now" != 0 ] &&
 wait_for "a loop that hangs is ended and started again" was_replaced
 check "by the watchdog" sh -c "nsenter -t $(init_of 1) -a journalctl -u redis-master --no-pager | grep -q 'Watchdog timeout'"
 wait_for "both are online again" both_online 2
+# Three seconds are little for what comes next.
+on 1 rm -r /run/systemd/system/redis-master.service.d
+on 1 systemctl daemon-reload
+on 1 systemctl restart redis-master
+wait_for "both are online again" both_online 2
 
 step "S1.6: disable, enable, stop, start, and the journal"
 on 1 systemctl disable --quiet redis-master
