@@ -315,5 +315,30 @@ fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Error> {
         let prefix = "failed to lookup address information: ";
         Error::Resolve(words.strip_prefix(prefix).unwrap_or(&words).to_owned())
     })?;
-    Ok(addresses.collect())
+    Ok(preferred_first(target, addresses.collect()))
+}
+
+fn preferred_first(target: &Target, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    addresses.sort_by_key(|address| {
+        target.prefers_ipv4 && address.is_ipv6() || target.prefers_ipv6 && address.is_ipv4()
+    });
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preferred_family_is_tried_first_and_nobody_is_left_out() {
+        let addresses = |words: [&str; 3]| words.map(|word| word.parse().unwrap()).to_vec();
+        let found = addresses(["[::1]:1", "127.0.0.1:1", "[::2]:1"]);
+        let order = |prefers_ipv4, prefers_ipv6| {
+            let target = Target { prefers_ipv4, prefers_ipv6, ..Target::default() };
+            preferred_first(&target, found.clone())
+        };
+        assert_eq!(order(false, false), found);
+        assert_eq!(order(true, false), addresses(["127.0.0.1:1", "[::1]:1", "[::2]:1"]));
+        assert_eq!(order(false, true), addresses(["[::1]:1", "[::2]:1", "127.0.0.1:1"]));
+    }
 }

@@ -106,7 +106,9 @@ impl Hinter for Assistant {
         if !self.hints.get() || pos < line.len() {
             return None;
         }
-        hints::missing(&self.docs, line)
+        let hint = hints::missing(&self.docs, line).filter(|hint| !hint.is_empty())?;
+        let is_word_done = line.ends_with(|c: char| c.is_ascii_whitespace());
+        Some(if is_word_done { hint } else { format!(" {hint}") })
     }
 }
 

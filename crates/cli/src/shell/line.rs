@@ -5,14 +5,15 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::docs::Docs;
+use super::built_in;
+use super::docs::{Docs, Version};
 use super::help;
 use super::history::dotfile;
 use super::session::{Announce, Session};
-use crate::Exit;
 use crate::format::Output;
 use crate::target::leading_int;
 use crate::term;
+use crate::{Exit, VERSION};
 
 /// A command that took longer than this says how long it took.
 const SLOW: Duration = Duration::from_millis(500);
@@ -114,15 +115,17 @@ impl Shell {
         self.session.issue(words, repeat)
     }
 
-    /// Asks the server what commands it has.
+    /// Asks the server what commands it has; what it cannot say is taken from the table that is built in.
     pub(super) fn load_docs(&mut self) {
-        let docs =
-            self.session.ask(&["COMMAND", "DOCS"]).and_then(|reply| Docs::from_reply(&reply));
-        let docs = docs.or_else(|| {
-            let list = self.session.ask(&["COMMAND"])?;
-            Docs::from_command_list(&list)
+        let info = self.session.ask(&["INFO", "server"]);
+        let version = info.as_ref().and_then(Version::of_info);
+        let told = self.session.ask(&["COMMAND", "DOCS"]);
+        let mut docs = told.as_ref().and_then(Docs::from_reply).unwrap_or_else(|| {
+            let list = self.session.ask(&["COMMAND"]);
+            built_in::docs(version, list.as_ref())
         });
-        self.docs = Rc::new(docs.unwrap_or_default());
+        docs.mark_newer_than(version.unwrap_or_else(|| Version::of(VERSION)));
+        self.docs = Rc::new(docs);
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! `options` and `flag_table` are the command line, `session` is a connection with all that redis-cli
 //! remembers of it, `line` is what a typed line does. Lines come from a pipe (`script`) or a person
-//! (`interactive`, with `history`, and with `hints` and `help` from the server's `docs`); `eval` is `--eval`.
+//! (`interactive`, with `history`, and with `hints` and `help` from the server's `docs`, or those that are
+//! `built_in`); `test_hints` shows hints without a terminal; `eval` is `--eval`.
 
+mod built_in;
 mod command;
 mod docs;
 mod eval;
@@ -16,6 +18,7 @@ mod line;
 pub(crate) mod options;
 mod script;
 pub(crate) mod session;
+mod test_hints;
 
 use crate::flags::{Parsed, Refused};
 use crate::modes;
@@ -52,6 +55,9 @@ pub fn run(words: Vec<Vec<u8>>) -> Result<(), Exit> {
             term::out(TOOL.help());
             return Ok(());
         }
+        Err(Refused::Unknown(flag)) if flag.starts_with(b"--cluster") => {
+            return Err(fail("The cluster manager (--cluster) is not supported."));
+        }
         Err(Refused::Unknown(flag)) => {
             let flag = String::from_utf8_lossy(&flag);
             return Err(fail(format!("Unrecognized option or bad number of args for: '{flag}'")));
@@ -61,6 +67,9 @@ pub fn run(words: Vec<Vec<u8>>) -> Result<(), Exit> {
     check(&mut options)?;
     if let Some(mode) = options.mode {
         return modes::run(mode, options);
+    }
+    if options.test_hint.is_some() || options.test_hint_file.is_some() {
+        return try_hints(Session::new(options));
     }
     run_commands(Session::new(options), command)
 }
@@ -84,6 +93,21 @@ fn check(options: &mut Options) -> Result<(), Exit> {
         options.target.password = term::ask_password("Please input password: ");
     }
     Ok(())
+}
+
+/// Hints are for trying with a server and without one.
+fn try_hints(mut session: Session) -> Result<(), Exit> {
+    let _ = session.connect(Announce::Nothing);
+    let mut shell = Shell::new(session);
+    shell.load_docs();
+    let options = &shell.session.options;
+    match (&options.test_hint, &options.test_hint_file) {
+        (None, Some(file)) => test_hints::check(&shell.docs, file, options.verbose),
+        (line, _) => {
+            test_hints::print(&shell.docs, line.as_deref().unwrap_or_default());
+            Ok(())
+        }
+    }
 }
 
 fn run_commands(mut session: Session, command: Vec<Vec<u8>>) -> Result<(), Exit> {

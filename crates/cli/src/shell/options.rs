@@ -75,6 +75,8 @@ pub struct Options {
     pub once: bool,
     pub yes: bool,
     pub promote: Vec<u8>,
+    pub test_hint: Option<Vec<u8>>,
+    pub test_hint_file: Option<PathBuf>,
     /// Modes that cannot be had together.
     conflict: Option<&'static str>,
 }
@@ -116,6 +118,8 @@ impl Options {
             once: false,
             yes: false,
             promote: Vec::new(),
+            test_hint: None,
+            test_hint_file: None,
             conflict: None,
         }
     }
@@ -147,6 +151,9 @@ impl Options {
             (self.debugger, "The Lua debugger (--ldb, --ldb-sync-mode) is not supported."),
             (self.stdin_last && self.stdin_tag.is_some(), {
                 "Options -x and -X are mutually exclusive."
+            }),
+            (self.target.prefers_ipv4 && self.target.prefers_ipv6, {
+                "Options -4 and -6 are mutually exclusive."
             }),
         ];
         self.conflict.or_else(|| rules.iter().find(|(broken, _)| *broken).map(|(_, text)| *text))
