@@ -72,7 +72,13 @@ patiently() { # COMMAND...
 remove() { on "$1" redis-install-server --remove 6379 --purge --yes; }
 is_up() { info_has "$1" master_link_status:up; }
 answers() { [ "$(cli "$1" ping)" = PONG ]; }
-serves() { grep -q 'Ready to accept' "$run/docs-served"; }
+# Its log is on its terminal, unless it has an instance's configuration.
+serves() { # HOST COMMAND
+    case $2 in
+        */etc/redis/6379.conf*) answers "$1" ;;
+        *) grep -q 'Ready to accept' "$run/docs-served" ;;
+    esac
+}
 roles() { # MASTER
     local n
     cli "$1" replicaof no one
@@ -109,7 +115,7 @@ serve_tls() {
     on 3 systemctl stop redis-replica
     { echo 'dir /tmp'; grep -E '^    (tls-|port )' docs/tls.md | sed 's/ *#.*//'; } >"$run/h3/etc/redis/tls/tls.conf"
     serve 3 redis-server /etc/redis/tls/tls.conf
-    patiently serves
+    patiently serves 3 tls.conf
 }
 
 # ---- typing ----
@@ -150,7 +156,7 @@ type_as_it_stands() { # HOST LINE
     local n=$1 line=$2 status=0 patience=60
     if is_one_of "$line" "${docs_servers[@]}"; then
         serve "$n" bash -c "exec $line"
-        patiently serves || { cat "$run/docs-served" >&2; return 1; }
+        patiently serves "$n" "$line" || { cat "$run/docs-served" >&2; return 1; }
         return 0
     fi
     is_one_of "$line" "${docs_endless[@]}" && patience=2
