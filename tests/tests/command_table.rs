@@ -185,7 +185,7 @@ fn is_known(name: &str, field: &str, peer: Version) -> bool {
         None => *of == name,
     };
     KNOWN.iter().any(|(names, of, (from, below), _)| {
-        names.iter().any(|name| is_its(name)) && *of == field && *from <= peer && peer < *below
+        names.iter().any(is_its) && *of == field && *from <= peer && peer < *below
     })
 }
 

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use nix::sys::signal::Signal;
-use tandem_tests::certificates::Certificates;
 use tandem_tests::sentinel::Sentinel;
 use tandem_tests::{each_server, pairings, python};
+use testkit::certificates::Certificates;
 use testkit::load::Load;
 use testkit::ports::Port;
 use testkit::process::run;
