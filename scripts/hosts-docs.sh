@@ -92,8 +92,8 @@ die() {
     on 1 systemctl stop redis-master
 }
 end_server() {
-    # What nsenter has started is not ended with it.
-    [ -z "$docs_server" ] || { pkill -TERM -P "$docs_server"; wait "$docs_server"; } || true
+    # A shell of ours, nsenter, and the server, which is not ended with either.
+    [ -z "$docs_server" ] || { pkill -TERM -P "$(pgrep -d, -P "$docs_server")"; wait "$docs_server"; } || true
     docs_server=
 }
 # An authority, and what it has signed, where docs/tls.md has them.
