@@ -77,8 +77,9 @@ asan: ## Run the tests of store, persist and engine under AddressSanitizer
 	scripts/asan.sh
 
 .PHONY: conformance
-conformance: build ## Run units of Redis's own Tcl suite (Debian's source package) against our server
+conformance: build ## Run Redis's own Tcl suite (Debian's source package) against our server, then over TLS
 	scripts/conformance.sh $(RELEASE_DIR) $(UNITS)
+	CONFORMANCE_TLS=1 scripts/conformance.sh $(RELEASE_DIR) $(UNITS)
 
 .PHONY: alerts
 alerts: ## Check the alert rules and run their tests (promtool, fetched from Debian where it is missing)
@@ -86,12 +87,13 @@ alerts: ## Check the alert rules and run their tests (promtool, fetched from Deb
 
 COUNT ?= 5000000
 SEED ?= 1
+PEER ?=
 
 .PHONY: differential
-differential: ## Send COUNT random commands from SEED on to Tandem and to redis-server, compare replies and data
+differential: ## Send COUNT random commands from SEED on to Tandem and to redis-server (or PEER), compare replies and data
 	$(CARGO) build --locked --workspace --bins --profile test
 	TANDEM_BIN_DIR="$(abspath $(CARGO_TARGET_DIR)/debug)" DIFFERENTIAL_COUNT=$(COUNT) DIFFERENTIAL_SEED=$(SEED) \
-		$(CARGO) test --locked -p tandem-tests --test differential -- --nocapture
+		$(if $(PEER),TANDEM_PEER_SERVER="$(abspath $(PEER))") $(CARGO) test --locked -p tandem-tests --test differential -- --nocapture
 
 .PHONY: clients
 clients: build ## Run jobs of RQ, Celery and BullMQ and sessions of connect-redis through a failover (pip, npm)

@@ -19,7 +19,7 @@ check() { # TEXT, then a command that has to succeed
 }
 
 wait_for() { # TEXT, then a command that has to succeed within CHECKS_PATIENCE seconds
-    local text=$1 end=$((SECONDS + ${CHECKS_PATIENCE:-120}))
+    local text=$1 end=$((SECONDS + ${CHECKS_PATIENCE:-600}))
     shift
     until "$@" 2>/dev/null; do
         [ $SECONDS -lt $end ] || fail "waited in vain: $text"

@@ -15,8 +15,8 @@ target=$(realpath "${CARGO_TARGET_DIR:-target}")
 . scripts/checks.sh
 
 [ "$(id -u)" = 0 ] || fail "a docker daemon is root's: try again with sudo"
-for tool in dockerd docker debootstrap nsenter unshare ip; do
-    command -v "$tool" >/dev/null || fail "$tool is missing (packages docker.io, debootstrap, iproute2)"
+for tool in dockerd docker debootstrap nsenter unshare ip openssl; do
+    command -v "$tool" >/dev/null || fail "$tool is missing (packages docker.io, debootstrap, iproute2, openssl)"
 done
 compose=(docker compose)
 docker compose version >/dev/null 2>&1 || compose=(docker-compose)
@@ -84,8 +84,8 @@ start_daemon() {
     wait_for "a docker daemon of our own" is_up
 }
 
-import() { # FOLDER IMAGE
-    tar --directory "$1" --create --one-file-system --exclude ./.done . | docker import - "$2" >/dev/null
+import() { # FOLDER IMAGE [OPTION...]
+    tar --directory "$1" --create --one-file-system --exclude ./.done . | docker import "${@:3}" - "$2" >/dev/null
 }
 
 # Whoever is on the host.
@@ -224,6 +224,23 @@ cli patient -p 7001 -a 'of the file' --no-auth-warning config set requirepass ch
 check "one that was changed is not, and a server that asks for it lives" checks_as patient 0 '^asks for a password'
 docker rm -f patient >/dev/null
 
+step "an encrypted port and no other"
+mkdir "$run/tls"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=redis -days 2 \
+    -keyout "$run/tls/redis.key" -out "$run/tls/redis.crt" 2>/dev/null
+chmod -R go+rX "$run/tls"
+tls=(--port 0 --tls-port 6379 --tls-cert-file /tls/redis.crt --tls-key-file /tls/redis.key --tls-ca-cert-file /tls/redis.crt)
+docker run --name patient -v "$run/tls:/tls:ro" --health-interval=1s -d tandem "${tls[@]}" --metrics-port 9121 >/dev/null
+wait_for "it is asked over TLS, with its own certificate" checks_as patient 0 '^master, 0 replicas'
+wait_for "and docker says healthy" health_is patient healthy
+check "as /healthz does" docker exec patient bash -c \
+    'exec 3<>/dev/tcp/127.0.0.1/9121 && printf "GET /healthz HTTP/1.0\r\n\r\n" >&3 && grep -q "200 OK" <&3'
+check "nobody is answered in plain words" sh -c "! docker exec patient redis-cli ping 2>/dev/null | grep -q PONG"
+docker rm -f patient >/dev/null
+docker run --name patient -v "$run/tls:/tls:ro" -d tandem "${tls[@]}" --tls-key-file-pass secret >/dev/null
+wait_for "one whose key is under a password lives" checks_as patient 0 '^asks for a certificate'
+docker rm -f patient >/dev/null
+
 step "other ways to run it"
 docker run --name other --user 1234:1234 --tmpfs /data:uid=1234 --read-only -d tandem >/dev/null
 wait_for "as any user, on a file system that cannot be written" answers other PONG ping
@@ -274,6 +291,28 @@ answers_metrics() { # TARGET
 }
 targets=$(grep -oE 'redis-[a-z0-9]+:[0-9]+' docker/prometheus.yml)
 for target_address in $targets; do check "Prometheus will find $target_address" answers_metrics "$target_address"; done
+
+step "Prometheus, by the compose file's profile"
+make_debian "$target/containers/prometheus" --include=prometheus
+import "$target/containers/prometheus" test-prometheus --change \
+    'ENTRYPOINT ["prometheus", "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]'
+PROMETHEUS_IMAGE=test-prometheus "${up[@]}" --profile monitoring up -d --no-build prometheus >>"$run/up.log" 2>&1 ||
+    { cat "$run/up.log" >&2; fail "docker-compose up failed"; }
+prometheus=$(PROMETHEUS_IMAGE=test-prometheus "${up[@]}" --profile monitoring ps --quiet prometheus)
+finds() { # EXPRESSION VALUE
+    docker exec "$prometheus" promtool query instant http://127.0.0.1:9090 "$1" | grep -qE "^\{\} => $2 @"
+}
+check "its configuration and the alert rules are whole" docker exec "$prometheus" promtool check config /etc/prometheus/prometheus.yml
+wait_for "it reaches the three servers" finds 'sum(up{job="redis"})' 3
+wait_for "which get on" finds 'sum(redis_up)' 3
+wait_for "and tells the master from its replicas" finds 'count(redis_master_link_up == 1)' 2
+evaluates() {
+    # shellcheck disable=SC2016
+    docker exec "$prometheus" bash -c 'exec 3<>/dev/tcp/127.0.0.1/9090 && printf "GET /api/v1/rules HTTP/1.0\r\n\r\n" >&3 && cat <&3' |
+        grep -q '"type":"alerting"'
+}
+check "it evaluates the rules" evaluates
+PROMETHEUS_IMAGE=test-prometheus "${up[@]}" --profile monitoring rm --stop --force prometheus >/dev/null 2>&1
 
 step "S3.3 and restart: always"
 "${up[@]}" restart redis-slave1 >/dev/null 2>&1

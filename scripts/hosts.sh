@@ -11,8 +11,9 @@ shift
 binaries=("$@")
 target=$(realpath "${CARGO_TARGET_DIR:-target}")
 base=$target/hosts/base
-packages=systemd,systemd-sysv,dbus,iproute2,procps,logrotate,redis-tools
+packages=systemd,systemd-sysv,dbus,iproute2,procps,logrotate,curl,redis-tools
 . scripts/checks.sh
+. scripts/hosts-docs.sh
 
 [ "$(id -u)" = 0 ] || fail "containers are root's: try again with sudo"
 for tool in systemd-nspawn debootstrap nsenter ip; do
@@ -35,21 +36,23 @@ clean_up() {
         for n in "${!spawned[@]}"; do
             printf '\n--- host %s\n' "$n" >&2
             tail -n 20 "$run/h$n/var/log/redis_6379.log" >&2 2>/dev/null
-            if [ -n "$(init_of "$n")" ]; then
+            if is_spawned "$n" && [ -n "$(init_of "$n")" ]; then
                 on "$n" journalctl --no-pager -n 15 -u 'redis-*' >&2
             else
                 tail -n 5 "$run/console$n" >&2 2>/dev/null
             fi
         done
     fi
-    for n in "${!spawned[@]}"; do kill -TERM "${spawned[$n]}" 2>/dev/null; done
+    for n in "${!spawned[@]}"; do ! is_spawned "$n" || kill -TERM "${spawned[$n]}" 2>/dev/null; done
     for n in "${!spawned[@]}"; do
-        for _ in $(seq 100); do
-            kill -0 "${spawned[$n]}" 2>/dev/null || break
-            sleep 0.1
-        done
-        kill -KILL "$(init_of "$n")" "${spawned[$n]}" 2>/dev/null
-        wait "${spawned[$n]}" 2>/dev/null
+        if is_spawned "$n"; then
+            for _ in $(seq 100); do
+                kill -0 "${spawned[$n]}" 2>/dev/null || break
+                sleep 0.1
+            done
+            kill -KILL "$(init_of "$n")" "${spawned[$n]}" 2>/dev/null
+            wait "${spawned[$n]}" 2>/dev/null
+        fi
         # nspawn leaves these where /run is no tmpfs.
         rm -f "/run/systemd/nspawn/locks/$(stat -c 'inode-%d:%i' "$run/h$n")"
         rmdir "/run/systemd/nspawn/propagate/tandem-h$n" 2>/dev/null
@@ -63,14 +66,16 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
-address() { echo "10.77.0.$1"; }
+address() { echo "10.0.0.$1"; }
+# To signal 0 is to signal ourselves.
+is_spawned() { [ "${spawned[$1]}" != 0 ]; }
 # The container's PID 1, seen from here; another one after a reboot.
 init_of() { pgrep -P "${spawned[$1]}" | head -n 1; }
 on() { # HOST COMMAND...
     local n=$1
     shift
     nsenter --target "$(init_of "$n")" --mount --uts --ipc --net --pid --cgroup --root --wdns=/ -- \
-        env -i REDISCLI_AUTH=s3cret PATH=/usr/local/redis/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C "$@"
+        env -i REDISCLI_AUTH=secret PATH=/usr/local/redis/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C "$@"
 }
 cli() { # HOST COMMAND...
     local n=$1
@@ -135,11 +140,19 @@ fi
 ip netns add "$net"
 ip -n "$net" link add br0 type bridge
 ip -n "$net" link set br0 up
-# Whose prefix systemd knows of, and whose it does not.
+# S1.1: whose prefix systemd knows of, the default one, and one that systemd does not know. What is in FROM is
+# installed, whatever the sources say.
 prefixes=(none /usr /usr/local /usr/local/redis)
+make_host 1
+make_host 2
+make_host 3
+make CARGO=true RELEASE_DIR="$from" PREFIX=/usr DESTDIR="$run/h1" install >"$run/install1"
+make CARGO=true RELEASE_DIR="$from" DESTDIR="$run/h2" install >"$run/install2"
+make CARGO=true RELEASE_DIR="$from" PREFIX=/usr/local/redis DESTDIR="$run/h3" install >"$run/install3"
 for n in 1 2 3; do
-    make_host "$n"
-    PREFIX=${prefixes[$n]} CONFDIR=/etc/redis DESTDIR=$run/h$n scripts/install.sh "$from" "${binaries[@]}" >"$run/install$n"
+    for name in "${binaries[@]}"; do
+        check "S1.1: host $n has $name in ${prefixes[$n]}/bin" test -x "$run/h$n${prefixes[$n]}/bin/$name"
+    done
     boot "$n"
 done
 for n in 1 2 3; do
@@ -171,9 +184,12 @@ on 1 systemctl restart redis-master
 wait_for "without a password it refuses, and the replica says why" log_has 2 "'-DENIED Redis is running in protected mode"
 check "and how its link is" status_has 2 redis-replica "Replica of $(address 1):6379, "
 for n in 1 2 3; do
-    on "$n" sh -c "printf 'requirepass s3cret\nmasterauth s3cret\nenable-debug-command local\n' >>/etc/redis/6379.conf"
+    on "$n" sh -c "printf 'requirepass secret\nmasterauth secret\nenable-debug-command local\n' >>/etc/redis/6379.conf"
 done
+on 1 sed -i 's/^daemonize .*/daemonize yes/' /etc/redis/6379.conf
 restart_all
+check "a unit runs with daemonize yes" unit_is 1 redis-master ActiveState active
+on 1 sed -i 's/^daemonize .*/daemonize no/' /etc/redis/6379.conf
 
 step "S1.5: info replication"
 wait_for "both replicas are online" both_online 1
@@ -203,6 +219,7 @@ for line in "Connecting to MASTER $(address 1):6379" "MASTER <-> REPLICA sync st
     check "the replica's log: $line" log_has 2 "$line"
 done
 check "the master's log: who asks" log_has 1 "Replica $(address 2):6379 asks for synchronization"
+check "the master's log: how far it is" on 1 grep -qE "$(address 2):6379.*$figures" /var/log/redis_6379.log
 check "the master's log: how it ends" log_has 1 "Synchronization with replica $(address 2):6379 succeeded"
 wait_for "the data are equal" same_data 1 2 3
 
@@ -295,9 +312,29 @@ was_replaced() { local now; now=$(main_pid 1 redis-master) && [ "$now" != 0 ] &&
 wait_for "a loop that hangs is ended and started again" was_replaced
 check "by the watchdog" sh -c "nsenter -t $(init_of 1) -a journalctl -u redis-master --no-pager | grep -q 'Watchdog timeout'"
 wait_for "both are online again" both_online 2
+# Three seconds are little for what comes next.
+on 1 rm -r /run/systemd/system/redis-master.service.d
+on 1 systemctl daemon-reload
+on 1 systemctl restart redis-master
+wait_for "both are online again" both_online 2
 
-step "a second instance on a host, and its removal"
-on 3 redis-install-server --yes --port 7000 --data /srv/redis-7000 >"$run/second" ||
+step "S1.6: disable, enable, stop, start, and the journal"
+on 1 systemctl disable --quiet redis-master
+check "it does not start with the host" unit_is 1 redis-master UnitFileState disabled
+on 1 systemctl enable --quiet redis-master
+check "it does" unit_is 1 redis-master UnitFileState enabled
+on 1 systemctl stop redis-master
+check "a stop is a clean end" unit_is 1 redis-master Result success
+check "that saves what has to be saved" log_has 1 "Redis is now ready to exit, bye bye..."
+on 1 systemctl start redis-master
+wait_for "both are online again" both_online 2
+check "the journal tells of both" sh -c "nsenter -t $(init_of 1) -a journalctl -u redis-master --no-pager | grep -q 'Started.*redis-master'"
+
+step "what README and docs/ say is typed, as it stands"
+type_what_the_docs_say
+
+step "a second instance on a host, by the environment, and its removal"
+on 3 env REDIS_PORT=7000 REDIS_DATA_DIR=/srv/redis-7000 redis-install-server --yes >"$run/second" ||
     { cat "$run/second" >&2; fail "the second instance failed"; }
 check "it runs by the template" unit_is 3 redis-master@7000 ActiveState active
 check "in a directory of its choice" test "$(cli 3 -p 7000 --no-auth-warning set k v)" = OK

@@ -22,6 +22,15 @@ case $prefix in
 esac
 manifest=$share/redis/installed
 
+# Whoever forgot to be root hears of that, not of the first file.
+for folder in "$dest$prefix" "$dest$confdir" "$dest$units"; do
+    while [ ! -e "$folder" ]; do folder=$(dirname "$folder"); done
+    [ -w "$folder" ] || {
+        echo "install.sh: $folder is not writable: try again as root (sudo make install), or with another PREFIX and CONFDIR" >&2
+        exit 1
+    }
+done
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 : >"$work/manifest"

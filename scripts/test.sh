@@ -88,14 +88,20 @@ status=0
 grep -E '^test |^error' "$log"
 count_cargo_test "$status" "$log"
 
+conform() { # LOG [VARIABLE=VALUE]
+    local total status=0
+    env "${@:2}" scripts/conformance.sh "$target/debug" --quick 2>&1 | tee "$1" || status=$?
+    # 1234 passed, 0 failed, 56 skipped
+    total=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$1" | tail -1)
+    count "$status" "$total" "$(sed -nE 's/^([0-9]+) passed.*/\1/p' <<<"$total")" \
+        "$(sed -nE 's/.* ([0-9]+) failed.*/\1/p' <<<"$total")"
+}
+
 step "conformance (Redis's own Tcl suite)"
-log=$target/conformance.log
-status=0
-scripts/conformance.sh "$target/debug" --quick 2>&1 | tee "$log" || status=$?
-# 1234 passed, 0 failed, 56 skipped
-total=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -1)
-count "$status" "$total" "$(sed -nE 's/^([0-9]+) passed.*/\1/p' <<<"$total")" \
-    "$(sed -nE 's/.* ([0-9]+) failed.*/\1/p' <<<"$total")"
+conform "$target/conformance.log"
+
+step "conformance over TLS (some of the suite's units)"
+conform "$target/conformance-tls.log" CONFORMANCE_TLS=1
 
 echo
 [ ${#broken[@]} = 0 ] || printf 'A stage failed: %s.\n' "${broken[@]}"

@@ -1,9 +1,11 @@
 //! CPU time of the server per request: SET and GET at several pipeline depths, and a command or two of every other
-//! type. The load is redis-benchmark, whose own time does not count.
+//! type; the first two also over TLS. The load is redis-benchmark, whose own time does not count.
 
+use testkit::certificates::Certificates;
+use testkit::ports::Port;
 use testkit::process::{cpu_time, run};
 use testkit::wait::LONG;
-use testkit::{Server, binaries};
+use testkit::{Kind, Server, binaries};
 
 use crate::Plan;
 use crate::table::Table;
@@ -11,6 +13,8 @@ use crate::table::Table;
 /// Depth, requests of one measurement, and the ratio aimed at.
 const DEPTHS: [(usize, usize, f64); 3] =
     [(1, 200_000, 1.0), (16, 1_000_000, 0.8), (64, 2_000_000, 0.8)];
+/// The same over TLS, of whose cost a large part is the ciphers', which are alike.
+const TLS_DEPTHS: [(usize, usize, f64); 2] = [(1, 200_000, 0.8), (16, 1_000_000, 0.8)];
 const KEYS: &str = "100000";
 
 const GET: &str = "GET key:__rand_int__";
@@ -32,23 +36,62 @@ const COMMANDS: [&str; 8] = [
 ];
 const SCRIPT: &str = "return redis.call('SET', KEYS[1], ARGV[1])";
 
-pub fn measure(plan: &Plan, table: &mut Table) {
-    let servers = plan.sides.map(|kind| Server::of(kind).start());
-    // The keys are there before anything is measured: every SET replaces, every GET finds.
-    for server in &servers {
-        load(server, SET, 64, 1_000_000 / plan.divisor);
+/// A server, and how redis-benchmark gets there.
+struct Loaded {
+    server: Server,
+    way: Vec<String>,
+    /// Reserved for as long as the server listens there.
+    _tls: Option<Port>,
+}
+
+impl Loaded {
+    fn plain(kind: Kind) -> Loaded {
+        let server = Server::of(kind).start();
+        let way = vec!["-p".into(), server.port().to_string()];
+        Loaded { server, way, _tls: None }
     }
-    for (depth, requests, target) in DEPTHS {
+
+    fn encrypted(kind: Kind) -> Loaded {
+        let (tls, files) = (Port::reserve(), Certificates::shared());
+        let server = Server::of(kind).set(&files.directives(tls.number(), "server")).start();
+        let port = tls.number().to_string();
+        let (ca, cert, key) =
+            (files.text("ca.crt"), files.text("client.crt"), files.text("client.key"));
+        let way = ["-p", &port, "--tls", "--cacert", &ca, "--cert", &cert, "--key", &key];
+        Loaded { server, way: way.map(str::to_owned).to_vec(), _tls: Some(tls) }
+    }
+}
+
+pub fn measure(plan: &Plan, table: &mut Table) {
+    measure_depths(plan, table, &plan.sides.map(Loaded::plain), &DEPTHS, "");
+}
+
+pub fn measure_tls(plan: &Plan, table: &mut Table) {
+    measure_depths(plan, table, &plan.sides.map(Loaded::encrypted), &TLS_DEPTHS, " over TLS");
+}
+
+fn measure_depths(
+    plan: &Plan,
+    table: &mut Table,
+    sides: &[Loaded; 2],
+    depths: &[(usize, usize, f64)],
+    over: &str,
+) {
+    // The keys are there before anything is measured: every SET replaces, every GET finds.
+    for side in sides {
+        load(side, SET, 64, 1_000_000 / plan.divisor);
+    }
+    for &depth in depths {
         for command in [SET, GET] {
-            row(plan, table, &servers, command, (depth, requests, target));
+            row(plan, table, sides, command, depth, over);
         }
     }
 }
 
 pub fn measure_types(plan: &Plan, table: &mut Table) {
-    let servers = plan.sides.map(|kind| Server::of(kind).start());
-    let shas = servers.each_ref().map(|server| {
-        let mut client = server.client();
+    let sides = plan.sides.map(Loaded::plain);
+    let shas = sides.each_ref().map(|side| {
+        let mut client = side.server.client();
         for i in 0..100 {
             client.good(&format!("ZADD few:z {i} member:{i:012}"));
             client.good(&format!("RPUSH few:l element:{i:012}"));
@@ -57,32 +100,33 @@ pub fn measure_types(plan: &Plan, table: &mut Table) {
     });
     for command in COMMANDS {
         let command = command.replace("<sha>", &shas[0]);
-        row(plan, table, &servers, &command, (DEPTH, REQUESTS, TARGET));
+        row(plan, table, &sides, &command, (DEPTH, REQUESTS, TARGET), "");
     }
 }
 
 fn row(
     plan: &Plan,
     table: &mut Table,
-    servers: &[Server; 2],
+    sides: &[Loaded; 2],
     command: &str,
     (depth, requests, target): (usize, usize, f64),
+    over: &str,
 ) {
     let requests = requests / plan.divisor;
     let medians = plan.medians(|side| {
-        let server = &servers[side];
-        let before = cpu_time(server.pid());
-        load(server, command, depth, requests);
-        (cpu_time(server.pid()) - before).as_secs_f64() * 1e6 / requests as f64
+        let pid = sides[side].server.pid();
+        let before = cpu_time(pid);
+        load(&sides[side], command, depth, requests);
+        (cpu_time(pid) - before).as_secs_f64() * 1e6 / requests as f64
     });
     let name = command.split(' ').next().unwrap_or(command);
-    table.line(&format!("{name}, depth {depth}: CPU per request"), "us", medians, target);
+    table.line(&format!("{name}, depth {depth}{over}: CPU per request"), "us", medians, target);
 }
 
-fn load(server: &Server, command: &str, depth: usize, requests: usize) {
-    let (port, depth, requests) =
-        (server.port().to_string(), depth.to_string(), requests.to_string());
-    let mut args = vec!["-p", &port, "-q", "-P", &depth, "-n", &requests, "-r", KEYS, "-c", "50"];
+fn load(side: &Loaded, command: &str, depth: usize, requests: usize) {
+    let (depth, requests) = (depth.to_string(), requests.to_string());
+    let mut args: Vec<&str> = side.way.iter().map(String::as_str).collect();
+    args.extend(["-q", "-P", &depth, "-n", &requests, "-r", KEYS, "-c", "50"]);
     args.extend(command.split(' '));
     run(&binaries::debian("redis-benchmark"), &args, LONG * 5).expect_success("redis-benchmark");
 }

@@ -3,7 +3,7 @@
 //!
 //! Must not: assert anything about time. A busy machine makes figures worse, never a failure.
 //!
-//! Arguments: `--only cpu|types|memory|elements|sync|load` (repeatable), `--runs N`, `--quick` (a tenth of the work),
+//! Arguments: `--only cpu|types|tls|memory|elements|sync|load` (repeatable), `--runs N`, `--quick` (a tenth of the work),
 //! and `--self` (Debian's server on both sides: how far apart equal things come out).
 
 mod cpu;
@@ -81,6 +81,10 @@ fn main() {
     }
     if plan.wants("types") {
         cpu::measure_types(&plan, &mut table);
+    }
+    if plan.wants("tls") {
+        cpu::measure_tls(&plan, &mut table);
+        snapshot::measure_tls_sync(&plan, &mut table);
     }
     if plan.wants("memory") {
         snapshot::measure_memory(&plan, &mut table);

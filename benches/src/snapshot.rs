@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use testkit::certificates::Certificates;
+use testkit::ports::Port;
 use testkit::process::resident_bytes;
 use testkit::wait::{LONG, time_until, wait_until};
 use testkit::{Client, Kind, Reply, Server, ServerBuilder};
@@ -18,8 +20,8 @@ fn builder(kind: Kind) -> ServerBuilder {
     Server::of(kind).set("repl-diskless-sync yes")
 }
 
-fn filled(kind: Kind, keys: usize) -> Server {
-    let server = builder(kind).start();
+fn filled(builder: ServerBuilder, keys: usize) -> Server {
+    let server = builder.start();
     let mut client = server.client();
     let mut batch: Vec<Vec<Vec<u8>>> = Vec::new();
     for first in (0..keys).step_by(500) {
@@ -50,7 +52,7 @@ pub fn measure_memory(plan: &Plan, table: &mut Table) {
     let keys = KEYS / plan.divisor;
     let medians = plan.medians(|side| {
         let empty = settled_bytes(&builder(plan.sides[side]).start());
-        let full = settled_bytes(&filled(plan.sides[side], keys));
+        let full = settled_bytes(&filled(builder(plan.sides[side]), keys));
         full.saturating_sub(empty) as f64 / keys as f64
     });
     table.line("memory per key (16-byte key, 32-byte value)", "bytes", medians, 0.75);
@@ -58,25 +60,47 @@ pub fn measure_memory(plan: &Plan, table: &mut Table) {
 
 pub fn measure_sync(plan: &Plan, table: &mut Table) {
     let keys = KEYS / plan.divisor;
-    let masters = plan.sides.map(|kind| filled(kind, keys));
+    let masters = plan.sides.map(|kind| filled(builder(kind), keys));
     let medians = plan.medians(|side| {
         let replica = builder(plan.sides[side]).start();
-        let mut client = replica.client();
-        client.good(&format!("REPLICAOF 127.0.0.1 {}", masters[side].port()));
-        let took = time_until(PATIENCE, "the full sync is done", || {
-            let info = client.good("INFO replication").text();
-            info.contains("master_link_status:up")
-        });
-        assert_eq!(replica.good("DBSIZE").int(), keys as i64);
-        took.as_secs_f64()
+        sync_secs(&replica, masters[side].port(), keys)
     });
     table.line(&format!("full sync of {keys} keys"), "s", medians, 0.6);
+}
+
+pub fn measure_tls_sync(plan: &Plan, table: &mut Table) {
+    let keys = KEYS / plan.divisor;
+    let encrypted = |kind: Kind| {
+        let tls = Port::reserve();
+        let directives = Certificates::shared().directives(tls.number(), "server");
+        (builder(kind).set(&directives), tls)
+    };
+    let masters = plan.sides.map(|kind| {
+        let (builder, tls) = encrypted(kind);
+        (filled(builder, keys), tls)
+    });
+    let medians = plan.medians(|side| {
+        let (builder, _tls) = encrypted(plan.sides[side]);
+        sync_secs(&builder.start(), masters[side].1.number(), keys)
+    });
+    table.line(&format!("full sync of {keys} keys over TLS"), "s", medians, 0.6);
+}
+
+fn sync_secs(replica: &Server, master_port: u16, keys: usize) -> f64 {
+    let mut client = replica.client();
+    client.good(&format!("REPLICAOF 127.0.0.1 {master_port}"));
+    let took = time_until(PATIENCE, "the full sync is done", || {
+        let info = client.good("INFO replication").text();
+        info.contains("master_link_status:up")
+    });
+    assert_eq!(replica.good("DBSIZE").int(), keys as i64);
+    took.as_secs_f64()
 }
 
 pub fn measure_load(plan: &Plan, table: &mut Table) {
     let keys = KEYS / plan.divisor;
     let dumps = plan.sides.map(|kind| {
-        let server = filled(kind, keys);
+        let server = filled(builder(kind), keys);
         server.client().good("SAVE");
         server.read_file("dump.rdb")
     });

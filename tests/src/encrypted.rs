@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use testkit::wait::LONG;
 use tls::{Authorities, Client, Identity, Offer, Received, Session};
 
-use crate::certificates::Certificates;
+use testkit::certificates::Certificates;
 
 /// A connection whose every byte is encrypted.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 //! Must not: hold a test. Each test is a function of the kinds of its servers; the macros here make
 //! one `#[test]` of it for every cast. The cast of Redis alone shows that the test itself is right.
 
-pub mod certificates;
 pub mod encrypted;
 pub mod python;
 pub mod sentinel;

@@ -1,4 +1,4 @@
-//! Scripts of tests/py, in which redis-py is the client.
+//! Scripts of tests/py, in which redis-py, or what is built on it, is the client.
 //!
 //! Must not: hold a test.
 
@@ -20,13 +20,13 @@ pub fn run_script(name: &str, ports: &[u16]) {
     assert!(done.stdout.ends_with("all good\n"), "{}", done.output());
 }
 
-/// A Python that has redis-py; Debian's has when python3-redis is installed, others may come first.
+/// A Python that has redis-py, RQ and Celery; Debian's has when they are installed, others may come first.
 fn python() -> PathBuf {
     let candidates = ["python3", "/usr/bin/python3"];
     let found = candidates.iter().map(PathBuf::from).find(|program| {
         let mut command = Command::new(program);
-        command.args(["-c", "import redis"]);
+        command.args(["-c", "import redis, rq, celery"]);
         command.output().is_ok_and(|output| output.status.success())
     });
-    found.expect("no python3 with redis-py: `scripts/install-test-deps` installs python3-redis")
+    found.expect("no python3 with redis, rq and celery: `scripts/install-test-deps` installs them")
 }

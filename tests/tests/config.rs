@@ -2,7 +2,7 @@
 //! run time survives a rewrite and a restart.
 
 use tandem_tests::each_server;
-use testkit::{Kind, Server};
+use testkit::{Kind, Server, ServerBuilder};
 
 /// An error names the line and quotes it; nothing is served.
 fn an_unknown_directive_stops_the_start(kind: Kind) {
@@ -144,9 +144,20 @@ fn config_set_refuses_what_a_file_would(kind: Kind) {
     assert_eq!(server.config("maxmemory"), before);
 }
 
+/// Names programs of other servers, by colons between them: these are compared with, too.
+const PEERS_VARIABLE: &str = "TANDEM_PEERS";
+
 /// All that a server tells of its configuration is a file that the other one starts with, in every line of it.
 fn what_a_server_of_redis_is_configured_with_is_understood(kind: Kind) {
-    let redis = Server::of(Kind::Redis).start();
+    is_understood(kind, Server::of(Kind::Redis));
+    let peers = std::env::var(PEERS_VARIABLE).unwrap_or_default();
+    for program in peers.split(':').filter(|p| !p.is_empty() && kind == Kind::Tandem) {
+        is_understood(kind, Server::of(Kind::Redis).program(program).name(program));
+    }
+}
+
+fn is_understood(kind: Kind, peer: ServerBuilder) {
+    let redis = peer.start();
     let all = redis.good("CONFIG GET *").texts();
     let mut builder = Server::of(kind);
     for pair in all.chunks(2) {

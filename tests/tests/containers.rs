@@ -8,7 +8,9 @@ use std::process::Command;
 
 use tandem_tests::{each_server, pairings};
 use tempfile::TempDir;
-use testkit::binaries::{debian, workspace_root};
+use testkit::binaries::{debian, tandem, workspace_root};
+use testkit::certificates::Certificates;
+use testkit::ports::Port;
 use testkit::process::{Finished, read_lossy, run_command, write_script};
 use testkit::wait::{LONG, wait_until};
 use testkit::{Kind, Proxy, Server};
@@ -115,9 +117,17 @@ fn the_entry_point_has_the_habits_of_the_official_image() {
 
 /// What redis-healthcheck says of the server with these arguments, and whether that is health.
 fn health(dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (String, bool) {
+    health_by(&debian("redis-cli"), dir, arguments, environment)
+}
+
+fn health_by(
+    cli: &Path,
+    dir: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (String, bool) {
     let file = dir.join("arguments");
     std::fs::write(&file, arguments.join("\0") + "\0").expect("written");
-    let cli = debian("redis-cli");
     let path = format!("{}:/usr/bin:/bin", cli.parent().expect("a folder").display());
     let mut command = Command::new(workspace_root().join("docker/redis-healthcheck"));
     command.arg(&file).env("PATH", path).env_remove("REDISCLI_AUTH");
@@ -193,5 +203,43 @@ fn health_finds_port_address_and_password_where_they_are_set(kind: Kind) {
     assert!(!healthy && text.contains("Connection refused"), "{text}");
 }
 
-each_server! { health_finds_port_address_and_password_where_they_are_set }
+/// With `port 0` nobody answers who is asked in plain words.
+fn health_asks_over_tls_where_nothing_else_is_open(kind: Kind) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let tls = Port::reserve();
+    let directives = Certificates::shared().directives(tls.number(), "server");
+    let server = Server::of(kind).set(&directives).set("requirepass secret").start();
+    let mut client = server.client();
+    client.args(&["AUTH", "secret"]);
+    client.good("CONFIG SET port 0");
+    let config = server.config_path().to_string_lossy().into_owned();
+    let ask = |cli: &str, more: &[&str]| {
+        let given = ["redis-server", &config, "--port", "0"];
+        let cli = if cli == "debian" { debian("redis-cli") } else { tandem("redis-cli") };
+        health_by(&cli, dir.path(), &[&given[..], more].concat(), &[])
+    };
+    let well = ("master, 0 replicas".to_owned(), true);
+    assert_eq!(ask("debian", &[]), well);
+    assert_eq!(ask("tandem", &[]), well);
+
+    // One that is issued for servers alone is none to ask with. It is the server's own words that it lives.
+    let files = Certificates::shared();
+    let (cert, key) = (files.text("server_only.crt"), files.text("server_only.key"));
+    let (text, healthy) = ask("tandem", &["--tls-cert-file", &cert, "--tls-key-file", &key]);
+    assert!(healthy && text.starts_with("asks for a certificate"), "{text}");
+    client.good("CONFIG SET tls-auth-clients optional");
+    let more = ["--tls-auth-clients", "optional", "--tls-cert-file", &cert, "--tls-key-file", &key];
+    assert_eq!(ask("tandem", &more), well, "no certificate is asked for, and none is shown");
+
+    client.good("CONFIG SET requirepass changed");
+    let (text, healthy) = ask("tandem", &[]);
+    assert!(healthy && text.starts_with("asks for a password"), "{text}");
+    let (text, healthy) = ask("tandem", &["--tls-port", "1"]);
+    assert!(!healthy && text.contains("Connection refused"), "{text}");
+}
+
+each_server! {
+    health_asks_over_tls_where_nothing_else_is_open,
+    health_finds_port_address_and_password_where_they_are_set,
+}
 pairings! { a_replica_in_sync_is_healthy_and_one_that_is_not_is_not }

@@ -1,8 +1,9 @@
 //! Random commands of every row of the table, sent to Tandem and to Redis: equal replies, equal data every thousand
 //! commands, after a reload, after the append-only file is loaded, at a replica, after a sync.
 //!
-//! `make differential` sends five million. A difference is shrunk to the shortest sequence, which belongs into
-//! `differential/sequences.txt` with what was wrong.
+//! `make differential` sends five million, with `PEER=.../valkey-server` to that program instead of Debian's
+//! redis-server: commands and options that a peer lacks are left out. A difference is shrunk to the shortest
+//! sequence, which belongs into `differential/sequences.txt` with what was wrong.
 
 #[path = "differential/grammar.rs"]
 mod grammar;

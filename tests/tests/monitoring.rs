@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use testkit::binaries::workspace_root;
 use testkit::ports::Port;
+use testkit::process::kill_group_on_drop;
 use testkit::wait::{LONG, wait_until};
 use testkit::{Kind, Server, fill};
 
@@ -95,6 +98,53 @@ fn named_series(text: &str) -> BTreeSet<String> {
 fn exported_series(scrape: &str) -> BTreeSet<String> {
     let samples = scrape.lines().filter(|line| !line.starts_with('#'));
     samples.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()
+}
+
+/// What the exporter that everybody has makes of a server's INFO.
+fn scraped_by_the_exporter(server: &Server) -> String {
+    let port = Port::reserve();
+    let mut command = Command::new("/usr/bin/prometheus-redis-exporter");
+    command.arg("-redis.addr").arg(format!("redis://127.0.0.1:{}", server.port()));
+    command.arg("-web.listen-address").arg(format!("127.0.0.1:{}", port.number()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let child = command.spawn().expect("`scripts/install-test-deps` installs it");
+    let _exporter = kill_group_on_drop(child);
+    wait_until(LONG, "the exporter listens", || try_connect(&port).is_ok());
+    // In one piece, which 1.1 would not be.
+    ask(&port, b"GET /metrics HTTP/1.0\r\n\r\n").body
+}
+
+/// The ordinary exporter finds in our INFO all that it finds in Redis's, on both sides of a link.
+#[test]
+fn s5_2_the_ordinary_exporter_reads_our_info_as_it_reads_redis_s() {
+    let scrapes = |kind| {
+        let master = Server::of(kind).name("master").start();
+        let replica = Server::of(kind).name("replica").replica_of(&master).start();
+        replica.wait_link_up();
+        master.wait_online_replicas(1);
+        master.good("SET k v");
+        assert!(master.run("GETT k").is_error(), "an error is counted");
+        [&master, &replica].map(scraped_by_the_exporter)
+    };
+    let (theirs, ours) = (scrapes(Kind::Redis), scrapes(Kind::Tandem));
+    for (theirs, ours) in theirs.iter().zip(&ours) {
+        let (theirs, found) = (exported_series(theirs), exported_series(ours));
+        assert!(theirs.len() > 100, "{theirs:?}");
+        let missing: Vec<_> = theirs.difference(&found).collect();
+        assert!(missing.is_empty(), "it misses {missing:?}");
+        assert!(ours.contains("\nredis_up 1\n"), "{ours}");
+    }
+    let [master, replica] = &ours;
+    for (scrape, text) in [
+        (master, "redis_connected_slaves 1\n"),
+        (master, "redis_connected_slave_lag_seconds{slave_ip=\"127.0.0.1\""),
+        (master, "redis_rdb_last_bgsave_status 1\n"),
+        (master, "role=\"master\""),
+        (replica, "redis_master_link_up{"),
+        (replica, "role=\"slave\""),
+    ] {
+        assert!(scrape.contains(text), "{text}: {scrape}");
+    }
 }
 
 /// A dashboard and alerts that ask for what nobody exports are silent, which looks like health.

@@ -1,12 +1,18 @@
-//! Scenario S5, running it for years: each test is named after its line of the scenarios. The power cut of S5.5 is
-//! in sentinel.rs.
+//! Scenario S5, running it for years: each test is named after its line of the scenarios. The exporter of S5.2 is in
+//! monitoring.rs, the power cut of S5.5 in sentinel.rs, the stranger of S5.6 in make_targets.rs.
 
+use std::path::Path;
+
+use nix::sys::signal::Signal;
 use tandem_tests::sentinel::Sentinel;
 use tandem_tests::{each_server, pairings, python};
+use testkit::certificates::Certificates;
 use testkit::load::Load;
+use testkit::ports::Port;
+use testkit::process::run;
 use testkit::replication::wait_equal;
 use testkit::wait::{LONG, wait_until};
-use testkit::{Kind, Server, ServerBuilder};
+use testkit::{Kind, Server, ServerBuilder, binaries};
 
 struct Watched {
     sentinels: Vec<Sentinel>,
@@ -90,9 +96,75 @@ fn s5_4_a_backlog_too_small_for_the_load_is_no_loop_of_full_syncs(m: Kind, r: Ki
     assert_eq!(master.sync_counts().full, 1, "{}", replica.log());
 }
 
+/// Jobs of RQ and Celery, locks and limits in Lua, a cache that is told what has changed: begun at the one, and gone
+/// on with at the other, which has followed the first and been promoted. (BullMQ's are in `make clients`.)
+fn s5_7_an_application_moves_over_by_changing_the_address(from: Kind, to: Kind) {
+    let old = Server::of(from).name("old").start();
+    python::run_script("moving_over.py", &[0, old.port()]);
+    let new = Server::of(to).name("new").replica_of(&old).start();
+    new.wait_link_up();
+    wait_equal(&old, &new);
+    new.good("REPLICAOF NO ONE");
+    drop(old);
+    python::run_script("moving_over.py", &[1, new.port()]);
+}
+
+/// Clients, a replica and a tool over TLS, before and after the master's certificate is renewed in its place: no
+/// connection ends, and new ones see the new one.
+fn s5_8_links_are_encrypted_and_certificates_renewed_without_a_restart(m: Kind, r: Kind) {
+    let files = Certificates::make();
+    let (tls, replica_tls) = (Port::reserve(), Port::reserve());
+    let master =
+        Server::of(m).name("master").set(&files.directives(tls.number(), "server")).start();
+    let replica = Server::of(r)
+        .name("replica")
+        .set(&files.directives(replica_tls.number(), "elliptic"))
+        .replica_of_port(tls.number())
+        .start();
+    replica.wait_link_up();
+    let (port, ca) = (tls.number().to_string(), files.text("ca.crt"));
+    let (cert, key) = (files.text("client.crt"), files.text("client.key"));
+    let tool = |args: &[&str]| {
+        let head = ["-p", &port, "--tls", "--cacert", &ca, "--cert", &cert, "--key", &key];
+        run(&binaries::tandem("redis-cli"), &[&head[..], args].concat(), LONG).stdout
+    };
+    let shown = || {
+        let connect = format!("127.0.0.1:{port}");
+        let args = ["s_client", "-connect", &connect, "-cert", &cert, "-key", &key];
+        let output = run(Path::new("/usr/bin/openssl"), &args, LONG).output();
+        output.lines().find(|line| line.starts_with("subject=")).unwrap_or_default().to_owned()
+    };
+    assert_eq!(tool(&["SET", "hello", "ahri"]), "OK\n");
+    wait_equal(&master, &replica);
+    assert_eq!(shown(), "subject=CN = server");
+
+    for kind in ["crt", "key"] {
+        let from = files.path(&format!("plain.{kind}"));
+        std::fs::copy(from, files.path(&format!("server.{kind}"))).expect("it is renewed");
+    }
+    match m {
+        // Redis ends at SIGHUP.
+        Kind::Redis => {
+            master.good(&format!("CONFIG SET tls-cert-file {}", files.text("server.crt")));
+        }
+        _ => {
+            master.signal(Signal::SIGHUP);
+            master.wait_log("Certificates and keys were read again.");
+        }
+    }
+    assert_eq!(shown(), "subject=CN = plain");
+    assert_eq!(tool(&["SET", "hello", "again"]), "OK\n");
+    wait_equal(&master, &replica);
+    assert_eq!(replica.good("GET hello").text(), "again");
+    let counts = master.sync_counts();
+    assert_eq!((counts.full, counts.partial_ok), (1, 0), "the link held");
+}
+
 pairings! {
     s5_1_sentinel_promotes_reconfigures_and_tells_clients,
     s5_4_a_backlog_too_small_for_the_load_is_no_loop_of_full_syncs,
+    s5_7_an_application_moves_over_by_changing_the_address,
+    s5_8_links_are_encrypted_and_certificates_renewed_without_a_restart,
 }
 
 each_server! { s5_3_reads_scale_over_replicas }

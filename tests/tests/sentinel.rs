@@ -97,7 +97,7 @@ fn a_write_before_replicaof_in_one_exec_reaches_the_replicas() {
 /// Kill the master, let Sentinel promote, write, kill everything, start everything: the write was gone
 /// on both, because the promoted server had come up as a replica of the old master.
 #[test]
-fn a_sentinel_failover_is_forgotten_at_the_next_restart() {
+fn s5_5_a_failover_by_sentinel_survives_a_power_cut_of_everything() {
     let mut servers = [server("one"), server("two")];
     let first = servers[0].port();
     servers[1].edit_config(|text| format!("{text}replicaof 127.0.0.1 {first}\n"));

@@ -4,14 +4,14 @@
 use std::io::{Read, Write};
 
 use nix::sys::signal::Signal;
-use tandem_tests::certificates::Certificates;
 use tandem_tests::encrypted::Encrypted;
 use tandem_tests::pairings;
+use testkit::certificates::Certificates;
 use testkit::ports::Port;
 use testkit::process::{self, Finished};
 use testkit::replication::wait_equal;
 use testkit::wait::{LONG, wait_until};
-use testkit::{Kind, Proxy, Server, binaries, fill};
+use testkit::{Kind, Proxy, Reply, Server, binaries, fill};
 
 /// A server with a port that is encrypted.
 struct Secure {
@@ -467,7 +467,27 @@ fn our_tools_judge_the_server_and_say_what_is_wrong() {
     assert_eq!(cli(&["-u", &uri, "--insecure", "PING"]).stdout, "PONG\n");
 }
 
-// ---- replication ----
+/// The servers name each other's ports, which are those of TLS.
+#[test]
+fn servers_are_found_and_change_places_over_tls() {
+    let master = Secure::start();
+    let replica = Secure::replica_of(Kind::Tandem, "elliptic", &master, "");
+    replica.server.wait_link_up();
+    master.server.wait_online_replicas(1);
+    let cli = |of: &Secure, args: &[&str]| {
+        of.tool(&binaries::tandem("redis-cli"), args).expect_success("redis-cli").stdout
+    };
+    let tree = cli(&replica, &["--topology", "--once"]);
+    assert!(tree.starts_with(&format!("127.0.0.1:{}  master  offset ", master.port())), "{tree}");
+    assert!(tree.contains(&format!("127.0.0.1:{}  replica  up ", replica.port())), "{tree}");
+    cli(&master, &["--promote", &format!("127.0.0.1:{}", replica.port()), "--yes"]);
+    assert_eq!(replica.server.info("replication").text("role"), "master");
+    master.server.wait_link_up();
+    let followed = master.server.info("replication").number::<u16>("master_port");
+    assert_eq!(followed, replica.port());
+}
+
+// ---- replication and MIGRATE ----
 
 /// `m` and `r` over TLS, with a snapshot that is larger than all buffers.
 fn sync_and_stream(m: Kind, r: Kind, directive: &str) {
@@ -510,7 +530,56 @@ fn a_link_that_breaks_goes_on_where_it_was(m: Kind, r: Kind) {
     assert_eq!(master.server.sync_counts().full, 1);
 }
 
+/// The directive is the cluster's, whose nodes MIGRATE was made for.
+fn a_key_migrates_over_tls_where_tls_cluster_says_so(from: Kind, to: Kind) {
+    let (from, to) = (Secure::of(from, "elliptic", ""), Secure::of(to, "server", ""));
+    let value = fill::noise(3 << 20, 9);
+    assert!(from.server.client().args(&[b"SET".as_slice(), b"large", &value]).is_ok());
+    from.server.good("RPUSH list a b c");
+    from.server.good("SET stays v");
+    let before = from.server.good("DEBUG DIGEST-VALUE large list").texts();
+    let migrate = |port: u16, key: &str, timeout_ms: u64| {
+        from.server.run(&format!("MIGRATE 127.0.0.1 {port} {key} 0 {timeout_ms}"))
+    };
+    let is_cut = |reply: Reply| reply.error().starts_with("IOERR error or timeout");
+    assert!(is_cut(migrate(to.port(), "list", 60_000)), "plain words at a port that is encrypted");
+    from.server.good("CONFIG SET tls-cluster yes");
+    for key in ["large", "list"] {
+        assert!(migrate(to.port(), key, 60_000).is_ok());
+    }
+    assert_eq!(to.server.good("DEBUG DIGEST-VALUE large list").texts(), before);
+    assert!(
+        is_cut(migrate(to.server.port(), "stays", 200)),
+        "an encrypted greeting at a plain port"
+    );
+    assert_eq!(from.server.good("KEYS *").texts(), ["stays"]);
+    // What was begun encrypted is no way for who wants it plain, nor the other way round. Redis takes what it has.
+    if from.server.kind().is_tandem() {
+        from.server.good("CONFIG SET tls-cluster no");
+        assert!(is_cut(migrate(to.port(), "stays", 60_000)));
+        assert!(migrate(to.server.port(), "stays", 60_000).is_ok());
+        from.server.good("SET stays w");
+        from.server.good("CONFIG SET tls-cluster yes");
+        assert!(is_cut(migrate(to.server.port(), "stays", 200)));
+    }
+}
+
+/// A target that nobody known has signed for is no place for a key.
+#[test]
+fn a_key_stays_when_its_target_is_not_believed() {
+    for name in ["stranger", "expired"] {
+        let from = Secure::of(Kind::Tandem, "server", "tls-cluster yes");
+        let to = Secure::of(Kind::Tandem, name, "");
+        from.server.good("SET k v");
+        let refused = from.server.run(&format!("MIGRATE 127.0.0.1 {} k 0 60000", to.port()));
+        assert_eq!(refused.error(), "IOERR error or timeout connecting to the client");
+        assert_eq!(from.server.good("GET k").text(), "v");
+        assert_eq!(to.server.good("DBSIZE").int(), 0);
+    }
+}
+
 pairings! {
+    a_key_migrates_over_tls_where_tls_cluster_says_so,
     a_full_sync_from_disk_and_the_stream_behind_it,
     a_diskless_sync_and_the_stream_behind_it,
     a_link_that_breaks_goes_on_where_it_was,
@@ -532,6 +601,40 @@ fn a_chain_may_be_plain_and_encrypted_in_turn() {
     for server in [&second.server, &third, &fourth.server, &fifth.server] {
         wait_equal(&first.server, server);
     }
+}
+
+/// A link that is encrypted at one end alone was silent until repl-timeout, or failed without a reason.
+#[test]
+fn a_link_that_is_encrypted_at_one_end_alone_says_so() {
+    let master = Secure::start();
+    let cases = [
+        (master.server.port(), "yes", "the peer does not speak TLS"),
+        (master.port(), "no", "this replica needs 'tls-replication yes'"),
+    ];
+    for (port, is_encrypted, words) in cases {
+        let replica = Secure::of(Kind::Tandem, "server", "repl-timeout 600");
+        replica.server.good(&format!("CONFIG SET tls-replication {is_encrypted}"));
+        replica.server.good(&format!("REPLICAOF 127.0.0.1 {port}"));
+        wait_until(LONG, "INFO tells why", || {
+            let info = replica.server.info("replication");
+            info.find("master_link_error").is_some_and(|why| why.contains(words))
+        });
+        replica.server.wait_log(words);
+        let connecting = replica.server.log();
+        let connecting = connecting.lines().find(|line| line.contains("Connecting to MASTER"));
+        assert!(connecting.is_some_and(|line| line.contains(":S ")), "{connecting:?}");
+    }
+    master.server.wait_log("speaks TLS to a port that does not");
+}
+
+/// The greeting was sent into a socket whose connect had been refused, and took the error with it: the replica waited
+/// for `repl-timeout` instead of trying again.
+#[test]
+fn a_replica_whose_master_is_not_there_yet_tries_again() {
+    let port = Port::reserve();
+    let more = format!("replicaof 127.0.0.1 {}", port.number());
+    let replica = Secure::of(Kind::Tandem, "server", &more);
+    replica.server.wait_log("Error condition on socket for SYNC: Connection refused");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! redis-cli beside Debian's: the same words on the command line and the same bytes in, against the
 //! same server, give the same bytes out, the same complaints and the same exit status.
 
+#![allow(clippy::disallowed_methods, reason = "files that a person hands to redis-cli")]
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -19,10 +21,15 @@ const DATA: &[&str] = &[
     "ZADD zset 1.5 a",
 ];
 
-/// One comparison: the command line behind `-h` and `-p`, in a shell's words, and the input.
-struct Case(&'static str, &'static str);
+/// The file of cases that run or debug one.
+const SCRIPT: &str = "local old = redis.call('get', KEYS[1])\n\
+                      redis.call('set', KEYS[1], 'changed')\n\
+                      return {old, ARGV[1]}\n";
 
-const CASES: &[Case] = &[
+/// One comparison: the command line behind `-h` and `-p`, in a shell's words, and the input.
+struct Case<'a>(&'a str, &'a str);
+
+const CASES: &[Case<'_>] = &[
     // Every type of reply, in every layout.
     Case("get str", ""),
     Case("get missing", ""),
@@ -193,6 +200,16 @@ const CASES: &[Case] = &[
     Case("-c set a b", ""),
     // Scripts.
     Case("--eval /nowhere/script.lua a , b", ""),
+    Case("--eval script.lua str , b", ""),
+    // The debugger of scripts.
+    Case("--ldb ping", ""),
+    Case("--ldb --eval broken.lua", ""),
+    Case("--ldb --eval script.lua str , b", "help\nn\np\ne 1 +  1\nr get num\nc\nget str\n"),
+    Case("--ldb-sync-mode --eval script.lua str , b", "n\nc\nget str\n"),
+    Case("--ldb-sync-mode --eval script.lua str", "n\na\nping\n"),
+    Case("--ldb --eval script.lua str , b", "restart\nw\nquit\n"),
+    Case("--ldb --no-raw --eval script.lua str , b", "\nnosuch \"open\n"),
+    Case("", "script debug yes\neval 'return 1' 0\np\nc\nget str\n"),
     // SHUTDOWN and friends that end the connection are elsewhere; QUIT is not.
     Case("quit", ""),
     Case("--no-raw quit", ""),
@@ -236,7 +253,10 @@ struct Bench {
 
 impl Bench {
     fn new(kind: Kind) -> Self {
-        Self { server: Server::of(kind).set("enable-debug-command yes").start() }
+        let server = Server::of(kind).set("enable-debug-command yes").start();
+        std::fs::write(server.dir().join("script.lua"), SCRIPT).expect("the folder is ours");
+        std::fs::write(server.dir().join("broken.lua"), "return (").expect("the folder is ours");
+        Self { server }
     }
 
     fn prepare(&self) {
@@ -255,10 +275,11 @@ impl Bench {
         let mut command = Command::new(program);
         command.args(["-h", "127.0.0.1", "-p", &self.server.port().to_string()]);
         command.args(words(line)).env("HOME", self.server.dir()).env_remove("REDISCLI_AUTH");
+        command.current_dir(self.server.dir());
         command
     }
 
-    fn run(&self, whose: &str, Case(line, input): &Case) -> Done {
+    fn run(&self, whose: &str, Case(line, input): &Case<'_>) -> Done {
         self.prepare();
         let mut command = self.command(whose, line);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -273,7 +294,7 @@ impl Bench {
         }
     }
 
-    fn on_terminal(&self, whose: &str, Case(line, _): &Case) -> Done {
+    fn on_terminal(&self, whose: &str, Case(line, _): &Case<'_>) -> Done {
         self.prepare();
         let (out, status) = Terminal::start(self.command(whose, line), false).finish(LONG);
         Done { out, err: String::new(), status }
@@ -369,9 +390,99 @@ fn an_interrupt_ends_what_streams(kind: Kind) {
     cli.wait_for_text("\"afterwards\"", LONG);
 }
 
+/// Hints as a program can ask for them: of a line, and of a file that says what it expects.
+fn hints_are_tried_without_a_terminal(kind: Kind) {
+    let bench = Bench::new(kind);
+    let run = |line: &str| {
+        let Done { out, err, status } = bench.run("ours", &Case(line, ""));
+        (out, err, status)
+    };
+    let said = |out: &str| (out.to_owned(), String::new(), Some(0));
+    assert_eq!(run("--test_hint 'lpop a '"), said("[count]\\n"));
+    assert_eq!(run("--test_hint 'brpop a b'"), said("[key ...] timeout\\n"));
+    assert_eq!(run("--test_hint nosuch"), said("\\n"));
+    let file = |text: &str| {
+        std::fs::write(bench.server.dir().join("hints"), text).expect("written");
+        format!("--test_hint_file '{}'", bench.server.dir().join("hints").display())
+    };
+    let good = file("# a comment\n\n\"rpop a \" \"[count]\"\n\"open\n\"get a \" \"\"\n");
+    assert_eq!(run(&good), said("SUCCESS: 2/2 passed\\n"));
+    let bad = file("\"rpop a \" \"count\"\n\"nosuch \" \"\"\n\"get a \" \"\"\n");
+    let (out, err, status) = run(&format!("--verbose {bad}"));
+    assert!(
+        out.starts_with("Input: \\'rpop a \\', Expected: \\'count\\', Hint: \\'[count]\\'\\n"),
+        "{out}"
+    );
+    assert!(out.ends_with("FAILURE: 1/3 passed\\n"), "{out}");
+    let expected = "Test case \\'rpop a \\' FAILED: expected \\'count\\', got \\'[count]\\'\\nTest case \\'nosuch \\' \
+                    FAILED: expected \\'\\', got \\'(null)\\'\\n";
+    assert_eq!((err.as_str(), status), (expected, Some(2)));
+    let (_, err, status) = run(&file("\"get \"\n"));
+    assert_eq!(err, "Missing expected hint for input \\'get \\'\\n");
+    assert_eq!(status, Some(255));
+    let (_, err, status) = run("--test_hint_file /nowhere");
+    assert_eq!(err, "Can\\'t open file \\'/nowhere\\': No such file or directory\\n");
+    assert_eq!(status, Some(255));
+}
+
+/// Of every command redis-cli hints the same whether the server tells its docs, may not tell them, or is
+/// not there: its own table is the server's.
+#[test]
+fn hints_need_no_server_and_no_docs() {
+    let bench = Bench::new(Kind::Tandem);
+    let names = bench.server.good("COMMAND LIST").texts();
+    let write = |hint: &dyn Fn(&str) -> String| {
+        let lines = names.iter().map(|name| {
+            let typed = name.replace('|', " ") + " ";
+            format!("\"{typed}\" \"{}\"\n", hint(&typed))
+        });
+        let path = bench.server.dir().join("hints");
+        std::fs::write(&path, lines.collect::<String>()).expect("written");
+        format!("--test_hint_file '{}'", path.display())
+    };
+    let asked = bench.run("ours", &Case(&format!("--verbose {}", write(&|_| "?".into())), ""));
+    let told: Vec<&str> = asked.out.split("\\n").collect();
+    let told_of = |typed: &str| {
+        let begin = format!("Input: \\'{typed}\\', Expected: \\'?\\', Hint: \\'");
+        let line = told.iter().find_map(|line| line.strip_prefix(&begin));
+        line.and_then(|hint| hint.strip_suffix("\\'")).expect("a hint").to_owned()
+    };
+    assert_eq!(told_of("append "), "key value");
+    let file = write(&told_of);
+    let all = format!("SUCCESS: {0}/{0} passed\\n", names.len());
+    bench.server.good("ACL SETUSER clerk on >pass ~* &* +@all -command|docs");
+    for way in ["", "-p 1", "--user clerk --pass pass --no-auth-warning"] {
+        let done = bench.run("ours", &Case(&format!("{way} {file}"), ""));
+        assert_eq!((done.out.as_str(), done.err.as_str()), (all.as_str(), ""), "{way:?}");
+    }
+}
+
+/// What is no port and no time is refused before anybody is asked; a family of addresses may be preferred.
+#[test]
+fn addresses_are_judged_and_preferred() {
+    let bench = Bench::new(Kind::Tandem);
+    for (line, text) in [
+        ("-p 65536 ping", "Invalid server port."),
+        ("-p -1 ping", "Invalid server port."),
+        ("-u redis://localhost:65536 ping", "Invalid server port."),
+        ("-t soon ping", "Invalid connection timeout for -t."),
+        ("-t -1 ping", "Invalid connection timeout for -t."),
+        ("-t nan ping", "Invalid connection timeout for -t."),
+        ("-4 -6 ping", "Options -4 and -6 are mutually exclusive."),
+        ("--cluster info", "The cluster manager (--cluster) is not supported."),
+    ] {
+        let done = bench.run("ours", &Case(line, ""));
+        assert_eq!((done.err, done.status), (format!("{text}\\n"), Some(1)), "{line}");
+    }
+    for line in ["-4 -h localhost ping", "-6 -h localhost ping", "-t 0 ping", "-t 1e1 ping"] {
+        assert_eq!(bench.run("ours", &Case(line, "")).out, "PONG\\n", "{line}");
+    }
+}
+
 each_server! {
     a_person_types_commands,
     an_interrupt_ends_what_streams,
+    hints_are_tried_without_a_terminal,
     redis_cli_prints_what_debians_prints,
     redis_cli_prints_to_a_terminal_what_debians_prints,
 }

@@ -30,8 +30,10 @@ pub enum Error {
     /// The server has ended the connection.
     Closed,
     Protocol(ReplyError),
-    /// No connection that is encrypted comes about.
+    /// What the flags of TLS name cannot be used.
     Tls(String),
+    /// No connection that is encrypted comes about.
+    Handshake(io::Error),
     /// A signal came while we waited.
     Interrupted,
 }
@@ -44,6 +46,7 @@ impl fmt::Display for Error {
             Self::Closed => f.write_str("Server closed the connection"),
             Self::Protocol(e) => write!(f, "Protocol error, {e}"),
             Self::Tls(why) => f.write_str(why),
+            Self::Handshake(e) => f.write_str(&os_words(e)),
             Self::Interrupted => f.write_str("Interrupted system call"),
         }
     }
@@ -53,7 +56,9 @@ impl Error {
     /// What is said of a connection that does not come about.
     pub fn refusal(&self, target: &Target) -> String {
         match self {
-            Self::Tls(why) => format!("Could not negotiate a TLS connection: {why}"),
+            Self::Tls(_) | Self::Handshake(_) => {
+                format!("Could not negotiate a TLS connection: {self}")
+            }
             why => format!("Could not connect to Redis at {}: {why}", target.address(true)),
         }
     }
@@ -106,7 +111,7 @@ impl Connection {
                     true => {
                         let session = target.tls.session().map_err(Error::Tls)?;
                         let mut encrypted = Encrypted::new(stream, session);
-                        encrypted.shake().map_err(|e| Error::Tls(os_words(&e)))?;
+                        encrypted.shake().map_err(Error::Handshake)?;
                         Socket::Tls(Box::new(encrypted))
                     }
                 }
@@ -315,5 +320,30 @@ fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Error> {
         let prefix = "failed to lookup address information: ";
         Error::Resolve(words.strip_prefix(prefix).unwrap_or(&words).to_owned())
     })?;
-    Ok(addresses.collect())
+    Ok(preferred_first(target, addresses.collect()))
+}
+
+fn preferred_first(target: &Target, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    addresses.sort_by_key(|address| {
+        target.prefers_ipv4 && address.is_ipv6() || target.prefers_ipv6 && address.is_ipv4()
+    });
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preferred_family_is_tried_first_and_nobody_is_left_out() {
+        let addresses = |words: [&str; 3]| words.map(|word| word.parse().unwrap()).to_vec();
+        let found = addresses(["[::1]:1", "127.0.0.1:1", "[::2]:1"]);
+        let order = |prefers_ipv4, prefers_ipv6| {
+            let target = Target { prefers_ipv4, prefers_ipv6, ..Target::default() };
+            preferred_first(&target, found.clone())
+        };
+        assert_eq!(order(false, false), found);
+        assert_eq!(order(true, false), addresses(["127.0.0.1:1", "[::1]:1", "[::2]:1"]));
+        assert_eq!(order(false, true), addresses(["[::1]:1", "[::2]:1", "127.0.0.1:1"]));
+    }
 }

@@ -24,6 +24,9 @@ pub struct Target {
     pub password: Option<Vec<u8>>,
     pub db: i64,
     pub connect_timeout: Option<Duration>,
+    /// Which of a host's addresses are tried first.
+    pub prefers_ipv4: bool,
+    pub prefers_ipv6: bool,
     pub tls: TlsFlags,
 }
 
@@ -37,6 +40,8 @@ impl Default for Target {
             password: None,
             db: 0,
             connect_timeout: None,
+            prefers_ipv4: false,
+            prefers_ipv6: false,
             tls: TlsFlags::default(),
         }
     }
@@ -88,7 +93,7 @@ impl Target {
         if !authority.is_empty() {
             let host = match authority.iter().position(|&b| b == b':') {
                 Some(at) => {
-                    self.port = leading_int(&authority[at + 1..]);
+                    self.port = port(&authority[at + 1..])?;
                     &authority[..at]
                 }
                 None => authority,
@@ -100,6 +105,12 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// A number on a command line that is a port.
+pub fn port(word: &[u8]) -> Result<i64, String> {
+    let port = leading_int(word);
+    (0..=i64::from(u16::MAX)).contains(&port).then_some(port).ok_or("Invalid server port.".into())
 }
 
 /// The number at the front, as C's `atoi`: 0 without one.
@@ -201,6 +212,8 @@ mod tests {
             ("redis://%@h", "Incomplete URI encoding"),
             ("redis://%4@h", "Illegal character in URI encoding"),
             ("redis://%4z@h", "Illegal character in URI encoding"),
+            ("redis://h:65536", "Invalid server port."),
+            ("redis://h:-1", "Invalid server port."),
         ] {
             assert_eq!(of(uri).unwrap_err(), text);
         }

@@ -196,8 +196,22 @@ pub enum Action<'a> {
     /// DEBUG JMAP and MEMORY DOCTOR's kin: the allocator's own report.
     AllocatorReport,
     MemoryPurge,
+    /// DEBUG MALLCTL and MALLCTL-STR: reads one of the allocator's values by its name, and sets it.
+    Mallctl {
+        name: &'a [u8],
+        value: Mallctl<'a>,
+    },
     /// Frees a detached database or a large value away from the loop.
     LazyFree(Garbage),
+}
+
+/// What a value of the allocator is, and what it becomes.
+#[derive(Clone, Copy, Debug)]
+pub enum Mallctl<'a> {
+    Number(Option<i64>),
+    Text(Option<&'a [u8]>),
+    /// It has none: naming it does something.
+    Deed,
 }
 
 /// What lazy free hands over: dropping it may take long.
@@ -218,6 +232,8 @@ pub enum Outcome {
     Status(String),
     /// A text to answer as a bulk (verbatim in RESP3).
     Text(String),
+    /// A text to answer as a bulk, whatever the protocol.
+    Bulk(Vec<u8>),
     Int(i64),
     /// No answer now: the connection belongs to replication, or the answer was written already.
     Silent,
@@ -270,6 +286,8 @@ pub struct MasterLinkInfo {
     pub down_since_seconds: i64,
     /// The command of its stream that this server stops before, and why.
     pub stopped_before: Option<(String, String)>,
+    /// Why the last attempt at a link has failed.
+    pub failure: Option<String>,
     /// Until the next attempt; `None` while one is under way.
     pub retry_in_seconds: Option<u64>,
     pub priority: u32,
@@ -474,6 +492,41 @@ pub trait World: Machine + Replication + Persistence + Configuration {
     /// what cannot be done now. Called again and again, in the middle of that command; it returns
     /// when there is nothing to read, and neither waits nor does anything else of a turn.
     fn serve_sockets(&mut self, _door: &mut dyn BusyDoor) {}
+
+    /// Makes a process for the session of a client, whose connection is that process's from here on.
+    fn fork_session(&mut self, _client: ClientId) -> Result<Forked, CommandError> {
+        Err(CommandError::err("Fork() failed: can't run EVAL in debugging mode"))
+    }
+
+    /// Sends something to a client in the midst of its command. That it is gone `hear` tells.
+    fn say(&mut self, _client: ClientId, _bytes: &[u8]) {}
+
+    /// Waits a little for what a client says in the midst of its command, and appends that.
+    fn hear(&mut self, _client: ClientId, _into: &mut Vec<u8>) -> Heard {
+        Heard::Gone
+    }
+}
+
+/// What has come from a client whose script is debugged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Bytes,
+    /// It may say something yet: others may be answered meanwhile.
+    Nothing,
+    Gone,
+}
+
+/// The two sides of a fork.
+pub enum Forked {
+    Parent,
+    Child(Box<dyn DebugWorld>),
+}
+
+/// The world of a process that was made for the session of one client. There is nobody else in it: what others would
+/// have to do is refused or left, and what there was to know is as it was at the fork.
+pub trait DebugWorld: World {
+    /// Ends the process.
+    fn exit(&mut self, last_words: &[u8]) -> !;
 }
 
 /// What a world may ask of the engine in the middle of a command: the one exception to the rule that it

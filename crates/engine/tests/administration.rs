@@ -163,3 +163,40 @@ fn every_container_helps_with_all_it_has_and_no_more() {
         }
     }
 }
+
+/// What is shown of tables adds up, in either form of Redis's, and of what has no table nothing is shown.
+#[test]
+fn debug_htstats_counts_what_is_there() {
+    let mut db = Database::with(Settings {
+        enable_debug_command: engine::settings::Guard::Yes,
+        ..Settings::default()
+    });
+    let c = db.connect();
+    let empty = "[Dictionary HT]\nHash table 0 stats (main hash table):\n\
+                 No stats available for empty dictionaries\n\
+                 [Expires HT]\nHash table 0 stats (main hash table):\n\
+                 No stats available for empty dictionaries\n";
+    assert_eq!(db.run(c, "DEBUG HTSTATS 0"), format!("${}\r\n{empty}\r\n", empty.len()));
+    db.run(c, "DEBUG POPULATE 100");
+    let brief = db.run(c, "DEBUG HTSTATS 0");
+    assert!(brief.contains(" number of elements: 100\n") && !brief.contains("slots"), "{brief}");
+    let full = db.run(c, "DEBUG HTSTATS 0 full");
+    let (mut buckets, mut elements) = (0, 0);
+    for line in full.lines().filter(|line| line.starts_with("   ")) {
+        let numbers: Vec<usize> =
+            line.split([' ', ':']).filter_map(|word| word.parse().ok()).collect();
+        buckets += numbers[1];
+        elements += numbers[0] * numbers[1];
+    }
+    assert_eq!(elements, 100, "{full}");
+    assert!(full.contains(&format!(" table size: {buckets}\n")), "{full}");
+    assert_eq!(db.run(c, "DEBUG HTSTATS 99"), "-ERR Out of range database\r\n");
+    db.run(c, "SADD ints 1 2");
+    db.run(c, "SADD words a b c");
+    db.run(c, &format!("SADD words {}", "x".repeat(100)));
+    assert_eq!(db.run(c, "DEBUG HTSTATS-KEY nosuch"), "-ERR no such key\r\n");
+    let refused =
+        "-ERR The value stored at the specified key is not represented using an hash table\r\n";
+    assert_eq!(db.run(c, "DEBUG HTSTATS-KEY ints"), refused);
+    assert!(db.run(c, "DEBUG HTSTATS-KEY words").contains(" number of elements: 4\n"));
+}

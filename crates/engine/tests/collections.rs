@@ -201,3 +201,16 @@ fn hscan_leaves_the_values_out_on_request_and_nothing_else_has_any() {
         assert_eq!(db.run(c, &format!("{command} NOVALUES")), why);
     }
 }
+
+/// COMMAND DOCS told of the word, and nobody knew it.
+#[test]
+fn zscan_leaves_the_scores_out_on_request() {
+    script(
+        "ZADD z 1 a 2 b => :2
+         ZSCAN z 0 NOSCORES => *2 0 *2 a b
+         ZSCAN z 0 noscores COUNT 5 MATCH b => *2 0 *1 b
+         HSET h a 1 => :1
+         HSCAN h 0 NOSCORES => -ERR NOSCORES option can only be used in ZSCAN
+         SCAN 0 NOSCORES => -ERR NOSCORES option can only be used in ZSCAN",
+    );
+}

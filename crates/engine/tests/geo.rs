@@ -87,7 +87,7 @@ fn positions_travel_as_scores() {
     db.run(c, "GEOADD g 13.361389 38.115556 palermo");
     assert_eq!(db.stream(), "");
     db.run(c, "GEORADIUS g 15 37 200 km STORE d");
-    assert_eq!(db.stream(), "GEORADIUS g 15 37 200 km STORE d");
+    assert_eq!(db.stream(), "MULTI DEL d ZADD d 3479099956230698 palermo EXEC");
     db.run(c, "GEORADIUS g 15 37 200 km");
     assert_eq!(db.stream(), "");
 }

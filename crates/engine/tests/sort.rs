@@ -56,10 +56,10 @@ fn a_stored_result_replaces_and_an_empty_one_deletes() {
     db.stream();
     assert_eq!(db.run(c, "SORT s BY nosort GET # GET w* STORE d"), ":6\r\n");
     assert_eq!(words(&db.run(c, "LRANGE d 0 -1")), "*6 a  b  c".replace("  ", " "));
-    assert_eq!(db.stream(), "SORT s BY nosort GET # GET w* STORE d");
+    assert_eq!(db.stream(), "MULTI DEL d RPUSH d a  b  c  EXEC");
     assert_eq!(db.run(c, "SORT none STORE d"), ":0\r\n");
     assert_eq!(db.run(c, "EXISTS d"), ":0\r\n");
-    assert_eq!(db.stream(), "SORT none STORE d");
+    assert_eq!(db.stream(), "DEL d");
     db.run(c, "SORT none STORE d");
     assert_eq!(db.stream(), "");
 }

@@ -80,7 +80,7 @@ fn groups_are_answered_as_redis_does() {
     );
 }
 
-/// What Redis 8.2 answers, and what travels is the command itself.
+/// What Redis 8.2 answers. What travels is what it came to, in words of Redis 5.
 #[test]
 fn deletions_mind_what_groups_have_pending() {
     script(
@@ -113,21 +113,74 @@ fn deletions_mind_what_groups_have_pending() {
          XDELEX s KEEPREF ACKED IDS 1 4 => -ERR syntax error
          XDELEX s ACKED a b => -ERR syntax error",
     );
+}
+
+/// Runs commands on a stream of nine entries, of which a group has the 2nd, 3rd and 5th pending and another
+/// the 3rd; what each travels as.
+fn travels(commands: &[(&str, &str)]) {
     let mut db = Database::new();
     let c = db.connect();
-    for command in ["XADD s 1 a b", "XADD s 2 a b", "XGROUP CREATE s g 0"] {
-        db.run(c, command);
-    }
-    db.run(c, "XREADGROUP GROUP g ann STREAMS s >");
-    db.run(c, "XDEL s 1");
+    db.run(c, "PING");
     db.stream();
-    // Only a reference goes; that is a change as well.
-    db.run(c, "XDELEX s DELREF IDS 1 1");
-    assert_eq!(db.stream(), "XDELEX s DELREF IDS 1 1");
-    db.run(c, "XDELEX s ACKED IDS 1 2");
-    assert_eq!(db.stream(), "");
-    db.run(c, "XACKDEL s g ACKED IDS 1 2");
-    assert_eq!(db.stream(), "XACKDEL s g ACKED IDS 1 2");
+    for (command, stream) in commands {
+        db.run(c, "DEL s");
+        for id in 1..10 {
+            db.run(c, &format!("XADD s {id} a b"));
+        }
+        for command in [
+            "XGROUP CREATE s g 0",
+            "XGROUP CREATE s h 0",
+            "XREADGROUP GROUP g ann STREAMS s >",
+            "XREADGROUP GROUP h bob STREAMS s >",
+            "XACK s g 1 4 6 7 8 9",
+            "XACK s h 1 2 4 5 6 7 8 9",
+            "SET mark x",
+        ] {
+            db.run(c, command);
+        }
+        db.stream();
+        let reply = db.run(c, command);
+        assert!(!reply.starts_with('-'), "{command}: {reply}");
+        assert_eq!(db.stream(), *stream, "{command}");
+    }
+}
+
+#[test]
+fn deletions_that_mind_references_travel_as_what_they_came_to() {
+    travels(&[
+        ("XDELEX s IDS 2 1 99", "XDEL s 1-0"),
+        ("XDELEX s KEEPREF IDS 1 3", "XDEL s 3-0"),
+        ("XDELEX s DELREF IDS 2 3 5", "MULTI XDEL s 3-0 5-0 XACK s g 3-0 5-0 XACK s h 3-0 EXEC"),
+        ("XDELEX s ACKED IDS 3 2 3 4", "XDEL s 4-0"),
+        ("XDELEX s ACKED IDS 1 2", ""),
+        ("XACKDEL s g IDS 2 1 2", "MULTI XACK s g 2-0 XDEL s 2-0 EXEC"),
+        ("XACKDEL s g ACKED IDS 1 3", "XACK s g 3-0"),
+        ("XACKDEL s g DELREF IDS 1 3", "MULTI XACK s g 3-0 XDEL s 3-0 XACK s h 3-0 EXEC"),
+        ("XACKDEL s h ACKED IDS 1 2", ""),
+    ]);
+}
+
+#[test]
+fn trims_that_mind_references_travel_as_what_they_came_to() {
+    travels(&[
+        ("XTRIM s MAXLEN 7 KEEPREF", "XTRIM s MAXLEN 7"),
+        ("XTRIM s KEEPREF MAXLEN = 20", ""),
+        ("XTRIM s DELREF MAXLEN = 7", "MULTI XTRIM s MAXLEN = 7 XACK s g 2-0 EXEC"),
+        ("XTRIM s MINID 4 DELREF", "MULTI XTRIM s MINID 4 XACK s g 2-0 3-0 XACK s h 3-0 EXEC"),
+        (
+            "XTRIM s MAXLEN ~ 0 DELREF",
+            "MULTI XTRIM s MAXLEN = 0 XACK s g 2-0 3-0 5-0 XACK s h 3-0 EXEC",
+        ),
+        ("XTRIM s MAXLEN 8 ACKED", "XTRIM s MAXLEN 8"),
+        ("XTRIM s MINID = 2 ACKED", "XTRIM s MAXLEN = 8"),
+        ("XTRIM s MAXLEN = 0 ACKED", "MULTI XTRIM s MAXLEN = 8 XDEL s 4-0 6-0 7-0 8-0 9-0 EXEC"),
+        ("XTRIM s ACKED MINID 5", "MULTI XTRIM s MAXLEN 8 XDEL s 4-0 EXEC"),
+        ("XADD s KEEPREF 10 a b", "XADD s 10 a b"),
+        ("XADD s DELREF MAXLEN 8 10-* a b", "MULTI XADD s MAXLEN 8 10-0 a b XACK s g 2-0 EXEC"),
+        ("XADD s NOMKSTREAM MINID ~ 4 ACKED 10 a b", "XADD s NOMKSTREAM MAXLEN = 10 10 a b"),
+        ("XADD s MAXLEN 9 ACKED 10 a b", "XADD s MAXLEN 9 10 a b"),
+        ("XADD s MAXLEN 7 ACKED 10 a b", "MULTI XADD s MAXLEN 9 10 a b XDEL s 4-0 6-0 EXEC"),
+    ]);
 }
 
 /// A replica has other nodes and another clock: what it hears must not depend on either.

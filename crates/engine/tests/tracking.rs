@@ -185,6 +185,11 @@ fn optin_and_optout_go_by_what_was_said_just_before() {
         db.run(c, "GET k");
         assert!(!heard(&mut db, c), "it holds once: {said:?}");
     }
+    // A script is the next command, and what it said ends with it: its flag had the bit of another.
+    for said in ["CLIENT CACHING YES", "EVAL return 0", "GET k"] {
+        db.run(c, said);
+    }
+    assert!(!heard(&mut db, c));
     let c = reader(&mut db, "OPTOUT");
     assert!(heard(&mut db, c));
     db.run(c, "CLIENT CACHING NO");

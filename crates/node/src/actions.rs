@@ -10,6 +10,11 @@ use crate::{Node, Os, client_of};
 impl Node {
     /// Until the core has nothing more to ask for. True if it had anything.
     pub(crate) fn act<O: Os>(&mut self, os: &mut O) -> bool {
+        // What is logged of a change of role is said in the new one, as Redis does.
+        let is_master = self.repl.is_master();
+        if self.state.follows_as_replica == is_master {
+            os.follow_role(is_master);
+        }
         let mut any = false;
         while let Some(action) = self.repl.poll_action() {
             any = true;

@@ -1,14 +1,15 @@
 //! The world as the engine sees it: replication and the gate answered here, everything else by [`Os`].
 
 use engine::world::{
-    AckWait, BusyDoor, Configuration, EngineMemory, InfoLines, Machine, Persistence, Replication,
-    ReplicationInfo,
+    AckWait, BusyDoor, Configuration, EngineMemory, Forked, Heard, InfoLines, Machine, Persistence,
+    Replication, ReplicationInfo,
 };
 use engine::{Action, ClientId, CommandError, Engine, Now, Outcome, Settings, World};
 use repl::{FailoverRequest, FailoverState, Level, MasterAddr, Repl, ReplconfReply, SyncRequest};
 use store::Keyspace;
 
-use crate::{Facts, Need, Os, Point, Scene, Sent, State, Watermark, conn_id, view};
+use crate::debugged::{Debugged, SECTIONS, Seen};
+use crate::{Facts, Need, Os, Point, Scene, Sent, Side, State, Watermark, conn_id, view};
 
 pub(crate) struct Border<'a, O> {
     pub now: Now,
@@ -46,6 +47,20 @@ impl<O: Os> Border<'_, O> {
 
     fn facts(&self) -> Facts<'_> {
         Facts { now: self.now, repl: self.repl, shutdown: self.state.shutdown.as_ref() }
+    }
+
+    /// What a process of its own cannot ask any more.
+    fn seen(&self) -> Seen {
+        Seen {
+            settings: self.os.settings(),
+            replication: self.replication(),
+            stream_offset: self.repl.offset(),
+            used_memory_bytes: self.used_memory_bytes(),
+            write_refusal: self.os.write_refusal(),
+            last_save_unix_s: self.os.last_save_unix_s(),
+            info: SECTIONS.map(|section| (section, self.info(section))).into(),
+            memory: self.memory_info(EngineMemory::default()),
+        }
     }
 
     /// REPLICAOF takes effect in its place: what follows in the same EXEC is judged by the new role, and
@@ -203,6 +218,22 @@ impl<O: Os> World for Border<'_, O> {
         }
         self.state.current = current;
         self.answer_while_busy(engine);
+    }
+
+    fn fork_session(&mut self, client: ClientId) -> Result<Forked, CommandError> {
+        let seen = self.seen();
+        Ok(match self.os.fork_session(client)? {
+            Side::Parent => Forked::Parent,
+            Side::Child(console) => Forked::Child(Box::new(Debugged { console, seen })),
+        })
+    }
+
+    fn say(&mut self, client: ClientId, bytes: &[u8]) {
+        self.os.say(client, bytes);
+    }
+
+    fn hear(&mut self, client: ClientId, into: &mut Vec<u8>) -> Heard {
+        self.os.hear(client, into)
     }
 }
 

@@ -24,6 +24,7 @@
 
 mod actions;
 mod border;
+mod debugged;
 mod gate;
 mod os;
 mod output;
@@ -35,11 +36,11 @@ use engine::world::earlier;
 use engine::{ClientId, CommandError, Engine, Kind, Now, Peer, Unblocked};
 use protocol::Args;
 use repl::{ConnId, HistoryPoint, MasterAddr, Repl};
-use store::Key;
+use store::{Db, Key};
 
 use border::Border;
 pub use gate::{Gate, Need, Opened, Point, Watermark};
-pub use os::{Facts, LogProgress, Os, ReplicaTraits, Scene, Sent, Wrote};
+pub use os::{Console, Facts, LogProgress, Os, ReplicaTraits, Scene, Sent, Side, Wrote};
 pub use shutdown::Shutdown;
 use upstream::MasterStream;
 
@@ -164,6 +165,7 @@ impl Node {
         engine.before_sleep(now, &mut border);
         loop {
             while self.follow_up(os) {}
+            self.look_at_field_expiries(os);
             // The append-only file before any reply: what is told is as safe as was promised.
             self.append(os);
             self.send_replies(os);
@@ -174,6 +176,17 @@ impl Node {
             if !self.has_follow_ups(os) {
                 return;
             }
+        }
+    }
+
+    /// What the first field to expire means for replicas is settled before it travels.
+    #[inline]
+    fn look_at_field_expiries<O: Os>(&mut self, os: &mut O) {
+        if !self.repl.says_field_expiries()
+            && self.engine.keyspace.iter().any(Db::had_field_expires)
+        {
+            self.repl.say_field_expiries(self.now_ms());
+            self.fulfil(os);
         }
     }
 

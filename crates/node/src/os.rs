@@ -8,7 +8,7 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
+use engine::world::{Configuration, EngineMemory, Heard, InfoLines, Persistence, ShutdownFlags};
 use engine::{Action, Client, ClientId, CommandError, Engine, Now, Outcome};
 use protocol::OwnedArgs;
 use repl::{Filter, Level, LinkId, LoadTarget, MasterAddr, Repl, SnapshotId, SnapshotMode};
@@ -69,6 +69,28 @@ pub struct Facts<'a> {
     pub now: Now,
     pub repl: &'a Repl,
     pub shutdown: Option<&'a Shutdown>,
+}
+
+/// The client of a debugging session, in a process that is the session's alone. It takes no lock and starts no thread.
+pub trait Console {
+    fn mono_us(&self) -> u64;
+
+    fn say(&mut self, bytes: &[u8]);
+
+    /// Waits for what the client says next.
+    fn hear(&mut self, into: &mut Vec<u8>) -> Heard;
+
+    /// Whether it has closed its side.
+    fn is_gone(&mut self) -> bool;
+
+    /// Ends the process, and nothing but the process.
+    fn exit(&mut self, last_words: &[u8]) -> !;
+}
+
+/// The two sides of a fork.
+pub enum Side {
+    Parent,
+    Child(Box<dyn Console>),
 }
 
 /// See the module's description.
@@ -137,6 +159,19 @@ pub trait Os: Configuration + Persistence + Sized {
     /// The next whole request of one that was heard.
     fn next_request(&mut self, _: &Engine, _: ClientId) -> Option<OwnedArgs> {
         None
+    }
+
+    /// Makes a process for a client's debugging session, whose connection is that process's from here on.
+    fn fork_session(&mut self, _: ClientId) -> Result<Side, CommandError> {
+        Err(CommandError::err("Fork() failed: can't run EVAL in debugging mode"))
+    }
+
+    /// Sends something in the midst of a client's command, before anything that `send` is given.
+    fn say(&mut self, _: ClientId, _: &[u8]) {}
+
+    /// Waits a little for what a client says in the midst of its command.
+    fn hear(&mut self, _: ClientId, _: &mut Vec<u8>) -> Heard {
+        Heard::Gone
     }
 
     /// Takes the first `n` bytes of `client.out` and sends them; what it cannot take stays where it is.

@@ -57,6 +57,7 @@ fn master(view: &ReplicationView, traits: ReplicaTraits) -> Option<MasterLinkInf
         sync_bytes_per_second: transfer.map_or(0, |t| t.bytes_per_sec as u64),
         sync_seconds_left: transfer.and_then(|t| t.secs_left()),
         stopped_before: up.fault.as_ref().map(|f| (f.command.clone(), f.why.clone())),
+        failure: up.failure.clone(),
         retry_in_seconds: up.retry_in_secs,
         down_since_seconds: up.down_since_secs.map_or(-1, |s| s as i64),
         priority: traits.priority,

@@ -24,6 +24,8 @@ pub enum ProtocolError {
     InlineTooLong,
     /// An inline command with a quote that never closes.
     UnbalancedQuotes,
+    /// Where a command had to begin, a client of TLS greets.
+    EncryptedGreeting,
     /// A master never sends inline commands: its stream lost its framing.
     InlineFromMaster,
 }
@@ -42,6 +44,7 @@ impl ProtocolError {
             Self::UnauthenticatedBulkLength => b"unauthenticated bulk length",
             Self::InlineTooLong => b"too big inline request",
             Self::UnbalancedQuotes => b"unbalanced quotes in request",
+            Self::EncryptedGreeting => b"this port does not speak TLS",
             Self::InlineFromMaster => b"Master using the inline protocol. Desync?",
         });
         if let Self::ExpectedDollar(got) = *self {

@@ -27,6 +27,9 @@ const READ_LEN_MIN: usize = READ_LEN / 4;
 /// Bookkeeping above this many entries is returned after use.
 const KEPT_SPANS: usize = 4096;
 
+/// How a client of TLS begins: a record of a handshake, of any version.
+const TLS_GREETING: [u8; 2] = [0x16, 0x03];
+
 /// What a master may always send: eight times what its own clients may by default.
 const MASTER_BULK_MAX: i64 = u32::MAX as i64;
 
@@ -525,6 +528,10 @@ impl RequestParser {
 
     fn parse_inline(&mut self, limits: &Limits) -> Result<Inline, ProtocolError> {
         let received = &self.input[self.pos..self.end];
+        // It would wait for an answer for as long as we do for the end of the line.
+        if received.starts_with(&TLS_GREETING) {
+            return Err(ProtocolError::EncryptedGreeting);
+        }
         // Redis searches a C string: a line with a NUL byte before its end never ends.
         let within = &received[..received.len().min(LINE_MAX + 1)];
         let newline = memchr::memchr2(b'\n', 0, within).filter(|&at| within[at] == b'\n');

@@ -15,7 +15,7 @@ impl Repl {
         match up.state {
             LinkState::Ping => self.handle_pong(now_ms, line),
             LinkState::Auth if is_error => {
-                self.log(Level::Warning, format!("Unable to AUTH to MASTER: {}", shown()));
+                self.note_failure(format!("Unable to AUTH to MASTER: {}", shown()));
                 self.lose_link(now_ms, Reconnect::Later);
             }
             LinkState::Auth => up.state = LinkState::Port,
@@ -56,7 +56,7 @@ impl Repl {
         let prefixes: [&[u8]; 4] = [b"+", b"-NOAUTH", b"-NOPERM", b"-ERR operation not permitted"];
         if !prefixes.iter().any(|p| line.starts_with(p)) {
             let text = format!("Error reply to PING from master: '{}'", printable(line));
-            self.log(Level::Warning, text);
+            self.note_failure(text);
             self.lose_link(now_ms, Reconnect::Later);
             return;
         }
@@ -64,7 +64,11 @@ impl Repl {
         if line.starts_with(b"-NOAUTH") && self.settings.master_auth.is_none() {
             let text = "The master asks for a password, and this replica has none to give: set \
                         masterauth (CONFIG SET masterauth <password>, or in the config file)";
-            self.log(Level::Warning, text);
+            self.note_failure(text.to_string());
+        } else if self.settings.master_user.is_some() && self.settings.master_auth.is_none() {
+            let text = "masteruser is set and masterauth is not: this replica speaks to its master as \
+                        the default user";
+            self.note_failure(text.to_string());
         }
         let settings = &self.settings;
         let port = settings.announce_port.to_string();
@@ -204,6 +208,7 @@ impl Repl {
         if let Some(up) = &mut self.upstream {
             up.state = LinkState::Streaming { is_pre_psync: false };
             up.down_since_ms = None;
+            up.failure = None;
         }
         let text = "MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.";
         self.log(Level::Notice, text);

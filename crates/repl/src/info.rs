@@ -139,6 +139,8 @@ pub struct UpstreamView {
     pub down_since_secs: Option<u64>,
     /// The command of the stream that cannot be applied here.
     pub fault: Option<StreamFault>,
+    /// Why the last attempt at a link has failed.
+    pub failure: Option<String>,
     /// None while an attempt is under way.
     pub retry_in_secs: Option<u64>,
     pub read_offset: u64,
@@ -276,6 +278,7 @@ impl Repl {
             phase,
             last_io_secs: up.is_streaming().then_some(last_io_secs),
             fault: up.standstill.as_ref().map(|stopped| stopped.fault.clone()),
+            failure: up.failure.clone(),
             retry_in_secs: self
                 .reconnect_at_ms()
                 .map(|at_ms| at_ms.saturating_sub(now_ms).div_ceil(1000)),

@@ -65,6 +65,7 @@
 
 mod action;
 mod backlog;
+mod expiring_fields;
 mod failover;
 mod handshake;
 mod info;

@@ -40,6 +40,7 @@ impl Repl {
         up.state = LinkState::Streaming { is_pre_psync: offer.is_none() };
         up.last_io_ms = now_ms;
         up.down_since_ms = None;
+        up.failure = None;
         let held = std::mem::take(&mut up.held);
         let lost = up.lost.take();
         let link = up.link;

@@ -9,7 +9,7 @@ use crate::sync_stats::FullSyncReason;
 use crate::wire::printable;
 use crate::{Action, ConnId, Level, Repl, SnapshotId};
 use protocol::parse_i64;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Where a replica is on its way. See the diagram in the crate's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,11 +84,28 @@ pub(crate) struct Downstream {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) candidates: HashMap<ConnId, Introduction>,
     pub(crate) no_replicas_since_ms: u64,
+    pub(crate) field_expiries: FieldExpiries,
+}
+
+/// Whether the stream says when fields of hashes expire, and who is known to understand that. See
+/// `expiring_fields.rs`.
+#[derive(Debug, Default)]
+pub(crate) struct FieldExpiries {
+    pub(crate) are_said: bool,
+    /// Where those listen that have loaded a snapshot since.
+    pub(crate) have_loaded: HashSet<(String, u16)>,
+    /// When one was last given to who has not.
+    pub(crate) given_ms: HashMap<(String, u16), u64>,
 }
 
 impl Downstream {
     pub(crate) fn new(now_ms: u64) -> Self {
-        Self { replicas: Vec::new(), candidates: HashMap::new(), no_replicas_since_ms: now_ms }
+        Self {
+            replicas: Vec::new(),
+            candidates: HashMap::new(),
+            no_replicas_since_ms: now_ms,
+            field_expiries: FieldExpiries::default(),
+        }
     }
 
     pub(crate) fn find(&self, conn: ConnId) -> Option<&Replica> {
@@ -119,6 +136,8 @@ pub enum SyncRefusal {
     FilterNeedsEof,
     /// The offset is no number.
     WrongOffset,
+    /// It was given a snapshot a moment ago, and has not loaded it.
+    NotLoaded,
 }
 
 impl SyncRefusal {
@@ -130,6 +149,9 @@ impl SyncRefusal {
             }
             SyncRefusal::FailingOver => "NOMASTERLINK Can't SYNC while failing over",
             SyncRefusal::FilterNeedsEof => "ERR Filtered replica requires EOF capability",
+            SyncRefusal::NotLoaded => {
+                "NOMASTERLINK The last snapshot was not loaded, the next one is made in a while"
+            }
             SyncRefusal::WrongOffset => "ERR value is not an integer or out of range",
         }
     }
@@ -158,7 +180,11 @@ impl Repl {
             self.log(Level::Warning, text);
             return Err(SyncRefusal::WrongOffset);
         };
-        let reason = match self.accept_partial(&name, request.replid, offset) {
+        let knows_enough = self.knows_enough(&intro, request.peer_ip);
+        if !knows_enough && !self.may_be_given_again(now_ms, &intro, request.peer_ip) {
+            return Err(SyncRefusal::NotLoaded);
+        }
+        let reason = match self.accept_partial(&name, request.replid, offset, knows_enough) {
             Ok(reader) => {
                 self.stats.partial_ok += 1;
                 self.continue_replica(now_ms, request, intro, reader);
@@ -296,6 +322,7 @@ impl Repl {
         name: &str,
         replid: &[u8],
         offset: i64,
+        knows_enough: bool,
     ) -> Result<Reader, FullSyncReason> {
         let ids = self.ids;
         let is_second = ids.second_offset.is_some() && ids.replid2.is_named_by(replid);
@@ -322,6 +349,14 @@ impl Repl {
             };
             self.log(Level::Notice, text);
             return Err(reason);
+        }
+        if !knows_enough {
+            let text = format!(
+                "Partial resynchronization not accepted: fields of hashes expire, and replica {name} has not \
+                 loaded a snapshot that says so"
+            );
+            self.log(Level::Notice, text);
+            return Err(FullSyncReason::FieldExpiries);
         }
         let wanted = u64::try_from(offset).ok();
         let reader = match (wanted, self.stream.backlog_mut()) {

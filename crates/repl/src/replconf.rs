@@ -19,6 +19,8 @@ pub(crate) struct Introduction {
     pub(crate) knows_psync2: bool,
     /// It takes reports of a snapshot's progress.
     pub(crate) knows_progress: bool,
+    /// It says by its version that it knows expiries of hash fields. A Redis says nothing of the kind.
+    pub(crate) knows_field_expiries: bool,
     pub(crate) rdb_only: bool,
     pub(crate) filter: Filter,
 }
@@ -94,6 +96,7 @@ impl Repl {
         if replica.state == ReplicaState::Gated {
             replica.state = ReplicaState::Online;
         }
+        self.note_loaded(conn);
     }
 }
 
@@ -126,10 +129,15 @@ impl Introduction {
             // Capabilities that we do not know are no error: that is what makes them extensible.
             b"capa" if value.eq_ignore_ascii_case(b"eof") => self.knows_eof = true,
             b"capa" if value.eq_ignore_ascii_case(b"psync2") => self.knows_psync2 = true,
-            b"capa" if value.eq_ignore_ascii_case(PROGRESS_CAPA) => self.knows_progress = true,
+            b"capa" if value.eq_ignore_ascii_case(PROGRESS_CAPA) => {
+                (self.knows_progress, self.knows_field_expiries) = (true, true);
+            }
             b"capa" => {}
             // Of Valkey. What a snapshot is written for, `rdb-version` says.
-            b"version" => {}
+            b"version" => {
+                let major = value.split(|byte| *byte == b'.').next().and_then(parse_i64);
+                self.knows_field_expiries |= major.is_some_and(|major| major >= 9);
+            }
             b"rdb-only" => {
                 self.rdb_only = match parse_i64(value) {
                     Some(n @ (0 | 1)) => n == 1,

@@ -95,6 +95,8 @@ pub(crate) struct Upstream {
     is_held: bool,
     /// Stream bytes that came behind the snapshot while it is being loaded.
     pub(crate) held: Vec<u8>,
+    /// Why the last attempt has failed, until one has not.
+    pub(crate) failure: Option<String>,
     /// Why the link closed while the snapshot was being loaded: it matters only afterwards.
     pub(crate) lost: Option<String>,
     pub(crate) progress: Progress,
@@ -119,6 +121,7 @@ impl Upstream {
             down_since_ms: None,
             is_held: false,
             held: Vec::new(),
+            failure: None,
             lost: None,
             progress: Progress::new(now_ms),
             told: None,
@@ -149,8 +152,16 @@ impl Repl {
 
     pub fn handle_connect_failed(&mut self, now_ms: u64, link: LinkId, why: &str) {
         if self.current(link).is_some_and(|up| matches!(up.state, LinkState::Connecting)) {
-            self.log(Level::Warning, format!("Error condition on socket for SYNC: {why}"));
+            self.note_failure(format!("Error condition on socket for SYNC: {why}"));
             self.lose_link(now_ms, Reconnect::Later);
+        }
+    }
+
+    /// Says in the log, and keeps for INFO, why there is no link to the master.
+    pub(crate) fn note_failure(&mut self, text: String) {
+        self.log(Level::Warning, text.clone());
+        if let Some(up) = &mut self.upstream {
+            up.failure = Some(text);
         }
     }
 
@@ -177,8 +188,14 @@ impl Repl {
             }
             _ => Some("Master did not respond to command during SYNC handshake".to_string()),
         };
+        let has_heard_nothing = matches!(up.state, LinkState::Ping);
         if let Some(text) = text {
-            self.log(Level::Warning, text);
+            self.note_failure(text);
+        }
+        if has_heard_nothing && !self.settings.is_encrypted {
+            let text = "The master has closed the connection without a word. If its port speaks TLS alone, this \
+                        replica needs 'tls-replication yes'.";
+            self.note_failure(text.to_string());
         }
         self.lose_link(now_ms, Reconnect::Soon);
     }
@@ -323,7 +340,13 @@ impl Repl {
                 }
             }
             _ if up.is_handshake() && is_late => {
-                self.log(Level::Warning, "Timeout connecting to the MASTER...");
+                let is_greeting = matches!(up.state, LinkState::Connecting);
+                self.note_failure("Timeout connecting to the MASTER...".to_string());
+                if is_greeting && self.settings.is_encrypted {
+                    let text = "The master has not answered TLS, which 'tls-replication yes' asks for: is this the \
+                                port of its 'tls-port'?";
+                    self.note_failure(text.to_string());
+                }
                 self.lose_link(now_ms, Reconnect::Soon);
             }
             _ => {}

@@ -24,6 +24,8 @@ pub struct ReplSettings {
     pub repl_diskless_load: DisklessLoad,
     pub master_user: Option<String>,
     pub master_auth: Option<Vec<u8>>,
+    /// `tls-replication`.
+    pub is_encrypted: bool,
     /// What `REPLCONF listening-port` announces: `replica-announce-port`, or the listening port.
     pub announce_port: u16,
     /// `replica-announce-ip`.
@@ -47,6 +49,7 @@ impl Default for ReplSettings {
             repl_diskless_load: DisklessLoad::Disabled,
             master_user: None,
             master_auth: None,
+            is_encrypted: false,
             announce_port: 6379,
             announce_ip: None,
             min_replicas_to_write: 0,

@@ -15,16 +15,19 @@ pub enum FullSyncReason {
     OutOfBacklog,
     /// It says that it has more than there is.
     Ahead,
+    /// Fields of hashes expire, and it has not shown that it knows of that.
+    FieldExpiries,
 }
 
 impl FullSyncReason {
-    pub const ALL: [FullSyncReason; 6] = [
+    pub const ALL: [FullSyncReason; 7] = [
         FullSyncReason::First,
         FullSyncReason::OldProtocol,
         FullSyncReason::OtherHistory,
         FullSyncReason::PastPromotion,
         FullSyncReason::OutOfBacklog,
         FullSyncReason::Ahead,
+        FullSyncReason::FieldExpiries,
     ];
 
     /// A label's value.
@@ -36,6 +39,7 @@ impl FullSyncReason {
             FullSyncReason::PastPromotion => "past_promotion",
             FullSyncReason::OutOfBacklog => "out_of_backlog",
             FullSyncReason::Ahead => "ahead",
+            FullSyncReason::FieldExpiries => "field_expiries",
         }
     }
 }

@@ -202,8 +202,15 @@ fn a_snapshot_in_the_making_says_where_it_goes_and_how_far_it_is() {
 #[test]
 fn the_reasons_of_full_syncs_have_fixed_labels() {
     let labels = FullSyncReason::ALL.map(FullSyncReason::as_str);
-    let expected =
-        ["first", "old_protocol", "other_history", "past_promotion", "out_of_backlog", "ahead"];
+    let expected = [
+        "first",
+        "old_protocol",
+        "other_history",
+        "past_promotion",
+        "out_of_backlog",
+        "ahead",
+        "field_expiries",
+    ];
     assert_eq!(labels, expected);
 }
 

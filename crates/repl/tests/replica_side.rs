@@ -359,6 +359,64 @@ fn a_wrong_password_is_told_and_tried_again() {
     assert_ne!(wanted_link(&mut replica), link);
 }
 
+/// A user without a password is nobody, and the master says only what the default user may not.
+#[test]
+fn a_user_without_a_password_is_told_of() {
+    let settings = ReplSettings { master_user: Some("u".into()), ..ReplSettings::default() };
+    let mut replica = new_repl(2, settings);
+    replica.boot(0, Some(addr("m")), None);
+    let link = wanted_link(&mut replica);
+    replica.handle_connected(0, link);
+    drain(&mut replica);
+    let (_, logs) = fed(&mut replica, link, b"+PONG\r\n");
+    let told = "masteruser is set and masterauth is not: this replica speaks to its master as the default user";
+    assert_eq!(logs, ["Master replied to PING, replication can continue...", told]);
+    assert_eq!(failure(&replica).as_deref(), Some(told));
+}
+
+/// Why there is no link was in the log alone, and for a master that speaks TLS in nobody's words.
+#[test]
+fn info_keeps_why_there_is_no_link_until_there_is_one() {
+    let mut replica = new_repl(2, ReplSettings::default());
+    replica.boot(0, Some(addr("m")), None);
+    let link = wanted_link(&mut replica);
+    assert_eq!(failure(&replica), None);
+    replica.handle_connect_failed(0, link, "Connection refused");
+    let refused = "Error condition on socket for SYNC: Connection refused";
+    assert_eq!(failure(&replica).as_deref(), Some(refused));
+    replica.handle_timeout(1000);
+    let link = wanted_link(&mut replica);
+    replica.handle_connected(1000, link);
+    drain(&mut replica);
+    replica.handle_link_closed(1000, link, "Connection closed by the master");
+    assert!(logs(&mut replica)[1].contains("this replica needs 'tls-replication yes'"));
+    assert!(failure(&replica).unwrap().contains("needs 'tls-replication yes'"));
+    replica.handle_timeout(2000);
+    let link = wanted_link(&mut replica);
+    replica.handle_connected(2000, link);
+    let input = format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 100\r\n$3\r\nRDB");
+    replica.handle_bytes(2000, link, input.as_bytes());
+    replica.load_verified(2000);
+    replica.load_done(2000);
+    assert_eq!(failure(&replica), None);
+}
+
+#[test]
+fn a_master_that_does_not_answer_tls_is_told_of() {
+    let settings = ReplSettings { is_encrypted: true, ..ReplSettings::default() };
+    let mut replica = new_repl(2, settings);
+    replica.boot(0, Some(addr("m")), None);
+    drain(&mut replica);
+    replica.handle_timeout(61_000);
+    let said = logs(&mut replica);
+    assert_eq!(said[0], "Timeout connecting to the MASTER...");
+    assert!(said[1].starts_with("The master has not answered TLS"), "{said:?}");
+}
+
+fn failure(replica: &Repl) -> Option<String> {
+    replica.view(0).upstream.expect("it has a master").failure
+}
+
 #[test]
 fn every_phase_has_its_timeout() {
     let offer = format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 100\r\n");

@@ -31,6 +31,7 @@ use crate::process::logging::{self, Speaker};
 use crate::process::mailbox::Mailbox;
 use crate::process::memory::{self, MemoryMeter};
 use crate::process::os_error::os_error;
+use crate::process::sessions::Sessions;
 use crate::process::signals::SignalSource;
 use crate::process::supervisor::Supervision;
 use crate::process::watchdog::Watchdog;
@@ -160,6 +161,7 @@ impl Server {
                 postponed_end: None,
                 exit_code: None,
                 metrics: Metrics::default(),
+                sessions: Sessions::default(),
                 watchdog: Watchdog::default(),
             },
             net: NetState::new(registry, listeners, mailer.wrapping(Mail::Resolved), tls),

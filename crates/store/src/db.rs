@@ -20,7 +20,7 @@ use crate::entry::{Entry, NewValue};
 use crate::expire::SetExpire;
 use crate::key::{IntoKey, Key};
 use crate::seed::HashSeed;
-use crate::table::{self, Slot, Table};
+use crate::table::{self, Slot, Table, TableStats};
 use crate::value::Value;
 
 mod field_expires;
@@ -101,6 +101,12 @@ impl Db {
     #[inline]
     pub fn field_expires_len(&self) -> usize {
         self.field_expires.len()
+    }
+
+    /// Whether a field ever had an expiry.
+    #[inline]
+    pub fn had_field_expires(&self) -> bool {
+        self.field_expires.was_any()
     }
 
     /// When the first field of any hash expires.
@@ -276,6 +282,11 @@ impl Db {
     /// A random entry among those that expire.
     pub fn random_volatile(&self, rng: &mut Rng) -> Option<&Entry> {
         self.expires.random(rng).map(ExpireRef::entry)
+    }
+
+    /// Of the table of entries, and of that of expiries.
+    pub fn table_stats(&self) -> [Vec<TableStats>; 2] {
+        [self.entries.stats(), self.expires.stats()]
     }
 
     /// Leaves an empty database and returns the full one, to be dropped wherever it suits.

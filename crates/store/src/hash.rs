@@ -13,7 +13,7 @@ use crate::list::scale;
 use crate::listpack::{self, Listpack};
 use crate::member::Field;
 use crate::sample;
-use crate::table::{self, Slot, Table};
+use crate::table::{self, Slot, Table, TableStats};
 use crate::value::{Encoding, Item};
 
 mod expiring;
@@ -144,6 +144,15 @@ impl Hash {
             Repr::Packed(_) => Encoding::Listpack,
             Repr::PackedExpiring(_) => Encoding::ListpackEx,
             Repr::Table(_) | Repr::TableExpiring(_) => Encoding::Hashtable,
+        }
+    }
+
+    /// Of its hash table, while it has one.
+    pub fn table_stats(&self) -> Option<Vec<TableStats>> {
+        match &self.repr {
+            Repr::Table(table) => Some(table.stats()),
+            Repr::TableExpiring(table) => Some(table.fields().stats()),
+            _ => None,
         }
     }
 

@@ -48,6 +48,6 @@ pub use list::{End, List};
 pub use seed::HashSeed;
 pub use set::Set;
 pub use stream::{Stream, StreamId};
-pub use table::Table;
+pub use table::{Table, TableStats};
 pub use value::{Encoding, Item, ItemBuf, Type, Value, ValueMut, ValueRef};
 pub use zset::{LexBound, ScoreRange, ZSet};

@@ -13,7 +13,7 @@ use crate::listpack::{self, Listpack, classify};
 use crate::member::Member;
 use crate::sample;
 use crate::str::parse_int;
-use crate::table::{self, Slot, Table};
+use crate::table::{self, Slot, Table, TableStats};
 use crate::value::{Encoding, Item, ItemBuf};
 
 /// However the settings are, an intset stays below this.
@@ -101,6 +101,14 @@ impl Set {
             Repr::Ints(_) => Encoding::Intset,
             Repr::Packed(_) => Encoding::Listpack,
             Repr::Table(_) => Encoding::Hashtable,
+        }
+    }
+
+    /// Of its hash table, while it has one.
+    pub fn table_stats(&self) -> Option<Vec<TableStats>> {
+        match &self.repr {
+            Repr::Table(table) => Some(table.stats()),
+            _ => None,
         }
     }
 

@@ -38,8 +38,8 @@ pub use self::id::{ID_BYTES, IdText, StreamId};
 pub use self::id_map::Iter as IdIter;
 pub use self::node::Entry;
 pub use self::range::{Range, RevRange};
-pub use self::references::{Deletion, References};
-pub use self::trim::{Keep, Trim};
+pub use self::references::{Deletion, References, Released};
+pub use self::trim::{Keep, Trim, Trimmed};
 
 /// Consumer groups by name, in the order in which everybody sees them.
 pub type Groups = BTreeMap<Box<[u8]>, Group>;

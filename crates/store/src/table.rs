@@ -31,11 +31,13 @@ mod iter;
 mod resize;
 mod sample;
 mod slot;
+mod stats;
 #[cfg(test)]
 mod tests;
 
 pub use iter::{IntoIter, Iter};
 pub use slot::{Occupied, Slot, Vacant};
+pub use stats::TableStats;
 
 /// A hash table of one-word elements. See the head of the file for its laws.
 pub struct Table<E: Element> {

@@ -14,7 +14,7 @@ use crate::listpack::{self, Listpack, classify};
 use crate::sample;
 use crate::score::{Score, parse_score};
 use crate::skiplist::{self, NodePtr, NodeRef, Skiplist};
-use crate::table::{Slot, Table};
+use crate::table::{Slot, Table, TableStats};
 use crate::value::{Encoding, Item, ItemBuf};
 
 mod bounds;
@@ -104,6 +104,14 @@ impl ZSet {
         match &self.repr {
             Repr::Packed(_) => Encoding::Listpack,
             Repr::Sorted(_) => Encoding::Skiplist,
+        }
+    }
+
+    /// Of its hash table, while it has one.
+    pub fn table_stats(&self) -> Option<Vec<TableStats>> {
+        match &self.repr {
+            Repr::Packed(_) => None,
+            Repr::Sorted(sorted) => Some(sorted.table.stats()),
         }
     }
 
@@ -285,11 +293,28 @@ impl ZSet {
         }
     }
 
-    /// The ranks of the members between two bounds; sensible where all scores are equal.
+    /// Whether there is no more than one score, so that the order is the members' alone.
+    pub fn has_one_score(&self) -> bool {
+        let mut ends = [self.iter().next(), self.iter().next_back()].into_iter().flatten();
+        let first = ends.next().map(|(_, score)| score);
+        ends.all(|(_, score)| Some(score) == first)
+    }
+
+    /// The ranks of the members between two bounds; sensible where all scores are equal. Where they are not,
+    /// a small set says what Redis's would, and a large one says anything, as Redis's does.
     pub fn ranks_by_lex(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
         match &self.repr {
             Repr::Packed(_) => {
                 let mut buf = ItemBuf::new();
+                let mut is_out = |member: Option<(Item<'_>, f64)>, ends: bool| {
+                    member.is_none_or(|(member, _)| {
+                        let member = member.as_bytes(&mut buf);
+                        if ends { max.ends_before(member) } else { min.starts_after(member) }
+                    })
+                };
+                if is_out(self.iter().next_back(), false) || is_out(self.iter().next(), true) {
+                    return 0..0;
+                }
                 let (mut start, mut count) = (0, 0);
                 for (member, _) in self.iter() {
                     let member = member.as_bytes(&mut buf);

@@ -8,6 +8,8 @@
 // those out of the lower crates is lifted for them one by one, so that simulations stay under it.
 #[allow(clippy::disallowed_methods)]
 pub mod binaries;
+#[allow(clippy::disallowed_methods)]
+pub mod certificates;
 pub mod client;
 #[allow(clippy::disallowed_methods)]
 pub mod daemon;

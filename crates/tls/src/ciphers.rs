@@ -1,7 +1,9 @@
 //! Which of the cipher suites that there are is offered: OpenSSL's lists for TLS 1.2, plain names for 1.3.
 
+use std::sync::LazyLock;
+
 use rustls::crypto::ring::cipher_suite as suites;
-use rustls::{ProtocolVersion, SupportedCipherSuite};
+use rustls::{CipherSuiteCommon, ProtocolVersion, SupportedCipherSuite, Tls12CipherSuite};
 
 /// Of TLS 1.2, in the order of preference: OpenSSL's name, the words that stand for it in a list, the suite.
 /// All of them agree on keys by ECDHE.
@@ -37,6 +39,11 @@ static TLS12: [(&str, &[&str], SupportedCipherSuite); 6] = [
         suites::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
     ),
 ];
+
+/// The suites of the table with keys that last as long as the connection. TLS 1.2 cannot change them; rustls would
+/// drop what is written behind 2^24 records and say goodbye, which cuts a busy client off within minutes. Redis does not.
+static LASTING: LazyLock<[SupportedCipherSuite; TLS12.len()]> =
+    LazyLock::new(|| TLS12.each_ref().map(|(_, _, suite)| lasting(*suite)));
 
 /// Words that stand for every suite of the table.
 const ANY: [&str; 9] =
@@ -79,8 +86,25 @@ pub(crate) fn tls12(list: &str) -> Option<Vec<SupportedCipherSuite>> {
             }
         }
     }
-    let chosen: Vec<_> = chosen.into_iter().map(|at| TLS12[at].2).collect();
+    let chosen: Vec<_> = chosen.into_iter().map(|at| LASTING[at]).collect();
     (!chosen.is_empty()).then_some(chosen)
+}
+
+fn lasting(suite: SupportedCipherSuite) -> SupportedCipherSuite {
+    let SupportedCipherSuite::Tls12(suite) = suite else { return suite };
+    let common = CipherSuiteCommon {
+        suite: suite.common.suite,
+        hash_provider: suite.common.hash_provider,
+        confidentiality_limit: u64::MAX,
+    };
+    // Six of them, made once.
+    SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
+        common,
+        prf_provider: suite.prf_provider,
+        kx: suite.kx,
+        sign: suite.sign,
+        aead_alg: suite.aead_alg,
+    })))
 }
 
 fn stands_for(word: &str, at: usize) -> bool {
@@ -131,6 +155,15 @@ mod tests {
         });
         assert_eq!(names("aRSA:+AES256").unwrap().last(), Some(&"ECDHE-RSA-AES256-GCM-SHA384"));
         assert_eq!(names("AES128-SHA256"), None, "no key exchange by RSA, no CBC");
+    }
+
+    /// A client of TLS 1.2 heard nothing any more after its 16,777,216th reply.
+    #[test]
+    fn keys_of_1_2_last_as_long_as_the_connection() {
+        for suite in tls12("").unwrap() {
+            let SupportedCipherSuite::Tls12(suite) = suite else { panic!("not of 1.2") };
+            assert_eq!(suite.common.confidentiality_limit, u64::MAX, "{suite:?}");
+        }
     }
 
     #[test]

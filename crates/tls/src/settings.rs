@@ -198,6 +198,8 @@ impl Server {
         match sessions {
             Some(Sessions { max, lifetime_s }) => {
                 config.session_storage = Arc::new(SessionCache::new(max, lifetime_s));
+                // A client that comes back needs one, and each is kept here.
+                config.send_tls13_tickets = 1;
             }
             None => {
                 config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -11,6 +11,11 @@ use super::text::Command;
 pub const SCRIPT_CALLS: &str = "return redis.call(unpack(ARGV))";
 pub const SCRIPT_PCALLS: &str = "return redis.pcall(unpack(ARGV))";
 
+const ANY: Version = (0, 0, 0);
+/// Its first version that is not Redis's as well.
+const VALKEY: Version = (9, 0, 0);
+const NO_END: Version = (u32::MAX, 0, 0);
+
 /// Commands that take no part (`client|*` is all of a container), and arguments (`xadd/auto-id`).
 const LEFT_OUT: &[(&str, &str)] = &[
     ("debug|*", "what it tells is of the inside"),
@@ -84,6 +89,15 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("client|help", "texts differ by version"),
 ];
 
+/// The same for peers from a version on and below another.
+const LEFT_OUT_FOR: &[(&str, (Version, Version), &str)] = &[
+    ("auth", ((7, 4, 0), VALKEY), "8.2.3 does not answer the second refusal of a connection"),
+    ("hello/auth", ((7, 4, 0), VALKEY), "8.2.3 does not answer the second refusal of a connection"),
+];
+
+/// What Valkey refuses between MULTI and EXEC with all that was queued; 7.2 leaves the transaction as it was.
+const NO_MULTI: &[&str] = &["multi", "watch"];
+
 /// Optional arguments that are always given, since the command is random without them.
 const ALWAYS_GIVEN: &[(&str, &str)] =
     &[("spop", "count"), ("command|getkeys", "arg"), ("command|getkeysandflags", "arg")];
@@ -149,11 +163,18 @@ const RULES: &[(&str, Rule)] = &[
     ("acl|getuser", Rule::AnyOrder),
 ];
 
-pub fn is_left_out(name: &str) -> bool {
+pub fn is_left_out(name: &str, peer: Version) -> bool {
     let all = name.split_once('|').map(|(container, _)| format!("{container}|*"));
     // What HELP says differs by version, and is held to 7.2's in the Tcl suite.
     name.ends_with("|help")
         || LEFT_OUT.iter().any(|(out, _)| *out == name || all.as_deref() == Some(out))
+        || LEFT_OUT_FOR
+            .iter()
+            .any(|(out, (from, below), _)| *out == name && *from <= peer && peer < *below)
+}
+
+pub fn ends_a_transaction(name: &str, peer: Version) -> bool {
+    peer >= VALKEY && NO_MULTI.iter().any(|no_multi| name.eq_ignore_ascii_case(no_multi))
 }
 
 /// Whether a command is sent to this peer as its syntax has it, never in a script, never with an argument less.
@@ -216,15 +237,12 @@ pub fn rule(command: &Command) -> Rule {
 struct Known {
     /// Peers from this version on, and below that one.
     peers: (Version, Version),
-    /// The command's full name, or a beginning of it before a `*`.
+    /// The command's full name, or a beginning of it before a `*`, or an end behind one.
     command: &'static str,
     is: fn(&Reply, &Reply) -> bool,
     #[allow(dead_code)] // for whoever reads the table
     why: &'static str,
 }
-
-const ANY: Version = (0, 0, 0);
-const NO_END: Version = (u32::MAX, 0, 0);
 
 const KNOWN: &[Known] = &[
     Known {
@@ -268,6 +286,30 @@ const KNOWN: &[Known] = &[
         command: "scan",
         is: |_, theirs| is_error(theirs, "unknown type name"),
         why: "newer servers refuse a type that they do not know",
+    },
+    Known {
+        peers: (VALKEY, NO_END),
+        command: "bitcount",
+        is: |ours, _| is_error(ours, "syntax error"),
+        why: "Valkey takes a start without an end",
+    },
+    Known {
+        peers: ((7, 4, 0), NO_END),
+        command: "*scan",
+        is: |_, theirs| is_error(theirs, "invalid cursor"),
+        why: "newer servers refuse a cursor below zero",
+    },
+    Known {
+        peers: (VALKEY, NO_END),
+        command: "getex",
+        is: |ours, theirs| *ours == Reply::Null && is_error(theirs, "invalid expire time"),
+        why: "Valkey looks at the time before it looks for the key",
+    },
+    Known {
+        peers: (ANY, NO_END),
+        command: "object|refcount",
+        is: |ours, theirs| *ours == Reply::Int(1) && matches!(theirs, Reply::Int(2..=9)),
+        why: "Redis's transaction holds what its commands have set until it ends",
     },
     Known {
         peers: (ANY, NO_END),
@@ -350,9 +392,10 @@ pub fn same(command: &Command, peer: Version, ours: &Reply, theirs: &Reply) -> b
 pub fn is_known(command: &Command, peer: Version, ours: &Reply, theirs: &Reply) -> bool {
     let name = name(command);
     KNOWN.iter().any(|known| {
-        let is_its = match known.command.strip_suffix('*') {
-            Some(start) => name.starts_with(start),
-            None => known.command == name,
+        let is_its = match (known.command.strip_suffix('*'), known.command.strip_prefix('*')) {
+            (Some(start), _) => name.starts_with(start),
+            (None, Some(end)) => name.ends_with(end),
+            (None, None) => known.command == name,
         };
         is_its && known.peers.0 <= peer && peer < known.peers.1 && (known.is)(ours, theirs)
     })

@@ -73,7 +73,7 @@ pub struct Maker {
 impl Maker {
     pub fn new(rows: Vec<Row>, values: Values, peer: Version) -> Maker {
         let rows: Vec<Row> =
-            rows.into_iter().filter(|row| !judge::is_left_out(&row.name)).collect();
+            rows.into_iter().filter(|row| !judge::is_left_out(&row.name, peer)).collect();
         let lines = EXTRAS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let extras: Vec<(u32, &str)> = lines
             .map(|line| {
@@ -109,8 +109,7 @@ impl Maker {
             self.in_multi = false;
             return Step { on_second: false, command: vec![b"EXEC".to_vec()] };
         }
-        let at = self.rng.u32(..self.sums[self.sums.len() - 1]);
-        let at = self.sums.partition_point(|sum| *sum <= at);
+        let at = self.chosen();
         self.values.may_block = false;
         if at >= self.rows.len() {
             let line = self.extras[at - self.rows.len()].1;
@@ -132,6 +131,21 @@ impl Maker {
             command = self.in_script(command);
         }
         Step { on_second, command }
+    }
+
+    /// Which of the rows and extras comes next.
+    fn chosen(&mut self) -> usize {
+        loop {
+            let at = self.rng.u32(..self.sums[self.sums.len() - 1]);
+            let at = self.sums.partition_point(|sum| *sum <= at);
+            let name = match self.rows.get(at) {
+                Some(row) => &row.name,
+                None => self.extras[at - self.rows.len()].1.split(' ').next().unwrap_or(""),
+            };
+            if !self.in_multi || !judge::ends_a_transaction(name, self.peer) {
+                return at;
+            }
+        }
     }
 
     fn one_in(&mut self, n: u32) -> bool {
@@ -220,7 +234,7 @@ struct Arguments<'a> {
 
 impl Arguments<'_> {
     fn add(&mut self, argument: &Argument) {
-        if judge::is_left_out(&format!("{}/{}", self.name, argument.name)) {
+        if judge::is_left_out(&format!("{}/{}", self.name, argument.name), self.maker.peer) {
             return;
         }
         let is_needed = !argument.is_optional || judge::is_always_given(self.name, &argument.name);
@@ -263,7 +277,9 @@ impl Arguments<'_> {
                 let within: Vec<&Argument> = argument
                     .within
                     .iter()
-                    .filter(|a| !judge::is_left_out(&format!("{}/{}", self.name, a.name)))
+                    .filter(|a| {
+                        !judge::is_left_out(&format!("{}/{}", self.name, a.name), self.maker.peer)
+                    })
                     .collect();
                 if let Some(chosen) = self.maker.rng.choice(within) {
                     let chosen = Argument { is_optional: false, ..chosen.clone() };

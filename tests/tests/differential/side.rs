@@ -20,6 +20,8 @@ pub type Answer = (Reply, Vec<u8>);
 const MARK: &str = "the-end-of-this-step";
 /// Whoever has not answered by then waits for a timeout of its command.
 const STUCK: Duration = Duration::from_millis(500);
+/// Whoever has not answered after so many of these never will.
+const MOST_LOOKS: u32 = 120;
 
 /// What sequences may have changed, and what it is again at their beginning.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -88,7 +90,12 @@ impl Side {
     }
 
     pub fn answer(&mut self) -> io::Result<Answer> {
+        let mut looks = 0;
         while !self.first.wait_readable(STUCK)? {
+            looks += 1;
+            if looks > MOST_LOOKS {
+                return Err(io::Error::other("the server does not answer"));
+            }
             if let Some(status) = self.server.exited() {
                 return Err(io::Error::other(format!("the server has ended: {status}")));
             }

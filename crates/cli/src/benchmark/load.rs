@@ -310,7 +310,11 @@ impl<'a> Worker<'a> {
 
 fn connect(load: &Load<'_>, registry: &Registry, token: Token) -> Result<Client, Failure> {
     let target = &load.options.target;
-    let refused = |e: Error| e.refusal(target);
+    // redis-benchmark does not wait for the handshake: what breaks it there is an error of the connection.
+    let refused = |e: Error| match e {
+        Error::Handshake(_) => format!("Error: {e}"),
+        e => e.refusal(target),
+    };
     let conn = Connection::open(target).map_err(refused)?;
     conn.set_nonblocking(true).map_err(|e| e.to_string())?;
     let mut stream = match conn.into_socket() {

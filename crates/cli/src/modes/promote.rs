@@ -76,7 +76,7 @@ impl Change {
         }
         let listed = before.replicas.iter().filter(|replica| replica.error.is_none());
         let others = listed
-            .filter(|replica| replica.port != heir.port || !same_host(replica, &heir))
+            .filter(|replica| !is_same(replica, &heir, &heir_before))
             .map(|replica| beside(target, &replica.host, replica.port))
             .collect();
         Ok(Self { heir, master, others, before, heir_before })
@@ -158,6 +158,12 @@ impl Change {
     }
 }
 
+/// By a name the heir is asked at another address than the master lists it at: it would have followed itself.
+fn is_same(replica: &Node, heir: &Target, heir_before: &Node) -> bool {
+    let is_one_process = !replica.run_id.is_empty() && replica.run_id == heir_before.run_id;
+    is_one_process || replica.port == heir.port && same_host(replica, heir)
+}
+
 fn same_host(node: &Node, target: &Target) -> bool {
     node.host.as_bytes() == target.host || {
         // One of the two may be a name.
@@ -201,5 +207,22 @@ mod tests {
         for text in ["", "host", ":7", "host:", "host:x"] {
             assert_eq!(of(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_heir_that_is_named_is_the_replica_that_is_listed_by_its_address() {
+        let node = |host: &str, run_id: &str| Node {
+            host: host.into(),
+            port: 6379,
+            run_id: run_id.into(),
+            ..Node::default()
+        };
+        let heir = parse(&Target::default(), b"new:6379").expect("an address");
+        let before = node("new", "a");
+        assert!(is_same(&node("10.0.0.2", "a"), &heir, &before));
+        assert!(!is_same(&node("10.0.0.3", "b"), &heir, &before));
+        // Who does not say which process it is goes by its address.
+        assert!(!is_same(&node("10.0.0.2", ""), &heir, &node("new", "")));
+        assert!(is_same(&node("new", ""), &heir, &node("new", "")));
     }
 }

@@ -14,6 +14,8 @@ const DEPTH_MAX: usize = 16;
 pub(super) struct Node {
     pub host: String,
     pub port: i64,
+    /// Which process it is, whatever address it was asked at.
+    pub run_id: String,
     /// Why there is nothing else here.
     pub error: Option<String>,
     pub is_master: bool,
@@ -125,6 +127,7 @@ fn parse(place: Node, info: &str) -> (Node, Vec<Listed>) {
     let syncing = number("master_sync_in_progress") == 1;
     let node = Node {
         is_master,
+        run_id: field("run_id").into(),
         version: field("redis_version").into(),
         memory: field("used_memory_human").into(),
         offset: number(if is_master { "master_repl_offset" } else { "slave_repl_offset" }),
@@ -154,11 +157,11 @@ mod tests {
 
     #[test]
     fn info_tells_of_a_master_and_its_replicas() {
-        let info = "redis_version:7.2.4\r\nused_memory_human:1.00M\r\nrole:master\r\n\
+        let info = "redis_version:7.2.4\r\nrun_id:abc\r\nused_memory_human:1.00M\r\nrole:master\r\n\
             master_repl_offset:90\r\nslave0:ip=10.0.0.2,port=7,state=online,offset=80,lag=1\r\n\
             slave_read_only:1\r\nslave1:nonsense\r\n";
         let (node, listed) = parse(Node::default(), info);
-        assert!(node.is_master && node.master.is_none());
+        assert!(node.is_master && node.master.is_none() && node.run_id == "abc");
         assert_eq!(
             (node.offset, node.version.as_str(), node.memory.as_str()),
             (90, "7.2.4", "1.00M")

@@ -1,4 +1,5 @@
-//! What the server says of its commands (COMMAND DOCS), as help and hints need it.
+//! What is known of commands, as help and hints need it: from the server (COMMAND DOCS), or from the
+//! table that is built in.
 //!
 //! Must not: know any command itself.
 
@@ -8,6 +9,28 @@ use protocol::Value;
 
 /// Arguments may consist of others this deep; what is deeper is cut off.
 const DEPTH_MAX: usize = 16;
+
+/// The parts of a version's number, which compare as versions do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version([u32; 3]);
+
+impl Version {
+    /// From `7.2.4`; parts that are missing are 0, as is what is no number.
+    pub(super) fn of(text: &str) -> Self {
+        let mut parts = [0; 3];
+        for (part, word) in parts.iter_mut().zip(text.trim().split('.')) {
+            *part = word.parse().unwrap_or(0);
+        }
+        Self(parts)
+    }
+
+    /// What a server says in INFO that it is: Valkey gives Redis the number of its last common release.
+    pub(super) fn of_info(info: &Value) -> Option<Self> {
+        let info = text(info)?;
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
+        field("valkey_version:").or_else(|| field("redis_version:")).map(Self::of)
+    }
+}
 
 /// All commands and subcommands, sorted by name.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +58,9 @@ pub(super) struct Argument {
     pub optional: bool,
     pub multiple: bool,
     pub multiple_token: bool,
+    pub since: Option<String>,
+    /// The server says that it is older: what is typed is understood, but not suggested.
+    pub is_newer: bool,
     pub parts: Vec<Argument>,
 }
 
@@ -42,9 +68,41 @@ pub(super) struct Argument {
 pub(super) enum Kind {
     #[default]
     Value,
+    Integer,
+    Double,
     PureToken,
     OneOf,
     Block,
+}
+
+impl Kind {
+    /// By the name that COMMAND DOCS gives it.
+    pub(super) fn named(name: &str) -> Self {
+        match name {
+            "integer" | "unix-time" => Self::Integer,
+            "double" => Self::Double,
+            "pure-token" => Self::PureToken,
+            "oneof" => Self::OneOf,
+            "block" => Self::Block,
+            _ => Self::Value,
+        }
+    }
+
+    /// Whether a word can be such a value, by its beginning: what is behind it is the server's to judge.
+    pub(super) fn takes(self, word: &str) -> bool {
+        let word = word.trim_start();
+        let number = word.strip_prefix(['-', '+']).unwrap_or(word);
+        let begins = |text: &str| number.get(..3).is_some_and(|b| b.eq_ignore_ascii_case(text));
+        match self {
+            Self::Value => true,
+            Self::Integer => number.starts_with(|c: char| c.is_ascii_digit()),
+            Self::Double => {
+                let digits = number.strip_prefix('.').unwrap_or(number);
+                digits.starts_with(|c: char| c.is_ascii_digit()) || begins("inf") || begins("nan")
+            }
+            Self::PureToken | Self::OneOf | Self::Block => false,
+        }
+    }
 }
 
 impl Docs {
@@ -58,33 +116,40 @@ impl Docs {
         Some(docs)
     }
 
-    /// From the reply to COMMAND of a server that has no docs: names and how many words they take.
-    pub(super) fn from_command_list(reply: &Value) -> Option<Self> {
-        let Value::Array(commands) = reply else { return None };
-        let mut docs = Self::default();
-        for command in commands {
-            let Value::Array(fields) = command else { continue };
-            let [Value::Bulk(name), Value::Int(arity), ..] = fields.as_slice() else { continue };
-            let words = usize::try_from(arity.unsigned_abs()).unwrap_or(1).clamp(1, 64) - 1;
-            let value = || Argument { name: "arg".into(), ..Argument::default() };
-            let mut arguments: Vec<Argument> = (0..words).map(|_| value()).collect();
-            if *arity < 0 {
-                let name = "...options...".into();
-                arguments.push(Argument { name, optional: false, ..Argument::default() });
+    /// Adds what a server has and nobody has told of: names and how many words they take, from the reply to
+    /// COMMAND.
+    pub(super) fn add_unknown(&mut self, list: &Value) {
+        for (name, fields) in listed(list) {
+            if self.commands.iter().any(|doc| doc.name == name) {
+                continue;
             }
-            docs.commands.push(CommandDoc {
-                name: String::from_utf8_lossy(name).to_uppercase(),
+            let [_, Value::Int(arity), _, first_key, ..] = fields else { continue };
+            let words = usize::try_from(arity.unsigned_abs()).unwrap_or(1).clamp(1, 64) - 1;
+            let value = |name: &str| Argument { name: name.into(), ..Argument::default() };
+            let mut arguments: Vec<Argument> = (0..words).map(|_| value("arg")).collect();
+            if let (Value::Int(1), Some(first)) = (first_key, arguments.first_mut()) {
+                *first = value("key");
+            }
+            if *arity < 0 {
+                arguments.push(value("...options..."));
+            }
+            self.commands.push(CommandDoc {
+                name,
                 summary: "Help not available".into(),
-                since: None,
+                since: Some("Not known".into()),
                 group: "generic".into(),
                 arguments,
             });
         }
-        docs.sort();
-        Some(docs)
+        self.sort();
     }
 
-    fn sort(&mut self) {
+    /// Marks what is newer than the server is.
+    pub(super) fn mark_newer_than(&mut self, version: Version) {
+        self.commands.iter_mut().for_each(|doc| mark_newer_than(version, &mut doc.arguments));
+    }
+
+    pub(super) fn sort(&mut self) {
         self.commands.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
@@ -114,6 +179,22 @@ impl Docs {
     }
 }
 
+/// Names, in capitals, and fields of a reply to COMMAND.
+pub(super) fn listed(list: &Value) -> impl Iterator<Item = (String, &[Value])> {
+    let list = if let Value::Array(list) = list { list.as_slice() } else { &[] };
+    list.iter().filter_map(|fields| match fields {
+        Value::Array(fields) => Some((text(fields.first()?)?.to_uppercase(), fields.as_slice())),
+        _ => None,
+    })
+}
+
+fn mark_newer_than(version: Version, arguments: &mut [Argument]) {
+    for argument in arguments {
+        argument.is_newer = argument.since.as_deref().is_some_and(|s| Version::of(s) > version);
+        mark_newer_than(version, &mut argument.parts);
+    }
+}
+
 impl CommandDoc {
     /// The arguments as documentation shows them: `key value [NX|XX]`.
     pub(super) fn syntax(&self) -> String {
@@ -134,9 +215,9 @@ impl Argument {
 
     /// Without the brackets of an optional one.
     fn words(&self) -> String {
-        let mut token = self.token.clone().unwrap_or_default();
+        let mut token = self.token.as_deref().map(or_quotes).unwrap_or_default();
         let repeated = match self.kind {
-            Kind::Value => or_quotes(&self.name),
+            Kind::Value | Kind::Integer | Kind::Double => or_quotes(&self.name),
             Kind::OneOf => syntax(&self.parts, "|"),
             Kind::Block => syntax(&self.parts, " "),
             Kind::PureToken => String::new(),
@@ -167,12 +248,7 @@ fn arguments(list: &Value, depth: usize) -> Vec<Argument> {
 }
 
 fn argument(fields: &Value, depth: usize) -> Option<Argument> {
-    let kind = match field(fields, "type").and_then(text)?.as_str() {
-        "pure-token" => Kind::PureToken,
-        "oneof" => Kind::OneOf,
-        "block" => Kind::Block,
-        _ => Kind::Value,
-    };
+    let kind = Kind::named(&field(fields, "type").and_then(text)?);
     let name = field(fields, "display_text").or_else(|| field(fields, "name"));
     let flags = match field(fields, "flags") {
         Some(Value::Array(flags) | Value::Set(flags)) => flags.iter().filter_map(text).collect(),
@@ -181,11 +257,13 @@ fn argument(fields: &Value, depth: usize) -> Option<Argument> {
     let has = |flag: &str| flags.iter().any(|f| f == flag);
     Some(Argument {
         name: name.and_then(text)?,
-        token: field(fields, "token").and_then(text).map(|token| or_quotes(&token)),
+        token: field(fields, "token").and_then(text),
         kind,
         optional: has("optional"),
         multiple: has("multiple"),
         multiple_token: has("multiple_token"),
+        since: field(fields, "since").and_then(text),
+        is_newer: false,
         parts: field(fields, "arguments")
             .map(|list| arguments(list, depth + 1))
             .unwrap_or_default(),

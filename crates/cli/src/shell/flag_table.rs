@@ -7,12 +7,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::options::{Mode, Options, Resp3};
+use super::options::{DebugMode, Mode, Options, Resp3};
 use crate::encrypted::tls_flags;
 use crate::flags::Takes::{Checked, Nothing, Value};
 use crate::flags::{Flag, Group, Tool};
 use crate::format::{Output, Strings};
-use crate::target::{leading_float, leading_int, unquote};
+use crate::target::{leading_float, leading_int, port, unquote};
 use crate::term;
 
 const fn row(
@@ -30,6 +30,15 @@ fn path(word: Vec<u8>) -> PathBuf {
 fn seconds(word: &[u8]) -> Option<Duration> {
     let seconds = leading_float(word);
     Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())
+}
+
+/// 0 is no limit but the system's; anything behind the number makes it none.
+fn connect_timeout(word: &[u8]) -> Result<Option<Duration>, String> {
+    let number = String::from_utf8_lossy(word).trim_start().parse::<f64>();
+    match number {
+        Ok(number) if number >= 0.0 => Ok(seconds(word)),
+        _ => Err("Invalid connection timeout for -t.".into()),
+    }
 }
 
 /// redis-cli's command line.
@@ -59,6 +68,7 @@ const GROUPS: &[Group<Options>] = &[
     Group { title: "Looking at keys", flags: KEYS },
     Group { title: "Moving data", flags: DATA },
     Group { title: "Replication", flags: REPLICATION },
+    Group { title: "Trying hints", flags: HINTS },
 ];
 
 const CONNECTION: &[Flag<Options>] = &[
@@ -69,7 +79,10 @@ const CONNECTION: &[Flag<Options>] = &[
     ),
     row(
         &["-p"],
-        Value("port", |o, v| o.target.port = leading_int(&v)),
+        Checked("port", |o, v| {
+            o.target.port = port(&v)?;
+            Ok(())
+        }),
         "Port of the server; 6379 by default.",
     ),
     row(
@@ -84,8 +97,21 @@ const CONNECTION: &[Flag<Options>] = &[
     ),
     row(
         &["-t"],
-        Value("timeout", |o, v| o.target.connect_timeout = seconds(&v)),
+        Checked("timeout", |o, v| {
+            o.target.connect_timeout = connect_timeout(&v)?;
+            Ok(())
+        }),
         "Seconds, or parts of one, after which connecting is given up.",
+    ),
+    row(
+        &["-4"],
+        Nothing(|o| o.target.prefers_ipv4 = true),
+        "Try the IPv4 addresses of a host before the others.",
+    ),
+    row(
+        &["-6"],
+        Nothing(|o| o.target.prefers_ipv6 = true),
+        "Try the IPv6 addresses of a host before the others.",
     ),
     row(
         &["-a", "--pass"],
@@ -155,9 +181,17 @@ const COMMANDS: &[Flag<Options>] = &[
         Value("file", |o, v| o.eval = Some(path(v))),
         "EVAL the script in a file, with keys, a lone comma, and arguments behind it.",
     ),
-    row(&["--ldb"], Nothing(|o| o.debugger = true), "Refused: there is no Lua debugger."),
-    row(&["--ldb-sync-mode"], Nothing(|o| o.debugger = true), "Refused, as --ldb."),
-    row(&["--verbose"], Nothing(|o| o.verbose = true), "Accepted for scripts; says nothing more."),
+    row(
+        &["--ldb"],
+        Nothing(|o| o.debugger = o.debugger.or(Some(DebugMode::Forked))),
+        "Used with --eval: debugs the script, and what it changes is rolled back.",
+    ),
+    row(
+        &["--ldb-sync-mode"],
+        Nothing(|o| o.debugger = Some(DebugMode::Sync)),
+        "Like --ldb, but the server is blocked meanwhile and what the script changes stays.",
+    ),
+    row(&["--verbose"], Nothing(|o| o.verbose = true), "With --test_hint_file, say every hint."),
 ];
 
 const OUTPUT: &[Flag<Options>] = &[
@@ -358,6 +392,19 @@ const REPLICATION: &[Flag<Options>] = &[
         "Make this replica the master without losing a write. Tells what it would do.",
     ),
     row(&["--yes"], Nothing(|o| o.yes = true), "Do what --promote tells."),
+];
+
+const HINTS: &[Flag<Options>] = &[
+    row(
+        &["--test_hint"],
+        Value("line", |o, v| o.test_hint = Some(v)),
+        "Print the hint that stands behind a line while it is typed.",
+    ),
+    row(
+        &["--test_hint_file"],
+        Value("file", |o, v| o.test_hint_file = Some(path(v))),
+        "Compare hints with those in a file, whose lines have what is typed and the hint, in quotes.",
+    ),
 ];
 
 fn shows_pushes(word: &[u8], before: bool) -> bool {

@@ -1,18 +1,22 @@
 //! What can still be typed: the arguments that a command misses, and the names that a word begins.
 //!
-//! Must not: touch the terminal.
+//! Must not: touch the terminal, or ask the server.
 
 use super::docs::{Argument, CommandDoc, Docs, Kind};
 
-/// What the command lacks behind what was typed, if a command was.
+/// What the command lacks behind the words that are done; `None` where no command was typed. The last
+/// word counts when something stands behind it: until then nobody knows what it is to become.
 pub(super) fn missing(docs: &Docs, line: &str) -> Option<String> {
-    let words = protocol::split_args(line.as_bytes())?;
+    let mut words = protocol::split_args(line.as_bytes())?;
+    if !line.ends_with(|c: char| c.is_ascii_whitespace()) {
+        words.pop();
+    }
     let words: Vec<String> =
         words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     let (doc, len) = command(docs, &words)?;
-    let hint = rest(&doc.arguments, &words[len..]).filter(|hint| !hint.is_empty())?;
-    let is_word_done = line.ends_with(|c: char| c.is_ascii_whitespace());
-    Some(if is_word_done { hint } else { format!(" {hint}") })
+    let words = &words[len..];
+    let taken = in_a_row(&doc.arguments, words).filter(|taken| taken.words == words.len());
+    Some(taken.map(|taken| taken.left).unwrap_or_default())
 }
 
 /// Where completion begins in the line, and what can stand there.
@@ -37,231 +41,121 @@ fn command<'d>(docs: &'d Docs, words: &[String]) -> Option<(&'d CommandDoc, usiz
     Some((doc, len(doc)))
 }
 
-/// How an argument takes words.
-enum Taken {
-    /// It cannot begin with the next word.
-    No,
-    /// So many words are all of it; it may be had again.
-    All(usize),
-    /// The words end amidst of it: what is missing.
-    Part(String),
+/// What words have come to: so many are an argument's, and this may follow of it.
+#[derive(Debug, Default)]
+struct Taken {
+    words: usize,
+    left: String,
 }
 
-/// The arguments that are not typed yet. `None`: the words do not fit.
-fn rest(arguments: &[Argument], mut words: &[String]) -> Option<String> {
+/// Arguments behind each other. `None`: a word stands where a required argument cannot take it.
+fn in_a_row(arguments: &[Argument], words: &[String]) -> Option<Taken> {
+    let mut taken = 0;
     let mut left: Vec<String> = Vec::new();
     let mut i = 0;
     while i < arguments.len() {
-        if !arguments[i].optional {
-            match take_all(&arguments[i], words) {
-                Taken::All(len) if len > 0 => {
-                    words = &words[len..];
-                    if arguments[i].multiple && words.is_empty() {
-                        left.push(again(&arguments[i]));
-                    }
-                }
-                Taken::Part(hint) => {
-                    words = &[];
-                    left.push(hint);
-                }
-                _ if words.is_empty() => left.push(arguments[i].syntax()),
-                _ => return None,
-            }
-            i += 1;
-            continue;
+        // Those that may be left out come in any order, up to the next one that may not.
+        let options = arguments[i..].iter().take_while(|argument| argument.optional).count();
+        let typed = &words[taken..];
+        let (len, hints) = match options {
+            0 if typed.is_empty() => (0, vec![untyped(&arguments[i])]),
+            0 => one(&arguments[i], typed).map(|one| (one.words, vec![one.left]))?,
+            _ => in_any_order(&arguments[i..i + options], typed),
+        };
+        if len > 0 {
+            // What stands before a word that was typed is no more to come.
+            left.clear();
         }
-        // Options come in any order.
-        let len = arguments[i..].iter().take_while(|argument| argument.optional).count();
-        let (hints, rest) = take_options(&arguments[i..i + len], words);
-        words = rest;
-        left.extend(hints);
-        i += len;
-    }
-    words.is_empty().then(|| left.join(" "))
-}
-
-/// What remains of options, and the words behind those that were given.
-fn take_options<'w>(options: &[Argument], mut words: &'w [String]) -> (Vec<String>, &'w [String]) {
-    let mut open: Vec<&Argument> = options.iter().collect();
-    let mut hints = Vec::new();
-    'words: while !words.is_empty() {
-        for (i, option) in open.iter().enumerate() {
-            match take_all(option, words) {
-                Taken::All(len) if len > 0 => {
-                    words = &words[len..];
-                    if option.multiple && words.is_empty() {
-                        hints.push(again(option));
-                    }
-                    open.remove(i);
-                    continue 'words;
-                }
-                Taken::Part(hint) => {
-                    words = &[];
-                    hints.push(hint);
-                    open.remove(i);
-                    continue 'words;
-                }
-                _ => {}
-            }
+        taken += len;
+        if taken == words.len() || options == 0 {
+            left.extend(hints);
         }
-        break;
+        i += options.max(1);
     }
-    // What stands before words that were typed is no more to come.
-    if words.is_empty() {
-        hints.extend(open.into_iter().map(Argument::syntax));
-    }
-    (hints, words)
+    Some(Taken { words: taken, left: joined(left, " ") })
 }
 
-/// How one that can be repeated goes on.
-fn again(argument: &Argument) -> String {
-    let once = Argument { multiple: false, optional: false, ..argument.clone() };
-    let once = if argument.multiple_token { once } else { Argument { token: None, ..once } };
-    format!("[{} ...]", once.syntax())
-}
-
-/// An argument as often as it is there.
-fn take_all(argument: &Argument, words: &[String]) -> Taken {
+/// How many words are options', and what remains of these: first of the one that was typed last.
+fn in_any_order(options: &[Argument], words: &[String]) -> (usize, Vec<String>) {
+    let mut typed = vec![false; options.len()];
     let mut taken = 0;
-    loop {
-        let needs_token = taken == 0 || argument.multiple_token;
-        match take(argument, &words[taken..], needs_token) {
-            Taken::All(len) if len > 0 => taken += len,
-            Taken::Part(hint) => return Taken::Part(hint),
-            _ if taken == 0 => return Taken::No,
-            _ => return Taken::All(taken),
-        }
-        if !argument.multiple || taken == words.len() {
-            return Taken::All(taken);
-        }
+    let mut unfinished = String::new();
+    let next = |typed: &[bool], words: &[String]| {
+        let may_come = |i: usize| !typed[i] || options[i].multiple_token;
+        let mut open = options.iter().enumerate().filter(|(i, _)| may_come(*i));
+        open.find_map(|(i, option)| Some((i, one(option, words)?)))
+    };
+    while let Some((i, one)) = next(&typed, &words[taken..]) {
+        taken += one.words;
+        unfinished = one.left;
+        typed[i] = true;
     }
+    let open = options.iter().zip(typed).filter(|(_, typed)| !typed);
+    (taken, std::iter::once(unfinished).chain(open.map(|(option, _)| untyped(option))).collect())
 }
 
-fn take(argument: &Argument, words: &[String], needs_token: bool) -> Taken {
-    let Some(first) = words.first() else { return Taken::No };
-    let mut begin = 0;
-    if let Some(token) = argument.token.as_ref().filter(|_| needs_token) {
-        if !first.eq_ignore_ascii_case(token) {
-            return Taken::No;
-        }
-        begin = 1;
+/// An argument as often as it is there. `None`: it cannot begin with these words, or there are none.
+fn one(argument: &Argument, words: &[String]) -> Option<Taken> {
+    let Taken { words: mut taken, mut left } = once(argument, words, true)?;
+    if !argument.multiple {
+        return Some(Taken { words: taken, left });
     }
-    let behind = &words[begin..];
-    let once = Argument { optional: false, multiple: false, token: None, ..argument.clone() };
-    match argument.kind {
-        Kind::PureToken => Taken::All(begin),
-        _ if behind.is_empty() => Taken::Part(once.syntax()),
-        Kind::Value => Taken::All(begin + 1),
-        Kind::OneOf => {
-            let mut choices = argument.parts.iter().map(|part| take_all(part, behind));
-            match choices.find(|taken| !matches!(taken, Taken::No)) {
-                Some(Taken::All(len)) => Taken::All(begin + len),
-                Some(part) => part,
-                None => Taken::No,
-            }
-        }
-        Kind::Block => take_block(&argument.parts, behind, begin),
+    while let Some(next) = once(argument, &words[taken..], argument.multiple_token) {
+        taken += next.words;
+        left = next.left;
     }
+    // Where it may be left out, Redis shows the bracket that ends it, although it has begun.
+    let end = if argument.optional { "]" } else { "" };
+    let token = argument.token.clone().filter(|_| argument.multiple_token);
+    let again = untyped(&alone(argument, token));
+    let left = joined(vec![left, format!("[{again} ...]{end}")], " ");
+    Some(Taken { words: taken, left })
 }
 
-fn take_block(parts: &[Argument], words: &[String], mut taken: usize) -> Taken {
-    let begin = taken;
-    for (i, part) in parts.iter().enumerate() {
-        match take_all(part, &words[taken - begin..]) {
-            Taken::All(len) => taken += len,
-            Taken::Part(hint) => {
-                let later = parts[i + 1..].iter().map(Argument::syntax);
-                let hints: Vec<String> = std::iter::once(hint).chain(later).collect();
-                return Taken::Part(hints.join(" "));
-            }
-            Taken::No if part.optional => {}
-            Taken::No if taken - begin == words.len() => {
-                let later: Vec<String> = parts[i..].iter().map(Argument::syntax).collect();
-                return Taken::Part(later.join(" "));
-            }
-            Taken::No => return Taken::No,
+fn once(argument: &Argument, words: &[String], with_token: bool) -> Option<Taken> {
+    let (first, mut rest) = words.split_first()?;
+    let token = argument.token.as_ref().filter(|_| with_token);
+    match token {
+        Some(token) if !first.eq_ignore_ascii_case(token) => return None,
+        Some(_) if argument.kind == Kind::PureToken => {
+            return Some(Taken { words: 1, ..Taken::default() });
         }
+        Some(_) if rest.is_empty() => {
+            return Some(Taken { words: 1, left: untyped(&alone(argument, None)) });
+        }
+        Some(_) => {}
+        None => rest = words,
     }
-    Taken::All(taken)
+    let body = match argument.kind {
+        Kind::PureToken => None,
+        Kind::OneOf => argument.parts.iter().find_map(|part| one(part, rest)),
+        Kind::Block => in_a_row(&argument.parts, rest).filter(|taken| taken.words > 0),
+        kind => kind.takes(&rest[0]).then(|| Taken { words: 1, ..Taken::default() }),
+    }?;
+    Some(Taken { words: body.words + usize::from(token.is_some()), ..body })
+}
+
+/// What has begun, once and without brackets.
+fn alone(argument: &Argument, token: Option<String>) -> Argument {
+    Argument { token, optional: false, multiple: false, is_newer: false, ..argument.clone() }
+}
+
+/// An argument of which nothing was typed; nothing, where the server is too old for it.
+fn untyped(argument: &Argument) -> String {
+    known(argument).as_ref().map(Argument::syntax).unwrap_or_default()
+}
+
+/// The argument without the parts that are newer than the server says it is.
+fn known(argument: &Argument) -> Option<Argument> {
+    let parts: Vec<Argument> = argument.parts.iter().filter_map(known).collect();
+    let is_empty_group = parts.is_empty() && !argument.parts.is_empty();
+    (!argument.is_newer && !is_empty_group).then(|| Argument { parts, ..argument.clone() })
+}
+
+fn joined(mut texts: Vec<String>, between: &str) -> String {
+    texts.retain(|text| !text.is_empty());
+    texts.join(between)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::docs::tests::{block, one_of, optional, token, value};
-    use super::*;
-
-    fn docs() -> Docs {
-        let doc = |name: &str, group: &str, arguments| CommandDoc {
-            name: name.into(),
-            group: group.into(),
-            arguments,
-            ..CommandDoc::default()
-        };
-        let expiry = Argument { token: Some("EX".into()), ..value("seconds") };
-        let keys = Argument { multiple: true, ..value("key") };
-        Docs {
-            commands: vec![
-                doc("CONFIG", "server", vec![]),
-                doc(
-                    "CONFIG GET",
-                    "server",
-                    vec![Argument { multiple: true, ..value("parameter") }],
-                ),
-                doc("DEL", "generic", vec![keys]),
-                doc(
-                    "SET",
-                    "string",
-                    vec![
-                        value("key"),
-                        value("value"),
-                        optional(one_of(vec![token("NX"), token("XX")])),
-                        optional(token("GET")),
-                        optional(expiry),
-                    ],
-                ),
-                doc(
-                    "ZADD",
-                    "zset",
-                    vec![
-                        value("key"),
-                        optional(token("CH")),
-                        block(vec![value("score"), value("member")]),
-                    ],
-                ),
-            ],
-        }
-    }
-
-    fn hint(line: &str) -> Option<String> {
-        missing(&docs(), line)
-    }
-
-    #[test]
-    fn a_hint_is_what_is_missing() {
-        for (line, expected) in [
-            ("set", " key value [NX|XX] [GET] [EX seconds]"),
-            ("set ", "key value [NX|XX] [GET] [EX seconds]"),
-            ("SET k", " value [NX|XX] [GET] [EX seconds]"),
-            ("set k v get ", "[NX|XX] [EX seconds]"),
-            ("set k v ex ", "seconds [NX|XX] [GET]"),
-            ("set k v ex 3 xx", " [GET]"),
-            ("del a ", "[key ...]"),
-            ("config get ", "parameter [parameter ...]"),
-            ("zadd z 1 ", "member"),
-            ("zadd z ch 1 a ", "[score member ...]"),
-        ] {
-            assert_eq!(hint(line).as_deref(), Some(expected), "{line:?}");
-        }
-        for line in ["", "config", "nosuch ", "set k v nonsense ", "set \"open"] {
-            assert_eq!(hint(line), None, "{line:?}");
-        }
-    }
-
-    #[test]
-    fn names_and_for_help_groups_are_completed() {
-        assert_eq!(completions(&docs(), "con"), (0, vec!["CONFIG".into(), "CONFIG GET".into()]));
-        assert_eq!(completions(&docs(), "help @z"), (5, vec!["@zset".into()]));
-        assert_eq!(completions(&docs(), "help  de"), (6, vec!["DEL".into()]));
-        assert_eq!(completions(&docs(), "hélp"), (0, vec![]));
-    }
-}
+mod tests;

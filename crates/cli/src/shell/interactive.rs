@@ -23,11 +23,13 @@ use crate::Exit;
 use crate::term::{self, Lines, fail};
 
 /// Reads and runs lines until the person has enough.
-pub(super) fn run(shell: &mut Shell) -> Result<(), Exit> {
+pub(super) fn run(shell: &mut Shell) -> Result<Next, Exit> {
     shell.session.become_interactive();
-    let _ = shell.session.connect(Announce::Errors);
+    if !shell.session.debugger.is_active {
+        let _ = shell.session.connect(Announce::Errors);
+        shell.load_docs();
+    }
     shell.preferences.load();
-    shell.load_docs();
     let mut history = History::load(dotfile("REDISCLI_HISTFILE", ".rediscli_history"));
     let assistant = Assistant { docs: Rc::clone(&shell.docs), hints: Cell::new(true) };
     let mut editor = editor(&history, assistant)?;
@@ -40,10 +42,10 @@ pub(super) fn run(shell: &mut Shell) -> Result<(), Exit> {
         term::flush();
         let line = match editor.readline(&shell.session.prompt()) {
             Ok(line) => line,
-            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
+            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(Next::Quit),
             Err(e) => return Err(fail(format!("Error: {e}"))),
         };
-        let Some(words) = protocol::split_args(line.as_bytes()) else {
+        let Some(words) = shell.session.debugger.split(line.as_bytes()) else {
             term::out("Invalid argument(s)\n");
             remember(&mut editor, &mut history, &line);
             continue;
@@ -55,8 +57,9 @@ pub(super) fn run(shell: &mut Shell) -> Result<(), Exit> {
         if !is_sensitive(command) {
             remember(&mut editor, &mut history, &line);
         }
-        if shell.run_line(&words)? == Next::Quit {
-            return Ok(());
+        match shell.run_line(&words)? {
+            Next::Line => {}
+            end => return Ok(end),
         }
     }
 }
@@ -106,7 +109,9 @@ impl Hinter for Assistant {
         if !self.hints.get() || pos < line.len() {
             return None;
         }
-        hints::missing(&self.docs, line)
+        let hint = hints::missing(&self.docs, line).filter(|hint| !hint.is_empty())?;
+        let is_word_done = line.ends_with(|c: char| c.is_ascii_whitespace());
+        Some(if is_word_done { hint } else { format!(" {hint}") })
     }
 }
 

@@ -5,14 +5,16 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::docs::Docs;
+use super::built_in;
+use super::docs::{Docs, Version};
 use super::help;
 use super::history::dotfile;
+use super::options::DebugMode;
 use super::session::{Announce, Session};
-use crate::Exit;
 use crate::format::Output;
 use crate::target::leading_int;
-use crate::term;
+use crate::term::{self, Lines};
+use crate::{Exit, VERSION};
 
 /// A command that took longer than this says how long it took.
 const SLOW: Duration = Duration::from_millis(500);
@@ -22,6 +24,8 @@ const SLOW: Duration = Duration::from_millis(500);
 pub(super) enum Next {
     Line,
     Quit,
+    /// The script that is debugged begins anew.
+    Restart,
 }
 
 /// A session with what people have beside it.
@@ -30,6 +34,8 @@ pub(super) struct Shell {
     pub preferences: Preferences,
     /// Empty until they are asked for.
     pub docs: Rc<Docs>,
+    /// From a pipe, where more was read than run.
+    pub lines: Lines,
 }
 
 /// What a person can set, here or in ~/.redisclirc.
@@ -65,7 +71,8 @@ impl Preferences {
 
 impl Shell {
     pub(super) fn new(session: Session) -> Self {
-        Self { session, preferences: Preferences { hints: true }, docs: Rc::default() }
+        let preferences = Preferences { hints: true };
+        Self { session, preferences, docs: Rc::default(), lines: Lines::default() }
     }
 
     /// Runs the words of a line, of which there is at least one.
@@ -82,6 +89,7 @@ impl Shell {
         match first.as_slice() {
             b"quit" | b"exit" => return Ok(Next::Quit),
             [b':', ..] => self.preferences.apply(words, ""),
+            b"restart" if self.session.options.eval.is_some() => return Ok(Next::Restart),
             b"restart" => term::out("Use 'restart' only in Lua debugging mode.\n"),
             b"connect" if words.len() == 3 => {
                 self.session.options.target.host.clone_from(&words[1]);
@@ -92,6 +100,9 @@ impl Shell {
             _ => {
                 let begun = Instant::now();
                 self.run_command(command, repeat)?;
+                if self.session.debugger.has_ended {
+                    self.end_debugging()?;
+                }
                 let elapsed = begun.elapsed();
                 if elapsed >= SLOW && self.session.options.output == Output::Typed {
                     term::out(format!("({:.2}s)\n", elapsed.as_secs_f64()));
@@ -101,10 +112,25 @@ impl Shell {
         Ok(Next::Line)
     }
 
+    /// The script is over: what it has returned is shown, and lines are commands again.
+    fn end_debugging(&mut self) -> Result<(), Exit> {
+        self.session.print_last_words()?;
+        let rolled_back = match self.session.options.debugger {
+            Some(DebugMode::Sync) => "",
+            _ => " -- dataset changes rolled back",
+        };
+        term::out(format!("\n(Lua debugging session ended{rolled_back})\n\n"));
+        // The server has closed the connection with the session.
+        if self.session.connect(Announce::Errors).is_ok() {
+            self.load_docs();
+        }
+        Ok(())
+    }
+
     /// Runs a command, or helps with one. `false`: it could not be run.
     pub(super) fn run_command(&mut self, words: &[Vec<u8>], repeat: i64) -> Result<bool, Exit> {
         let name = words[0].to_ascii_lowercase();
-        if name == b"help" || name == b"?" {
+        if (name == b"help" || name == b"?") && !self.session.debugger.is_active {
             if self.docs.commands.is_empty() && words.len() > 1 {
                 self.load_docs();
             }
@@ -114,15 +140,17 @@ impl Shell {
         self.session.issue(words, repeat)
     }
 
-    /// Asks the server what commands it has.
+    /// Asks the server what commands it has; what it cannot say is taken from the table that is built in.
     pub(super) fn load_docs(&mut self) {
-        let docs =
-            self.session.ask(&["COMMAND", "DOCS"]).and_then(|reply| Docs::from_reply(&reply));
-        let docs = docs.or_else(|| {
-            let list = self.session.ask(&["COMMAND"])?;
-            Docs::from_command_list(&list)
+        let info = self.session.ask(&["INFO", "server"]);
+        let version = info.as_ref().and_then(Version::of_info);
+        let told = self.session.ask(&["COMMAND", "DOCS"]);
+        let mut docs = told.as_ref().and_then(Docs::from_reply).unwrap_or_else(|| {
+            let list = self.session.ask(&["COMMAND"]);
+            built_in::docs(version, list.as_ref())
         });
-        self.docs = Rc::new(docs.unwrap_or_default());
+        docs.mark_newer_than(version.unwrap_or_else(|| Version::of(VERSION)));
+        self.docs = Rc::new(docs);
     }
 }
 

@@ -1,10 +1,14 @@
 //! redis-cli: one command, commands from a pipe or a person, or a mode.
 //!
 //! `options` and `flag_table` are the command line, `session` is a connection with all that redis-cli
-//! remembers of it, `line` is what a typed line does. Lines come from a pipe (`script`) or a person
-//! (`interactive`, with `history`, and with `hints` and `help` from the server's `docs`); `eval` is `--eval`.
+//! remembers of it, `line` is what a typed line does. Lines (`lines`) come from a pipe (`script`) or a person
+//! (`interactive`, with `history`, and with `hints` and `help` from the server's `docs`, or those that are
+//! `built_in`); `test_hints` shows hints without a terminal; `eval` is `--eval`, `debugger` what is different while a
+//! script is debugged.
 
+mod built_in;
 mod command;
+mod debugger;
 mod docs;
 mod eval;
 mod flag_table;
@@ -13,9 +17,11 @@ mod hints;
 mod history;
 mod interactive;
 mod line;
+mod lines;
 pub(crate) mod options;
 mod script;
 pub(crate) mod session;
+mod test_hints;
 
 use crate::flags::{Parsed, Refused};
 use crate::modes;
@@ -52,6 +58,9 @@ pub fn run(words: Vec<Vec<u8>>) -> Result<(), Exit> {
             term::out(TOOL.help());
             return Ok(());
         }
+        Err(Refused::Unknown(flag)) if flag.starts_with(b"--cluster") => {
+            return Err(fail("The cluster manager (--cluster) is not supported."));
+        }
         Err(Refused::Unknown(flag)) => {
             let flag = String::from_utf8_lossy(&flag);
             return Err(fail(format!("Unrecognized option or bad number of args for: '{flag}'")));
@@ -61,6 +70,9 @@ pub fn run(words: Vec<Vec<u8>>) -> Result<(), Exit> {
     check(&mut options)?;
     if let Some(mode) = options.mode {
         return modes::run(mode, options);
+    }
+    if options.test_hint.is_some() || options.test_hint_file.is_some() {
+        return try_hints(Session::new(options));
     }
     run_commands(Session::new(options), command)
 }
@@ -86,15 +98,29 @@ fn check(options: &mut Options) -> Result<(), Exit> {
     Ok(())
 }
 
+/// Hints are for trying with a server and without one.
+fn try_hints(mut session: Session) -> Result<(), Exit> {
+    let _ = session.connect(Announce::Nothing);
+    let mut shell = Shell::new(session);
+    shell.load_docs();
+    let options = &shell.session.options;
+    match (&options.test_hint, &options.test_hint_file) {
+        (None, Some(file)) => test_hints::check(&shell.docs, file, options.verbose),
+        (line, _) => {
+            test_hints::print(&shell.docs, line.as_deref().unwrap_or_default());
+            Ok(())
+        }
+    }
+}
+
 fn run_commands(mut session: Session, command: Vec<Vec<u8>>) -> Result<(), Exit> {
     if let Some(file) = session.options.eval.clone() {
         session.connect(Announce::Errors).map_err(|_| Exit(1))?;
-        return eval::run(&mut session, &file, command);
+        return eval::run(&mut Shell::new(session), &file, &command);
     }
     let mut shell = Shell::new(session);
     if command.is_empty() {
-        let edits = term::stdin_is_terminal() && !term::is_plain_terminal();
-        return if edits { interactive::run(&mut shell) } else { script::run(&mut shell) };
+        return lines::run(&mut shell).map(drop);
     }
     // The first command tries once more, and says what is wrong.
     let _ = shell.session.connect(Announce::Nothing);

@@ -39,6 +39,15 @@ pub enum Resp3 {
     Preferred,
 }
 
+/// How a script is debugged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugMode {
+    /// In a process of the server's that is made for it.
+    Forked,
+    /// In the server itself.
+    Sync,
+}
+
 /// All that a command line of redis-cli says.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -60,7 +69,7 @@ pub struct Options {
     pub cluster: bool,
     pub verbose: bool,
     pub eval: Option<PathBuf>,
-    pub debugger: bool,
+    pub debugger: Option<DebugMode>,
     pub mode: Option<Mode>,
     pub latency_history: bool,
     pub monochrome: bool,
@@ -75,6 +84,8 @@ pub struct Options {
     pub once: bool,
     pub yes: bool,
     pub promote: Vec<u8>,
+    pub test_hint: Option<Vec<u8>>,
+    pub test_hint_file: Option<PathBuf>,
     /// Modes that cannot be had together.
     conflict: Option<&'static str>,
 }
@@ -101,7 +112,7 @@ impl Options {
             cluster: false,
             verbose: false,
             eval: None,
-            debugger: false,
+            debugger: None,
             mode: None,
             latency_history: false,
             monochrome: false,
@@ -116,6 +127,8 @@ impl Options {
             once: false,
             yes: false,
             promote: Vec::new(),
+            test_hint: None,
+            test_hint_file: None,
             conflict: None,
         }
     }
@@ -144,9 +157,15 @@ impl Options {
             (self.resp2 && self.resp3 == Resp3::Wanted, {
                 "Options -2 and -3 are mutually exclusive."
             }),
-            (self.debugger, "The Lua debugger (--ldb, --ldb-sync-mode) is not supported."),
+            (self.debugger.is_some() && self.eval.is_none(), {
+                "Options --ldb and --ldb-sync-mode require --eval.\n\
+                 Try redis-cli --help for more information."
+            }),
             (self.stdin_last && self.stdin_tag.is_some(), {
                 "Options -x and -X are mutually exclusive."
+            }),
+            (self.target.prefers_ipv4 && self.target.prefers_ipv6, {
+                "Options -4 and -6 are mutually exclusive."
             }),
         ];
         self.conflict.or_else(|| rules.iter().find(|(broken, _)| *broken).map(|(_, text)| *text))

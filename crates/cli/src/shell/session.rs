@@ -8,7 +8,8 @@ use std::time::Duration;
 use protocol::Value;
 
 use super::command::{Command, subscription};
-use super::options::{Options, Resp3};
+use super::debugger::{Debugger, PROMPT};
+use super::options::{DebugMode, Options, Resp3};
 use crate::Exit;
 use crate::connection::{Connection, Error};
 use crate::format::{self, Output};
@@ -48,6 +49,7 @@ pub struct Session {
     /// A cluster sent us elsewhere; the command is to be sent again.
     redirected: bool,
     asking: bool,
+    pub(super) debugger: Debugger,
 }
 
 /// What the last reply was, as far as it matters.
@@ -86,6 +88,27 @@ impl Session {
             last: Last::Other,
             redirected: false,
             asking: false,
+            debugger: Debugger::default(),
+        }
+    }
+
+    /// The next EVAL is debugged, as the options say.
+    pub(super) fn arm_debugger(&mut self) {
+        let mode = match self.options.debugger {
+            Some(DebugMode::Sync) => "sync",
+            _ => "yes",
+        };
+        // Whoever may not debug is told so by the session that does not begin.
+        let _ = self.ask(&["SCRIPT", "DEBUG", mode]);
+        self.debugger.is_armed = true;
+    }
+
+    /// What a script that was debugged has returned.
+    pub(super) fn print_last_words(&mut self) -> Result<(), Exit> {
+        self.debugger.has_ended = false;
+        match self.print_reply(false)? {
+            Got::Lost(e) => Err(term::fail(format!("Error: {e}"))),
+            Got::Reply | Got::Ended => Ok(()),
         }
     }
 
@@ -151,6 +174,9 @@ impl Session {
 
     /// What stands before the next line that is typed.
     pub fn prompt(&self) -> String {
+        if self.debugger.is_active {
+            return PROMPT.into();
+        }
         if self.conn.is_none() {
             return "not connected> ".into();
         }
@@ -270,6 +296,9 @@ impl Session {
         let command = Command::of(args);
         self.shutting_down |= command.is("shutdown");
         self.monitor |= command.is("monitor");
+        if self.debugger.note(&command) {
+            self.options.output = Output::Raw;
+        }
         while repeat != 0 {
             repeat = (repeat - 1).max(-1);
             let Some(conn) = self.conn.as_mut() else { return Ok(Got::Ended) };
@@ -369,9 +398,19 @@ impl Session {
                 return Err(term::fail(text));
             }
         }
-        term::out(format::render(&value, self.options.output, verbatim, &self.options.delimiters));
+        let output = self.options.output;
+        let value = if self.debugger.is_active { self.dress(value) } else { value };
+        term::out(format::render(&value, output, verbatim, &self.options.delimiters));
         term::flush();
         Ok(Got::Reply)
+    }
+
+    fn dress(&mut self, value: Value) -> Value {
+        let dressed = self.debugger.dress(value);
+        if self.debugger.has_ended {
+            self.options.output = Output::Typed;
+        }
+        dressed
     }
 
     fn print_push(&self, items: Vec<Value>) {

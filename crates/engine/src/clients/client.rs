@@ -87,6 +87,17 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// How the scripts of a client are debugged: SCRIPT DEBUG.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Debugging {
+    #[default]
+    Off,
+    /// In a process of their own: what they change is gone with it.
+    Forked,
+    /// In this one, and nobody else is served.
+    Sync,
+}
+
 /// What the socket side tells of its input buffer, for CLIENT LIST.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InputBuffer {
@@ -114,6 +125,7 @@ pub struct Client {
     pub reply_mode: ReplyMode,
     /// CLIENT REPLY OFF or SKIP holds for the command that ran last: an answer that follows is not given.
     pub is_muted: bool,
+    pub debugging: Debugging,
     pub no_evict: bool,
     pub no_touch: bool,
     pub follows: Follows,
@@ -166,6 +178,7 @@ impl Client {
             blocked: None,
             reply_mode: ReplyMode::On,
             is_muted: false,
+            debugging: Debugging::Off,
             no_evict: false,
             no_touch: false,
             follows: Follows::Nowhere,

@@ -93,11 +93,13 @@ fn kind(text: &str) -> &'static str {
 
 /// The arguments of a command, by its full name; none of one that has none.
 pub(crate) fn of(full_name: &str) -> Vec<Argument<'static>> {
-    let line = TABLE.lines().find_map(|line| {
-        let (name, arguments) = line.split_once('\t')?;
-        (name == full_name).then_some(arguments)
-    });
-    parse(line.unwrap_or(""))
+    parse(text_of(full_name))
+}
+
+/// The same, as the table has them.
+pub(crate) fn text_of(full_name: &str) -> &'static str {
+    let mut lines = TABLE.lines().filter_map(|line| line.split_once('\t'));
+    lines.find_map(|(name, arguments)| (name == full_name).then_some(arguments)).unwrap_or("")
 }
 
 /// The arguments in a text: those of a line, or those within another.

@@ -6,6 +6,11 @@ macro_rules! bits {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct $name(pub $repr);
 
+        const _: () = assert!(
+            $crate::command::bits::are_distinct(&[$($bit),*]),
+            "two flags of one bit would be one flag"
+        );
+
         impl $name {
             pub const NONE: $name = $name(0);
             $($(#[$flag_doc])* pub const $flag: $name = $name(1 << $bit);)*
@@ -28,3 +33,15 @@ macro_rules! bits {
 }
 
 pub(crate) use bits;
+
+pub(crate) const fn are_distinct(bits: &[u32]) -> bool {
+    let (mut at, mut seen) = (0, 0_u64);
+    while at < bits.len() {
+        if seen & (1 << bits[at]) != 0 {
+            return false;
+        }
+        seen |= 1 << bits[at];
+        at += 1;
+    }
+    true
+}

@@ -133,13 +133,14 @@ impl KeySpec {
         matches!(self.find, Find::Range { .. } | Find::Unless { .. })
     }
 
-    /// What happens to the keys of this very command.
+    /// What happens to the keys of this very command: the row alone may not know them all.
     pub fn access_in(&self, args: Args<'_>) -> Access {
-        self.access_by.map_or(self.access, |judge| judge(args))
+        let access = self.access_by.map_or(self.access, |judge| judge(args));
+        Access(access.0 & !Access::INCOMPLETE.0)
     }
 
-    /// A count that the arguments do not bear out, or half of an odd number of them, finds nothing that could
-    /// be relied on.
+    /// A count that the arguments do not bear out, or half of too few of them, finds nothing that could be
+    /// relied on.
     pub fn is_borne_out(&self, args: Args<'_>) -> bool {
         match self.find {
             Find::Counted { count_at, step } => {
@@ -150,10 +151,16 @@ impl KeySpec {
             }
             Find::Halved { find, .. } => {
                 let rest = find(args).map_or(0, |word_at| args.len() - word_at - 1);
-                rest > 0 && rest.is_multiple_of(2)
+                rest > 1
             }
             _ => true,
         }
+    }
+
+    /// Whether there is nothing where the row says that keys stand (`PFMERGE dest`). The command may do without;
+    /// COMMAND GETKEYS answers an error.
+    pub fn is_empty_range(&self, args: Args<'_>) -> bool {
+        matches!(self.find, Find::Range { .. }) && self.positions(args).next().is_none()
     }
 
     /// The positions of the keys among `args`, as far as there are so many.

@@ -70,7 +70,7 @@ bits! {
         /// Changes no data, and belongs in a master's stream all the same.
         IN_STREAM = 26 => "",
         /// What CLIENT CACHING has said still holds behind it.
-        KEEPS_CACHING = 27 => "",
+        KEEPS_CACHING = 28 => "",
     }
 }
 
@@ -133,6 +133,9 @@ pub struct CommandSpec {
     own_group: Option<&'static str>,
     /// Which arguments are channels, and what is done with them.
     pub channels: Channels,
+    pub deprecated: Option<Deprecated>,
+    /// Servers and tests send it, people do not.
+    pub is_internal: bool,
     /// Hides what nobody may see of the arguments.
     pub(crate) redact: Option<Redact>,
     pub since: &'static str,
@@ -150,6 +153,13 @@ pub enum Channels {
     Subscribed,
     /// They are patterns.
     SubscribedPatterns,
+}
+
+/// Since when a command is not to be used any more, and what is.
+#[derive(Clone, Copy, Debug)]
+pub struct Deprecated {
+    pub since: &'static str,
+    pub replaced_by: &'static str,
 }
 
 impl CommandSpec {
@@ -452,6 +462,8 @@ pub(crate) const fn row(
         tips: &[],
         own_group: None,
         channels: Channels::None,
+        deprecated: None,
+        is_internal: false,
         redact: None,
         since,
         summary,
@@ -475,6 +487,18 @@ impl CommandSpec {
 
     pub(crate) const fn group(self, group: &'static str) -> CommandSpec {
         CommandSpec { own_group: Some(group), ..self }
+    }
+
+    pub(crate) const fn deprecated(
+        self,
+        since: &'static str,
+        replaced_by: &'static str,
+    ) -> CommandSpec {
+        CommandSpec { deprecated: Some(Deprecated { since, replaced_by }), ..self }
+    }
+
+    pub(crate) const fn internal(self) -> CommandSpec {
+        CommandSpec { is_internal: true, ..self }
     }
 
     pub(crate) const fn flagged(self, flags: Flags) -> CommandSpec {

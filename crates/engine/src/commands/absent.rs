@@ -122,8 +122,14 @@ static CLUSTER: &[CommandSpec] = &[
     cluster("forget", 3, CHANGED, "3.0.0", "Removes a node from the nodes table."),
     cluster("getkeysinslot", 4, Flags::STALE, "3.0.0", "Returns the key names in a hash slot.")
         .tips(VARIES),
-    cluster("help", 2, TOLD, "5.0.0", "Returns helpful text about the different subcommands."),
-    cluster("info", 2, TOLD, "3.0.0", "Returns information about the state of a node.")
+    cluster(
+        "help",
+        2,
+        Flags::LOADING.or(Flags::STALE),
+        "5.0.0",
+        "Returns helpful text about the different subcommands.",
+    ),
+    cluster("info", 2, Flags::STALE, "3.0.0", "Returns information about the state of a node.")
         .tips(VARIES),
     cluster("keyslot", 3, Flags::STALE, "3.0.0", "Returns the hash slot for a key."),
     cluster(
@@ -135,9 +141,9 @@ static CLUSTER: &[CommandSpec] = &[
     )
     .tips(VARIES),
     cluster("meet", -4, CHANGED, "3.0.0", "Forces a node to handshake with another node."),
-    cluster("myid", 2, TOLD, "3.0.0", "Returns the ID of a node."),
-    cluster("myshardid", 2, TOLD, "7.2.0", "Returns the shard ID of a node.").tips(VARIES),
-    cluster("nodes", 2, TOLD, "3.0.0", "Returns the cluster configuration for a node.")
+    cluster("myid", 2, Flags::STALE, "3.0.0", "Returns the ID of a node."),
+    cluster("myshardid", 2, Flags::STALE, "7.2.0", "Returns the shard ID of a node.").tips(VARIES),
+    cluster("nodes", 2, Flags::STALE, "3.0.0", "Returns the cluster configuration for a node.")
         .tips(VARIES),
     cluster(
         "replicas",
@@ -179,8 +185,10 @@ static CLUSTER: &[CommandSpec] = &[
         "3.0.0",
         "Lists the replica nodes of a master node.",
     )
+    .deprecated("5.0.0", "`CLUSTER REPLICAS`")
     .tips(VARIES),
     cluster("slots", 2, TOLD, "3.0.0", "Returns the mapping of cluster slots to nodes.")
+        .deprecated("7.0.0", "`CLUSTER SHARDS`")
         .tips(VARIES),
 ];
 

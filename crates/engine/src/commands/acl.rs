@@ -23,6 +23,7 @@ use crate::world::Action;
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
 const ADMIN: Flags = ANYTIME.or(Flags::ADMIN);
+const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 /// Entries that ACL LOG shows by itself.
 const DEFAULT_LOG_COUNT: usize = 10;
 
@@ -66,7 +67,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "6.0.0",
         "Deletes ACL users, and terminates their connections.",
     )
-    .redacted_by(redact::user),
+    .redacted_by(redact::user)
+    .tips(EVERYWHERE),
     sub(
         "dryrun",
         dryrun,
@@ -96,9 +98,11 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         ADMIN,
         "6.0.0",
         "Saves the effective ACL rules in the configured ACL file.",
-    ),
+    )
+    .tips(EVERYWHERE),
     sub("setuser", setuser, -3, ADMIN, "6.0.0", "Creates and modifies an ACL user and its rules.")
-        .redacted_by(redact::user),
+        .redacted_by(redact::user)
+        .tips(EVERYWHERE),
     sub("users", users, 2, ADMIN, "6.0.0", "Lists all ACL users."),
     sub(
         "whoami",

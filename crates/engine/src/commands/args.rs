@@ -57,6 +57,12 @@ pub(crate) fn c_float(arg: &[u8]) -> Option<f64> {
     parse_f64(text).or_else(beyond_range)
 }
 
+/// Whether every server reads this number alike that reads it at all: hexadecimal ones and blanks before them
+/// are read by some.
+pub(crate) fn is_read_everywhere(number: &[u8]) -> bool {
+    !number.iter().any(|byte| matches!(byte, b'x' | b'X' | b' ' | b'\t'..=b'\r'))
+}
+
 /// Seconds with a fraction, as microseconds; 0 is for ever.
 pub(crate) fn timeout_seconds(arg: &[u8]) -> Result<u64, CommandError> {
     let seconds = match parse_f64(arg) {

@@ -71,6 +71,13 @@ impl Field {
         if self.signed { (-half, half - 1) } else { (0, 2 * half - 1) }
     }
 
+    /// Whether the way from a number to the largest does not fit into 64 bits. It is far too small; Redis takes
+    /// it for too large.
+    fn is_out_of_reach(self, value: i64) -> bool {
+        let way = self.bounds().1 - i128::from(value);
+        self.signed && self.bits < 64 && way > i64::MAX.into()
+    }
+
     /// What is stored for `wanted`; `None` when it does not fit and that must fail.
     fn fit(self, wanted: i128, overflow: Overflow) -> Option<i64> {
         let (min, max) = self.bounds();
@@ -171,6 +178,11 @@ fn run(step: &Step, bytes: &[u8]) -> (Option<i64>, Option<u64>) {
         Op::Get => return (Some(old), None),
         // An unsigned field takes a negative number for the large one with the same bits.
         Op::Set(value) if !field.signed => i128::from(value as u64),
+        Op::Set(value)
+            if matches!(step.overflow, Overflow::Saturate) && field.is_out_of_reach(value) =>
+        {
+            field.bounds().1
+        }
         Op::Set(value) => i128::from(value),
         Op::IncrBy(by) => i128::from(old) + i128::from(by),
     };

@@ -388,6 +388,7 @@ fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         }
         let value = NewValue::Value(Value::Str(Str::Owned(result)));
         ctx.engine.put(db, dest, value, SetExpire::Clear);
+        ctx.engine.make_raw(db, dest);
         ctx.engine.changed(db, dest, Classes::STRING, "set");
     }
     ctx.client.out.int(len as i64);

@@ -21,6 +21,7 @@ use crate::world::{Action, World};
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
 const ADMIN: Flags = ANYTIME.or(Flags::ADMIN);
+const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 pub(crate) static ROWS: &[CommandSpec] = &[row(
     "client",
@@ -99,8 +100,9 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         ANYTIME,
         "7.2.0",
         "Sets information specific to the client or connection.",
-    ),
-    sub("setname", setname, 3, ANYTIME, "2.6.9", "Sets the connection name."),
+    )
+    .tips(EVERYWHERE),
+    sub("setname", setname, 3, ANYTIME, "2.6.9", "Sets the connection name.").tips(EVERYWHERE),
     sub(
         "tracking",
         tracking,

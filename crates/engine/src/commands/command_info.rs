@@ -26,6 +26,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     "Returns detailed information about all commands.",
 )
 .tips(&["nondeterministic_output_order"])
+.group("server")
 .with(SUBCOMMANDS)];
 
 const fn sub(
@@ -212,12 +213,24 @@ fn reply_docs(out: &mut ReplyBuf, named: Found) {
     let group = named.container.unwrap_or(spec).doc_group();
     out.bulk(named.full_name().as_bytes());
     let arguments = arguments::of(&named.full_name());
-    let more = [!arguments.is_empty(), !spec.subcommands.is_empty()];
-    out.map(3 + more.into_iter().filter(|there| *there).count());
-    for (field, value) in [("summary", spec.summary), ("since", spec.since), ("group", group)] {
-        out.bulk(field.as_bytes());
-        out.bulk(value.as_bytes());
+    let flags = doc_flags(spec);
+    let deprecated = spec.deprecated.as_ref();
+    let texts = [
+        ("summary", Some(spec.summary)),
+        ("since", Some(spec.since)),
+        ("group", Some(group)),
+        ("deprecated_since", deprecated.map(|deprecated| deprecated.since)),
+        ("replaced_by", deprecated.map(|deprecated| deprecated.replaced_by)),
+    ];
+    let said = texts.iter().filter(|(_, value)| value.is_some()).count();
+    let more = [!flags.is_empty(), !arguments.is_empty(), !spec.subcommands.is_empty()];
+    out.map(said + more.into_iter().filter(|there| *there).count());
+    texts[..3].iter().for_each(|row| reply_text(out, *row));
+    if !flags.is_empty() {
+        out.bulk(b"doc_flags");
+        reply_statuses(out, flags);
     }
+    texts[3..].iter().for_each(|row| reply_text(out, *row));
     if !arguments.is_empty() {
         out.bulk(b"arguments");
         reply_arguments(out, &arguments);
@@ -226,6 +239,21 @@ fn reply_docs(out: &mut ReplyBuf, named: Found) {
         out.bulk(b"subcommands");
         out.map(spec.subcommands.len());
         named.subcommands().for_each(|sub| reply_docs(out, sub));
+    }
+}
+
+fn doc_flags(spec: &CommandSpec) -> &'static [&'static str] {
+    match (spec.deprecated, spec.is_internal) {
+        (Some(_), _) => &["deprecated"],
+        (None, true) => &["syscmd"],
+        (None, false) => &[],
+    }
+}
+
+fn reply_text(out: &mut ReplyBuf, (name, value): (&str, Option<&str>)) {
+    if let Some(value) = value {
+        out.bulk(name.as_bytes());
+        out.bulk(value.as_bytes());
     }
 }
 
@@ -248,18 +276,12 @@ fn reply_arguments(out: &mut ReplyBuf, arguments: &[Argument<'_>]) {
         let others =
             [argument.key_spec_index.is_some(), flags.clone().next().is_some(), !within.is_empty()];
         out.map(said + others.into_iter().filter(|there| *there).count());
-        let text = |out: &mut ReplyBuf, (name, value): (&str, Option<&str>)| {
-            if let Some(value) = value {
-                out.bulk(name.as_bytes());
-                out.bulk(value.as_bytes());
-            }
-        };
-        texts.into_iter().for_each(|row| text(out, row));
+        texts.into_iter().for_each(|row| reply_text(out, row));
         if let Some(index) = argument.key_spec_index {
             out.bulk(b"key_spec_index");
             out.int(index);
         }
-        facts.into_iter().for_each(|row| text(out, row));
+        facts.into_iter().for_each(|row| reply_text(out, row));
         if flags.clone().next().is_some() {
             out.bulk(b"flags");
             out.set(flags.clone().count());
@@ -322,14 +344,14 @@ fn command_with_keys(args: Args<'_>) -> Result<(Keys, Args<'_>), CommandError> {
     let inner = args.slice(2..args.len());
     let found = command::find(inner).map_err(|_| CommandError::err("Invalid command specified"))?;
     let keys = found.spec.keys;
-    if keys.is_empty() {
+    if keys.iter().all(|spec| spec.access.has(Access::NOT_KEY)) {
         return Err(CommandError::err("The command has no key arguments"));
     }
     if !found.spec.arity_fits(inner.len()) {
         return Err(CommandError::err("Invalid number of arguments specified for command"));
     }
     let has_any = key_spec::positions(keys, inner).next().is_some();
-    if has_any && keys.iter().all(|spec| spec.is_borne_out(inner)) {
+    if has_any && keys.iter().all(|spec| spec.is_borne_out(inner) && !spec.is_empty_range(inner)) {
         return Ok((keys, inner));
     }
     // Of these no count is wrong: where it says nothing, there are none.

@@ -3,7 +3,7 @@
 use protocol::{Args, Resp, parse_i64};
 
 use super::args::{db_index, is, text};
-use crate::clients::client::{Follows, Kind, ReplyMode};
+use crate::clients::client::{Debugging, Follows, Kind, ReplyMode};
 use crate::clients::users::UserId;
 use crate::command::key_spec::KeySpec;
 use crate::command::redact;
@@ -82,6 +82,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "1.0.0",
         "Closes the connection.",
     )
+    .deprecated("7.2.0", "just closing the connection")
     .flagged(Flags::IN_PUBSUB),
     row(
         "reset",
@@ -263,6 +264,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     client.reply_mode = ReplyMode::On;
     client.out.unmute();
     client.no_evict = false;
+    client.debugging = Debugging::Off;
     client.no_touch = false;
     client.follows = Follows::Nowhere;
     client.user = UserId::DEFAULT;

@@ -5,13 +5,14 @@ use store::digest::{self, Hash20, Spelling};
 use store::{DbSlot, ValueRef, glob};
 
 use super::args::{int, is, text};
+use super::htstats::{htstats, htstats_key};
 use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, row};
 use crate::door::ctx::Ctx;
 use crate::door::propagate::Targets;
 use crate::engine::Role;
 use crate::error::CommandError;
-use crate::world::Action;
+use crate::world::{Action, Mallctl};
 
 pub(crate) static ROWS: &[CommandSpec] = &[row(
     "debug",
@@ -22,7 +23,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     Acl::NONE,
     "1.0.0",
     "A container for debugging commands.",
-)];
+)
+.internal()];
 
 /// As Redis 7.2, which we say that we are. Redis 7.0 spells scores with 17 digits.
 const SPELLING: Spelling = Spelling::By(protocol::format_f64_digits);
@@ -87,6 +89,26 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
         error,
         &["ERROR <string>", "    Return a Redis protocol error with <string> as message."],
     ),
+    (
+        "htstats",
+        1,
+        2,
+        htstats,
+        &[
+            "HTSTATS <dbid> [full]",
+            "    Return hash table statistics of the specified Redis database.",
+        ],
+    ),
+    (
+        "htstats-key",
+        1,
+        2,
+        htstats_key,
+        &[
+            "HTSTATS-KEY <key> [full]",
+            "    Like HTSTATS but for the hash table stored at <key>'s value.",
+        ],
+    ),
     ("jmap", 0, 0, jmap, &["JMAP", "    Show the allocator's map of the memory."]),
     (
         "listpack",
@@ -103,6 +125,20 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand, &[&str])] = &[
         &["LOADAOF", "    Flush the AOF buffers on disk and reload the AOF in memory."],
     ),
     ("log", 1, usize::MAX, log, &["LOG <message>", "    Write <message> to the server log."]),
+    (
+        "mallctl",
+        1,
+        2,
+        mallctl,
+        &["MALLCTL <key> [<val>]", "    Get or set a malloc tuning integer."],
+    ),
+    (
+        "mallctl-str",
+        1,
+        2,
+        mallctl_str,
+        &["MALLCTL-STR <key> [<val>]", "    Get or set a malloc tuning string."],
+    ),
     (
         "object",
         1,
@@ -421,6 +457,19 @@ fn crash(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn jmap(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.perform_and_reply(Action::AllocatorReport)
+}
+
+fn mallctl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let value = Mallctl::Number(args.get(3).map(int).transpose()?);
+    ctx.perform_and_reply(Action::Mallctl { name: args.at(2), value })
+}
+
+fn mallctl_str(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let value = match args.get(3) {
+        Some(b"VOID") => Mallctl::Deed,
+        text => Mallctl::Text(text),
+    };
+    ctx.perform_and_reply(Action::Mallctl { name: args.at(2), value })
 }
 
 fn change_repl_id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {

@@ -253,7 +253,11 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let codes = persist::rdb::restore_functions(args.at(2)).map_err(CommandError::err)?;
     let is_obeyed = ctx.call.is_applied();
     ctx.engine.scripts.libraries.restore(&codes, flush, taken, is_obeyed)?;
-    changed(ctx, args);
+    // Libraries are told in the same way in every version, but older servers refuse what names a newer one.
+    let payload = persist::rdb::dump_functions(&codes, persist::rdb::Version::V10);
+    let mut words: Vec<&[u8]> = args.iter().collect();
+    words[2] = &payload;
+    changed(ctx, Args::new(&words));
     ctx.client.out.ok();
     Ok(())
 }

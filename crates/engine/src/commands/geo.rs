@@ -121,22 +121,12 @@ fn geoadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let dirty_before = ctx.engine.dirty;
     zsets::add_pairs(ctx, args.at(1), conditions, &pairs)?;
+    // Replicas and files get scores, of which nobody needs to know how they are computed.
     if ctx.engine.dirty != dirty_before && ctx.engine.propagation.is_on() {
-        propagate_scores(ctx, args.slice(1..first), &pairs);
+        let head = std::iter::once(b"ZADD".as_slice()).chain(args.slice(1..first).iter());
+        zsets::propagate_scores(ctx, head, &pairs);
     }
     Ok(())
-}
-
-/// Replicas and files get scores, of which nobody needs to know how they are computed.
-#[inline(never)]
-fn propagate_scores(ctx: &mut Ctx<'_>, head: Args<'_>, pairs: &[(f64, &[u8])]) {
-    let scores: Vec<String> = pairs.iter().map(|(score, _)| (*score as u64).to_string()).collect();
-    let mut words: Vec<&[u8]> = vec![b"ZADD"];
-    words.extend(head.iter());
-    for (score, (_, member)) in scores.iter().zip(pairs) {
-        words.extend([score.as_bytes(), member]);
-    }
-    ctx.propagate(&words);
 }
 
 fn geodist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

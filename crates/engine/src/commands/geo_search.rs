@@ -27,12 +27,12 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         &[
             KeySpec::at(1, Access::READS),
-            KeySpec::keyword("STORE", 6, store_key, DESTINATION),
-            KeySpec::keyword("STOREDIST", 6, storedist_key, DESTINATION),
+            KeySpec::keyword("STORE", 6, store_key, Access::OVERWRITES),
+            KeySpec::keyword("STOREDIST", 6, storedist_key, Access::OVERWRITES),
         ],
         "3.2.0",
         "Queries a geospatial index for members within a distance from a coordinate, optionally stores the result.",
-    ),
+    ).deprecated("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument"),
     geo(
         "georadiusbymember",
         georadiusbymember,
@@ -40,12 +40,12 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         &[
             KeySpec::at(1, Access::READS),
-            KeySpec::keyword("STORE", 5, store_key, DESTINATION),
-            KeySpec::keyword("STOREDIST", 5, storedist_key, DESTINATION),
+            KeySpec::keyword("STORE", 5, store_key, Access::OVERWRITES),
+            KeySpec::keyword("STOREDIST", 5, storedist_key, Access::OVERWRITES),
         ],
         "3.2.0",
         "Queries a geospatial index for members within a distance from a member, optionally stores the result.",
-    ),
+    ).deprecated("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments"),
     geo(
         "georadius_ro",
         georadius_ro,
@@ -54,7 +54,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         KeySpec::one(false),
         "3.2.10",
         "Returns members from a geospatial index that are within a distance from a coordinate.",
-    ),
+    ).deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument"),
     geo(
         "georadiusbymember_ro",
         georadiusbymember_ro,
@@ -63,7 +63,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         KeySpec::one(false),
         "3.2.10",
         "Returns members from a geospatial index that are within a distance from a member.",
-    ),
+    ).deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments"),
     geo(
         "geosearch",
         geosearch,
@@ -83,8 +83,6 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         "Queries a geospatial index for members inside an area of a box or a circle, optionally stores the result.",
     ),
 ];
-
-const DESTINATION: Access = Access::OVERWRITES.or(Access::VARIABLE);
 
 /// Where the last of STORE and STOREDIST says the destination: that one counts.
 fn destination(args: Args<'_>) -> Option<(usize, bool)> {
@@ -364,7 +362,10 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, form: Form) -> Result<(), CommandError
                 Form::Search { .. } => "geosearchstore",
                 _ => "georadiusstore",
             };
-            ctx.replace_with_result(dest, stored, Classes::ZSET, event);
+            // The last digits of a distance are the library's, and with them who is inside.
+            if ctx.replace_with_result(dest, stored, Classes::ZSET, event) {
+                ctx.propagate_value(dest);
+            }
             ctx.engine.dirty += (len as u64).saturating_sub(1);
             ctx.client.out.int(len as i64);
         }

@@ -4,6 +4,8 @@
 //! What travels names a moment, and only the fields that it came to; a moment that has passed travels as
 //! HDEL.
 
+use std::collections::BTreeMap;
+
 use protocol::Args;
 use store::HashMut;
 use store::hash::MAX_EXPIRE_MS;
@@ -199,6 +201,29 @@ pub(super) fn fields_expire(ctx: &mut Ctx<'_>, key: &[u8], fields: &[&[u8]], at_
     ctx.engine.dirty += fields.len() as u64 - 1;
     let at = itoa::Buffer::new().format(at_ms).to_owned();
     propagate_for(ctx, &[b"HPEXPIREAT", key, at.as_bytes()], fields, true);
+}
+
+/// Fields that were set travel, names and values in turn, with the expiries that they have now: HSET takes those
+/// away, so they are said once more.
+pub(super) fn propagate_fields(ctx: &mut Ctx<'_>, key: &[u8], fields: Args<'_>) {
+    if !ctx.engine.propagation.is_on() {
+        return;
+    }
+    let mut words: Vec<&[u8]> = vec![b"HSET", key];
+    words.extend(fields.iter());
+    ctx.propagate(&words);
+    let mut by_moment: BTreeMap<i64, Vec<&[u8]>> = BTreeMap::new();
+    let hash = ctx.engine.peek_hash(ctx.view, key).ok().flatten();
+    for name in fields.iter().step_by(2) {
+        let field = hash.and_then(|hash| hash.find(name));
+        if let Some(at_ms) = field.and_then(|field| field.expire_ms) {
+            by_moment.entry(at_ms).or_default().push(name);
+        }
+    }
+    for (at_ms, names) in by_moment {
+        let at = itoa::Buffer::new().format(at_ms).to_owned();
+        propagate_for(ctx, &[b"HPEXPIREAT", key, at.as_bytes()], &names, true);
+    }
 }
 
 /// Signals that these fields have no expiry any more.

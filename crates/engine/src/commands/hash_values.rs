@@ -7,7 +7,7 @@ use store::SetExpire;
 use super::args::{int, is};
 use super::hash_fields::{
     Clock, MUST_BE_POSITIVE, check_type, deletes_at_once, expire_or_delete, field_names,
-    fields_deleted, fields_expire, fields_expired, fields_persist,
+    fields_deleted, fields_expire, fields_expired, fields_persist, propagate_fields,
 };
 use super::hashes::{hash, hash_for_fields, reply_field};
 use crate::command::key_spec::{Access, KeySpec};
@@ -132,8 +132,7 @@ struct SetOptions {
     /// The fields must all be there, or none of them.
     must_exist: Option<bool>,
     keeps_ttl: bool,
-    /// Where the name of the clock stands, which clock, and the moment.
-    clock: Option<(usize, Clock, i64)>,
+    expire_at_ms: Option<i64>,
     first_field: usize,
 }
 
@@ -159,14 +158,14 @@ impl SetOptions {
             if clock.is_none() && !is(word, "keepttl") {
                 return Err(CommandError::err(format_args!("unknown argument: {}", shown(word))));
             }
-            if options.keeps_ttl || options.clock.is_some() {
+            if options.keeps_ttl || options.expire_at_ms.is_some() {
                 return Err(CommandError::err(
                     "Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
                 ));
             }
             if let Some(clock) = clock {
                 let arg = args.get(at + 1).ok_or_else(|| CommandError::arity("hsetex"))?;
-                options.clock = Some((at, clock, clock.moment_ms(ctx, arg)?));
+                options.expire_at_ms = Some(clock.moment_ms(ctx, arg)?);
                 at += 1;
             } else {
                 options.keeps_ttl = true;
@@ -187,8 +186,8 @@ impl SetOptions {
     }
 
     fn expire(&self) -> SetExpire {
-        match self.clock {
-            Some((.., at_ms)) => SetExpire::At(at_ms),
+        match self.expire_at_ms {
+            Some(at_ms) => SetExpire::At(at_ms),
             None if self.keeps_ttl => SetExpire::Keep,
             None => SetExpire::Clear,
         }
@@ -221,22 +220,14 @@ fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.engine.changed(db, key, Classes::HASH, "hset");
     ctx.engine.dirty += count as u64 - 1;
     ctx.client.out.int(1);
-    match options.clock {
-        Some((.., at_ms)) if deletes_at_once(ctx, at_ms) => {
-            let names: Vec<&[u8]> = names.collect();
-            delete_just_set(ctx, key, &names)?;
-        }
-        Some((at, clock, at_ms)) => {
-            ctx.engine.notify(db, key, Classes::HASH, "hexpire");
-            if clock.is_relative || clock.unit_ms != 1 {
-                let at_text = itoa::Buffer::new().format(at_ms).to_owned();
-                let mut words: Vec<&[u8]> = args.iter().collect();
-                (words[at], words[at + 1]) = (b"PXAT", at_text.as_bytes());
-                ctx.propagate(&words);
-            }
-        }
-        None => {}
+    if options.expire_at_ms.is_some_and(|at_ms| deletes_at_once(ctx, at_ms)) {
+        let names: Vec<&[u8]> = names.collect();
+        return delete_just_set(ctx, key, &names);
     }
+    if options.expire_at_ms.is_some() {
+        ctx.engine.notify(db, key, Classes::HASH, "hexpire");
+    }
+    propagate_fields(ctx, key, args.slice(options.first_field..args.len()));
     Ok(())
 }
 

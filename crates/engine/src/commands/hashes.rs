@@ -7,6 +7,7 @@ use store::hash::{FieldRef, Hash};
 use store::value::{Item, ItemBuf};
 
 use super::args::{add_float, int, random_query, repeat};
+use super::hash_fields::propagate_fields;
 use super::scans::{Scan, scan_collection};
 use crate::Engine;
 use crate::command::key_spec::{Access, KeySpec};
@@ -22,7 +23,7 @@ const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST);
 
 pub(crate) static ROWS: &[CommandSpec] = &[
     hash("hset", hset, -4, WRITE, "2.0.0", "Creates or modifies the value of a field in a hash."),
-    hash("hmset", hset, -4, WRITE, "2.0.0", "Sets the values of multiple fields."),
+    hash("hmset", hset, -4, WRITE, "2.0.0", "Sets the values of multiple fields.").deprecated("4.0.0", "`HSET` with multiple field-value pairs"),
     hash(
         "hsetnx",
         hsetnx,
@@ -284,17 +285,10 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let sum = add_float(old, by, CommandError::HashNotAFloat)?;
     let (mut hash, limits) = ctx.engine.create_hash(db, key)?;
     hash.set_with(field, sum.as_bytes(), expire, limits);
-    let expires = hash.find(field).is_some_and(|field| field.expire_ms.is_some());
     drop(hash);
     ctx.engine.changed(db, key, Classes::HASH, "hincrbyfloat");
-    // As the result, so that replicas need not compute it with the same precision. A replica that does not
-    // know of expiring fields has none.
-    match expires {
-        false => ctx.propagate(&[b"HSET", key, field, sum.as_bytes()]),
-        true => {
-            ctx.propagate(&[b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, sum.as_bytes()])
-        }
-    }
+    // As the result, so that replicas need not compute it with the same precision.
+    propagate_fields(ctx, key, Args::new(&[field, sum.as_bytes()]));
     ctx.client.out.bulk(sum.as_bytes());
     Ok(())
 }

@@ -52,7 +52,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::ADMIN),
         &[KeySpec::at(2, Access::RW.or(Access::ACCESS))],
         "Internal commands for debugging HyperLogLog values.",
-    ),
+    ).internal(),
     hyperloglog(
         "pfselftest",
         pfselftest,
@@ -60,7 +60,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Flags::ADMIN,
         KeySpec::NONE,
         "An internal command for testing HyperLogLog values.",
-    ),
+    ).internal(),
 ];
 
 const fn hyperloglog(

@@ -83,7 +83,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::KEYSPACE,
         "2.8.0",
         "Iterates over the key names in the database.",
-    ).tips(&["nondeterministic_output", "request_policy:special"]),
+    ).tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"]),
     row(
         "randomkey",
         randomkey,
@@ -93,7 +93,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::KEYSPACE,
         "1.0.0",
         "Returns a random key name from the database.",
-    ).tips(&["request_policy:all_shards", "nondeterministic_output"]),
+    ).tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
     row(
         "rename",
         rename,
@@ -163,7 +163,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::KEYSPACE.or(Acl::DANGEROUS),
         "3.0.0",
         "An internal command for migrating keys in a cluster.",
-    ).group("generic"),
+    ).internal().group("server"),
     row(
         "object",
         container,
@@ -421,6 +421,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let (value, expire_ms) = (duplicate(source.value(), &limits), source.expire_ms());
+    let is_raw = source.encoding() == Encoding::Raw;
     if ctx.engine.peek(to_db, to).is_some() && !replace {
         ctx.client.out.int(0);
         return Ok(());
@@ -428,6 +429,9 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     // A key of its own, not the old one with another value.
     ctx.engine.delete_silently(to_db, to);
     ctx.engine.put(to_db, to, value, expire_ms);
+    if is_raw {
+        ctx.engine.make_raw(to_db, to);
+    }
     ctx.engine.key_made(to_db, to);
     ctx.engine.changed(to_db, to, Classes::GENERIC, "copy_to");
     ctx.client.out.int(1);
@@ -579,7 +583,9 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     ctx.engine.key_made(db, key);
     ctx.engine.changed(db, key, Classes::GENERIC, "restore");
-    if let Some(at_ms) = expire_ms
+    if !rdb::is_read_everywhere(args.at(3)) {
+        propagate_restored(ctx, args, expire_ms);
+    } else if let Some(at_ms) = expire_ms
         && !is_absolute
     {
         let at = at_ms.to_string();
@@ -590,6 +596,22 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     ctx.client.out.ok();
     Ok(())
+}
+
+/// A payload that Redis 7.0 would refuse travels as one of its own time, or as the commands that make the value.
+fn propagate_restored(ctx: &mut Ctx<'_>, args: Args<'_>, expire_ms: Option<i64>) {
+    let key = args.at(1);
+    let Some(entry) = ctx.db().get(key).filter(|_| ctx.engine.propagation.is_on()) else { return };
+    let payload = rdb::dump_value(entry.value(), rdb::Version::V10);
+    if !rdb::is_read_everywhere(&payload) {
+        ctx.propagate_value(key);
+        return;
+    }
+    let at = expire_ms.unwrap_or(0).to_string();
+    let mut words: Vec<&[u8]> = args.iter().collect();
+    (words[2], words[3]) = (at.as_bytes(), &payload);
+    words.push(b"ABSTTL");
+    ctx.propagate(&words);
 }
 
 /// The key that OBJECT speaks of, unseen by its access clock.

@@ -63,7 +63,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
     sub("latest", latest, 2, "2.8.13", "Returns the latest latency samples for all events.")
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
     sub("reset", reset, -2, "2.8.13", "Resets the latency data for one or more events.")
-        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+        .tips(&["request_policy:all_nodes", "response_policy:agg_sum"]),
 ];
 
 fn latest(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {

@@ -162,7 +162,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "1.2.0",
         "Returns the last element of a list after removing and pushing it to another list. Deletes the list if the last element was popped.",
-    ),
+    ).deprecated("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments"),
     list(
         "blpop",
         blpop,
@@ -198,7 +198,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::POPS), KeySpec::at(2, Access::ADDS)],
         "2.2.0",
         "Pops an element from a list, pushes it to another list and returns it. Block until an element is available otherwise. Deletes the list if the last element was popped.",
-    ),
+    ).deprecated("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"),
     list(
         "lmpop",
         lmpop,

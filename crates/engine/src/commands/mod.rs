@@ -21,6 +21,7 @@ pub(crate) mod hash_fields;
 pub(crate) mod hash_values;
 pub(crate) mod hashes;
 pub(crate) mod help;
+pub(crate) mod htstats;
 pub(crate) mod hyperloglog;
 pub(crate) mod increx;
 pub(crate) mod keyspace;

@@ -36,7 +36,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::NONE,
         "1.0.0",
         "Sets a Redis server as a replica of another, or promotes it to being a master.",
-    ),
+    ).deprecated("5.0.0", "`REPLICAOF`"),
     row(
         "failover",
         failover,
@@ -86,7 +86,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Acl::NONE,
         "3.0.0",
         "An internal configuration command used in replication.",
-    ),
+    ).internal(),
     row(
         "wait",
         wait,

@@ -19,7 +19,7 @@ struct Options<'a> {
     count: usize,
     pattern: Option<&'a [u8]>,
     type_name: Option<&'a [u8]>,
-    no_values: bool,
+    names_alone: bool,
 }
 
 /// What is scanned: each has an option of its own.
@@ -28,11 +28,18 @@ pub(crate) enum Scan {
     Keys,
     Fields,
     Members,
+    ScoredMembers,
 }
+
+/// Options that leave out what belongs to the names, whose they are, and what others hear.
+const NAMES_ALONE: [(&str, Scan, &str); 2] = [
+    ("novalues", Scan::Fields, "NOVALUES option can only be used in HSCAN"),
+    ("noscores", Scan::ScoredMembers, "NOSCORES option can only be used in ZSCAN"),
+];
 
 impl<'a> Options<'a> {
     fn parse(args: Args<'a>, first: usize, scan: Scan) -> Result<Options<'a>, CommandError> {
-        let mut options = Options { count: 10, pattern: None, type_name: None, no_values: false };
+        let mut options = Options { count: 10, pattern: None, type_name: None, names_alone: false };
         let mut at = first;
         while at < args.len() {
             let more = at + 1 < args.len();
@@ -48,11 +55,13 @@ impl<'a> Options<'a> {
                 options.pattern = (args.at(at + 1) != b"*").then(|| args.at(at + 1));
             } else if is(option, "type") && more && scan == Scan::Keys {
                 options.type_name = Some(args.at(at + 1));
-            } else if is(option, "novalues") {
-                if scan != Scan::Fields {
-                    return Err(CommandError::err("NOVALUES option can only be used in HSCAN"));
+            } else if let Some((_, of, why)) =
+                NAMES_ALONE.iter().find(|(word, ..)| is(option, word))
+            {
+                if scan != *of {
+                    return Err(CommandError::err(why));
                 }
-                options.no_values = true;
+                options.names_alone = true;
                 at += 1;
                 continue;
             } else {
@@ -110,7 +119,7 @@ pub(crate) struct Scanned<'a> {
 }
 
 impl Scanned<'_> {
-    /// An element was met: adds what is answered for it, if it is asked for.
+    /// An element was met: adds what is answered for it, its name first, if it is asked for.
     pub(crate) fn meet<const N: usize>(
         &mut self,
         name: Item<'_>,
@@ -118,7 +127,7 @@ impl Scanned<'_> {
     ) {
         self.met += 1;
         if self.options.wants(name.as_bytes(&mut ItemBuf::new())) {
-            let shown = if self.options.no_values { 1 } else { N };
+            let shown = if self.options.names_alone { 1 } else { N };
             self.words.extend(words().into_iter().take(shown));
         }
     }

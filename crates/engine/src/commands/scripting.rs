@@ -7,12 +7,13 @@ use super::functions::mode_of_flush;
 use super::help;
 use super::pubsub::container;
 use crate::Engine;
+use crate::clients::client::Debugging;
 use crate::command::key_spec::{Access, KeySpec, Keys};
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::script::run::{self, Plan};
-use crate::script::{cache, flags};
+use crate::script::{cache, debugger, flags};
 
 /// Of all commands that run scripts.
 pub(crate) const RUNS: Flags =
@@ -150,6 +151,13 @@ fn flags_of_evalsha(engine: &Engine, args: Args<'_>, of_row: Flags) -> Flags {
 
 fn eval(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.show_monitors(args);
+    match ctx.client.debugging {
+        Debugging::Off => eval_text(ctx, args),
+        _ => debugger::debug(ctx, args, eval_text),
+    }
+}
+
+fn eval_text(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let keys = run::key_count(args, false)?;
     let sha = ctx.engine.scripts.cache.load(args.at(1), true)?;
     run_script(ctx, args, &sha, keys)
@@ -158,6 +166,9 @@ fn eval(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 fn evalsha(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     ctx.show_monitors(args);
     let sha = cache::sha_of(args.at(1)).ok_or(CommandError::NoScript)?;
+    if ctx.client.debugging != Debugging::Off {
+        return Err(CommandError::err("Please use EVAL instead of EVALSHA for debugging"));
+    }
     let keys = run::key_count(args, false)?;
     run_script(ctx, args, &sha, keys)
 }
@@ -210,17 +221,18 @@ fn kill(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// There is no debugger; turning it off is done.
 fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let mode = args.at(2);
-    if is(mode, "no") {
-        ctx.client.out.ok();
-        return Ok(());
+    if !ctx.client.out.is_empty() {
+        return Err(CommandError::err("SCRIPT DEBUG must be called outside a pipeline"));
     }
-    match is(mode, "yes") || is(mode, "sync") {
-        true => Err(CommandError::err("the debugger of Lua scripts is not supported")),
-        false => Err(CommandError::err("Use SCRIPT DEBUG YES/SYNC/NO")),
-    }
+    ctx.client.debugging = match args.at(2) {
+        mode if is(mode, "no") => Debugging::Off,
+        mode if is(mode, "yes") => Debugging::Forked,
+        mode if is(mode, "sync") => Debugging::Sync,
+        _ => return Err(CommandError::err("Use SCRIPT DEBUG YES/SYNC/NO")),
+    };
+    ctx.client.out.ok();
+    Ok(())
 }
 
 impl Ctx<'_> {

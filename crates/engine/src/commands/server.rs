@@ -19,6 +19,7 @@ use crate::events::watch::Presence;
 use crate::world::{Action, Garbage, Outcome, World};
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
+const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 const WRITES: Flags = Flags::WRITE;
 
 pub(crate) static ROWS: &[CommandSpec] = &[
@@ -137,7 +138,7 @@ static CONFIG: &[CommandSpec] = &[
         "Sets configuration parameters in-flight.",
     )
     .redacted_by(redact::directives)
-    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    .tips(EVERYWHERE),
     row(
         "rewrite",
         config_rewrite,
@@ -147,7 +148,8 @@ static CONFIG: &[CommandSpec] = &[
         Acl::NONE,
         "2.8.0",
         "Persists the effective configuration to file.",
-    ),
+    )
+    .tips(EVERYWHERE),
     row(
         "resetstat",
         config_resetstat,
@@ -157,7 +159,8 @@ static CONFIG: &[CommandSpec] = &[
         Acl::NONE,
         "2.0.0",
         "Resets the server's statistics.",
-    ),
+    )
+    .tips(EVERYWHERE),
 ];
 
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {

@@ -314,7 +314,10 @@ fn store(ctx: &mut Ctx<'_>, dest: &[u8], elements: &[Vec<u8>], options: &Options
     }
     let len = list.len();
     let value = (len > 0).then_some(Value::List(list));
-    ctx.replace_with_result(dest, value, Classes::LIST, "sortstore");
+    // Of equal weights, and of what is a number, not everybody thinks alike: the list itself travels.
+    if ctx.replace_with_result(dest, value, Classes::LIST, "sortstore") {
+        ctx.propagate_value(dest);
+    }
     ctx.engine.dirty += len.saturating_sub(1) as u64;
     ctx.client.out.int(len as i64);
 }

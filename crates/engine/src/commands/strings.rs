@@ -32,7 +32,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Set the string value of a key only when the key doesn't exist.",
-    ).keys(&[KeySpec::at(1, Access::CREATES)]),
+    ).deprecated("2.6.12", "`SET` with the `NX` argument").keys(&[KeySpec::at(1, Access::CREATES)]),
     string(
         "setex",
         setex,
@@ -40,7 +40,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.0.0",
         "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.",
-    ).keys(&[KeySpec::at(1, Access::OVERWRITES)]),
+    ).deprecated("2.6.12", "`SET` with the `EX` argument").keys(&[KeySpec::at(1, Access::OVERWRITES)]),
     string(
         "psetex",
         psetex,
@@ -48,7 +48,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE,
         "2.6.0",
         "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist.",
-    ).keys(&[KeySpec::at(1, Access::OVERWRITES)]),
+    ).deprecated("2.6.12", "`SET` with the `PX` argument").keys(&[KeySpec::at(1, Access::OVERWRITES)]),
     string(
         "getset",
         getset,
@@ -56,7 +56,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         WRITE.or(Flags::FAST),
         "1.0.0",
         "Returns the previous string value of a key after setting it to a new value.",
-    ).keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
+    ).deprecated("6.2.0", "`SET` with the `!GET` argument").keys(&[KeySpec::at(1, Access::READS_UPDATES)]),
     string(
         "getdel",
         getdel,
@@ -97,7 +97,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         Flags::READONLY,
         "1.0.0",
         "Returns a substring from a string value.",
-    ),
+    ).deprecated("2.0.0", "`GETRANGE`"),
     string(
         "setrange",
         setrange,

@@ -7,7 +7,7 @@ use store::ValueRef;
 use store::value::{Item, ItemBuf, Value};
 use store::zset::ZSet;
 
-use super::args::is;
+use super::args::{is, is_read_everywhere};
 use super::sets::intersection_limit;
 use super::zsets::{numkeys, reply_member, reply_members_head, zset};
 use crate::command::key_spec::{Access, KeySpec};
@@ -119,6 +119,8 @@ struct Query<'a> {
     /// Which of the keys are not there.
     absent: Vec<bool>,
     weights: Vec<f64>,
+    /// Every server reads the weights alike.
+    reads_alike: bool,
     aggregate: Aggregate,
     with_scores: bool,
 }
@@ -141,6 +143,7 @@ impl<'a> Query<'a> {
             // A key of another type is told of before an option that is wrong.
             absent: check_sources(ctx, keys)?,
             weights: vec![1.0; count],
+            reads_alike: true,
             aggregate: Aggregate::Sum,
             with_scores: false,
         };
@@ -150,8 +153,9 @@ impl<'a> Query<'a> {
             let (option, left) = (args.at(at), args.len() - at - 1);
             if is(option, "weights") && left >= count && weighs {
                 for (place, weight) in query.weights.iter_mut().enumerate() {
-                    *weight =
-                        parse_f64(args.at(at + 1 + place)).ok_or(CommandError::WeightNotFloat)?;
+                    let text = args.at(at + 1 + place);
+                    *weight = parse_f64(text).ok_or(CommandError::WeightNotFloat)?;
+                    query.reads_alike &= is_read_everywhere(text);
                 }
                 at += count;
             } else if is(option, "aggregate") && left >= 1 && weighs {
@@ -170,6 +174,25 @@ impl<'a> Query<'a> {
             at += 1;
         }
         Ok(query)
+    }
+
+    /// Whether other servers come to the same scores. Sums of more than two are rounded by their order, which
+    /// is everybody's own, unless all are whole numbers of a size at which nothing is rounded.
+    fn comes_to_the_same_everywhere(&self, sources: &[Source<'_>], operation: Operation) -> bool {
+        let addends = sources.iter().filter(|source| source.len() > 0).count();
+        let sums = operation != Operation::Difference && self.aggregate == Aggregate::Sum;
+        if !sums || addends <= 2 {
+            return self.reads_alike;
+        }
+        let largest = (1_u64 << f64::MANTISSA_DIGITS) as f64 / addends as f64;
+        let mut are_exact = true;
+        for (source, weight) in sources.iter().zip(&self.weights) {
+            source.for_each(|_, score| {
+                let score = weighted(score, *weight);
+                are_exact &= score.fract() == 0.0 && score.abs() <= largest;
+            });
+        }
+        self.reads_alike && are_exact
     }
 }
 
@@ -316,9 +339,16 @@ fn store_combined(
 ) -> Result<(), CommandError> {
     let query = Query::parse(ctx, args, 2, operation)?;
     let result = combine(ctx, &query, operation);
+    let comes_to_the_same = !ctx.engine.propagation.is_on() || {
+        let sources = sources(ctx, query.keys, &query.absent);
+        query.comes_to_the_same_everywhere(&sources, operation)
+    };
     let len = result.len();
     let value = (len > 0).then_some(Value::ZSet(result));
-    ctx.replace_with_result(args.at(1), value, Classes::ZSET, event);
+    let is_changed = ctx.replace_with_result(args.at(1), value, Classes::ZSET, event);
+    if is_changed && !comes_to_the_same {
+        ctx.propagate_value(args.at(1));
+    }
     ctx.client.out.int(len as i64);
     Ok(())
 }

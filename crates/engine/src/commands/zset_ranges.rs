@@ -6,13 +6,16 @@ use protocol::Args;
 use store::value::{Item, ItemBuf, Value};
 use store::zset::{LexBound, ScoreRange, ZSet};
 
-use super::args::{c_float, int, is};
+use super::args::{c_float, int, is, is_read_everywhere};
 use super::zsets::{reply_member, reply_members_head, zset};
 use crate::command::key_spec::{Access, KeySpec};
 use crate::command::{CommandSpec, Flags};
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
 use crate::events::notify::Classes;
+
+/// Members that one command names at most that was not a client's.
+const MEMBERS_PER_COMMAND: usize = 1024;
 
 const READ: Flags = Flags::READONLY;
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -55,7 +58,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::READS)],
         "1.2.0",
         "Returns members in a sorted set within a range of indexes in reverse order.",
-    ),
+    )
+    .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
     zset(
         "zrangebyscore",
         zrangebyscore,
@@ -64,7 +68,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::READS)],
         "1.0.5",
         "Returns members in a sorted set within a range of scores.",
-    ),
+    )
+    .deprecated("6.2.0", "`ZRANGE` with the `BYSCORE` argument"),
     zset(
         "zrevrangebyscore",
         zrevrangebyscore,
@@ -73,7 +78,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::READS)],
         "2.2.0",
         "Returns members in a sorted set within a range of scores in reverse order.",
-    ),
+    )
+    .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"),
     zset(
         "zrangebylex",
         zrangebylex,
@@ -82,7 +88,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::READS)],
         "2.8.9",
         "Returns members in a sorted set within a lexicographical range.",
-    ),
+    )
+    .deprecated("6.2.0", "`ZRANGE` with the `BYLEX` argument"),
     zset(
         "zrevrangebylex",
         zrevrangebylex,
@@ -91,7 +98,8 @@ pub(crate) static ROWS: &[CommandSpec] = &[
         &[KeySpec::at(1, Access::READS)],
         "2.8.9",
         "Returns members in a sorted set within a lexicographical range in reverse order.",
-    ),
+    )
+    .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"),
     zset(
         "zrangestore",
         zrangestore,
@@ -215,6 +223,15 @@ impl<'a> RangeQuery<'a> {
         }
     }
 
+    /// Whether other servers find the same members, by the same words.
+    fn comes_to_the_same_everywhere(&self, zset: &ZSet) -> bool {
+        match self.by {
+            By::Rank => true,
+            By::Score => is_read_everywhere(self.start) && is_read_everywhere(self.stop),
+            By::Lex => zset.has_one_score(),
+        }
+    }
+
     /// The ranks of the members asked for, LIMIT applied.
     fn ranks(&self, zset: &ZSet, bounds: &Bounds<'_>) -> Range<usize> {
         let ranks = match *bounds {
@@ -326,7 +343,9 @@ fn zrangestore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (db, dest, source) = (ctx.view, args.at(1), args.at(2));
     let limits = ctx.engine.settings.limits.clone();
     let mut result = ZSet::new();
+    let mut comes_to_the_same = true;
     if let Some(zset) = ctx.engine.read_zset(db, source)? {
+        comes_to_the_same = query.comes_to_the_same_everywhere(zset);
         let ranks = query.ranks(zset, &bounds);
         result.expect(ranks.len(), &limits);
         let mut buf = ItemBuf::new();
@@ -336,41 +355,61 @@ fn zrangestore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     let len = result.len();
     let value = (len > 0).then_some(Value::ZSet(result));
-    ctx.replace_with_result(dest, value, Classes::ZSET, "zrangestore");
+    let is_changed = ctx.replace_with_result(dest, value, Classes::ZSET, "zrangestore");
+    if is_changed && !comes_to_the_same {
+        ctx.propagate_value(dest);
+    }
     ctx.client.out.int(len as i64);
     Ok(())
 }
 
 fn zremrangebyrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (start, stop) = (int(args.at(2))?, int(args.at(3))?);
-    remove_range(ctx, args, "zremrangebyrank", |zset| rank_range(zset.len(), start, stop, false))
+    remove_range(ctx, args, "zremrangebyrank", |zset| {
+        (rank_range(zset.len(), start, stop, false), true)
+    })
 }
 
 fn zremrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let range = score_range(args.at(2), args.at(3))?;
-    remove_range(ctx, args, "zremrangebyscore", |zset| zset.ranks_by_score(&range))
+    let is_exact = is_read_everywhere(args.at(2)) && is_read_everywhere(args.at(3));
+    remove_range(ctx, args, "zremrangebyscore", |zset| (zset.ranks_by_score(&range), is_exact))
 }
 
 fn zremrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (min, max) = (lex_bound(args.at(2))?, lex_bound(args.at(3))?);
-    remove_range(ctx, args, "zremrangebylex", |zset| zset.ranks_by_lex(min, max))
+    remove_range(ctx, args, "zremrangebylex", |zset| {
+        (zset.ranks_by_lex(min, max), zset.has_one_score())
+    })
 }
 
+/// `ranks` also says whether other servers come to the same members by the same words. Where they might not,
+/// the members travel.
 fn remove_range(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
     event: &str,
-    ranks: impl FnOnce(&ZSet) -> Range<usize>,
+    ranks: impl FnOnce(&ZSet) -> (Range<usize>, bool),
 ) -> Result<(), CommandError> {
     let (db, key) = (ctx.view, args.at(1));
     let Some((zset, _)) = ctx.engine.write_zset(db, key)? else {
         ctx.client.out.int(0);
         return Ok(());
     };
-    let ranks = ranks(zset);
-    let removed = zset.remove_range(ranks, |_, _| {});
+    let (ranks, comes_to_the_same) = ranks(zset);
+    let mut members = Vec::new();
+    let removed = zset.remove_range(ranks, |member, _| {
+        if !comes_to_the_same {
+            members.push(member.to_vec());
+        }
+    });
     let empty = zset.is_empty();
     ctx.removed_elements(key, removed, empty, Classes::ZSET, event);
+    for members in members.chunks(MEMBERS_PER_COMMAND) {
+        let mut words: Vec<&[u8]> = vec![b"ZREM", key];
+        words.extend(members.iter().map(Vec::as_slice));
+        ctx.propagate(&words);
+    }
     ctx.client.out.int(removed as i64);
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! Sorted set commands. Ranges are in `zset_ranges.rs`; unions, intersections and differences in
 //! `zset_algebra.rs`.
 
-use protocol::{Args, ReplyBuf, Resp, parse_i64};
+use protocol::{Args, ReplyBuf, Resp, format_f64, parse_i64};
 use smallvec::SmallVec;
 use store::Type;
 use store::value::Item;
 use store::zset::ZSet;
 
-use super::args::{float, is, positive, random_query, repeat, timeout_seconds};
+use super::args::{float, is, is_read_everywhere, positive, random_query, repeat, timeout_seconds};
 use super::lists::{block_or_null, counted_keys, mpop_count};
 use super::scans::{Scan, scan_collection};
 use super::zset_ranges::visit;
@@ -250,10 +250,35 @@ fn add(
 ) -> Result<(), CommandError> {
     // All scores are read before the first is used: a bad one changes nothing.
     let mut pairs: SmallVec<[(f64, &[u8]); 4]> = SmallVec::new();
+    let mut reads_alike = true;
     for at in (first..args.len()).step_by(2) {
+        reads_alike &= is_read_everywhere(args.at(at));
         pairs.push((float(args.at(at))?, args.at(at + 1)));
     }
-    add_pairs(ctx, args.at(1), conditions, &pairs)
+    if reads_alike {
+        return add_pairs(ctx, args.at(1), conditions, &pairs);
+    }
+    let dirty_before = ctx.engine.dirty;
+    add_pairs(ctx, args.at(1), conditions, &pairs)?;
+    if ctx.engine.dirty != dirty_before {
+        propagate_scores(ctx, args.slice(0..first).iter(), &pairs);
+    }
+    Ok(())
+}
+
+/// A command of scores and members behind `head` travels with the scores as everybody reads them.
+#[inline(never)]
+pub(super) fn propagate_scores<'a>(
+    ctx: &mut Ctx<'_>,
+    head: impl Iterator<Item = &'a [u8]>,
+    pairs: &[(f64, &'a [u8])],
+) {
+    let scores: Vec<String> = pairs.iter().map(|(score, _)| format_f64(*score)).collect();
+    let mut words: Vec<&[u8]> = head.collect();
+    for (score, (_, member)) in scores.iter().zip(pairs) {
+        words.extend([score.as_bytes(), member]);
+    }
+    ctx.propagate(&words);
 }
 
 /// Adds members with their scores, which are numbers, under ZADD's conditions, and replies as it does.
@@ -599,9 +624,9 @@ fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    scan_collection(ctx, args, Scan::Members, Engine::read_zset, |zset, cursor, found| {
+    scan_collection(ctx, args, Scan::ScoredMembers, Engine::read_zset, |zset, cursor, found| {
         zset.scan(cursor, |member, score| {
-            found.meet(member, || [member.to_vec(), protocol::format_f64(score).into_bytes()]);
+            found.meet(member, || [member.to_vec(), format_f64(score).into_bytes()]);
         })
     })
 }

@@ -2,7 +2,7 @@
 //! that every change of a key passes.
 
 use store::lend::{EntryRef, SlotAnd, lend_or_back};
-use store::{DbSlot, Entry, EntryMut, Key, NewValue, SetExpire};
+use store::{DbSlot, Encoding, Entry, EntryMut, Key, NewValue, SetExpire};
 
 use crate::Engine;
 use crate::data::access;
@@ -177,6 +177,15 @@ impl Engine {
         };
         if let Some(old) = old {
             self.drop_value(old);
+        }
+    }
+
+    /// Makes a text `raw` to OBJECT ENCODING, however short it is, as one that was edited.
+    pub(crate) fn make_raw(&mut self, db: View, key: &[u8]) {
+        if let DbSlot::Occupied(mut entry) = self.slot(db, key)
+            && entry.encoding() == Encoding::Embstr
+        {
+            entry.text_mut(0);
         }
     }
 

@@ -88,6 +88,19 @@ impl<'a> Ctx<'a> {
         }
     }
 
+    /// The key travels as commands that make what it holds now, whatever the replica has of it: for results that
+    /// this command might not come to elsewhere.
+    pub fn propagate_value(&mut self, key: &[u8]) {
+        if !self.engine.propagation.is_on() {
+            return;
+        }
+        self.propagate(&[b"DEL", key]);
+        let db = self.client.db;
+        if let Some(entry) = self.engine.keyspace.db(db).get(key) {
+            self.engine.propagation.raw(db, &persist::aof::commands_of(entry));
+        }
+    }
+
     /// Whether the client may be made to wait: not in a transaction, nor when a master, a file or
     /// a script speaks.
     pub fn may_block(&self) -> bool {
@@ -125,14 +138,15 @@ impl<'a> Ctx<'a> {
         }));
     }
 
-    /// Puts a computed result in place of whatever `dest` held; no result deletes it.
+    /// Puts a computed result in place of whatever `dest` held; no result deletes it. True unless neither was
+    /// there.
     pub(crate) fn replace_with_result(
         &mut self,
         dest: &[u8],
         value: Option<Value>,
         class: Classes,
         event: &str,
-    ) {
+    ) -> bool {
         let db = self.view;
         let had = self.engine.delete_silently(db, dest);
         match value {
@@ -141,8 +155,9 @@ impl<'a> Ctx<'a> {
                 self.engine.changed(db, dest, class, event);
             }
             None if had => self.engine.changed(db, dest, Classes::GENERIC, "del"),
-            None => {}
+            None => return false,
         }
+        true
     }
 
     /// Signals that `removed` elements were taken from a collection, which goes when it is empty.
@@ -178,6 +193,7 @@ impl<'a> Ctx<'a> {
             Outcome::Done => out.ok(),
             Outcome::Status(text) => out.status(&text),
             Outcome::Text(text) => out.verbatim("txt", text.as_bytes()),
+            Outcome::Bulk(text) => out.bulk(&text),
             Outcome::Int(n) => out.int(n),
             Outcome::Silent => {}
         }

@@ -325,6 +325,8 @@ fn replication(info: &ReplicationInfo, replicas_are_wanted: bool, text: &mut Str
                 if let Some(seconds) = master.retry_in_seconds {
                     line(text, "master_link_retry_in_seconds", seconds);
                 }
+            } else if let Some(why) = &master.failure {
+                line(text, "master_link_error", why);
             }
         }
         line(text, "slave_priority", master.priority);

@@ -6,6 +6,7 @@ use mlua::{Function, Lua, LuaString, MultiValue, Result, Table, Value};
 use protocol::Args;
 
 use super::call;
+use super::debugger::Session;
 use super::libs::arguments::Arguments;
 use super::raise::{self, Raise};
 use super::rules;
@@ -30,12 +31,10 @@ pub(super) fn for_scripts(lua: &Lua, shared: &Rc<Shared>) -> Result<Table> {
     table.raw_set("call", call::function(lua, shared, true)?)?;
     table.raw_set("pcall", call::function(lua, shared, false)?)?;
     table.raw_set("sha1hex", raise::function(lua, sha1hex)?)?;
-    table.raw_set("error_reply", raise::function(lua, error_reply)?)?;
     table.raw_set("status_reply", raise::function(lua, status_reply)?)?;
     add_settings(lua, &table, shared)?;
-    // Of the debugger, which there is none of, and of how scripts travelled once.
-    table.raw_set("breakpoint", lua.create_function(|_, ()| Ok(false))?)?;
-    table.raw_set("debug", lua.create_function(|_, _: MultiValue| Ok(()))?)?;
+    add_debugger(lua, &table, shared)?;
+    // Of how scripts travelled once.
     table.raw_set("replicate_commands", lua.create_function(|_, ()| Ok(true))?)?;
     let constants = [
         ("REPL_NONE", 0),
@@ -48,6 +47,33 @@ pub(super) fn for_scripts(lua: &Lua, shared: &Rc<Shared>) -> Result<Table> {
         table.raw_set(name, value)?;
     }
     Ok(table)
+}
+
+fn add_debugger(lua: &Lua, table: &Table, shared: &Rc<Shared>) -> Result<()> {
+    let weak = Rc::downgrade(shared);
+    let breakpoint = lua.create_function(move |_, _: MultiValue| {
+        let shared = weak.upgrade();
+        Ok(shared.and_then(|shared| shared.with_session(Session::break_next)).is_some())
+    })?;
+    table.raw_set("breakpoint", breakpoint)?;
+    // Errors of a script's are told, too.
+    let weak = Rc::downgrade(shared);
+    let reply = move |lua: &Lua, args: MultiValue| {
+        if let (Some(text), Some(shared)) = (only_string(&args), weak.upgrade()) {
+            shared.with_session(|session| session.tell_error_reply(&text.as_bytes()));
+        }
+        error_reply(lua, args)
+    };
+    table.raw_set("error_reply", raise::function(lua, reply)?)?;
+    let weak = Rc::downgrade(shared);
+    let debug = lua.create_function(move |_, values: MultiValue| {
+        let values: Vec<Value> = values.into_iter().collect();
+        if let Some(shared) = weak.upgrade() {
+            shared.with_session(|session| session.tell_values(&values));
+        }
+        Ok(())
+    })?;
+    table.raw_set("debug", debug)
 }
 
 /// The globals of a library while it is loaded: a part of it, and nothing else.

@@ -127,9 +127,15 @@ fn write_number(text: &mut [u8; NUMBER_LEN], number: f64) -> usize {
 
 /// Runs the command with an output of its own, and leaves its reply on the stack.
 unsafe fn run_command(ctx: &mut Ctx<'_>, args: Args<'_>, state: *mut lua_State) -> Outcome {
+    if let Some(session) = &mut ctx.engine.scripts.session {
+        session.tell_command(args);
+    }
     let found = match rules::check(ctx, args) {
         Ok(found) => found,
         Err(why) => {
+            if let Some(session) = &mut ctx.engine.scripts.session {
+                session.tell_refusal(&why);
+            }
             // SAFETY: pushes one value.
             unsafe { push_error(state, why.as_bytes(), true) };
             return Outcome::Error;
@@ -146,6 +152,9 @@ unsafe fn run_command(ctx: &mut Ctx<'_>, args: Args<'_>, state: *mut lua_State) 
     drop(ctx.engine.call(ctx.client, ctx.world, found, args, call));
     ctx.engine.propagation.set_targets(Default::default());
     std::mem::swap(&mut ctx.client.out, &mut out);
+    if let Some(session) = &mut ctx.engine.scripts.session {
+        session.tell_reply(&out.to_vec());
+    }
     // SAFETY: what is read are replies of our own. The arguments have done their work, and give their room.
     let failed = unsafe {
         ffi::lua_settop(state, 0);

@@ -8,7 +8,7 @@ use protocol::Args;
 
 use super::sandbox::Sandbox;
 use super::slot::Frame;
-use super::{Shared, api, c_functions, raise};
+use super::{Shared, api, c_functions, debugger, raise};
 use crate::door::ctx::Ctx;
 
 /// Instructions between two looks at the clock.
@@ -214,16 +214,32 @@ fn set_hook(lua: &Lua, every: u32, hook: impl Fn(&Lua) -> Result<VmState> + 'sta
 }
 
 /// A look up from a script: who speaks is answered if it takes long, and it ends if somebody says so.
-fn look(shared: &Rc<Shared>, lua: &Lua) -> Result<VmState> {
+pub(super) fn look(shared: &Rc<Shared>, lua: &Lua) -> Result<VmState> {
     let unlimited = shared.lift_limit();
     let verdict = shared.slot.with(|frame| frame.ctx.look_up_from_script(frame.args));
     drop(unlimited);
-    let Some(Some(why)) = verdict else { return Ok(VmState::Continue) };
-    // From here on every instruction is an error, so that no `pcall` of the script's goes on. It is set for the
-    // coroutine that runs; another that goes on comes past here in turn.
-    let text = why.clone();
-    set_hook(lua, 1, move |_| Err(mlua::Error::runtime(&text)))?;
-    Err(mlua::Error::runtime(why))
+    match verdict {
+        Some(Some(why)) => Err(end_script(lua, &why)),
+        _ => Ok(VmState::Continue),
+    }
+}
+
+/// The error with which a script ends. From here on every instruction is an error, so that no `pcall` of the script's
+/// goes on. It is set for the coroutine that runs; another that goes on comes past the hook in turn.
+pub(super) fn end_script(lua: &Lua, why: &str) -> mlua::Error {
+    let text = why.to_owned();
+    let is_set = set_hook(lua, 1, move |_| Err(mlua::Error::runtime(&text)));
+    is_set.err().unwrap_or_else(|| mlua::Error::runtime(why))
+}
+
+/// The script is debugged: it is looked at with every line.
+pub(crate) fn set_debug_hook(runner: &Runner) -> Result<()> {
+    let hooked = Rc::downgrade(&runner.shared);
+    let triggers = HookTriggers::new().every_line().every_nth_instruction(HOOK_EVERY);
+    runner.lua.set_global_hook(triggers, move |lua, debug| match hooked.upgrade() {
+        Some(shared) => debugger::arrive(&shared, lua, debug),
+        None => Ok(VmState::Continue),
+    })
 }
 
 /// The script is over: the next one begins with the hook as it was.

@@ -3,6 +3,7 @@
 //! - `sandbox` is a Lua state without what reaches the process, `libs` what scripts have beside Lua's own.
 //! - `interpreter` adds what speaks to the server (`api`, `call`), and runs a function within its bounds.
 //! - `cache` keeps what EVAL and SCRIPT LOAD have compiled, `library` what FUNCTION LOAD has.
+//! - `debugger` stops a script at its lines.
 //! - `rules` says what a script may do, `flags` what it declares, `reply` how its result is answered.
 //!
 //! Invariants:
@@ -14,6 +15,7 @@ mod api;
 mod c_functions;
 pub(crate) mod cache;
 mod call;
+pub(crate) mod debugger;
 pub(crate) mod flags;
 mod interpreter;
 pub(crate) mod library;
@@ -51,6 +53,8 @@ pub(crate) struct Scripts {
     pub running: Option<Running>,
     /// Output of the commands that scripts call, one after the other.
     scratch: ReplyBuf,
+    /// The one that runs is debugged.
+    pub session: Option<Box<debugger::Session>>,
     /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call what is not for scripts.
     pub allows_all: bool,
 }

@@ -6,7 +6,7 @@ use mlua::{Lua, LuaString, Table, Value};
 use protocol::{Args, OwnedArgs, Resp};
 
 use super::flags::ScriptFlags;
-use super::interpreter::{Failure, Interpreter, Runner, restore_hook};
+use super::interpreter::{Failure, Interpreter, Runner, restore_hook, set_debug_hook};
 use super::reply::{self, ScriptError};
 use super::{Kill, Running, cache, rules};
 use crate::door::ctx::Ctx;
@@ -16,7 +16,7 @@ use crate::error::CommandError;
 /// Between two looks at the sockets.
 const SERVE_EVERY_US: u64 = 5_000;
 
-const KILLED: &str = "Script killed by user with SCRIPT KILL...";
+pub(super) const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 
 /// What is run, and for whom.
 pub(crate) struct Plan {
@@ -57,6 +57,9 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, args: Args<'_>, plan: Plan) -> Result<(), C
     let (db, started_us) = (ctx.client.db, ctx.engine.last_command_end_us);
     let name = Rc::clone(&plan.name);
     ctx.engine.scripts.running = Some(running(ctx, plan));
+    if ctx.engine.scripts.session.is_some() {
+        set_debug_hook(&runner).map_err(cache::broken)?;
+    }
     // What it does travels command by command; the door makes one unit of them.
     ctx.propagate_nothing();
     let result = runner.call(ctx, args, function, values);
@@ -112,6 +115,7 @@ fn running(ctx: &Ctx<'_>, plan: Plan) -> Running {
 /// What its end leaves to do, whatever it has come to.
 fn end(ctx: &mut Ctx<'_>, runner: &Runner, running: &Running) -> Result<(), CommandError> {
     let scripts = &mut ctx.engine.scripts;
+    let is_debugged = scripts.session.is_some();
     let interpreter = match running.is_function {
         true => &mut scripts.libraries.interpreter,
         false => &mut scripts.cache.interpreter,
@@ -119,7 +123,7 @@ fn end(ctx: &mut Ctx<'_>, runner: &Runner, running: &Running) -> Result<(), Comm
     if let Some(interpreter) = interpreter {
         interpreter.tidy();
     }
-    if running.kill.is_some() {
+    if running.kill.is_some() || is_debugged {
         restore_hook(runner).map_err(cache::broken)?;
     }
     if running.kill == Some(Kill::Shutdown) {
@@ -230,7 +234,7 @@ impl Ctx<'_> {
         Some(KILLED.to_string())
     }
 
-    fn log_from_script(&mut self, text: &str) {
+    pub(super) fn log_from_script(&mut self, text: &str) {
         // A world without a log has nobody to tell.
         let _ = self.perform(crate::world::Action::Log { message: text });
     }

@@ -4,8 +4,11 @@
 #![allow(dead_code)]
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 
-use engine::world::{AckWait, Configuration, Machine, Persistence, Replication, ReplicationInfo};
+use engine::world::{
+    AckWait, BusyDoor, Configuration, Heard, Machine, Persistence, Replication, ReplicationInfo,
+};
 use engine::{Action, ClientId, CommandError, Engine, Kind, Now, Outcome, Peer, Settings, World};
 use protocol::Args;
 use store::Keyspace;
@@ -35,6 +38,13 @@ pub struct Recorder {
     pub answers: Vec<&'static str>,
     /// What stands in the file of users, if there is one.
     pub acl_file: Option<String>,
+    /// What a client says in the midst of its command, one after the other; nothing for a while where it is empty. At
+    /// the end it is gone.
+    pub says: VecDeque<Vec<u8>>,
+    /// What it was told there.
+    pub told: Vec<u8>,
+    /// What others say while a command takes long.
+    pub others_say: VecDeque<(ClientId, &'static str)>,
 }
 
 impl World for Recorder {
@@ -50,6 +60,28 @@ impl World for Recorder {
             }
         }
         Ok(Outcome::Done)
+    }
+
+    fn serve_sockets(&mut self, door: &mut dyn BusyDoor) {
+        if let Some((client, command)) = self.others_say.pop_front() {
+            let words: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+            door.answer(self.now, self, client, Args::new(&words));
+        }
+    }
+
+    fn say(&mut self, _: ClientId, bytes: &[u8]) {
+        self.told.extend_from_slice(bytes);
+    }
+
+    fn hear(&mut self, _: ClientId, into: &mut Vec<u8>) -> Heard {
+        match self.says.pop_front() {
+            None => Heard::Gone,
+            Some(bytes) if bytes.is_empty() => Heard::Nothing,
+            Some(bytes) => {
+                into.extend_from_slice(&bytes);
+                Heard::Bytes
+            }
+        }
     }
 }
 

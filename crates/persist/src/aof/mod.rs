@@ -11,4 +11,4 @@ pub use check::{AofCheck, check_aof};
 pub use reader::{
     AofError, AofErrorKind, AofReader, Command, Record, annotation_timestamp, has_rdb_preamble,
 };
-pub use rewrite::{RewriteOptions, rewrite, timestamp_annotation};
+pub use rewrite::{RewriteOptions, commands_of, rewrite, timestamp_annotation};

@@ -1,5 +1,5 @@
 //! Owns the AOF form of a whole keyspace: the commands that make it anew. Used for a base without
-//! an RDB preamble. Allocates its buffers and nothing a key, since a forked child runs it.
+//! an RDB preamble, and for single keys. Allocates its buffers and nothing a key, since a forked child runs it.
 
 use std::io::{self, Write};
 
@@ -56,6 +56,16 @@ pub fn rewrite(
     let report = SaveReport { keys, bytes: w.sink.offset() };
     hook.progress(report.keys, report.bytes)?;
     Ok(report)
+}
+
+/// The commands that make one key, where there is none of its name.
+pub fn commands_of(entry: &Entry) -> Vec<u8> {
+    let mut commands = Vec::new();
+    let mut w =
+        CommandWriter { sink: Sink::with_buffer(&mut commands, false, 4096), buf: ItemBuf::new() };
+    w.entry(entry).and_then(|()| w.sink.flush()).expect("writing to memory does not fail");
+    drop(w);
+    commands
 }
 
 /// The line that says when what follows was written.

@@ -101,6 +101,15 @@ pub fn check_footer(payload: &[u8]) -> Result<&[u8], RdbError> {
     Ok(body)
 }
 
+/// Whether Redis 7.0 and all that came later take this payload: its version, and that its checksum is right.
+pub fn is_read_everywhere(payload: &[u8]) -> bool {
+    let version = payload.len().checked_sub(FOOTER_BYTES).map(|at| &payload[at..at + 2]);
+    let is_old = version.is_some_and(|version| {
+        u32::from(u16::from_le_bytes([version[0], version[1]])) <= Version::V10.number()
+    });
+    is_old && check_footer(payload).is_ok()
+}
+
 /// The payload with the checksum that it should have: for tests that damage payloads on purpose.
 pub fn with_own_checksum(payload: &[u8]) -> Vec<u8> {
     let mut own = payload[..payload.len().saturating_sub(CHECKSUM_BYTES)].to_vec();

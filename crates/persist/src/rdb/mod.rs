@@ -23,7 +23,8 @@ mod zipmap;
 
 pub use check::{CheckEvent, RdbCheck, check_rdb, check_rdb_with, type_name};
 pub use dump::{
-    check_footer, dump_functions, dump_value, restore_functions, restore_value, with_own_checksum,
+    check_footer, dump_functions, dump_value, is_read_everywhere, restore_functions, restore_value,
+    with_own_checksum,
 };
 pub use into_keyspace::{AccessClock, LoadHook, LoadOptions, LoadReport, load};
 pub use load::{DbSize, Frame, KeyMeta, Visitor, WalkOptions, walk};

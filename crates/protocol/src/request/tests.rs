@@ -112,6 +112,18 @@ fn protocol_errors_have_the_texts_of_redis() {
     }
 }
 
+/// It waited for our answer, and we for the end of its line, until somebody's patience ended.
+#[test]
+fn a_client_of_tls_is_told_at_once() {
+    let greeting = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    assert_eq!(
+        error_of(greeting, &Limits::default()),
+        "Protocol error: this port does not speak TLS"
+    );
+    let (parsed, error) = run(&greeting[..1], 1, &Limits::default());
+    assert!(parsed.is_empty() && error.is_none(), "one byte says nothing yet");
+}
+
 #[test]
 fn an_error_quotes_the_peer_s_byte_as_it_is() {
     assert_eq!(

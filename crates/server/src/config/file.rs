@@ -182,6 +182,9 @@ impl Loader {
             (b"loadmodule", [_, ..]) => Err("Modules are not supported by Tandem".into()),
             (b"sentinel", _) => Err("sentinel directive while not in sentinel mode".into()),
             (name, [_, ..]) if foreign::idle(name).is_some() => {
+                if let Some(why) = foreign::refusal(name, arguments) {
+                    return Err(why.into());
+                }
                 self.config.foreign.extend(foreign::idle(name));
                 Ok(())
             }

@@ -1,8 +1,9 @@
 //! Owns the directives of other servers and other times that stand in files one brings along: Redis up to 8,
 //! Valkey up to 9. What they ask for is not done here, which the log says once; a start is not stopped by them.
 //!
-//! Must not: hold a directive that somebody relies on for safety (`aclfile`, `loadmodule`, `tls-port`): these
-//! stop the start, because a server that comes up without them looks as if all were well.
+//! Must not: read over what somebody relies on for safety (`aclfile`, `loadmodule`, `tls-port`): these
+//! stop the start, because a server that comes up without them looks as if all were well. (`UNSAFE` has those of
+//! others, which may say that nothing is wanted.)
 
 /// Other spellings of what is known here. They are understood wherever a name is, and not listed.
 const SPELLINGS: [(&str, &str); 6] = [
@@ -15,6 +16,13 @@ const SPELLINGS: [(&str, &str); 6] = [
     ("bio-cpulist", "bio_cpulist"),
     ("server-cpulist", "server_cpulist"),
 ];
+
+/// Directives that decide who may do what: the value that asks for nothing, and why no other is taken.
+const UNSAFE: [(&str, &str, &str); 1] = [(
+    "tls-auth-clients-user",
+    "off",
+    "a certificate names no user here: whoever shows one would have the rights of 'default'",
+)];
 
 /// Why nothing comes of the names behind it.
 type Reason = (&'static str, &'static [&'static str]);
@@ -58,6 +66,7 @@ const IDLE: [Reason; 10] = [
     (
         "the event loop does all socket work",
         &[
+            "events-per-io-thread",
             "io-threads-always-active",
             "lookahead",
             "min-io-threads-avoid-copy-reply",
@@ -120,6 +129,12 @@ pub fn own_name(name: &str) -> &str {
 pub fn idle(name: &[u8]) -> Option<&'static str> {
     let names = IDLE.iter().flat_map(|(_, names)| *names);
     names.copied().find(|known| known.as_bytes() == name)
+}
+
+/// Why a value must not be read over.
+pub fn refusal(name: &[u8], words: &[&[u8]]) -> Option<&'static str> {
+    let (_, harmless, why) = UNSAFE.iter().find(|(known, ..)| known.as_bytes() == name)?;
+    (!words.iter().all(|word| word.eq_ignore_ascii_case(harmless.as_bytes()))).then_some(*why)
 }
 
 /// What the log says of it.

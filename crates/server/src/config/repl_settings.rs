@@ -23,6 +23,7 @@ pub fn repl_settings(config: &Config) -> ReplSettings {
         },
         master_user: (!replication.masteruser.is_empty()).then(|| text(&replication.masteruser)),
         master_auth: (!replication.masterauth.is_empty()).then(|| replication.masterauth.clone()),
+        is_encrypted: config.tls.tls_replication,
         announce_port: match replication.replica_announce_port {
             0 if config.tls.tls_replication && config.tls.tls_port != 0 => config.tls.tls_port,
             0 => config.network.port,

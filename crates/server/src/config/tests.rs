@@ -5,6 +5,9 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 
+mod foreign_names;
+mod wrong_values;
+
 use super::*;
 
 fn start(program: Program, argv: &[&str], stdin: &str) -> Result<Config, String> {

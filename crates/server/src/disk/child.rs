@@ -16,8 +16,8 @@ use nix::unistd::{ForkResult, Pid, fork, pipe2};
 use persist::contained::contained;
 
 use crate::process::clock;
+use crate::process::fork::enter_child;
 use crate::process::os_error::os_error;
-use crate::process::signals;
 
 /// What a child says. `done` reports come once, as the last words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -166,11 +166,7 @@ fn run_child(
     keep: &[RawFd],
     work: impl FnOnce(&mut Reporter) -> io::Result<Report>,
 ) -> ! {
-    // A lock of the logger may be held by a thread that does not exist here.
-    crate::process::logging::silence();
-    signals::restore_in_child();
-    die_with_parent(parent);
-    close_all_but(writer.as_raw_fd(), keep);
+    enter_child(parent, &[keep, &[writer.as_raw_fd()]].concat());
     let next_us = clock::mono_us() + PROGRESS_INTERVAL_US;
     let mut reporter = Reporter { pipe: File::from(writer), next_us };
     let mut report = match contained(|| work(&mut reporter)) {
@@ -185,33 +181,6 @@ fn run_child(
     // SAFETY: ends the process without running the parent's destructors and exit handlers, which
     // would flush and remove what belongs to the parent.
     unsafe { libc::_exit(code) }
-}
-
-/// A child that outlives a parent killed by force would put an old snapshot in the place of what a
-/// restarted parent has saved since.
-fn die_with_parent(parent: Pid) {
-    // SAFETY: sets an attribute of this process.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    // It may have died before the line above.
-    if nix::unistd::getppid() != parent {
-        // SAFETY: ends this process at once, which is all it would have done.
-        unsafe { libc::_exit(1) };
-    }
-}
-
-fn close_all_but(report: RawFd, keep: &[RawFd]) {
-    let mut kept: Vec<u32> = keep.iter().chain([&report]).map(|fd| *fd as u32).collect();
-    kept.sort_unstable();
-    let mut first = 3;
-    for fd in kept.into_iter().chain([u32::MAX]) {
-        if fd > first {
-            let last = if fd == u32::MAX { u32::MAX } else { fd - 1 };
-            // SAFETY: closes descriptors of this process alone, of which it uses none: the parent's
-            // objects that own them are never dropped here.
-            unsafe { libc::close_range(first, last, 0) };
-        }
-        first = first.max(fd.saturating_add(1));
-    }
 }
 
 /// What this process has written to since the fork: pages that are its own and dirty.

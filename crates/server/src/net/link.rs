@@ -32,6 +32,8 @@ pub struct Link {
     write_blocked: bool,
     bytes_in: u64,
     bytes_out: u64,
+    /// Another process speaks to the peer.
+    handed_over: bool,
 }
 
 /// How a flush ended.
@@ -58,12 +60,25 @@ impl Link {
             write_blocked: false,
             bytes_in: 0,
             bytes_out: 0,
+            handed_over: false,
         })
     }
 
     pub fn close(&mut self, registry: &Registry) {
-        self.transport.say_goodbye();
+        if !self.handed_over {
+            self.say_goodbye();
+        }
         self.transport.deregister(registry);
+    }
+
+    /// The connection is another process's from here on: it is closed here without a word.
+    pub fn hand_over(&mut self) {
+        self.handed_over = true;
+    }
+
+    /// Takes leave of the peer, where that is the custom.
+    pub fn say_goodbye(&mut self) {
+        self.transport.say_goodbye();
     }
 
     pub fn transport(&self) -> &Transport {
@@ -80,12 +95,17 @@ impl Link {
         self.transport.shake()
     }
 
-    /// What an event says of the peer.
+    /// What an event says of the peer, and what may go on by it.
     pub fn hear(&mut self, event: &Event) {
         if event.is_writable() {
             // Where it fails, the next call says so.
             let _ = self.transport.flush();
         }
+        self.hear_end(event);
+    }
+
+    /// The former alone: nothing is sent.
+    pub fn hear_end(&mut self, event: &Event) {
         self.peer_gone |= event.is_write_closed() || event.is_error();
         self.read_closed |= event.is_read_closed() || self.peer_gone;
     }
@@ -262,6 +282,11 @@ impl Link {
         let written = self.transport.write(slices)?;
         self.bytes_out += written.unwrap_or(0) as u64;
         Ok(written)
+    }
+
+    /// Goes on with what `write` has taken and the socket has not. True when all of it is gone.
+    pub fn push(&mut self) -> io::Result<bool> {
+        self.transport.flush()
     }
 
     /// At most `len` bytes of a file, in one call; `None` when the socket is full.

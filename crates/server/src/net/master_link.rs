@@ -159,13 +159,15 @@ impl MasterLink {
     /// An event has come.
     pub fn hear(&mut self, event: &Event) -> LinkEvent {
         let Some(link) = &mut self.link else { return LinkEvent::Nothing };
-        link.hear(event);
-        match self.connected {
-            true => LinkEvent::Open { writable: event.is_writable() },
-            // Before that nothing is readable.
-            false if event.is_writable() || event.is_readable() || event.is_error() => {
-                LinkEvent::ConnectEnded
-            }
+        if self.connected {
+            link.hear(event);
+            return LinkEvent::Open { writable: event.is_writable() };
+        }
+        // Where the connect was refused, a write would be told so instead of `connect_ended`, which sends what has
+        // to be sent.
+        link.hear_end(event);
+        match event.is_writable() || event.is_readable() || event.is_error() {
+            true => LinkEvent::ConnectEnded,
             false => LinkEvent::Nothing,
         }
     }

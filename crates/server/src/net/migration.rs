@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use engine::CommandError;
 use engine::world::Transfer;
 use protocol::encode_command;
+
+use crate::net::wire::Wire;
 
 /// As many connections are kept, and as long: the next MIGRATE to the same place is likely to come soon.
 const KEPT_MAX: usize = 64;
@@ -21,14 +23,22 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// A reply to RESTORE is a short line; more than this is none.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// The connections that are kept, by the host and port that clients wrote.
+/// The connections that are kept.
 #[derive(Default)]
 pub struct Migrations {
-    kept: HashMap<(Vec<u8>, Vec<u8>), Peer>,
+    kept: HashMap<Place, Peer>,
+}
+
+/// Host and port as clients wrote them. What was begun without encryption is not gone on with once it is asked for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    host: Vec<u8>,
+    port: Vec<u8>,
+    is_encrypted: bool,
 }
 
 struct Peer {
-    stream: BufReader<TcpStream>,
+    wire: BufReader<Wire>,
     /// The database that the last SELECT has chosen there.
     db: Option<i64>,
     used_us: u64,
@@ -50,19 +60,21 @@ impl Migrations {
         self.kept.retain(|_, peer| now_us.saturating_sub(peer.used_us) <= KEPT_US);
     }
 
-    /// Says `transfer`, and hears what is answered.
+    /// Says `transfer`, encrypted where there is a `tls`, and hears what is answered.
     pub fn carry(
         &mut self,
         transfer: Transfer<'_>,
+        tls: Option<&tls::Client>,
         now_us: u64,
         replies: &mut Vec<Vec<u8>>,
     ) -> Result<(), CommandError> {
-        let name = (transfer.host.to_vec(), transfer.port.to_vec());
+        let (host, port) = (transfer.host.to_vec(), transfer.port.to_vec());
+        let place = Place { host, port, is_encrypted: tls.is_some() };
         let timeout = Duration::from_millis(transfer.timeout_ms);
         let mut may_retry = true;
         loop {
-            let kept = self.kept.remove(&name);
-            let mut peer = match kept.map_or_else(|| Peer::connect(transfer, timeout), Ok) {
+            let kept = self.kept.remove(&place);
+            let mut peer = match kept.map_or_else(|| Peer::connect(transfer, tls, timeout), Ok) {
                 Ok(peer) => peer,
                 Err(_) => {
                     let text = "IOERR error or timeout connecting to the client";
@@ -72,7 +84,7 @@ impl Migrations {
             peer.used_us = now_us;
             let (step, why) = match peer.carry(transfer, timeout, replies) {
                 Ok(()) => {
-                    self.keep(name, peer);
+                    self.keep(place, peer);
                     return Ok(());
                 }
                 Err(Broken::Writing(why)) => ("writing", why),
@@ -88,27 +100,29 @@ impl Migrations {
         }
     }
 
-    fn keep(&mut self, name: (Vec<u8>, Vec<u8>), peer: Peer) {
+    fn keep(&mut self, place: Place, peer: Peer) {
         if self.kept.len() >= KEPT_MAX {
             let oldest = self.kept.iter().min_by_key(|(_, peer)| peer.used_us);
-            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+            if let Some(oldest) = oldest.map(|(place, _)| place.clone()) {
                 self.kept.remove(&oldest);
             }
         }
-        self.kept.insert(name, peer);
+        self.kept.insert(place, peer);
     }
 }
 
 impl Peer {
-    fn connect(transfer: Transfer<'_>, timeout: Duration) -> io::Result<Peer> {
+    fn connect(
+        transfer: Transfer<'_>,
+        tls: Option<&tls::Client>,
+        timeout: Duration,
+    ) -> io::Result<Peer> {
         let deadline = Instant::now() + timeout;
         let mut failure = io::ErrorKind::NotFound.into();
         for addr in resolve(transfer, timeout)? {
-            match TcpStream::connect_timeout(&addr, left_until(deadline)?) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(Peer { stream: BufReader::new(stream), db: None, used_us: 0 });
-                }
+            let session = tls.map(|tls| tls.connect(None)).transpose().map_err(io::Error::other)?;
+            match Wire::connect(&addr, session, deadline) {
+                Ok(wire) => return Ok(Peer { wire: BufReader::new(wire), db: None, used_us: 0 }),
                 Err(why) => failure = why,
             }
         }
@@ -154,38 +168,28 @@ impl Peer {
     }
 
     fn send(&mut self, bytes: &[u8], timeout: Duration) -> io::Result<()> {
-        for mut chunk in bytes.chunks(CHUNK_BYTES) {
-            let deadline = Instant::now() + timeout;
-            let stream = self.stream.get_mut();
-            while !chunk.is_empty() {
-                stream.set_write_timeout(Some(left_until(deadline)?))?;
-                match stream.write(chunk) {
-                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(n) => chunk = &chunk[n..],
-                    Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                    Err(why) => return Err(why),
-                }
-            }
+        let wire = self.wire.get_mut();
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            wire.set_deadline(Instant::now() + timeout);
+            wire.write_all(chunk)?;
+            wire.flush()?;
         }
         Ok(())
     }
 
     /// The next line, without its end.
     fn line(&mut self, timeout: Duration) -> io::Result<Vec<u8>> {
-        let deadline = Instant::now() + timeout;
+        self.wire.get_mut().set_deadline(Instant::now() + timeout);
         let mut line = Vec::new();
         loop {
-            if self.stream.buffer().is_empty() {
-                self.stream.get_mut().set_read_timeout(Some(left_until(deadline)?))?;
-            }
-            match self.stream.fill_buf() {
+            match self.wire.fill_buf() {
                 Ok([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
                 Err(why) => return Err(why),
             }
-            let there = self.stream.buffer().len();
-            let mut arrived = self.stream.by_ref().take(there as u64);
+            let there = self.wire.buffer().len();
+            let mut arrived = self.wire.by_ref().take(there as u64);
             arrived.read_until(b'\n', &mut line)?;
             if line.ends_with(b"\n") {
                 line.pop();
@@ -197,11 +201,6 @@ impl Peer {
             }
         }
     }
-}
-
-fn left_until(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 /// A name's addresses. The system takes its own time for a look-up, so that a thread has to wait for it.

@@ -13,3 +13,4 @@ pub mod resolver;
 pub mod tls;
 pub mod token;
 pub mod transport;
+pub mod wire;

@@ -1,5 +1,5 @@
-//! Owns the two sides of TLS of the process: what its listeners answer with, and what it connects to a master
-//! with. Made of the configuration as a whole, or not at all.
+//! Owns the two sides of TLS of the process: what its listeners answer with, and what it connects to others with,
+//! a master or the target of a MIGRATE. Made of the configuration as a whole, or not at all.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ impl From<ConfigError> for TlsError {
 
 /// Whether anything is to be encrypted.
 pub fn is_wanted(config: &Config) -> bool {
-    config.tls.tls_port != 0 || config.tls.tls_replication
+    config.tls.tls_port != 0 || config.tls.tls_replication || config.tls.tls_cluster
 }
 
 /// Reads all files that the configuration names.
@@ -75,7 +75,8 @@ pub fn sides(config: &Config) -> Result<Sides, TlsError> {
         TlsAuthClients::Optional => AuthClients::Optional,
         TlsAuthClients::Yes => AuthClients::Yes,
     };
-    let judges = auth_clients != AuthClients::No || given.tls_replication;
+    let connects = given.tls_replication || given.tls_cluster;
+    let judges = auth_clients != AuthClients::No || connects;
     if judges && authorities.is_empty() {
         return Err(TlsError::NoAuthorities);
     }
@@ -106,7 +107,7 @@ pub fn sides(config: &Config) -> Result<Sides, TlsError> {
             &given.tls_client_key_file_pass,
         )
     });
-    // Nobody is believed where nobody is known: only tls-replication connects, and it wants authorities.
+    // Nobody is believed where nobody is known: what connects wants authorities.
     let client =
         tls::Client::new(Some(as_client.as_ref().unwrap_or(&own)), Some(&authorities), &offer)?;
     let dated = |info_field, file: &str, validity: Option<Validity>| {

@@ -20,6 +20,7 @@ impl Host {
     /// Takes note of a child that has ended. SIGCHLD, the end of the report pipe and that of a snapshot's
     /// pipe all lead here, in any order.
     pub fn reap_children(&mut self, node: &mut Node) {
+        self.process.sessions.reap();
         let Some(ended) = self.disk.children.reap(node.now().mono_us) else { return };
         let Ended { job, exit, report, took_us } = ended;
         node.engine.keyspace.resume_resize();

@@ -9,7 +9,7 @@ use engine::{Client, ClientId, Engine, KeysAhead, Kind, Now, PREFETCH_BATCH, Pee
 use log::{debug, warn};
 use mio::event::Event;
 use node::{Node, Sent};
-use protocol::{Limits, RequestParser};
+use protocol::{Limits, ProtocolError, RequestParser};
 
 use crate::net::conn::{Conn, source_of};
 use crate::net::limits::{input_buffer, is_over_hard_limit, limit_of};
@@ -299,7 +299,7 @@ impl Host {
                 if let Some(conn) = self.net.conns.get_mut(id) {
                     conn.link_mut().take_parser_back(parser);
                 }
-                self.protocol_error(node, id, &error.to_string());
+                self.protocol_error(node, id, error);
                 return false;
             }
         };
@@ -371,10 +371,16 @@ impl Host {
         self.net.conns.queue(id);
     }
 
-    fn protocol_error(&mut self, node: &mut Node, id: ClientId, text: &str) {
-        debug!("Protocol error ({text}) from client: {}", node.client_line(self, id));
+    fn protocol_error(&mut self, node: &mut Node, id: ClientId, error: ProtocolError) {
+        let line = node.client_line(self, id);
+        match error {
+            ProtocolError::EncryptedGreeting => {
+                warn!("Closing a client that speaks TLS to a port that does not: {line}");
+            }
+            error => debug!("Protocol error ({error}) from client: {line}"),
+        }
         if let Some(client) = node.engine.client_mut(id) {
-            client.out.error(format!("ERR {text}"));
+            client.out.error(format!("ERR {error}"));
             client.close_after_reply = true;
         }
         node.engine.note_output(id);

@@ -37,6 +37,7 @@ use crate::os::stats::{HostStats, Rates};
 use crate::process::daemon::{OomScore, PidFile};
 use crate::process::mailbox::Mailer;
 use crate::process::memory::MemoryMeter;
+use crate::process::sessions::Sessions;
 use crate::process::signals::SignalSource;
 use crate::process::supervisor::Supervision;
 use crate::process::watchdog::Watchdog;
@@ -124,6 +125,8 @@ pub struct ProcessState {
     /// A signal to end that came meanwhile; whether it was SIGINT.
     pub postponed_end: Option<bool>,
     pub exit_code: Option<i32>,
+    /// Of the debugger of scripts.
+    pub sessions: Sessions,
     pub metrics: Metrics,
     pub watchdog: Watchdog,
 }

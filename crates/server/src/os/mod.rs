@@ -8,6 +8,7 @@ mod children;
 mod client_memory;
 mod clients;
 mod config_set;
+mod debugging;
 mod deferred;
 mod downstream;
 mod info;

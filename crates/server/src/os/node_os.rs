@@ -4,10 +4,10 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
+use engine::world::{Configuration, EngineMemory, Heard, InfoLines, Persistence, ShutdownFlags};
 use engine::{Action, Client, ClientId, CommandError, Engine, Now, Outcome, Settings};
 use log::{Level, info, log};
-use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Wrote};
+use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Side, Wrote};
 use protocol::OwnedArgs;
 use repl::{Filter, LinkId, LoadTarget, MasterAddr, SnapshotId, SnapshotMode};
 
@@ -22,6 +22,7 @@ use crate::process::crash;
 use crate::process::daemon::OomClass;
 use crate::process::lazy_free;
 use crate::process::logging::{self, Speaker};
+use crate::process::mallctl;
 use crate::process::memory;
 
 impl Os for Host {
@@ -50,7 +51,9 @@ impl Os for Host {
             }
             Action::Shutdown(flags) => self.request_shutdown(scene, flags),
             Action::Migrate { transfer, replies } => {
-                let done = self.net.migrations.carry(transfer, scene.now.mono_us, replies);
+                let is_encrypted = self.config.tls.tls_cluster;
+                let tls = self.net.tls.as_ref().filter(|_| is_encrypted).map(|sides| &sides.client);
+                let done = self.net.migrations.carry(transfer, tls, scene.now.mono_us, replies);
                 done.map(|()| Outcome::Done)
             }
             Action::CloseClient { client } => {
@@ -103,6 +106,7 @@ impl Os for Host {
                 memory::purge();
                 Ok(Outcome::Done)
             }
+            Action::Mallctl { name, value } => mallctl::perform(name, value),
             Action::KeyspaceFlushed => {
                 self.deferred.push(Deferred::KeyspaceFlushed);
                 Ok(Outcome::Done)
@@ -209,6 +213,18 @@ impl Os for Host {
 
     fn next_request(&mut self, engine: &Engine, client: ClientId) -> Option<OwnedArgs> {
         Host::next_request(self, engine, client)
+    }
+
+    fn fork_session(&mut self, client: ClientId) -> Result<Side, CommandError> {
+        Host::fork_session(self, client)
+    }
+
+    fn say(&mut self, client: ClientId, bytes: &[u8]) {
+        self.say_amid_command(client, bytes);
+    }
+
+    fn hear(&mut self, client: ClientId, into: &mut Vec<u8>) -> Heard {
+        self.hear_amid_command(client, into)
     }
 
     fn send(&mut self, client: &mut Client, n: usize) -> Sent {

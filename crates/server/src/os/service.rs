@@ -198,6 +198,7 @@ mod tests {
             transfer: None,
             down_since_secs,
             fault: None,
+            failure: None,
             retry_in_secs,
             read_offset: 0,
         };

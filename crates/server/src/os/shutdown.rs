@@ -65,6 +65,7 @@ impl Host {
         if self.process.exit_code.is_some() {
             return Ok(());
         }
+        self.process.sessions.kill();
         self.remove_own_files();
         // Nobody is to connect to a process that is gone before it answers.
         self.net.listeners.close(&self.net.registry);

@@ -92,6 +92,9 @@ impl Host {
             .map(|point| (node.stream_db() as i64, point.replid.to_string(), point.offset as i64));
         let wanted = host.disk.rdb.version(persistence.rdb_version);
         let version = wanted.max(Version::needed_for(&node.engine.keyspace));
+        // What follows may say more than the data set does by now.
+        let is_said = node.repl.says_field_expiries();
+        let version = if is_said { version.max(Version::V12) } else { version };
         if version > wanted {
             info!(
                 "Fields of hashes expire: the snapshot is of RDB version {} instead of {}, which Redis \

@@ -19,7 +19,11 @@ unsafe impl Send for EntryAddr {}
 /// The third invariant of a database is about this: an entry is in it exactly if it holds a hash with an
 /// expiring field, by the soonest expiry.
 #[derive(Default)]
-pub(super) struct FieldExpires(BTreeSet<(i64, EntryAddr)>);
+pub(super) struct FieldExpires {
+    order: BTreeSet<(i64, EntryAddr)>,
+    /// There was one, whatever has become of it.
+    was_any: bool,
+}
 
 /// A hash lent for changing.
 pub struct HashMut<'a> {
@@ -31,28 +35,37 @@ pub struct HashMut<'a> {
 
 impl FieldExpires {
     pub const fn new() -> Self {
-        FieldExpires(BTreeSet::new())
+        FieldExpires { order: BTreeSet::new(), was_any: false }
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.order.len()
+    }
+
+    pub fn was_any(&self) -> bool {
+        self.was_any
+    }
+
+    fn insert(&mut self, soonest_ms: i64, at: EntryAddr) {
+        self.was_any = true;
+        self.order.insert((soonest_ms, at));
     }
 
     /// The entry has come, or is back from a change.
     #[inline]
     pub fn add(&mut self, entry: &Entry) {
         if let Some(soonest_ms) = soonest_ms(entry) {
-            self.0.insert((soonest_ms, EntryAddr(entry.base())));
+            self.insert(soonest_ms, EntryAddr(entry.base()));
         }
     }
 
     /// The entry is about to go, or to change. It may have gone from its table, but not from memory.
     #[inline]
     pub fn take_out(&mut self, entry: &Entry) {
-        if !self.0.is_empty()
+        if !self.order.is_empty()
             && let Some(soonest_ms) = soonest_ms(entry)
         {
-            let was = self.0.remove(&(soonest_ms, EntryAddr(entry.base())));
+            let was = self.order.remove(&(soonest_ms, EntryAddr(entry.base())));
             debug_assert!(was, "a hash with an expiring field is in the index");
         }
     }
@@ -60,12 +73,12 @@ impl FieldExpires {
     /// When the first field of all goes.
     #[inline]
     pub fn soonest_ms(&self) -> Option<i64> {
-        self.0.first().map(|(soonest_ms, _)| *soonest_ms)
+        self.order.first().map(|(soonest_ms, _)| *soonest_ms)
     }
 
     /// The key of the hash whose field goes first of all.
     pub fn first_key(&self) -> Option<&[u8]> {
-        let (_, EntryAddr(base)) = self.0.first()?;
+        let (_, EntryAddr(base)) = self.order.first()?;
         // SAFETY: the invariant: an entry of the database is there, and the database is borrowed.
         Some(unsafe { Entry::key_at(*base) })
     }
@@ -107,12 +120,11 @@ impl Drop for HashMut<'_> {
         let soonest_ms = self.hash.soonest_expire_ms();
         if soonest_ms != self.soonest_ms {
             let at = EntryAddr(self.base);
-            let index = &mut self.index.0;
             if let Some(old_ms) = self.soonest_ms {
-                index.remove(&(old_ms, at));
+                self.index.order.remove(&(old_ms, at));
             }
             if let Some(new_ms) = soonest_ms {
-                index.insert((new_ms, at));
+                self.index.insert(new_ms, at);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Deletions that mind what groups have pending. Owns what becomes of an entry's references when the
 //! entry goes, and which entries nobody refers to any more.
 
+use std::collections::BTreeMap;
+
 use super::{Group, Stream, StreamId};
 
 /// What becomes of groups' references to an entry that is to be deleted.
@@ -24,12 +26,20 @@ pub enum Deletion {
     Referenced,
 }
 
+/// References that went with their entries: what a group had pending and has no more, by its name.
+pub type Released = BTreeMap<Box<[u8]>, Vec<StreamId>>;
+
 impl Stream {
     /// Deletes an entry, if its references allow that.
-    pub fn delete_minding(&mut self, id: StreamId, references: References) -> Deletion {
+    pub fn delete_minding(
+        &mut self,
+        id: StreamId,
+        references: References,
+        released: &mut Released,
+    ) -> Deletion {
         match references {
             References::MustBeGone if !self.is_acknowledged(id) => return Deletion::Referenced,
-            References::Delete => self.release(id),
+            References::Delete => self.release(id, released),
             _ => {}
         }
         match self.delete(id) {
@@ -44,9 +54,14 @@ impl Stream {
         self.groups.values().all(is_done)
     }
 
-    pub(super) fn release(&mut self, id: StreamId) {
-        for group in self.groups.values_mut() {
-            group.release(id);
+    pub(super) fn release(&mut self, id: StreamId, released: &mut Released) {
+        for (name, group) in &mut self.groups {
+            if group.release(id).is_some() {
+                match released.get_mut(name) {
+                    Some(ids) => ids.push(id),
+                    None => drop(released.insert(name.clone(), vec![id])),
+                }
+            }
         }
     }
 }

@@ -70,7 +70,8 @@ fn trim(rng: &mut fastrand::Rng, stream: &mut Stream, model: &mut Model, near: S
     let approximate = rng.bool();
     let limit = if approximate { rng.u64(..60) } else { 0 };
     let before = stream.clone();
-    let trimmed = stream.trim(&Trim { keep, approximate, limit, references: References::Keep });
+    let trimmed =
+        stream.trim(&Trim { keep, approximate, limit, references: References::Keep }).count;
     let surplus = match keep {
         Keep::MaxLen(max) => (model.entries.len() as u64).saturating_sub(max),
         Keep::MinId(min) => model.entries.range(..min).count() as u64,
@@ -155,7 +156,7 @@ fn an_approximate_trim_takes_whole_nodes() {
         let (mut stream, _) = numbered(20);
         let trimmed =
             stream.trim(&Trim { keep, approximate: true, limit, references: References::Keep });
-        (trimmed, stream.first_id().ms)
+        (trimmed.count, stream.first_id().ms)
     };
     assert_eq!(trim(Keep::MaxLen(10), 0), (8, 9));
     assert_eq!(trim(Keep::MaxLen(10), 7), (4, 5));
@@ -200,6 +201,36 @@ fn a_trim_minds_references() {
     assert_eq!(trimmed(keep, false, References::MustBeGone), (without_second, 9));
 }
 
+/// Whoever is told only that a stream was trimmed, of what was deleted besides, and of what is pending no
+/// more, has the same stream.
+#[test]
+fn what_a_trim_comes_to_is_a_trim_deletions_and_acknowledgements() {
+    let keeps = [Keep::MaxLen(0), Keep::MaxLen(3), Keep::MinId(StreamId::new(4, 0))];
+    for keep in keeps {
+        for references in [References::Keep, References::Delete, References::MustBeGone] {
+            let (mut stream, mut other) = (pending(), pending());
+            let exact = |keep, references| Trim { keep, approximate: false, limit: 0, references };
+            let trimmed = stream.trim(&exact(keep, references));
+            let left = stream.len() + trimmed.picked.len() as u64;
+            other.trim(&exact(Keep::MaxLen(left), References::Keep));
+            for id in trimmed.picked {
+                assert!(other.delete(id));
+            }
+            for (name, ids) in trimmed.released {
+                let group = other.groups.get_mut(&name).unwrap();
+                ids.into_iter().for_each(|id| assert!(group.release(id).is_some()));
+            }
+            let ids = |stream: &Stream| -> Vec<_> {
+                stream.range(StreamId::MIN, StreamId::MAX).map(|entry| entry.id).collect()
+            };
+            assert_eq!(ids(&other), ids(&stream), "{keep:?} {references:?}");
+            assert_eq!(other.max_deleted_id, stream.max_deleted_id, "{keep:?} {references:?}");
+            let pending_of = |stream: &Stream| stream.groups[&b"g"[..]].pending().len();
+            assert_eq!(pending_of(&other), pending_of(&stream), "{keep:?} {references:?}");
+        }
+    }
+}
+
 /// A trim by id leaves a node whose last entries were deleted before: it counts none, and is passed
 /// over by everybody.
 #[test]
@@ -208,7 +239,9 @@ fn a_node_may_be_left_without_entries() {
     stream.delete(StreamId::new(4, 0));
     let keep = Keep::MinId(StreamId::new(4, 0));
     assert_eq!(
-        stream.trim(&Trim { keep, approximate: false, limit: 0, references: References::Keep }),
+        stream
+            .trim(&Trim { keep, approximate: false, limit: 0, references: References::Keep })
+            .count,
         3
     );
     assert_eq!((stream.len(), stream.nodes_len(), stream.first_id()), (0, 1, StreamId::MIN));

@@ -1,8 +1,9 @@
-//! XDEL, and its kin that mind what groups have pending: XDELEX and XACKDEL.
+//! XDEL, and its kin that mind what groups have pending: XDELEX and XACKDEL. Owns that those, which only
+//! Redis 8.2 knows, travel as XDEL and XACK of what went.
 
 use protocol::Args;
 use smallvec::SmallVec;
-use store::stream::{Deletion, References, Stream, StreamId};
+use store::stream::{Deletion, References, Released, StreamId};
 
 use super::ids;
 use super::trim::references_of;
@@ -13,6 +14,9 @@ use crate::events::notify::Classes;
 
 /// Ids that a command names.
 type Ids = SmallVec<[StreamId; 8]>;
+
+/// Ids that one command names at most that was not a client's: older replicas have a bound.
+const IDS_PER_COMMAND: usize = 1024;
 
 /// All are read before anything is done.
 pub(super) fn id_list(args: Args<'_>) -> Result<Ids, CommandError> {
@@ -83,13 +87,17 @@ pub(super) fn xdelex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandErr
         reply(ctx, wanted.len(), |_| Deletion::NotThere);
         return Ok(());
     };
-    let before = pending_len(stream);
     let ids = id_list(wanted)?;
-    let deletions: SmallVec<[Deletion; 8]> =
-        ids.iter().map(|id| stream.delete_minding(*id, references)).collect();
-    let deleted = deletions.iter().filter(|deletion| **deletion == Deletion::Deleted).count();
-    let released = before - pending_len(stream);
-    signal(ctx, key, deleted, deleted.max(released));
+    let (mut deleted, mut released) = (Vec::new(), Released::new());
+    let mut deletions: SmallVec<[Deletion; 8]> = SmallVec::new();
+    for id in ids {
+        let deletion = stream.delete_minding(id, references, &mut released);
+        deletions.push(deletion);
+        deleted.extend((deletion == Deletion::Deleted).then_some(id));
+    }
+    let changes = deleted.len().max(released.values().map(Vec::len).sum());
+    signal(ctx, key, deleted.len(), changes);
+    propagate_deletions(ctx, key, &deleted, &released);
     reply(ctx, deletions.len(), |at| deletions[at]);
     Ok(())
 }
@@ -103,7 +111,7 @@ pub(super) fn xackdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandEr
         return Ok(());
     };
     let ids = id_list(wanted)?;
-    let (mut deleted, mut acknowledged) = (0, 0);
+    let (mut deleted, mut acknowledged, mut released) = (Vec::new(), Vec::new(), Released::new());
     let mut deletions: SmallVec<[Deletion; 8]> = SmallVec::new();
     for id in ids {
         let was_pending = stream.groups.get_mut(group).and_then(|group| group.release(id));
@@ -111,10 +119,10 @@ pub(super) fn xackdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandEr
             deletions.push(Deletion::NotThere);
             continue;
         }
-        acknowledged += 1;
-        deletions.push(match stream.delete_minding(id, references) {
+        acknowledged.push(id);
+        deletions.push(match stream.delete_minding(id, references, &mut released) {
             Deletion::Deleted => {
-                deleted += 1;
+                deleted.push(id);
                 Deletion::Deleted
             }
             // Acknowledged it is, and not there as well.
@@ -122,13 +130,36 @@ pub(super) fn xackdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandEr
             Deletion::Referenced => Deletion::Referenced,
         });
     }
-    signal(ctx, key, deleted, acknowledged);
+    signal(ctx, key, deleted.len(), acknowledged.len());
+    propagate_ids(ctx, &[b"XACK", key, group], &acknowledged);
+    propagate_deletions(ctx, key, &deleted, &released);
     reply(ctx, deletions.len(), |at| deletions[at]);
     Ok(())
 }
 
-fn pending_len(stream: &Stream) -> usize {
-    stream.groups.values().map(|group| group.pending().len()).sum()
+/// Says that entries were deleted, and that groups have entries pending no more.
+pub(super) fn propagate_deletions(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    deleted: &[StreamId],
+    released: &Released,
+) {
+    propagate_ids(ctx, &[b"XDEL", key], deleted);
+    for (group, ids) in released {
+        propagate_ids(ctx, &[b"XACK", key, group], ids);
+    }
+}
+
+fn propagate_ids(ctx: &mut Ctx<'_>, words: &[&[u8]], ids: &[StreamId]) {
+    if !ctx.engine.propagation.is_on() {
+        return;
+    }
+    for ids in ids.chunks(IDS_PER_COMMAND) {
+        let texts: Vec<_> = ids.iter().map(|id| id.text()).collect();
+        let mut words = words.to_vec();
+        words.extend(texts.iter().map(|text| text.as_bytes()));
+        ctx.propagate(&words);
+    }
 }
 
 fn reply(ctx: &mut Ctx<'_>, count: usize, deletion: impl Fn(usize) -> Deletion) {

@@ -4,7 +4,7 @@ use protocol::{Args, ReplyBuf};
 use store::stream::{NewId, Stream, StreamId};
 
 use super::ids::{self, reply_entries};
-use super::trim::{self, Words};
+use super::trim;
 use crate::commands::args::{int, is};
 use crate::door::ctx::Ctx;
 use crate::error::CommandError;
@@ -42,49 +42,36 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError
         return Err(CommandError::StreamEntryTooLarge);
     }
     stream.append(id, words, limits);
-    let trim = options.trim.as_ref();
-    let trimmed = trim.map_or(0, |option| stream.trim(&option.trim));
-    let outcome = trim.and_then(|option| option.travels_as(stream));
+    let trimmed = options.trim(stream);
+    let is_trimmed = trimmed.count > 0;
+    let outcome = options.outcome(stream, trimmed);
     let text = id.text();
     ctx.client.out.bulk(text.as_bytes());
     ctx.engine.changed(db, key, Classes::STREAM, "xadd");
-    if trimmed > 0 {
+    if is_trimmed {
         ctx.engine.notify(db, key, Classes::STREAM, "xtrim");
     }
     let is_made_up = !matches!(options.id, Some(NewId::Given(_)));
-    if is_made_up || outcome.is_some() {
-        let mut words: Words<'_> = args.iter().collect();
-        if is_made_up {
-            words[options.id_at] = text.as_bytes();
-        }
-        if let Some(outcome) = &outcome {
-            outcome.put_into(&mut words);
-        }
-        ctx.propagate(&words);
-    }
+    options.propagate(ctx, args, is_made_up.then_some(text.as_bytes()), &outcome);
     Ok(())
 }
 
 pub(super) fn xtrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let options = trim::options(ctx, args, false)?;
     let (db, key) = (ctx.view, args.at(1));
-    let (Some((stream, _)), Some(option)) = (ctx.engine.write_stream(db, key)?, options.trim)
-    else {
+    let Some((stream, _)) = ctx.engine.write_stream(db, key)? else {
         ctx.client.out.int(0);
         return Ok(());
     };
-    let trimmed = stream.trim(&option.trim);
-    let outcome = option.travels_as(stream).filter(|_| trimmed > 0);
-    if trimmed > 0 {
+    let trimmed = options.trim(stream);
+    let count = trimmed.count;
+    if count > 0 {
+        let outcome = options.outcome(stream, trimmed);
         ctx.engine.changed(db, key, Classes::STREAM, "xtrim");
-        ctx.engine.dirty += trimmed - 1;
+        ctx.engine.dirty += count - 1;
+        options.propagate(ctx, args, None, &outcome);
     }
-    if let Some(outcome) = outcome {
-        let mut words: Words<'_> = args.iter().collect();
-        outcome.put_into(&mut words);
-        ctx.propagate(&words);
-    }
-    ctx.client.out.int(trimmed as i64);
+    ctx.client.out.int(count as i64);
     Ok(())
 }
 

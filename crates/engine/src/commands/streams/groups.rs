@@ -75,6 +75,8 @@ pub(super) fn create(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandErr
     let found = ctx.engine.write_stream(db, key)?.map(|(stream, _)| stream);
     let last_id = match (args.at(4), &found) {
         (_, None) if !makes => return Err(CommandError::GroupWithoutKey),
+        // Options may be said again, up to this many words.
+        _ if args.len() > 8 => return Err(CommandError::subcommand_syntax(args.at(1), "xgroup")),
         (b"$", found) => found.as_ref().map_or(StreamId::MIN, |stream| stream.last_id()),
         (id, _) => ids::id(id)?,
     };
@@ -98,6 +100,9 @@ pub(super) fn setid(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandErro
     let (_, entries_read) = group_options(args, false)?;
     let last_entry = stream_of(ctx, key)?.last_id();
     let group = group_of(ctx, key, name)?;
+    if args.len() > 7 {
+        return Err(CommandError::subcommand_syntax(args.at(1), "xgroup"));
+    }
     group.last_id = match args.at(4) {
         b"$" => last_entry,
         id => ids::id_or_end(id, 0)?,

@@ -1,10 +1,11 @@
 //! The options of XADD and XTRIM: what is trimmed, and how the command then travels. Owns that a trim
-//! travels as what it came to.
+//! travels as what it came to, in words that every Redis with streams knows.
 
 use protocol::Args;
 use smallvec::SmallVec;
-use store::stream::{Keep, NewId, References, Stream, Trim};
+use store::stream::{Keep, NewId, References, Stream, Trim, Trimmed};
 
+use super::delete::propagate_deletions;
 use super::ids;
 use crate::commands::args::{int, is};
 use crate::door::ctx::Ctx;
@@ -15,8 +16,8 @@ const MAX_NODES: u64 = 100;
 const DEFAULT_LIMIT: u64 = 10_000;
 const MAX_LIMIT: u64 = 1_000_000;
 
-/// A command with its words, some of which may be replaced before it travels.
-pub(super) type Words<'a> = SmallVec<[&'a [u8]; 16]>;
+/// A command with its words, some of which are replaced before it travels.
+type Words<'a> = SmallVec<[&'a [u8]; 16]>;
 
 /// What becomes of references to entries that go.
 pub(super) fn references_of(option: &[u8]) -> Option<References> {
@@ -36,6 +37,8 @@ pub(super) struct Options {
     /// Where XADD's id stands: `*` where it is not given.
     pub id_at: usize,
     pub id: Option<NewId>,
+    /// Where KEEPREF, DELREF or ACKED stands.
+    references_at: Option<usize>,
 }
 
 pub(super) struct TrimOption {
@@ -44,32 +47,79 @@ pub(super) struct TrimOption {
     at: usize,
 }
 
-impl TrimOption {
-    /// An approximate trim travels as the exact one that it came to: replicas and files need not have
-    /// the same nodes.
-    pub fn travels_as(&self, stream: &Stream) -> Option<Outcome> {
-        if !self.trim.approximate {
-            return None;
-        }
-        let text = match self.trim.keep {
-            Keep::MaxLen(_) => itoa::Buffer::new().format(stream.len()).as_bytes().into(),
-            Keep::MinId(_) => stream.first_kept_id().text().as_bytes().into(),
-        };
-        Some(Outcome { at: self.at, text })
-    }
-}
-
-/// What an approximate trim has left.
+/// What an XADD or XTRIM has come to, for those who are told.
+#[derive(Default)]
 pub(super) struct Outcome {
-    at: usize,
-    text: SmallVec<[u8; 64]>,
+    /// The length or the id that an exact trim would have been given.
+    exactly: Option<SmallVec<[u8; 64]>>,
+    trimmed: Trimmed,
 }
 
-impl Outcome {
-    pub fn put_into<'a>(&'a self, words: &mut Words<'a>) {
-        words[self.at - 1] = b"=";
-        words[self.at] = &self.text;
+impl Options {
+    pub fn trim(&self, stream: &mut Stream) -> Trimmed {
+        self.trim.as_ref().map_or_else(Trimmed::default, |option| stream.trim(&option.trim))
     }
+
+    /// An approximate trim comes to an exact one: replicas and files need not have the same nodes. One that
+    /// minds references comes to one that does not know any, deletions and acknowledgements.
+    pub fn outcome(&self, stream: &Stream, trimmed: Trimmed) -> Outcome {
+        let exactly = self.trim.as_ref().and_then(|option| match option.trim {
+            Trim { references: References::MustBeGone, .. } => {
+                Some(length(stream.len() + trimmed.picked.len() as u64))
+            }
+            Trim { approximate: false, .. } => None,
+            Trim { keep: Keep::MaxLen(_), .. } => Some(length(stream.len())),
+            Trim { keep: Keep::MinId(_), .. } => {
+                Some(stream.first_kept_id().text().as_bytes().into())
+            }
+        });
+        Outcome { exactly, trimmed }
+    }
+
+    /// Says what the command has come to; `id` is the one that was made up for the entry.
+    pub fn propagate(
+        &self,
+        ctx: &mut Ctx<'_>,
+        args: Args<'_>,
+        id: Option<&[u8]>,
+        outcome: &Outcome,
+    ) {
+        if id.is_none() && outcome.exactly.is_none() && self.references_at.is_none() {
+            return;
+        }
+        let mut words: Words<'_> = args.iter().collect();
+        if let Some(id) = id {
+            words[self.id_at] = id;
+        }
+        if let (Some(option), Some(exactly)) = (&self.trim, &outcome.exactly) {
+            option.put(&mut words, exactly);
+        }
+        if let Some(at) = self.references_at {
+            words.remove(at);
+        }
+        ctx.propagate(&words);
+        let Trimmed { picked, released, .. } = &outcome.trimmed;
+        propagate_deletions(ctx, args.at(1), picked, released);
+    }
+}
+
+impl TrimOption {
+    fn put<'a>(&self, words: &mut Words<'a>, exactly: &'a [u8]) {
+        words[self.at] = exactly;
+        let before = self.at - 1;
+        if self.trim.approximate {
+            words[before] = b"=";
+        }
+        // What was picked from behind others is no range of ids.
+        if self.trim.references == References::MustBeGone {
+            let strategy = if matches!(words[before], b"=" | b"~") { before - 1 } else { before };
+            words[strategy] = b"MAXLEN";
+        }
+    }
+}
+
+fn length(len: u64) -> SmallVec<[u8; 64]> {
+    itoa::Buffer::new().format(len).as_bytes().into()
 }
 
 /// Reads the options; those of XADD end with its id.
@@ -78,7 +128,13 @@ pub(super) fn options(
     args: Args<'_>,
     is_add: bool,
 ) -> Result<Options, CommandError> {
-    let mut options = Options { trim: None, no_mkstream: false, id_at: args.len(), id: None };
+    let mut options = Options {
+        trim: None,
+        no_mkstream: false,
+        id_at: args.len(),
+        id: None,
+        references_at: None,
+    };
     let (mut limit, mut references) = (None, None);
     let mut at = 2;
     while at < args.len() {
@@ -102,6 +158,7 @@ pub(super) fn options(
             at += 2;
         } else if references.is_none() && references_of(option).is_some() {
             references = references_of(option);
+            options.references_at = Some(at);
             at += 1;
         } else if is_add && is(option, "nomkstream") {
             options.no_mkstream = true;

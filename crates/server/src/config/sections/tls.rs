@@ -44,8 +44,8 @@ section! {
         /// Connect to the master by TLS, and tell it tls-port as ours. Its name is not compared with its certificate.
         tls_replication: bool = bool(), "tls-replication", "no" -> Tls;
 
-        /// Encrypt the cluster bus.
-        tls_cluster: bool = bool(), "tls-cluster", "no", NO_EFFECT("there is no cluster");
+        /// Connect to the target of a MIGRATE by TLS, as nodes of a cluster do. Its name is not compared with its certificate.
+        tls_cluster: bool = bool(), "tls-cluster", "no" -> Tls;
 
         /// The versions of TLS to accept; older ones than 1.2 are not supported.
         tls_protocols: String = text(), "tls-protocols", "" -> Tls => "\"TLSv1.2 TLSv1.3\"";

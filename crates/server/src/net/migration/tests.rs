@@ -44,7 +44,7 @@ fn carry(
     now_us: u64,
 ) -> (Result<(), String>, Vec<Vec<u8>>) {
     let mut replies = Vec::new();
-    let result = migrations.carry(transfer, now_us, &mut replies);
+    let result = migrations.carry(transfer, None, now_us, &mut replies);
     (result.map_err(|error| error.as_str().to_owned()), replies)
 }
 
@@ -137,4 +137,19 @@ fn a_place_that_is_none_is_refused() {
         let why = "IOERR error or timeout connecting to the client";
         assert_eq!(carry(&mut migrations, nowhere, 1), (Err(why.to_owned()), vec![]));
     }
+}
+
+/// The loop waits for it: whoever takes a connection and never greets back may not hold it.
+#[test]
+fn a_target_that_does_not_greet_back_is_left() {
+    let tls = tls::Client::new(None, None, &tls::Offer::default()).expect("nothing to read");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string().into_bytes();
+    let mut migrations = Migrations::default();
+    let hasty = Transfer { timeout_ms: 10, ..transfer(&port, b"", 1) };
+    let why = "IOERR error or timeout connecting to the client";
+    let mut replies = Vec::new();
+    let result = migrations.carry(hasty, Some(&tls), 1, &mut replies);
+    assert_eq!(result.map_err(|error| error.as_str().to_owned()), Err(why.to_owned()));
+    assert_eq!(migrations.len(), 0);
 }
