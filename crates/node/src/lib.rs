@@ -210,13 +210,13 @@ impl Node {
         }
     }
 
-    /// One round of what follows from what has happened; false when nothing did.
+    /// One round of what follows from what has happened; true if clients go on, which may lead to more.
     fn follow_up<O: Os>(&mut self, os: &mut O) -> bool {
-        let mut any = self.fulfil(os);
-        any |= self.ask_for_acks();
-        any |= self.go_on_with_stream(os);
-        any |= self.hear_acks(os);
-        any | self.let_go_on(os)
+        self.fulfil(os);
+        self.ask_for_acks();
+        self.go_on_with_stream(os);
+        self.hear_acks(os);
+        self.let_go_on(os)
     }
 
     fn has_follow_ups<O: Os>(&self, os: &O) -> bool {
@@ -224,10 +224,10 @@ impl Node {
     }
 
     /// Replicas have acknowledged more, the file has got further, or somebody has begun to wait for them.
-    fn hear_acks<O: Os>(&mut self, os: &mut O) -> bool {
+    fn hear_acks<O: Os>(&mut self, os: &mut O) {
         let asked = self.state.gate.asks();
         if !std::mem::take(&mut self.state.acks_changed) && !asked {
-            return false;
+            return;
         }
         let repl = &self.repl;
         let saved = os.fsynced_offset();
@@ -238,17 +238,14 @@ impl Node {
             Watermark::Written | Watermark::Fsynced => None,
         });
         self.open(os);
-        true
     }
 
     /// A request for acknowledgements moves the offset, which stands still while writes are paused.
-    fn ask_for_acks(&mut self) -> bool {
-        if !self.state.acks_wanted || self.engine.is_paused() {
-            return false;
+    fn ask_for_acks(&mut self) {
+        if self.state.acks_wanted && !self.engine.is_paused() {
+            self.state.acks_wanted = false;
+            self.repl.request_acks();
         }
-        self.state.acks_wanted = false;
-        self.repl.request_acks();
-        true
     }
 
     /// Clients whose wait is over go on with what they have sent meanwhile.
@@ -268,12 +265,10 @@ impl Node {
 
     /// What commands wished for: nothing, nearly always.
     #[inline]
-    fn fulfil<O: Os>(&mut self, os: &mut O) -> bool {
-        let any = self.has_wishes(os);
-        if any {
+    fn fulfil<O: Os>(&mut self, os: &mut O) {
+        if self.has_wishes(os) {
             self.fulfil_all(os);
         }
-        any
     }
 
     #[inline(never)]

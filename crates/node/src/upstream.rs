@@ -116,13 +116,11 @@ impl Node {
     }
 
     /// What a pause has held back, once it is over.
-    pub(crate) fn go_on_with_stream<O: Os>(&mut self, os: &mut O) -> bool {
-        if !self.repl.is_stream_held() || self.engine.is_paused() {
-            return false;
+    pub(crate) fn go_on_with_stream<O: Os>(&mut self, os: &mut O) {
+        if self.repl.is_stream_held() && !self.engine.is_paused() {
+            self.repl.hold_stream(false);
+            self.run_stream(os);
         }
-        self.repl.hold_stream(false);
-        self.run_stream(os);
-        true
     }
 
     fn run_stream<O: Os>(&mut self, os: &mut O) {

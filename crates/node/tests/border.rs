@@ -3,10 +3,14 @@
 
 mod common;
 
-use common::{ask, cluster, run};
+use common::{ask, cluster, cluster_in, execute, fair_weather, run};
 use engine::Settings;
+use protocol::Args;
+use repl::Level;
 use testkit::sim::Cluster;
 use testkit::sim::disk::Crash;
+use testkit::sim::net::Weather;
+use testkit::sim::os::Keeps;
 
 /// A field of INFO, or of a line of CLIENT LIST.
 fn field(text: &str, name: &str) -> i64 {
@@ -59,6 +63,71 @@ fn eviction_goes_by_what_the_process_says_it_uses() {
 fn what_only_the_process_knows_is_its_word() {
     let mut cluster = cluster(1, Settings::default());
     assert_eq!(ask(&mut cluster, 0, &["LASTSAVE"]), ":1600000000\r\n");
+    assert_eq!(ask(&mut cluster, 0, &["ACL GENPASS 20"]), "$5\r\n5eed5\r\n");
+    let maxmemory = "*2\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n";
+    assert_eq!(ask(&mut cluster, 0, &["CONFIG GET maxmemory"]), maxmemory);
+    assert_eq!(ask(&mut cluster, 0, &["CONFIG GET other"]), "*0\r\n");
+    let users = "*2\r\n$7\r\ndefault\r\n$5\r\nguest\r\n";
+    assert_eq!(ask(&mut cluster, 0, &["ACL LOAD", "ACL USERS"]), users);
+}
+
+#[test]
+fn a_line_of_a_script_is_worth_in_the_log_what_the_script_says() {
+    let mut cluster = cluster(1, Settings::default());
+    for (word, level) in [
+        ("DEBUG", Level::Debug),
+        ("VERBOSE", Level::Verbose),
+        ("NOTICE", Level::Notice),
+        ("WARNING", Level::Warning),
+    ] {
+        ask(&mut cluster, 0, &[&format!("EVAL redis.log(redis.LOG_{word},'{word}') 0")]);
+        assert_eq!(cluster.nodes[0].machine.told, Some((level, word.to_string())));
+    }
+}
+
+// It was answered, and stayed connected for as long as it did not hang up itself.
+#[test]
+fn who_quits_while_a_command_takes_long_is_closed_after_it() {
+    let mut cluster = cluster(1, Settings::default());
+    let (quits, _) = run(&mut cluster, 0, &["PING"]);
+    let (works, _) = run(&mut cluster, 0, &["PING"]);
+    let Cluster { nodes, world, .. } = &mut cluster;
+    let quit: &[&[u8]] = &[b"QUIT"];
+    nodes[0].machine.interjections.push_back((quits, Args::new(quit).into()));
+    nodes[0].turn(world, |node, os| {
+        node.with_world(os, |engine, world| engine.serve_sockets(world));
+        assert!(node.engine.client(quits).expect("it stays").out.is_empty(), "it has its answer");
+        execute(node, os, works, "PING");
+    });
+    assert!(cluster.nodes[0].machine.gone.contains(&quits));
+    assert!(cluster.nodes[0].node.engine.client(quits).is_none());
+}
+
+// A replica that comes back takes in megabytes, and the clients' replies would all wait behind them.
+#[test]
+fn a_replica_that_is_far_behind_gets_its_share_of_a_turn_and_no_more() {
+    let wide = Weather { window_bytes: 64 << 20, ..fair_weather() };
+    let mut cluster = cluster_in(wide, Keeps::Nothing, 2, Settings::default());
+    ask(&mut cluster, 0, &[&format!("SET key {}", "x".repeat(32 << 20))]);
+    let master = &cluster.nodes[0].node;
+    let pending_bytes = master.repl.view(master.now_ms()).replicas[0].pending_bytes;
+    assert!((1 << 20..32 << 20).contains(&pending_bytes), "{pending_bytes}");
+    assert!(cluster.run_while(5000, |c| !c.is_in_sync(0)), "the rest follows");
+}
+
+#[test]
+fn a_replica_that_never_had_its_master_says_so() {
+    let mut cluster = cluster(2, Settings::default());
+    cluster.crash(0, Crash::Kill);
+    cluster.run_for(3000);
+    let info = ask(&mut cluster, 1, &["INFO replication"]);
+    assert!((1..=3).contains(&field(&info, "master_link_down_since_seconds:")), "{info}");
+    cluster.crash(1, Crash::Kill);
+    cluster.start(1, Some(0));
+    cluster.run_for(3000);
+    let info = ask(&mut cluster, 1, &["INFO replication"]);
+    assert_eq!(field(&info, "master_link_down_since_seconds:"), -1);
+    assert_eq!(field(&info, "master_last_io_seconds_ago:"), -1);
 }
 
 // WAIT slept until its timeout, or for ever, though the replica had said that it has everything.

@@ -2,16 +2,11 @@
 
 mod common;
 
-use common::{cluster_that_keeps, run};
-use engine::{ClientId, Settings};
+use common::{cluster_that_keeps, execute, held, is_blocked, run};
+use engine::Settings;
 use testkit::sim::Cluster;
 use testkit::sim::disk::Fsync;
 use testkit::sim::os::Keeps;
-
-/// Bytes of replies that have not left.
-fn held(cluster: &Cluster, id: ClientId) -> usize {
-    cluster.nodes[0].node.engine.client(id).expect("it stays").out.len_bytes()
-}
 
 // `appendfsync always` answered before the disk had the write, and a power cut made a liar of it.
 #[test]
@@ -21,10 +16,27 @@ fn the_reply_to_a_write_waits_for_the_disk_that_was_promised() {
     cluster.world.faults.fsync_fails = 1.0;
     let (writer, _) = run(&mut cluster, 0, &["SET key value"]);
     let (reader, _) = run(&mut cluster, 0, &["PING"]);
-    assert_eq!((held(&cluster, writer), held(&cluster, reader)), ("+OK\r\n".len(), 0));
+    assert_eq!((held(&cluster, 0, writer), held(&cluster, 0, reader)), ("+OK\r\n".len(), 0));
     // A rewrite makes good for what an fsync has lost.
     cluster.world.faults.fsync_fails = 0.0;
-    assert!(cluster.run_while(5000, |c| held(c, writer) > 0), "{}", cluster.report());
+    assert!(cluster.run_while(5000, |c| held(c, 0, writer) > 0), "{}", cluster.report());
+}
+
+// Who writes all the time would get no answer at all: there is always a later write that waits.
+#[test]
+fn the_reply_to_a_write_leaves_while_that_to_the_next_one_waits() {
+    let keeps = Keeps::Aof(Fsync::Everysec);
+    let mut cluster = cluster_that_keeps(keeps, 1, Settings::default());
+    let (writer, _) = run(&mut cluster, 0, &["SET key value"]);
+    assert_eq!(held(&cluster, 0, writer), "+OK\r\n".len(), "the kernel does not have it yet");
+    let Cluster { nodes, world, .. } = &mut cluster;
+    nodes[0].turn(world, |node, os| {
+        os.write_log();
+        execute(node, os, writer, "STRLEN key");
+        execute(node, os, writer, "APPEND key s");
+    });
+    assert_eq!(held(&cluster, 0, writer), ":5\r\n:6\r\n".len());
+    assert!(cluster.run_while(5000, |c| held(c, 0, writer) > 0), "{}", cluster.report());
 }
 
 // Without a backlog there is no stream and nothing to count by: WAITAOF found every write on the disk already.
@@ -33,9 +45,7 @@ fn waitaof_waits_for_the_disk_where_nobody_follows() {
     let keeps = Keeps::Aof(Fsync::Everysec);
     let mut cluster = cluster_that_keeps(keeps, 1, Settings::default());
     let (id, _) = run(&mut cluster, 0, &["SET key value", "WAITAOF 1 0 0"]);
-    let waits = |cluster: &Cluster| {
-        cluster.nodes[0].node.engine.client(id).is_some_and(|client| client.is_blocked())
-    };
+    let waits = |cluster: &Cluster| is_blocked(cluster, 0, id);
     assert!(waits(&cluster), "the disk cannot have it yet");
     assert!(cluster.run_while(5000, waits), "{}", cluster.report());
 }
@@ -45,9 +55,7 @@ fn waitaof_waits_for_the_disk_where_nobody_follows() {
 fn a_wait_for_replicas_that_are_not_there_waits() {
     let mut cluster = cluster_that_keeps(Keeps::Nothing, 1, Settings::default());
     let (id, _) = run(&mut cluster, 0, &["WAIT 1 100"]);
-    let waits = |cluster: &Cluster| {
-        cluster.nodes[0].node.engine.client(id).is_some_and(|client| client.is_blocked())
-    };
+    let waits = |cluster: &Cluster| is_blocked(cluster, 0, id);
     assert!(waits(&cluster), "nobody is there");
     assert!(cluster.run_while(5000, waits), "its time is over: {}", cluster.report());
 }
@@ -62,10 +70,24 @@ fn a_wait_that_was_in_vain_is_told_whatever_the_disk_does() {
     cluster.world.faults.fsync_fails = 1.0;
     let (writer, _) = run(&mut cluster, 0, &["SET key value"]);
     let (waits, _) = run(&mut cluster, 0, &["WAIT 1 100"]);
-    let is_blocked = |c: &Cluster, id| c.nodes[0].node.engine.client(id).unwrap().is_blocked();
-    assert!(is_blocked(&cluster, pops));
-    let go_on = |c: &Cluster| is_blocked(c, waits) || is_blocked(c, pops);
+    assert!(is_blocked(&cluster, 0, pops));
+    let go_on = |c: &Cluster| is_blocked(c, 0, waits) || is_blocked(c, 0, pops);
     assert!(cluster.run_while(5000, go_on), "{}", cluster.report());
-    assert_eq!((held(&cluster, waits), held(&cluster, pops)), (0, 0));
-    assert_eq!(held(&cluster, writer), "+OK\r\n".len());
+    assert_eq!((held(&cluster, 0, waits), held(&cluster, 0, pops)), (0, 0));
+    assert_eq!(held(&cluster, 0, writer), "+OK\r\n".len());
+}
+
+// Were the write not what the wait is for, a replica that has all but it would do.
+#[test]
+fn a_wait_is_for_the_write_before_it_and_for_no_earlier_one() {
+    let mut cluster = cluster_that_keeps(Keeps::Nothing, 2, Settings::default());
+    run(&mut cluster, 0, &["SET key value"]);
+    let written = cluster.nodes[0].node.repl.offset();
+    let acked = |c: &Cluster| c.nodes[0].node.repl.count_acked(written) == 1;
+    assert!(cluster.run_while(5000, |c| !acked(c)), "{}", cluster.report());
+    let (id, _) = run(&mut cluster, 0, &["SET key other", "WAIT 1 0"]);
+    assert!(is_blocked(&cluster, 0, id));
+    let needed = cluster.nodes[0].node.repl.offset();
+    assert!(cluster.run_while(5000, |c| is_blocked(c, 0, id)), "{}", cluster.report());
+    assert!(cluster.nodes[1].node.repl.offset() >= needed);
 }

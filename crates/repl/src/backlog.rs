@@ -497,6 +497,19 @@ mod tests {
         assert_eq!(backlog.bytes_beyond_window(), 0);
     }
 
+    // The block that it was done with would be kept for it, and by that all that follows.
+    #[test]
+    fn a_reader_keeps_no_block_that_it_has_read_to_the_end() {
+        let mut backlog = Backlog::new(16 * KIB, 1);
+        let mut reader = backlog.open_reader_at_end();
+        feed(&mut backlog, 3 * KIB);
+        for (n, kept) in [(KIB / 2, 3 * KIB), (KIB / 2, 2 * KIB), (KIB, KIB)] {
+            backlog.skip(&mut reader, n);
+            assert_eq!(backlog.held_by(&reader), kept);
+        }
+        backlog.close_reader(reader);
+    }
+
     // What a slow replica kept was there, and a second one that asked for it had to take a snapshot.
     #[test]
     fn what_a_slow_reader_keeps_is_offered_to_others_until_it_is_gone() {

@@ -274,7 +274,7 @@ impl Repl {
 
     fn random(&mut self) -> u64 {
         let bytes = (self.entropy)();
-        bytes[12..].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+        u64::from_be_bytes(*bytes.last_chunk().expect("there are twenty"))
     }
 
     fn next_id(&mut self) -> u64 {

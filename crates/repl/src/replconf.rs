@@ -86,8 +86,10 @@ impl Repl {
         let has = |offset: i64| u64::try_from(offset).ok().filter(|&has| has <= sent).unwrap_or(0);
         let Some(offset) = parse_i64(words[1]) else { return };
         replica.ack_offset = replica.ack_offset.max(has(offset));
-        if words.len() > 3 && words[2].eq_ignore_ascii_case(b"fack") {
-            let Some(fsynced) = parse_i64(words[3]) else { return };
+        if let [_, _, option, fsynced, ..] = words
+            && option.eq_ignore_ascii_case(b"fack")
+        {
+            let Some(fsynced) = parse_i64(fsynced) else { return };
             replica.fsync_ack_offset = replica.fsync_ack_offset.max(has(fsynced));
         }
         replica.ack_ms = now_ms;

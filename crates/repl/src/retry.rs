@@ -33,6 +33,16 @@ mod tests {
             }
         }
         assert_ne!(pauses.after(3, 1), pauses.after(3, 77));
+        let shortest = (0..2000).map(|random| pauses.after(3, random)).min();
+        assert_eq!(shortest, Some(400), "a half is taken off as well");
         assert_eq!(pauses.after(u32::MAX, u64::MAX - 1) / 1001, 0);
+    }
+
+    #[test]
+    fn pauses_may_be_as_short_as_nothing() {
+        for first_ms in 0..3 {
+            let pauses = Pauses { first_ms, cap_ms: 1000 };
+            assert!((0..10).all(|random| pauses.after(0, random) <= first_ms));
+        }
     }
 }

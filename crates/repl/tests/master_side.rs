@@ -216,6 +216,31 @@ fn a_streamed_snapshot_waits_for_the_slowest_replica() {
     assert!(master.snapshot_wants_data());
 }
 
+// It keeps the child waiting, and with it all the others.
+#[test]
+fn a_replica_that_takes_nothing_of_a_streamed_snapshot_is_dropped() {
+    let (mut master, id) = streaming_master();
+    drain(&mut master);
+    for now_ms in [1000, 30_000, 60_000] {
+        master.handle_timeout(now_ms);
+        assert_eq!(actions(&mut master), [], "at {now_ms} it may still come");
+    }
+    master.handle_timeout(61_000);
+    let (actions, logs) = drain(&mut master);
+    assert_eq!(actions, [Action::CloseReplica { conn: CONN }, Action::CancelSnapshot { id }]);
+    assert_eq!(logs[0], "Disconnecting timedout replica (full sync): 127.0.0.1:6380");
+}
+
+#[test]
+fn a_replica_that_has_taken_all_there_is_waits_for_the_child_however_long() {
+    let (mut master, _) = streaming_master();
+    output(&mut master, 0, CONN);
+    drain(&mut master);
+    master.handle_timeout(1_000_000);
+    assert_eq!(actions(&mut master), []);
+    assert!(master.is_replica(CONN));
+}
+
 // Bytes that everybody has taken and that still counted would leave the child's pipe unread for ever, and the sync
 // would hang until its timeout.
 #[test]
@@ -473,6 +498,34 @@ fn replconf_answers() {
     // It asked for a filtered snapshot, and cannot take a streamed one.
     let refusal = psync(&mut master, 0, CONN, "?", "-1").unwrap_err();
     assert_eq!(refusal.text(), "ERR Filtered replica requires EOF capability");
+}
+
+// The RDB file of a master is everything: what leaves something out may not take its place.
+#[test]
+fn a_filtered_snapshot_never_becomes_the_file() {
+    let cases: [(Option<&[u8]>, _, _); 3] = [
+        (None, Filter::default(), SnapshotMode::Disk),
+        (
+            Some(b"functions"),
+            Filter { without_data: true, without_functions: false },
+            SnapshotMode::Socket,
+        ),
+        (Some(b""), Filter { without_data: true, without_functions: true }, SnapshotMode::Socket),
+    ];
+    for (wanted, filter, mode) in cases {
+        let mut master = new_repl(1, disk_settings());
+        introduce(&mut master, CONN, "6380");
+        if let Some(wanted) = wanted {
+            let words: [&[u8]; 2] = [b"rdb-filter-only", wanted];
+            assert_eq!(master.replica_replconf(0, CONN, &words), ReplconfReply::Ok);
+        }
+        psync(&mut master, 0, CONN, "?", "-1").unwrap();
+        let actions = actions(&mut master);
+        let [Action::StartSnapshot { mode: used, filter: told, .. }] = actions[..] else {
+            panic!("{actions:?}")
+        };
+        assert_eq!((used, told), (mode, filter));
+    }
 }
 
 #[test]

@@ -305,6 +305,25 @@ fn errors_of_the_master_are_told_apart() {
     }
 }
 
+// It is on its way, and a SYNC in between would be answered in the middle of it.
+#[test]
+fn a_full_resync_whose_history_cannot_be_read_is_taken_all_the_same() {
+    let mut replica = new_repl(2, ReplSettings::default());
+    replica.boot(0, Some(addr("m")), None);
+    let link = wanted_link(&mut replica);
+    shake_hands(&mut replica, 0, link);
+    let (actions, logs) = fed(&mut replica, link, b"+FULLRESYNC x\r\n");
+    assert_eq!(actions, []);
+    assert_eq!(logs, ["Master replied with wrong +FULLRESYNC syntax."]);
+    fed(&mut replica, link, b"$3\r\nRDB");
+    replica.load_verified(0);
+    replica.load_done(0);
+    assert!(replica.is_link_up());
+    replica.handle_link_closed(2000, link, "cut");
+    let link = wanted_link(&mut replica);
+    assert!(shake_hands(&mut replica, 2000, link).contains("$1\r\n?\r\n"), "of no history");
+}
+
 #[test]
 fn a_master_older_than_psync_is_followed_without_offsets() {
     let mut replica = new_repl(2, ReplSettings::default());

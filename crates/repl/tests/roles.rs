@@ -168,3 +168,18 @@ fn a_master_can_hand_its_role_over() {
         Err("ERR PSYNC FAILOVER can't be sent to a master.")
     );
 }
+
+#[test]
+fn only_a_replica_s_history_can_be_written_behind() {
+    let (mut master, _) = master_with_replica();
+    master.handle_stray_write();
+    assert_eq!(logs(&mut master), [""; 0]);
+    assert!(master.history_point().is_some(), "what a master has is its history");
+    let (mut replica, _) = synced_replica(ReplSettings::default());
+    replica.handle_stray_write();
+    let told = logs(&mut replica);
+    assert!(told[0].starts_with("A transaction has written behind its REPLICAOF"), "{told:?}");
+    assert_eq!(replica.history_point(), None);
+    replica.handle_stray_write();
+    assert_eq!(logs(&mut replica), [""; 0], "once is enough");
+}

@@ -3,12 +3,13 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 use engine::{ClientId, Kind, Peer, Settings};
+use node::Node;
 use protocol::Args;
 use repl::ReplSettings;
 use std::io::IoSlice;
 use testkit::sim::cluster::{Cluster, Setup};
 use testkit::sim::net::Weather;
-use testkit::sim::os::{Conn, Keeps};
+use testkit::sim::os::{Conn, Keeps, SimOs};
 
 /// A master and its replicas, all in sync.
 pub fn cluster(nodes: usize, engine: Settings) -> Cluster {
@@ -16,7 +17,14 @@ pub fn cluster(nodes: usize, engine: Settings) -> Cluster {
 }
 
 pub fn cluster_that_keeps(persistence: Keeps, nodes: usize, engine: Settings) -> Cluster {
-    let weather = Weather { delay_max_ms: 1, fragment_max_bytes: 65_536, window_bytes: 65_536 };
+    cluster_in(fair_weather(), persistence, nodes, engine)
+}
+
+pub fn fair_weather() -> Weather {
+    Weather { delay_max_ms: 1, fragment_max_bytes: 65_536, window_bytes: 65_536 }
+}
+
+pub fn cluster_in(weather: Weather, persistence: Keeps, nodes: usize, engine: Settings) -> Cluster {
     let setups = (0..nodes).map(|_| Setup {
         engine: engine.clone(),
         repl: ReplSettings { repl_diskless_sync_delay_secs: 0, ..ReplSettings::default() },
@@ -45,9 +53,8 @@ pub fn run(cluster: &mut Cluster, node: usize, commands: &[&str]) -> (ClientId, 
         client = id;
         os.me.conns.insert(id, Conn::default());
         for words in commands {
-            let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
             let before = node.engine.client(id).map_or(0, |client| client.out.len_bytes());
-            node.execute(os, id, Args::new(&words));
+            execute(node, os, id, words);
             let out = &node.engine.client(id).expect("it stays").out;
             let mut slices = [IoSlice::new(&[]); 16];
             let count = out.io_slices(&mut slices);
@@ -56,4 +63,19 @@ pub fn run(cluster: &mut Cluster, node: usize, commands: &[&str]) -> (ClientId, 
         }
     });
     (client, String::from_utf8_lossy(&reply).into_owned())
+}
+
+/// A command of a client that is there.
+pub fn execute(node: &mut Node, os: &mut SimOs<'_>, id: ClientId, words: &str) {
+    let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+    node.execute(os, id, Args::new(&words));
+}
+
+/// Bytes of replies that have not left.
+pub fn held(cluster: &Cluster, node: usize, id: ClientId) -> usize {
+    cluster.nodes[node].node.engine.client(id).expect("it stays").out.len_bytes()
+}
+
+pub fn is_blocked(cluster: &Cluster, node: usize, id: ClientId) -> bool {
+    cluster.nodes[node].node.engine.client(id).is_some_and(|client| client.is_blocked())
 }

@@ -7,13 +7,13 @@ use super::disk::{Crash, Disk, File, Fsync, Log};
 use super::net::End;
 use bytes::Bytes;
 use engine::world::{Configuration, EngineMemory, InfoLines, Persistence, ShutdownFlags};
-use engine::{Action, Client, ClientId, CommandError, Outcome, Settings};
+use engine::{Action, Client, ClientId, CommandError, Engine, Now, Outcome, Settings};
 use node::{Facts, LogProgress, Need, Node, Os, Point, ReplicaTraits, Scene, Sent, Wrote};
-use protocol::RequestParser;
+use protocol::{OwnedArgs, RequestParser};
 use repl::{Filter, Level, LinkId, LoadTarget, MasterAddr, OtherChild};
 use repl::{SnapshotEvent, SnapshotId, SnapshotMode};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
 use store::Keyspace;
 
@@ -86,6 +86,10 @@ pub struct Machine {
     shutdowns: Vec<(Option<ClientId>, ShutdownFlags)>,
     pub has_ended: bool,
     pub used_bytes: Cell<u64>,
+    /// What the node has logged last.
+    pub told: Option<(Level, String)>,
+    /// What clients say while a command takes long.
+    pub interjections: VecDeque<(ClientId, OwnedArgs)>,
     last_number: u64,
 }
 
@@ -110,6 +114,8 @@ impl Machine {
             shutdowns: Vec::new(),
             has_ended: false,
             used_bytes: Cell::new(0),
+            told: None,
+            interjections: VecDeque::new(),
             last_number: 0,
         }
     }
@@ -288,6 +294,23 @@ impl Configuration for SimOs<'_> {
         self.me.settings.clone()
     }
 
+    /// There is one directive.
+    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        if !patterns.contains(&b"maxmemory".as_slice()) {
+            return Vec::new();
+        }
+        let bytes = self.me.settings.maxmemory_bytes;
+        vec![("maxmemory".to_string(), bytes.to_string().into_bytes())]
+    }
+
+    fn acl_file(&self) -> Option<String> {
+        Some("users.acl".to_string())
+    }
+
+    fn read_acl_file(&self) -> Result<Vec<u8>, String> {
+        Ok(b"user default on nopass ~* &* +@all\nuser guest on nopass +ping\n".to_vec())
+    }
+
     fn is_secret_directive(&self, name: &[u8]) -> bool {
         name == b"requirepass"
     }
@@ -377,16 +400,17 @@ impl Os for SimOs<'_> {
         [0, 0]
     }
 
-    fn secret_hex(&self, _: usize) -> Option<String> {
-        None
+    fn secret_hex(&self, digits: usize) -> Option<String> {
+        Some("5eed".chars().cycle().take(digits).collect())
     }
 
     fn replica_traits(&self) -> ReplicaTraits {
         ReplicaTraits { priority: 100, read_only: true, announced: true }
     }
 
-    fn log(&mut self, _: Level, text: &str) {
+    fn log(&mut self, level: Level, text: &str) {
         self.world.trace(self.me.id, text);
+        self.me.told = Some((level, text.to_string()));
     }
 
     fn note_master(&mut self, _: Option<&MasterAddr>) {}
@@ -400,6 +424,15 @@ impl Os for SimOs<'_> {
 
     fn resume(&mut self, client: ClientId) {
         self.me.resumed.push(client);
+    }
+
+    fn hear_while_busy(&mut self, _: &mut Engine, _: Now) -> Vec<ClientId> {
+        self.me.interjections.iter().map(|(id, _)| *id).collect()
+    }
+
+    fn next_request(&mut self, _: &Engine, client: ClientId) -> Option<OwnedArgs> {
+        let at = self.me.interjections.iter().position(|(id, _)| *id == client)?;
+        self.me.interjections.remove(at).map(|(_, request)| request)
     }
 
     fn send(&mut self, client: &mut Client, mut n: usize) -> Sent {
