@@ -17,12 +17,13 @@
 //! The allocation is the size class of all that, plus `slack` classes: a text may become shorter
 //! in place and grow again. Nothing but the head says how large the allocation is.
 
-use std::alloc::{alloc, dealloc, handle_alloc_error, realloc};
+use std::alloc::{alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ptr::{self, NonNull};
 
 use bytes::Bytes;
 
+use crate::block;
 use crate::element::{Element, Tagged};
 use crate::hash::Hash;
 use crate::str::{Str, parse_int};
@@ -423,13 +424,9 @@ impl Entry {
         let slack = match new.slack_in(allocated) {
             Some(slack) => slack,
             None => {
+                let (old, new) = (shape::layout(allocated), shape::layout(new.allocated(0)));
                 // SAFETY: allocated with this layout; the content moves along as bytes.
-                let base = unsafe {
-                    realloc(self.base().as_ptr(), shape::layout(allocated), new.allocated(0))
-                };
-                let Some(base) = NonNull::new(base) else {
-                    handle_alloc_error(shape::layout(new.allocated(0)))
-                };
+                let base = unsafe { block::reallocate(self.base(), old, new) };
                 self.0.set_ptr(base);
                 0
             }
