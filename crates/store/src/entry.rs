@@ -217,6 +217,16 @@ impl Entry {
         }
     }
 
+    /// The value, unless it is a number or a text that lives in the entry: of these nothing but the head is read.
+    #[inline]
+    pub(crate) fn value_if_apart(&self) -> Option<&Value> {
+        if !shape::has_value(self.base()) {
+            return None;
+        }
+        // SAFETY: the head says that a value is there; it is borrowed with the entry.
+        Some(unsafe { self.base().add(self.shape().payload_at()).cast::<Value>().as_ref() })
+    }
+
     /// The value for changing it in place; what only the entry can do to a string is done by
     /// [`text_mut`](Entry::text_mut) and its like.
     pub fn value_mut(&mut self) -> ValueMut<'_> {
