@@ -207,6 +207,31 @@ fn a_failed_snapshot_refuses_writes_until_one_succeeds(kind: Kind) {
     assert!(server.run("SET k 2").is_ok());
 }
 
+#[test]
+fn a_snapshot_that_nobody_wants_any_more_is_cancelled() {
+    let server = Server::of(Kind::Tandem).set("rdb-key-save-delay 10000000").start();
+    let nothing = "ERR Background saving is currently not in progress or scheduled";
+    assert_eq!(server.run("BGSAVE CANCEL").error(), nothing);
+    for i in 0..10 {
+        server.good(&format!("SET k{i} v"));
+    }
+    server.good("BGSAVE");
+    assert_eq!(server.good("BGSAVE CANCEL").text(), "Background saving cancelled");
+    wait_until(SHORT, "the child is gone", || status(&server, "rdb_bgsave_in_progress") == "0");
+    wait_until(SHORT, "what it wrote is gone", || {
+        let names =
+            std::fs::read_dir(server.dir()).unwrap().map(|entry| entry.unwrap().file_name());
+        !names.into_iter().any(|name| name.to_string_lossy().ends_with(".rdb"))
+    });
+    assert_eq!(status(&server, "rdb_last_bgsave_status"), "ok", "it did not fail");
+    assert_eq!(server.run("BGSAVE CANCEL").error(), nothing);
+    server.good("BGREWRITEAOF");
+    assert_eq!(server.good("BGSAVE SCHEDULE").text(), "Background saving scheduled");
+    let cancelled = "Scheduled background saving cancelled";
+    assert_eq!(server.good("BGSAVE CANCEL").text(), cancelled);
+    assert_eq!(server.run("BGSAVE CANCEL").error(), nothing);
+}
+
 /// The increment is a device that is always full; a rewrite begins another, and the writes that could
 /// not be written go there.
 fn a_full_disk_refuses_writes_until_there_is_room(fsync: &str) {
@@ -355,11 +380,16 @@ fn crash_reports_are_turned_on_and_off_while_the_server_runs(kind: Kind) {
     }
 }
 
-/// SIGALRM ended the process, which Redis takes for a wish to see where it stands.
+/// SIGALRM ended the process, which Redis takes for a wish to see where it stands. A server that hangs, above
+/// all, has to say so.
 #[test]
-fn an_alarm_leaves_a_line_in_the_log_and_nothing_else() {
-    let server = Server::of(Kind::Tandem).start();
+fn an_alarm_leaves_the_stack_in_the_log_at_once_and_nothing_else() {
+    let server = Server::of(Kind::Tandem).set("enable-debug-command yes").start();
+    let mut asleep = server.client();
+    // What comes in one batch is executed without a look at anything else.
+    asleep.send_raw(b"SAVE\r\nDEBUG SLEEP 3600\r\n").unwrap();
+    server.wait_log("DB saved on disk");
     server.signal(Signal::SIGALRM);
     server.wait_log("Received SIGALRM");
-    server.good("PING");
+    server.wait_log("------ STACK TRACE ------");
 }

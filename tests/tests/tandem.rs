@@ -39,6 +39,11 @@ fn info_has_every_field_of_redis_in_its_order() {
         "server_name",
         "tandem_version",
         "listener0",
+        "pubsub_clients",
+        "watching_clients",
+        "total_watched_keys",
+        "client_query_buffer_limit_disconnections",
+        "client_output_buffer_limit_disconnections",
         "total_blocking_keys",
         "total_blocking_keys_on_nokey",
         "eventloop_cycles",
@@ -99,6 +104,47 @@ fn info_has_every_field_of_redis_in_its_order() {
 
 /// A replica that starts without a master would be an empty master, which nobody who typed
 /// `redis-replica` can have meant.
+/// What Redis 8 and Valkey 8 count besides.
+#[test]
+fn clients_are_counted_by_what_they_do_and_lose() {
+    let server = Server::of(Kind::Tandem).start();
+    let mut watcher = server.client();
+    watcher.good("WATCH a b");
+    let mut other = server.client();
+    other.good("WATCH b");
+    let mut subscriber = server.client();
+    subscriber.good("SSUBSCRIBE c");
+    let field = |section: &str, name: &str| server.info(section).text(name).to_owned();
+    for (name, count) in
+        [("watching_clients", "2"), ("total_watched_keys", "2"), ("pubsub_clients", "1")]
+    {
+        assert_eq!(field("clients", name), count, "{name}");
+    }
+    let figures = |line: String, name: &str| {
+        let value = line.split_whitespace().find_map(|part| part.strip_prefix(name));
+        value.and_then(|value| value.parse::<u64>().ok()).expect("a figure")
+    };
+    let mut tells = || {
+        let line = watcher.good("CLIENT INFO").text().to_owned();
+        ["tot-net-in=", "tot-net-out=", "tot-cmds="].map(|name| figures(line.clone(), name))
+    };
+    let [first, second] = [tells(), tells()];
+    let request = b"*2\r\n$6\r\nCLIENT\r\n$4\r\nINFO\r\n".len() as u64;
+    assert_eq!((second[0] - first[0], second[2] - first[2]), (request, 1));
+    assert!(second[1] - first[1] > 300, "a line of CLIENT INFO");
+    assert!(server.info("debug").text("eventloop_cmd_per_cycle_max").parse::<u64>().unwrap() > 0);
+    assert!(!server.good("INFO everything").text().contains("eventloop_duration_max"));
+    server.good("CONFIG SET client-query-buffer-limit 1mb");
+    let (query, output) =
+        ("client_query_buffer_limit_disconnections", "client_output_buffer_limit_disconnections");
+    let mut talker = server.client();
+    talker
+        .send_raw(&[b"*2\r\n$4\r\nECHO\r\n$3000000\r\n".as_slice(), &[b'a'; 2 << 20]].concat())
+        .ok();
+    wait_until(SHORT, "who says too much is cut off", || field("stats", query) == "1");
+    assert_eq!(field("stats", output), "0");
+}
+
 #[test]
 fn redis_replica_needs_a_master_or_an_explicit_none() {
     let failed = Server::of(Kind::TandemReplica).start_and_fail();

@@ -29,16 +29,18 @@ impl Engine {
     }
 
     /// This server has become a replica: what blocked clients wait for is its master's to give. They
-    /// are told, and have to look for the master.
+    /// are told, and have to look for the master; those who would follow are told where it is.
     pub fn unblock_for_demotion(&mut self, world: &mut dyn World) {
         let waits = |client: &&Client| {
             client.blocked.as_ref().is_some_and(|blocked| !blocked.waiting.is_for_server())
         };
         let waiting: Vec<ClientId> = self.clients().filter(waits).map(|client| client.id).collect();
         for id in waiting {
-            self.end_wait(world, id, Some(CommandError::Demoted));
+            let to = self.client(id).and_then(|client| self.redirection(client, world));
+            let is_sent_away = to.is_none();
+            self.end_wait(world, id, Some(to.unwrap_or(CommandError::Demoted)));
             if let Some(client) = self.client_mut(id) {
-                client.close_after_reply = true;
+                client.close_after_reply |= is_sent_away;
             }
         }
     }

@@ -86,6 +86,8 @@ pub enum Action<'a> {
         /// Inside EXEC the answer is due at once, and what is asked for is only scheduled.
         in_exec: bool,
     },
+    /// BGSAVE CANCEL.
+    CancelBgSave,
     BgRewriteAof {
         in_exec: bool,
     },
@@ -333,7 +335,7 @@ pub struct AckWait {
     pub local: Option<u32>,
 }
 
-/// The clock and the memory, and what nobody can foresee.
+/// The clock, the memory and the sockets, and what nobody can foresee.
 pub trait Machine {
     /// The monotonic clock of [`Now`], read now: for command durations.
     fn mono_us(&self) -> u64;
@@ -341,6 +343,11 @@ pub trait Machine {
     /// Bytes that the allocator has handed out, without buffers for replicas and the append-only
     /// file; asked only where `maxmemory` is set.
     fn used_memory_bytes(&self) -> u64;
+
+    /// Bytes that have come from a client, and gone to it.
+    fn traffic(&self, _: ClientId) -> [u64; 2] {
+        [0, 0]
+    }
 
     /// Hexadecimal digits that nobody can guess, for passwords; `None` where there is no such source.
     fn secret_hex(&self, _digits: usize) -> Option<String> {

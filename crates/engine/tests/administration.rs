@@ -86,6 +86,21 @@ fn what_is_absent_says_so() {
     assert!(db.run(c, "LOLWUT").ends_with("Redis ver. 7.2.4\n\r\n"));
 }
 
+/// Scripts can make up codes without end.
+#[test]
+fn error_codes_beyond_a_number_are_counted_together() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for i in 0..200 {
+        db.run(c, &format!("EVAL return{{err=ARGV[1]}} 0 E{i}"));
+    }
+    db.run(c, "EVAL return{err=ARGV[1]} 0 E7");
+    let info = db.run(c, "INFO errorstats");
+    assert!(info.contains("errorstat_E7:count=2\r\n"), "{info}");
+    assert!(info.contains("errorstat_ERRORSTATS_OVERFLOW:count=72\r\n"), "{info}");
+    assert_eq!(info.matches("errorstat_").count(), 129, "{info}");
+}
+
 #[test]
 fn commands_that_stand_out_are_logged_by_what_they_stand_out_by() {
     let settings = Settings {

@@ -140,3 +140,15 @@ fn unchanged_bits_do_not_travel() {
     db.run(c, "BITFIELD f OVERFLOW FAIL INCRBY u8 100 256");
     assert_eq!(db.stream(), "BITFIELD f OVERFLOW FAIL INCRBY u8 100 256");
 }
+
+/// Of two mistakes the one is told that Redis sees first.
+#[test]
+fn a_wrong_unit_is_seen_before_a_wrong_end_by_bitpos_alone() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SET s 1");
+    assert_eq!(db.run(c, "BITPOS s 0 1 hello hello"), "-ERR syntax error\r\n");
+    let not_an_integer = "-ERR value is not an integer or out of range\r\n";
+    assert_eq!(db.run(c, "BITPOS s 0 x hello hello"), not_an_integer);
+    assert_eq!(db.run(c, "BITCOUNT s 1 hello hello"), not_an_integer);
+}

@@ -31,7 +31,7 @@ fn a_client_is_described_field_by_field_as_in_redis_7_2() {
     assert_eq!(
         names.join(" "),
         "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem \
-         multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver"
+         multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver tot-net-in tot-net-out tot-cmds"
     );
     assert!(line.starts_with(
         "id=1 addr=10.0.0.1:5000 laddr=127.0.0.1:6379 fd=9 name=alice age=7 idle=0 flags=N db=3 \
@@ -39,7 +39,7 @@ fn a_client_is_described_field_by_field_as_in_redis_7_2() {
     ));
     assert!(line.contains(" argv-mem=10 "), "{line}");
     assert!(line.ends_with(
-        " events=r cmd=client|info user=default redir=-1 resp=2 lib-name=redis-py lib-ver=5.0.1"
+        " events=r cmd=client|info user=default redir=-1 resp=2 lib-name=redis-py lib-ver=5.0.1 tot-net-in=0 tot-net-out=0 tot-cmds=4"
     ));
 }
 
@@ -236,6 +236,25 @@ fn a_pause_holds_writes_and_unpause_lets_them_go() {
     ] {
         assert_eq!(db.run(c, command), answer, "{command}");
     }
+}
+
+/// It made an exception for all of CLIENT, so that a second pause changed the first, and a reader did not wait.
+#[test]
+fn a_pause_of_everything_holds_another_pause_but_not_its_own_end() {
+    let mut db = Database::new();
+    let (c, other) = (db.connect(), db.connect());
+    assert_eq!(db.run(c, "CLIENT PAUSE 200 ALL"), "+OK\r\n");
+    assert_eq!(db.run(c, "CLIENT PAUSE 20 WRITE"), "");
+    assert_eq!(db.run(other, "CLIENT ID"), "");
+    db.advance_ms(201);
+    assert_eq!(db.replies(c), "+OK\r\n");
+    assert_eq!(db.replies(other), ":2\r\n");
+    db.advance_ms(20);
+    assert_eq!(db.run(c, "CLIENT PAUSE 200 ALL"), "+OK\r\n");
+    assert_eq!(db.run(c, "PING"), "");
+    assert_eq!(db.run(other, "CLIENT UNPAUSE"), "+OK\r\n");
+    db.advance_ms(0);
+    assert_eq!(db.replies(c), "+PONG\r\n");
 }
 
 #[test]

@@ -137,6 +137,8 @@ fn blocked_clients_are_served_in_the_order_in_which_they_came() {
     db.run(pushes, "EXEC");
     assert_eq!(db.replies(first), "*2\r\n$1\r\nl\r\n$1\r\n1\r\n");
     assert_eq!(db.replies(second), "$1\r\n2\r\n");
+    let stream = "MULTI SELECT 0 RPUSH l 1 RPUSH l 2 EXEC LPOP l LMOVE l m left left";
+    assert_eq!(db.stream(), stream, "Redis's words");
 }
 
 #[test]
@@ -176,4 +178,26 @@ fn the_last_member_that_is_popped_travels_by_its_name_and_a_whole_set_as_its_del
     assert_eq!(db.stream(), "SREM s a");
     db.run(c, "SPOP t 2");
     assert_eq!(db.stream(), "DEL t");
+}
+
+#[test]
+fn hscan_leaves_the_values_out_on_request_and_nothing_else_has_any() {
+    let mut db = Database::new();
+    let c = db.connect();
+    for limit in
+        ["a 1", "a 1 b 2 a-value-that-makes-it-a-table-because-it-is-longer-than-64-bytes-are 3"]
+    {
+        db.run(c, "DEL h");
+        db.run(c, &format!("HSET h {limit}"));
+        let names = limit.split(' ').count() / 2;
+        let reply = db.run(c, "HSCAN h 0 NOVALUES COUNT 1000");
+        assert!(reply.starts_with(&format!("*2\r\n$1\r\n0\r\n*{names}\r\n$")), "{reply}");
+        assert!(!reply.contains("\r\n1\r\n"), "{reply}");
+    }
+    db.run(c, "SADD s a");
+    db.run(c, "ZADD z 1 a");
+    for command in ["SCAN 0", "SSCAN s 0", "ZSCAN z 0"] {
+        let why = "-ERR NOVALUES option can only be used in HSCAN\r\n";
+        assert_eq!(db.run(c, &format!("{command} NOVALUES")), why);
+    }
 }

@@ -5,6 +5,8 @@ mod common;
 
 use common::Database;
 use engine::Unblocked;
+use engine::pause::PauseBy;
+use engine::world::MasterLinkInfo;
 
 #[test]
 fn a_value_is_set_read_and_deleted() {
@@ -135,6 +137,44 @@ fn a_replica_hides_an_expired_key_but_keeps_it() {
     assert_eq!(db.run(c, "GET k"), "$-1\r\n");
     assert_eq!(db.run(c, "DBSIZE"), ":1\r\n");
     assert_eq!(db.run(c, "SET k v"), "-READONLY You can't write against a read only replica.\r\n");
+}
+
+#[test]
+fn a_replica_sends_those_who_follow_to_its_master() {
+    let mut db = Database::new();
+    let [c, other] = [db.connect(), db.connect()];
+    assert_eq!(db.run(c, "CLIENT CAPA redirect"), "+OK\r\n");
+    assert_eq!(db.run(c, "MULTI"), "+OK\r\n");
+    assert_eq!(db.run(c, "SET k v"), "+QUEUED\r\n");
+    db.engine.role = engine::Role::Replica { link_up: true };
+    let master = MasterLinkInfo { host: "10.0.0.1".into(), port: 6379, ..Default::default() };
+    db.world.replication.master = Some(master);
+    let elsewhere = "-REDIRECT 10.0.0.1:6379\r\n";
+    assert_eq!(db.run(c, "EXEC"), elsewhere);
+    assert_eq!(db.run(c, "EXEC"), "-ERR EXEC without MULTI\r\n");
+    db.run(c, "MULTI");
+    assert_eq!(db.run(c, "SET k v"), elsewhere);
+    assert!(db.run(c, "EXEC").starts_with("-EXECABORT "));
+    assert_eq!(db.run(c, "GET k"), elsewhere);
+    assert_eq!(db.run(c, "PING"), "+PONG\r\n");
+    assert!(db.run(c, "CLIENT INFO").contains(" flags=N capa=r db=0 "));
+    assert_eq!(db.run(c, "READONLY"), "+OK\r\n");
+    assert_eq!(db.run(c, "GET k"), "$-1\r\n");
+    assert_eq!(db.run(c, "SET k v"), elsewhere);
+    assert!(db.run(c, "CLIENT INFO").contains(" flags=r capa=r db=0 "));
+    assert_eq!(db.run(c, "READWRITE"), "+OK\r\n");
+    assert_eq!(db.run(c, "GET k"), elsewhere);
+    assert_eq!(db.run(other, "GET k"), "$-1\r\n", "who has not said so is not sent anywhere");
+    assert!(db.run(other, "SET k v").starts_with("-READONLY "));
+    // Who will be the master is being settled: it waits.
+    db.engine.pause_writes(PauseBy::Failover, u64::MAX);
+    assert_eq!(db.run(c, "SET k v"), "");
+    assert_eq!(db.run(other, "GET k"), "$-1\r\n");
+    db.engine.role = engine::Role::Master;
+    db.engine.resume_writes(db.now, PauseBy::Failover, &mut db.world);
+    assert_eq!(db.replies(c), "+OK\r\n");
+    db.run(c, "RESET");
+    assert!(db.run(c, "READONLY").starts_with("-ERR This instance has cluster support disabled"));
 }
 
 #[test]

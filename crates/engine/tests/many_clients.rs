@@ -249,7 +249,7 @@ fn ten_thousand_paused_clients_are_looked_at_once_each() {
         let mut db = Database::new();
         let paused: Vec<_> = (0..CLIENTS).map(|_| db.connect()).collect();
         let pauser = db.connect();
-        db.run(pauser, "CLIENT PAUSE 1000");
+        db.run(pauser, "CLIENT PAUSE 1000 WRITE");
         let (looks, ()) = looks_of(&mut db, |db| {
             for client in &paused {
                 assert_eq!(db.run(*client, "INCR n"), "");
@@ -258,7 +258,7 @@ fn ten_thousand_paused_clients_are_looked_at_once_each() {
                 db.engine.disconnect(*client);
             }
             (0..99).for_each(|_| db.advance_ms(10));
-            db.run(pauser, "CLIENT PAUSE 1000");
+            db.run(pauser, "CLIENT PAUSE 1000 WRITE");
         });
         assert_eq!((looks, db.engine.blocked_clients() as u64), (0, CLIENTS / 2));
         let (looks, ()) = looks_of(&mut db, |db| match unpause {

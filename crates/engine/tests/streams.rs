@@ -395,3 +395,23 @@ fn a_reader_that_waits_claims_as_soon_as_it_may() {
     assert_eq!(db.replies(waits), "*-1\r\n");
     assert_eq!(db.engine.next_deadline_us(), None);
 }
+
+#[test]
+fn keys_of_whose_end_somebody_waits_are_counted() {
+    let mut db = Database::new();
+    let [c, pops, reads] = [db.connect(), db.connect(), db.connect()];
+    let counts = |db: &mut Database| {
+        let info = db.run(c, "INFO clients");
+        ["total_blocking_keys:", "total_blocking_keys_on_nokey:"].map(|name| {
+            info.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned()
+        })
+    };
+    db.run(pops, "BLPOP s 0");
+    assert_eq!(counts(&mut db), ["1", "0"]);
+    db.run(c, "XGROUP CREATE s g $ MKSTREAM");
+    db.run(reads, "XREADGROUP GROUP g me BLOCK 0 STREAMS s >");
+    assert_eq!(counts(&mut db), ["1", "1"]);
+    db.run(c, "DEL s");
+    assert!(db.replies(reads).starts_with("-NOGROUP "));
+    assert_eq!(counts(&mut db), ["1", "0"]);
+}

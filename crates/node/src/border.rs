@@ -220,6 +220,10 @@ impl<O: Os> Machine for Border<'_, O> {
         used.saturating_sub(in_log_buffers + self.repl.bytes_for_replicas())
     }
 
+    fn traffic(&self, client: ClientId) -> [u64; 2] {
+        self.os.traffic(client)
+    }
+
     fn secret_hex(&self, digits: usize) -> Option<String> {
         self.os.secret_hex(digits)
     }

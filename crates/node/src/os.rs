@@ -94,6 +94,9 @@ pub trait Os: Configuration + Persistence + Sized {
 
     fn maxmemory_bytes(&self) -> u64;
 
+    /// Bytes that have come from a client, and gone to it.
+    fn traffic(&self, client: ClientId) -> [u64; 2];
+
     fn secret_hex(&self, digits: usize) -> Option<String>;
 
     fn replica_traits(&self) -> ReplicaTraits;

@@ -6,6 +6,7 @@ mod common;
 use common::{File, Model, load, load_one};
 use persist::error::{RdbError, Reason};
 use persist::rdb::{self, SaveOptions, Version, dump_value, restore_value};
+use persist::source::Source;
 use store::hash::Hash;
 use store::limits::Limits;
 use store::value::{Value, ValueRef};
@@ -117,6 +118,15 @@ fn every_form_loads_from_a_file() {
     ] {
         assert_eq!(load_one(&file.finish()), model());
     }
+}
+
+#[test]
+fn a_check_counts_the_hashes_of_which_a_field_expires() {
+    let listpack = &REDIS_LISTPACK[10..REDIS_LISTPACK.len() - 10];
+    let file = File::new(12).key(25, b"k").raw(&BASE_MS.to_le_bytes()).str(listpack);
+    let file = file.key(4, b"plain").len(1).str(b"a").str(b"1").finish();
+    let check = rdb::check_rdb(&mut Source::new(&mut &file[..], None)).unwrap();
+    assert_eq!((check.keys, check.expires, check.subexpires), (2, 0, 1));
 }
 
 #[test]

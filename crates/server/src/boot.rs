@@ -176,7 +176,7 @@ impl Server {
         };
         host.client_limit_changed();
         memory::set_background_thread(host.config.general.jemalloc_bg_thread);
-        host.set_watchdog().map_err(text)?;
+        host.set_watchdog();
         let metrics = host.metrics_settings();
         host.process.metrics.configure(metrics)?;
         start::log_initialized();

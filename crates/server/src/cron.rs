@@ -45,7 +45,6 @@ impl Server {
                 // The log looks for a rotated file by itself, with every line.
                 Received::ReopenLog => {}
                 Received::Reload => self.host.reload(&self.node),
-                Received::Alarm => warn!("Received SIGALRM"),
             }
         }
     }

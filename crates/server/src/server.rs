@@ -84,7 +84,9 @@ impl Server {
         let now_us = self.node.now().mono_us;
         self.host.accept_again(&mut self.node);
         if now_us >= self.host.turn.next_cron_us {
+            let began_us = clock::mono_us();
             self.cron();
+            self.host.turn.stats.cron_us += clock::mono_us().saturating_sub(began_us);
         }
     }
 
@@ -106,8 +108,7 @@ impl Server {
         let Server { node, host, .. } = self;
         let end_us = clock::mono_us();
         let turn_us = end_us.saturating_sub(node.now().mono_us);
-        host.turn.stats.loop_us += turn_us;
-        host.turn.times.note(turn_us);
+        host.turn.note_end(turn_us, node.engine.stats.total_commands);
         if host.has_unserved()
             || node.engine.has_pending_output()
             || host.link_has_more() && node.wants_master_bytes(host)

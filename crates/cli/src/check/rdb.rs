@@ -77,10 +77,15 @@ pub(super) fn report(name: &str, source: &mut Source<'_>) -> Result<(), Exit> {
 }
 
 fn figures(check: &RdbCheck) -> String {
-    format!(
+    let mut lines = format!(
         "[info] {} keys read\n[info] {} expires\n[info] {} already expired\n",
         check.keys, check.expires, check.already_expired
-    )
+    );
+    // Redis 7 has no such line, Redis 8 always.
+    if check.subexpires > 0 {
+        lines += &format!("[info] {} subexpires\n", check.subexpires);
+    }
+    lines
 }
 
 fn error_text(e: &RdbError) -> Vec<u8> {
@@ -117,4 +122,17 @@ fn error_text(e: &RdbError) -> Vec<u8> {
         text.extend_from_slice(line.as_bytes());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_with_expiring_fields_have_a_line_where_there_are_some() {
+        let check = RdbCheck { keys: 3, ..RdbCheck::default() };
+        assert!(figures(&check).ends_with("[info] 0 already expired\n"));
+        let check = RdbCheck { subexpires: 2, ..check };
+        assert!(figures(&check).ends_with("[info] 0 already expired\n[info] 2 subexpires\n"));
+    }
 }

@@ -66,6 +66,15 @@ impl Subscriptions {
     }
 }
 
+/// What a client would take to another server: CLIENT CAPA redirect, READONLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Follows {
+    #[default]
+    Nowhere,
+    WithAll,
+    WithWrites,
+}
+
 /// Whether replies are written: CLIENT REPLY.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReplyMode {
@@ -107,8 +116,7 @@ pub struct Client {
     pub is_muted: bool,
     pub no_evict: bool,
     pub no_touch: bool,
-    /// CLIENT CAPA redirect: it would follow a redirection to another server.
-    pub follows_redirects: bool,
+    pub follows: Follows,
     /// Written out, then closed: QUIT, CLIENT KILL of itself, protocol errors.
     pub close_after_reply: bool,
     /// Killed by another client: closed without a further word.
@@ -124,6 +132,7 @@ pub struct Client {
     pub created_mono_us: u64,
     pub last_command_mono_us: u64,
     pub last_command: Option<Found>,
+    /// How many have ended.
     pub commands: u64,
 }
 
@@ -159,7 +168,7 @@ impl Client {
             is_muted: false,
             no_evict: false,
             no_touch: false,
-            follows_redirects: false,
+            follows: Follows::Nowhere,
             close_after_reply: false,
             is_killed: false,
             pending_output: false,

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use protocol::{Args, Resp};
 
 use crate::Engine;
-use crate::clients::client::{Client, Kind, Subscriptions};
+use crate::clients::client::{Client, Follows, Kind, Subscriptions};
 use crate::events::tracking::Mode;
 use crate::ids::ClientId;
 use crate::world::World;
@@ -66,7 +66,7 @@ pub(crate) fn describe(
     // Writing to a String does not fail.
     let _ = write!(
         text,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} ",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} {}db={} ",
         client.id.id,
         client.peer.addr,
         client.peer.laddr,
@@ -75,6 +75,8 @@ pub(crate) fn describe(
         seconds(client.created_mono_us),
         seconds(client.last_command_mono_us),
         flags(engine, client),
+        // Valkey's field, for clients that know it.
+        if client.follows == Follows::Nowhere { "" } else { "capa=r " },
         client.db,
     );
     let _ = write!(
@@ -99,17 +101,21 @@ pub(crate) fn describe(
         sizes.reply_list,
         sizes.total(client),
     );
+    let [bytes_in, bytes_out] = world.traffic(client.id);
     // What is written this turn is not waiting yet; what is left of an earlier one is.
     let waits = !client.pending_output && !client.out.is_empty() && args.is_none();
     let _ = writeln!(
         text,
-        "events={} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={}",
+        "events={} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         if waits { "rw" } else { "r" },
         user_name(engine, client),
         engine.redirect_number(client.id),
         if client.out.resp == Resp::V3 { 3 } else { 2 },
         String::from_utf8_lossy(&client.lib_name),
         String::from_utf8_lossy(&client.lib_ver),
+        bytes_in,
+        bytes_out,
+        client.commands,
     );
 }
 
@@ -230,6 +236,7 @@ pub(crate) fn flags(engine: &Engine, client: &Client) -> String {
         (engine.watches.is_dirty(client.id), 'd'),
         (client.close_after_reply, 'c'),
         (client.peer.unix_socket, 'U'),
+        (client.follows == Follows::WithWrites, 'r'),
         (client.no_evict, 'e'),
         (client.no_touch, 'T'),
     ];

@@ -6,6 +6,7 @@ use protocol::Args;
 use super::args::int;
 use super::help;
 use super::pubsub::container;
+use crate::clients::client::Follows;
 use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
 use crate::door::ctx::Ctx;
@@ -45,7 +46,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
     .with(CLUSTER),
     row(
         "readonly",
-        no_cluster,
+        readonly,
         1,
         CONNECTION,
         KeySpec::NONE,
@@ -56,7 +57,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[
     .group("cluster"),
     row(
         "readwrite",
-        no_cluster,
+        readwrite,
         1,
         CONNECTION,
         KeySpec::NONE,
@@ -222,6 +223,24 @@ const fn module(
 
 fn no_cluster(_: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     Err(CommandError::err("This instance has cluster support disabled"))
+}
+
+/// Clients that follow a replica to its master (CLIENT CAPA redirect) may want to read from the replica.
+fn readonly(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    follow(ctx, args, Follows::WithWrites)
+}
+
+fn readwrite(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    follow(ctx, args, Follows::WithAll)
+}
+
+fn follow(ctx: &mut Ctx<'_>, args: Args<'_>, follows: Follows) -> Result<(), CommandError> {
+    if ctx.client.follows == Follows::Nowhere {
+        return no_cluster(ctx, args);
+    }
+    ctx.client.follows = follows;
+    ctx.client.out.ok();
+    Ok(())
 }
 
 fn module_list(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {

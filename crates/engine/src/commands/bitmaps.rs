@@ -187,7 +187,7 @@ struct Part {
 }
 
 impl Part {
-    fn parse(args: Args<'_>, start_at: usize) -> Result<Part, CommandError> {
+    fn parse(args: Args<'_>, start_at: usize, unit_first: bool) -> Result<Part, CommandError> {
         let mut part = Part { start: 0, end: None, in_bits: false };
         if args.len() > start_at + 3 {
             return Err(CommandError::Syntax);
@@ -195,14 +195,18 @@ impl Part {
         if args.len() > start_at {
             part.start = int(args.at(start_at))?;
         }
-        if args.len() > start_at + 1 {
-            part.end = Some(int(args.at(start_at + 1))?);
-        }
-        match args.get(start_at + 2) {
-            None => {}
-            Some(unit) if is(unit, "bit") => part.in_bits = true,
-            Some(unit) if is(unit, "byte") => {}
-            Some(_) => return Err(CommandError::Syntax),
+        let end = args.get(start_at + 1).map(int).transpose();
+        let in_bits = match args.get(start_at + 2) {
+            None => Ok(false),
+            Some(unit) if is(unit, "bit") => Ok(true),
+            Some(unit) if is(unit, "byte") => Ok(false),
+            Some(_) => Err(CommandError::Syntax),
+        };
+        // Of two mistakes the one is told that Redis sees first.
+        if unit_first {
+            (part.in_bits, part.end) = (in_bits?, end?);
+        } else {
+            (part.end, part.in_bits) = (end?, in_bits?);
         }
         Ok(part)
     }
@@ -225,7 +229,7 @@ fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if args.len() == 3 {
         return Err(CommandError::Syntax);
     }
-    let part = Part::parse(args, 2)?;
+    let part = Part::parse(args, 2, false)?;
     // Before both are brought within a short string: BITPOS does not look at that.
     let is_backwards = part.end.is_some_and(|end| part.start < 0 && end < 0 && part.start > end);
     let count = with_bytes(ctx, args.at(1), |bytes| match part.bits(bytes.len()) {
@@ -254,7 +258,7 @@ fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         1 => true,
         _ => return Err(CommandError::err("The bit argument must be 1 or 0.")),
     };
-    let part = Part::parse(args, 3)?;
+    let part = Part::parse(args, 3, true)?;
     let exists = ctx.engine.peek(ctx.view, args.at(1)).is_some();
     let at = with_bytes(ctx, args.at(1), |bytes| {
         let Some((first, last)) = part.bits(bytes.len()) else {

@@ -9,7 +9,7 @@ use super::help;
 use super::pubsub::container;
 use super::tracking::{caching, getredir, tracking, trackinginfo};
 use crate::Engine;
-use crate::clients::client::{Client, Kind, ReplyMode};
+use crate::clients::client::{Client, Follows, Kind, ReplyMode};
 use crate::clients::line::describe;
 use crate::command::key_spec::KeySpec;
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
@@ -32,7 +32,7 @@ pub(crate) static ROWS: &[CommandSpec] = &[row(
     "2.4.0",
     "A container for client connection commands.",
 )
-.flagged(Flags::NEVER_PAUSED.or(Flags::KEEPS_CACHING))
+.flagged(Flags::KEEPS_CACHING)
 .group("connection")
 .with(SUBCOMMANDS)];
 
@@ -125,7 +125,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "5.0.0",
         "Unblocks a client blocked by a blocking command from a different connection.",
     ),
-    sub("unpause", unpause, 2, ADMIN, "6.2.0", "Resumes processing commands from paused clients."),
+    sub("unpause", unpause, 2, ADMIN, "6.2.0", "Resumes processing commands from paused clients.")
+        .flagged(Flags::NEVER_PAUSED),
 ];
 
 fn id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
@@ -170,7 +171,11 @@ fn setinfo(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 /// Whoever knows more than we do says so without an error.
 fn capa(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    ctx.client.follows_redirects |= args.iter().skip(2).any(|word| is(word, "redirect"));
+    if args.iter().skip(2).any(|word| is(word, "redirect"))
+        && ctx.client.follows == Follows::Nowhere
+    {
+        ctx.client.follows = Follows::WithAll;
+    }
     ctx.client.out.ok();
     Ok(())
 }

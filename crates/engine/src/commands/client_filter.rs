@@ -4,7 +4,7 @@ use protocol::{Args, parse_i64};
 
 use super::args::{is, text};
 use crate::Engine;
-use crate::clients::client::Client;
+use crate::clients::client::{Client, Follows};
 use crate::clients::line::{Class, flags};
 use crate::clients::users::UserId;
 use crate::error::CommandError;
@@ -198,7 +198,7 @@ impl<'a> Trait<'a> {
             Trait::LibName(name) => client.lib_name == *name,
             Trait::LibVer(version) => client.lib_ver == *version,
             Trait::Db(db) => client.db == *db,
-            Trait::Capa(letters) => letters.is_empty() || client.follows_redirects,
+            Trait::Capa(letters) => letters.is_empty() || client.follows != Follows::Nowhere,
             Trait::Ip(ip) => {
                 let addr = &client.peer.addr;
                 addr.rsplit_once(':').map_or(&**addr, |(host, _)| host).as_bytes() == *ip

@@ -3,7 +3,7 @@
 use protocol::{Args, Resp, parse_i64};
 
 use super::args::{db_index, is, text};
-use crate::clients::client::{Kind, ReplyMode};
+use crate::clients::client::{Follows, Kind, ReplyMode};
 use crate::clients::users::UserId;
 use crate::command::key_spec::KeySpec;
 use crate::command::redact;
@@ -264,7 +264,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     client.out.unmute();
     client.no_evict = false;
     client.no_touch = false;
-    client.follows_redirects = false;
+    client.follows = Follows::Nowhere;
     client.user = UserId::DEFAULT;
     client.authenticated = ctx.engine.users.is_open();
     client.out.status("RESET");

@@ -7,7 +7,7 @@ use store::hash::{FieldRef, Hash};
 use store::value::{Item, ItemBuf};
 
 use super::args::{add_float, int, random_query, repeat};
-use super::scans::scan_collection;
+use super::scans::{Scan, scan_collection};
 use crate::Engine;
 use crate::command::key_spec::{Access, KeySpec};
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
@@ -301,7 +301,7 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 
 fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let horizon_ms = ctx.engine.field_horizon_ms(ctx.view);
-    scan_collection(ctx, args, Engine::read_hash, |hash, cursor, found| {
+    scan_collection(ctx, args, Scan::Fields, Engine::read_hash, |hash, cursor, found| {
         hash.scan(cursor, |field| {
             if !field.is_due(horizon_ms) {
                 found.meet(field.name, || [field.name.to_vec(), field.value.to_vec()]);

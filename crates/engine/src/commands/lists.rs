@@ -552,7 +552,7 @@ fn blmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (from, to) = (end_of(args.at(3))?, end_of(args.at(4))?);
     let timeout_us = timeout_seconds(args.at(5))?;
     if move_or_block(ctx, args, from, to, Some(timeout_us))? {
-        let word = |end| if end == End::Head { b"LEFT".as_slice() } else { b"RIGHT" };
+        let word = |end| if end == End::Head { b"left".as_slice() } else { b"right" };
         ctx.propagate(&[b"LMOVE", args.at(1), args.at(2), word(from), word(to)]);
     }
     Ok(())

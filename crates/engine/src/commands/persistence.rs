@@ -73,6 +73,8 @@ fn bgsave(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let schedule = match args.len() {
         1 => false,
         2 if is(args.at(1), "schedule") => true,
+        // As Valkey 8.1 has it.
+        2 if is(args.at(1), "cancel") => return ctx.perform_and_reply(Action::CancelBgSave),
         _ => return Err(CommandError::Syntax),
     };
     let in_exec = ctx.call.is_nested();

@@ -19,11 +19,20 @@ struct Options<'a> {
     count: usize,
     pattern: Option<&'a [u8]>,
     type_name: Option<&'a [u8]>,
+    no_values: bool,
+}
+
+/// What is scanned: each has an option of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scan {
+    Keys,
+    Fields,
+    Members,
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>, first: usize, is_scan: bool) -> Result<Options<'a>, CommandError> {
-        let mut options = Options { count: 10, pattern: None, type_name: None };
+    fn parse(args: Args<'a>, first: usize, scan: Scan) -> Result<Options<'a>, CommandError> {
+        let mut options = Options { count: 10, pattern: None, type_name: None, no_values: false };
         let mut at = first;
         while at < args.len() {
             let more = at + 1 < args.len();
@@ -37,8 +46,15 @@ impl<'a> Options<'a> {
             } else if is(option, "match") && more {
                 // A pattern that matches everything need not be matched.
                 options.pattern = (args.at(at + 1) != b"*").then(|| args.at(at + 1));
-            } else if is(option, "type") && more && is_scan {
+            } else if is(option, "type") && more && scan == Scan::Keys {
                 options.type_name = Some(args.at(at + 1));
+            } else if is(option, "novalues") {
+                if scan != Scan::Fields {
+                    return Err(CommandError::err("NOVALUES option can only be used in HSCAN"));
+                }
+                options.no_values = true;
+                at += 1;
+                continue;
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -102,7 +118,8 @@ impl Scanned<'_> {
     ) {
         self.met += 1;
         if self.options.wants(name.as_bytes(&mut ItemBuf::new())) {
-            self.words.extend(words());
+            let shown = if self.options.no_values { 1 } else { N };
+            self.words.extend(words().into_iter().take(shown));
         }
     }
 }
@@ -112,6 +129,7 @@ impl Scanned<'_> {
 pub(crate) fn scan_collection<T>(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
+    scan: Scan,
     find: impl for<'e> FnOnce(&'e mut crate::Engine, View, &[u8]) -> Result<Option<&'e T>, CommandError>,
     step: impl Fn(&T, u64, &mut Scanned<'_>) -> u64,
 ) -> Result<(), CommandError> {
@@ -124,7 +142,7 @@ pub(crate) fn scan_collection<T>(
         out.array(0);
         return Ok(());
     };
-    let options = &Options::parse(args, 3, false)?;
+    let options = &Options::parse(args, 3, scan)?;
     let mut found = Scanned { options, met: 0, words: Vec::new() };
     let next = options.walk(cursor, |cursor| {
         found.met = 0;
@@ -139,7 +157,7 @@ pub(crate) fn scan_collection<T>(
 
 pub(super) fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let cursor = cursor(args.at(1))?;
-    let options = Options::parse(args, 2, true)?;
+    let options = Options::parse(args, 2, Scan::Keys)?;
     let db = ctx.view;
     let now_ms = ctx.engine.now.unix_ms();
     let mut names: Vec<Box<[u8]>> = Vec::new();

@@ -5,7 +5,7 @@ use store::set::Set;
 use store::value::{Item, Value};
 
 use super::args::{is, positive, random_count, repeat};
-use super::scans::scan_collection;
+use super::scans::{Scan, scan_collection};
 use crate::Engine;
 use crate::command::key_spec::{Access, KeySpec, Keys};
 use crate::command::{Acl, CommandSpec, Flags, Handler, row};
@@ -500,7 +500,7 @@ fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    scan_collection(ctx, args, Engine::read_set, |set, cursor, found| {
+    scan_collection(ctx, args, Scan::Members, Engine::read_set, |set, cursor, found| {
         set.scan(cursor, |member| found.meet(member, || [member.to_vec()]))
     })
 }

@@ -9,7 +9,7 @@ use store::zset::ZSet;
 
 use super::args::{float, is, positive, random_query, repeat, timeout_seconds};
 use super::lists::{block_or_null, counted_keys, mpop_count};
-use super::scans::scan_collection;
+use super::scans::{Scan, scan_collection};
 use super::zset_ranges::visit;
 use crate::Engine;
 use crate::command::key_spec::{Access, KeySpec, Keys};
@@ -599,7 +599,7 @@ fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    scan_collection(ctx, args, Engine::read_zset, |zset, cursor, found| {
+    scan_collection(ctx, args, Scan::Members, Engine::read_zset, |zset, cursor, found| {
         zset.scan(cursor, |member, score| {
             found.meet(member, || [member.to_vec(), protocol::format_f64(score).into_bytes()]);
         })

@@ -157,6 +157,10 @@ impl Engine {
         }
         self.check_permission(client, world, found, args, context_of(client))
             .map_err(|denial| self.no_permission(client.user, found, denial))?;
+        if self.waits_for_master(client, found) {
+            return Ok(());
+        }
+        self.check_place(client, world, found)?;
         // EXEC is judged by what it has queued.
         let queue = client.multi.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
         let queued_write = queue.is_some_and(|multi| multi.has_write);
@@ -276,7 +280,10 @@ impl Engine {
             let reason = reason.strip_prefix("ERR ").unwrap_or(reason);
             let text = format!("EXECABORT Transaction discarded because of: {reason}");
             self.discard(client);
-            return self.error_reply(client, CommandError::text(text));
+            // Where to go is for the client's library to read.
+            let is_elsewhere = error.code() == "REDIRECT";
+            let error = if is_elsewhere { error } else { CommandError::text(text) };
+            return self.error_reply(client, error);
         }
         if let Some(multi) = &mut client.multi {
             multi.aborted = true;
@@ -327,7 +334,6 @@ impl Engine {
     ) -> Unexpected {
         let dirty_before = self.dirty;
         let (db, written) = (client.db, client.out.written());
-        client.commands += 1;
         let caller = self.tracking.enter(client.id);
         let mut ctx = Ctx::new(self, client, world, found, call);
         let result = (found.spec.handler)(&mut ctx, args);
@@ -385,6 +391,7 @@ impl Engine {
             blocked.ran_us += took_us;
             return;
         }
+        client.commands += 1;
         took_us += call.ran_before_us;
         let histogram = self.settings.latency_tracking;
         self.stats.record_call(found.stat, took_us, failed, histogram);
@@ -562,6 +569,7 @@ impl Engine {
             if let Some((found, _)) = &blocked.again {
                 let histogram = self.settings.latency_tracking;
                 self.stats.record_call(found.stat, blocked.ran_us, error.is_some(), histogram);
+                client.commands += 1;
             }
             match (error, blocked.on_timeout) {
                 // Who carries a stream never waits.
@@ -587,7 +595,8 @@ impl Engine {
     }
 
     fn must_pause(&self, client: &Client, found: &Found) -> bool {
-        client.kind == Kind::Normal && self.is_held_back(client, found)
+        client.kind == Kind::Normal
+            && (self.is_held_back(client, found) || self.waits_for_master(client, found))
     }
 
     /// Whether the master's next command has to wait for the end of a pause: so that a replica stands
@@ -609,7 +618,7 @@ impl Engine {
             || flags.has(Flags::RUNS_QUEUE)
                 && client.multi.as_ref().is_some_and(|multi| multi.has_write);
         let queues = client.multi.is_some() && !flags.has(Flags::NO_MULTI);
-        let exempt = found.top().flags.has(Flags::NEVER_PAUSED);
+        let exempt = flags.has(Flags::NEVER_PAUSED);
         !exempt && !queues && (!pause.writes_only || writes)
     }
 

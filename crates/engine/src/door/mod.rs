@@ -9,5 +9,6 @@ pub(crate) mod oversize;
 pub mod pause;
 pub(crate) mod permission;
 pub mod propagate;
+pub(crate) mod redirect;
 pub mod stream_fault;
 mod web_request;

@@ -52,6 +52,11 @@ impl Pauses {
         }
     }
 
+    #[inline]
+    pub fn is_paused_by(&self, by: PauseBy) -> bool {
+        self.all[by as usize].is_some()
+    }
+
     /// All of them together: the last end and the widest extent.
     #[inline]
     pub fn in_force(&self, mono_us: u64) -> Option<Pause> {

@@ -158,6 +158,11 @@ impl BlockedClients {
         self.by_key.len()
     }
 
+    /// Those of whose end somebody wants to hear.
+    pub fn keys_or_gone(&self) -> usize {
+        self.by_key.values().filter(|queue| queue.or_gone > 0).count()
+    }
+
     pub fn add(&mut self, client: ClientId, blocked: &mut Blocked) {
         self.count += 1;
         self.last_ticket += 1;

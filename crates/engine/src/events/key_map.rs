@@ -45,6 +45,11 @@ impl<V> KeyMap<V> {
         self.dbs.get_mut(db).filter(|keys| keys.may_have(key))?.map.get_mut(key)
     }
 
+    /// What is known of each, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.dbs.iter().flat_map(|keys| keys.map.values())
+    }
+
     pub(crate) fn remove(&mut self, db: usize, key: &[u8]) -> Option<V> {
         let keys = self.dbs.get_mut(db).filter(|keys| keys.may_have(key))?;
         let removed = keys.map.remove(key)?;

@@ -85,6 +85,10 @@ impl CommandLog {
         client: &Client,
         max_len: usize,
     ) {
+        // What is not kept is not counted either.
+        if max_len == 0 {
+            return self.entries.clear();
+        }
         let entry = LogEntry {
             id: self.next_id,
             unix_s,

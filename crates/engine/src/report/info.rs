@@ -1,6 +1,7 @@
 //! Owns INFO: which sections there are, which fields in which order, and what the engine itself
 //! knows of them. What the process knows comes from the world by the fields' names.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::Engine;
@@ -10,7 +11,7 @@ use crate::command;
 use crate::world::{EngineMemory, ReplicationInfo, World};
 
 /// Every section in INFO's order: its word, its heading, and whether INFO alone shows it.
-const SECTIONS: [(&str, &str, bool); 13] = [
+const SECTIONS: [(&str, &str, bool); 14] = [
     ("server", "Server", true),
     ("clients", "Clients", true),
     ("memory", "Memory", true),
@@ -24,9 +25,10 @@ const SECTIONS: [(&str, &str, bool); 13] = [
     ("latencystats", "Latencystats", false),
     ("cluster", "Cluster", true),
     ("keyspace", "Keyspace", true),
+    ("debug", "Debug", false),
 ];
 
-const CLIENT_FIELDS: [&str; 10] = [
+const CLIENT_FIELDS: [&str; 13] = [
     "connected_clients",
     "cluster_connections",
     "maxclients",
@@ -34,12 +36,15 @@ const CLIENT_FIELDS: [&str; 10] = [
     "client_recent_max_output_buffer",
     "blocked_clients",
     "tracking_clients",
+    "pubsub_clients",
+    "watching_clients",
     "clients_in_timeout_table",
+    "total_watched_keys",
     "total_blocking_keys",
     "total_blocking_keys_on_nokey",
 ];
 
-const STAT_FIELDS: [&str; 62] = [
+const STAT_FIELDS: [&str; 64] = [
     "total_connections_received",
     "total_commands_processed",
     "instantaneous_ops_per_sec",
@@ -90,6 +95,8 @@ const STAT_FIELDS: [&str; 62] = [
     "total_writes_processed",
     "io_threaded_reads_processed",
     "io_threaded_writes_processed",
+    "client_query_buffer_limit_disconnections",
+    "client_output_buffer_limit_disconnections",
     "reply_buffer_shrinks",
     "reply_buffer_expands",
     "eventloop_cycles",
@@ -113,10 +120,12 @@ impl Engine {
         let default = wanted.is_empty() || asks("default");
         let mut text = String::new();
         for (word, heading, by_default) in SECTIONS {
-            if !(all && word != "modules"
+            // Nobody means it who does not name it.
+            let is_hidden = word == "debug";
+            if !(all && word != "modules" && !is_hidden
                 || default && by_default
                 || asks(word)
-                || asks("everything"))
+                || asks("everything") && !is_hidden)
             {
                 continue;
             }
@@ -135,8 +144,8 @@ impl Engine {
                 let lines = world.memory_info(self.memory(world, own));
                 lines.iter().for_each(|(name, value)| line(text, name, value));
             }
-            "clients" => self.mixed(world, word, &CLIENT_FIELDS, text),
-            "stats" => self.mixed(world, word, &STAT_FIELDS, text),
+            "clients" => self.mixed(world, own, word, &CLIENT_FIELDS, text),
+            "stats" => self.mixed(world, own, word, &STAT_FIELDS, text),
             "replication" => {
                 let wanted = self.settings.min_replicas_to_write > 0
                     && self.settings.min_replicas_max_lag_s > 0;
@@ -165,10 +174,17 @@ impl Engine {
     }
 
     /// Fields in Redis's order, from whoever knows them; what does not exist here is a true zero.
-    fn mixed(&self, world: &dyn World, word: &str, fields: &[&str], text: &mut String) {
+    fn mixed(
+        &self,
+        world: &dyn World,
+        own: Option<&Client>,
+        word: &str,
+        fields: &[&str],
+        text: &mut String,
+    ) {
         let theirs = world.info(word);
         for &field in fields {
-            match (self.own_field(field), theirs.iter().find(|(name, _)| *name == field)) {
+            match (self.own_field(own, field), theirs.iter().find(|(name, _)| *name == field)) {
                 (Some(value), _) => line(text, field, value),
                 (None, Some((_, value))) => line(text, field, value),
                 (None, None) => line(text, field, 0),
@@ -176,8 +192,9 @@ impl Engine {
         }
     }
 
-    fn own_field(&self, field: &str) -> Option<String> {
+    fn own_field(&self, own: Option<&Client>, field: &str) -> Option<String> {
         let stats = &self.stats;
+        let count = |has: fn(&Client) -> bool| self.clients().chain(own).filter(|c| has(c)).count();
         let value = match field {
             "maxclients" => self.settings.maxclients.to_string(),
             "blocked_clients" => self.blocked.count().to_string(),
@@ -185,8 +202,12 @@ impl Engine {
             "tracking_total_keys" => self.tracking.keys().to_string(),
             "tracking_total_items" => self.tracking.items().to_string(),
             "tracking_total_prefixes" => self.tracking.prefixes().to_string(),
+            "pubsub_clients" => count(|client| !client.subscriptions.is_empty()).to_string(),
+            "watching_clients" => count(|client| !client.watched.is_empty()).to_string(),
+            "total_watched_keys" => self.watched_keys(own).to_string(),
             "clients_in_timeout_table" => self.blocked.timeouts().to_string(),
             "total_blocking_keys" => self.blocked.keys().to_string(),
+            "total_blocking_keys_on_nokey" => self.blocked.keys_or_gone().to_string(),
             "total_commands_processed" => stats.total_commands.to_string(),
             "instantaneous_ops_per_sec" => stats.ops_per_sec.per_second().to_string(),
             "expired_subkeys" => stats.expired_fields.to_string(),
@@ -213,6 +234,12 @@ impl Engine {
             _ => return None,
         };
         Some(value)
+    }
+
+    /// Keys that somebody watches, each once.
+    fn watched_keys(&self, own: Option<&Client>) -> usize {
+        let keys = self.clients().chain(own).flat_map(|client| &client.watched);
+        keys.collect::<BTreeSet<_>>().len()
     }
 
     fn command_stats(&self, text: &mut String) {

@@ -125,6 +125,9 @@ impl Default for Stats {
     }
 }
 
+/// More codes than these are counted together, as in Valkey 8.
+const ERROR_CODES_MAX: usize = 128;
+
 impl Stats {
     #[inline]
     pub fn record_call(&mut self, stat: u32, usec: u64, failed: bool, histogram: bool) {
@@ -143,10 +146,11 @@ impl Stats {
         self.total_error_replies += 1;
         if let Some(count) = self.errors.get_mut(code) {
             *count += 1;
-        } else if self.errors.len() < 128 {
-            // Codes come from our own texts and from scripts: bounded, so that the latter can't grow it.
-            self.errors.insert(code.to_string(), 1);
+            return;
         }
+        // Codes come from our own texts and from scripts: bounded, so that the latter can't grow it.
+        let code = if self.errors.len() < ERROR_CODES_MAX { code } else { "ERRORSTATS_OVERFLOW" };
+        *self.errors.entry(code.to_string()).or_default() += 1;
     }
 
     /// CONFIG RESETSTAT.

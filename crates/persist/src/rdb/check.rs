@@ -24,6 +24,8 @@ pub struct RdbCheck {
     pub expires: u64,
     /// Of those, the ones before `now_ms`.
     pub already_expired: u64,
+    /// Hashes with a field that expires.
+    pub subexpires: u64,
     pub empty_keys: u64,
     pub functions: u64,
     /// Keys by type: strings, lists, sets, sorted sets, hashes, streams.
@@ -146,6 +148,9 @@ impl Visitor for Checker<'_> {
     }
 
     fn value(&mut self, _key: &[u8], value: Value, meta: KeyMeta) -> Result<(), RdbError> {
+        if let Value::Hash(hash) = &value {
+            self.check.subexpires += u64::from(hash.soonest_expire_ms().is_some());
+        }
         self.count(value.value_type(), meta);
         Ok(())
     }

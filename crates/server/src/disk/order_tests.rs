@@ -359,6 +359,10 @@ impl Os for World {
         0
     }
 
+    fn traffic(&self, _: ClientId) -> [u64; 2] {
+        [0, 0]
+    }
+
     fn secret_hex(&self, _: usize) -> Option<String> {
         None
     }

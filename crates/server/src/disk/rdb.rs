@@ -136,6 +136,11 @@ impl Rdb {
         self.scheduled = true;
     }
 
+    /// False if none was scheduled.
+    pub fn unschedule(&mut self) -> bool {
+        std::mem::take(&mut self.scheduled)
+    }
+
     pub fn is_scheduled(&self) -> bool {
         self.scheduled
     }

@@ -30,6 +30,7 @@ pub struct Link {
     peer_gone: bool,
     /// The socket is full and epoll is asked to say when it no longer is.
     write_blocked: bool,
+    bytes_in: u64,
     bytes_out: u64,
 }
 
@@ -55,6 +56,7 @@ impl Link {
             read_closed: false,
             peer_gone: false,
             write_blocked: false,
+            bytes_in: 0,
             bytes_out: 0,
         })
     }
@@ -103,6 +105,11 @@ impl Link {
         self.write_blocked
     }
 
+    /// Read since the link was opened, for the link's own parser.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in
+    }
+
     /// Written since the link was opened.
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out
@@ -146,6 +153,7 @@ impl Link {
         let outcome = self.transport.read(room)?;
         if let ReadOutcome::Drained(n) | ReadOutcome::Filled(n) = outcome {
             parser.filled(n);
+            self.bytes_in += n as u64;
         }
         Ok(outcome)
     }

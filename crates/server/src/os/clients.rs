@@ -386,6 +386,7 @@ impl Host {
         if conn.link().buffered_len() as u64 > limit {
             let line = node.client_line(self, id);
             warn!("Closing client that reached max query buffer length: {line}");
+            self.turn.stats.client_query_buffer_limit_disconnections += 1;
             self.close_client(node, id);
         }
     }

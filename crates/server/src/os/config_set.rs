@@ -1,7 +1,5 @@
 //! CONFIG SET and REWRITE, and what a change at run time makes the process do.
 
-use std::io;
-
 use engine::{CommandError, Outcome};
 use log::{info, warn};
 use node::{Node, Scene};
@@ -160,7 +158,7 @@ impl Host {
             }
             Effect::LogForm => logging::set_form(config.general.log_format.form()),
             Effect::CrashLog => crash::set_wanted(config.general.crash_log_enabled),
-            Effect::Watchdog => self.set_watchdog().map_err(|e| os_error(&e))?,
+            Effect::Watchdog => self.set_watchdog(),
             Effect::LogLevel => logging::set_level(config.general.loglevel.filter()),
         }
         let settings = repl_settings(&self.config);
@@ -171,14 +169,14 @@ impl Host {
     }
 
     /// A period below two rounds of the clock would find every turn too long.
-    pub fn set_watchdog(&mut self) -> io::Result<()> {
+    pub fn set_watchdog(&mut self) {
         let general = &self.config.general;
         let shortest_ms = 2000 / general.hz.clamp(1, 500);
         let period_ms = match general.watchdog_period_ms {
             0 => 0,
             asked => asked.max(shortest_ms),
         };
-        self.process.watchdog.set_period(period_ms)
+        self.process.watchdog.set_period(period_ms);
     }
 
     fn make_room_for_clients(&mut self) -> Result<(), String> {

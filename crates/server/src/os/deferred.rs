@@ -38,6 +38,12 @@ impl Host {
                 let begun = self.start_bgsave(node, None).map(|()| "Background saving started");
                 self.answer_status(node, client, begun.map_err(|_| "ERR"));
             }
+            Deferred::CancelBgSave if self.disk.children.is_saving_rdb() => {
+                info!("Background saving will be aborted due to user request");
+                self.kill_child(node);
+            }
+            // It has come to its end meanwhile.
+            Deferred::CancelBgSave => {}
             Deferred::BgRewriteAof { client } => {
                 let begun = self.start_aof_rewrite(node);
                 let begun = begun.map(|()| "Background append only file rewriting started");

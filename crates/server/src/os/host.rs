@@ -51,6 +51,7 @@ pub enum Deferred {
     BgSave {
         client: Option<ClientId>,
     },
+    CancelBgSave,
     BgRewriteAof {
         client: Option<ClientId>,
     },
@@ -136,6 +137,20 @@ pub struct TurnState {
     pub next_cron_us: u64,
     /// The engine's count of changes, as of the last turn: INFO asks the host for it.
     pub dirty: u64,
+    /// The engine's count of commands, as of the last turn.
+    pub commands: u64,
+}
+
+impl TurnState {
+    /// A turn has ended that took `turn_us`, and after which so many `commands` have run.
+    pub fn note_end(&mut self, turn_us: u64, commands: u64) {
+        let ran = commands.saturating_sub(std::mem::replace(&mut self.commands, commands));
+        let stats = &mut self.stats;
+        stats.loop_us += turn_us;
+        stats.loop_max_us = stats.loop_max_us.max(turn_us);
+        stats.turn_commands_max = stats.turn_commands_max.max(ran);
+        self.times.note(turn_us);
+    }
 }
 
 /// What the process has of sockets: each keeps its state to itself, and `os/` is where they meet. Who is served,

@@ -5,6 +5,7 @@ use node::Facts;
 
 use crate::os::certificates;
 use crate::os::host::Host;
+use crate::os::stats::HostStats;
 use crate::process::lazy_free;
 use crate::process::memory;
 use crate::process::memory::{allocator_figures, human, resident_bytes, system_bytes};
@@ -24,6 +25,7 @@ pub fn section(host: &Host, section: &str, facts: Facts<'_>) -> InfoLines {
         "persistence" => persistence(host, facts),
         "stats" => stats(host, facts),
         "cpu" => cpu(),
+        "debug" => debug(&host.turn.stats),
         _ => Vec::new(),
     }
 }
@@ -333,6 +335,16 @@ fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
         "client_output_buffer_limit_disconnections" =>
             stats.client_output_buffer_limit_disconnections,
         "tls_handshake_errors" => stats.tls_handshake_errors,
+    }
+}
+
+/// Redis's figures of its loop. The append-only file is another thread's work.
+fn debug(stats: &HostStats) -> InfoLines {
+    lines! {
+        "eventloop_duration_aof_sum" => 0,
+        "eventloop_duration_cron_sum" => stats.cron_us,
+        "eventloop_duration_max" => stats.loop_max_us,
+        "eventloop_cmd_per_cycle_max" => stats.turn_commands_max,
     }
 }
 

@@ -35,6 +35,7 @@ impl Os for Host {
                 self.defer(Deferred::Save { client })
             }
             Action::BgSave { schedule, in_exec } => self.request_bgsave(client, schedule, in_exec),
+            Action::CancelBgSave => self.cancel_bgsave(),
             Action::BgRewriteAof { in_exec } => self.request_aof_rewrite(client, in_exec),
             Action::ConfigSet { pairs, in_exec } => self.config_set(scene, pairs, in_exec),
             Action::ConfigRewrite { users } => self.config_rewrite(users),
@@ -140,6 +141,11 @@ impl Os for Host {
 
     fn maxmemory_bytes(&self) -> u64 {
         self.config.memory.maxmemory_bytes
+    }
+
+    fn traffic(&self, client: ClientId) -> [u64; 2] {
+        let link = self.net.conns.get(client).map(|conn| conn.link());
+        link.map_or([0, 0], |link| [link.bytes_in(), link.bytes_out()])
     }
 
     fn secret_hex(&self, digits: usize) -> Option<String> {

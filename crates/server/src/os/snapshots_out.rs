@@ -51,6 +51,20 @@ impl Host {
         Ok(Outcome::Silent)
     }
 
+    /// Of a snapshot that is being made, whoever it is for, or else of one that is scheduled.
+    pub fn cancel_bgsave(&mut self) -> Result<Outcome, CommandError> {
+        let status = if self.disk.children.is_saving_rdb() {
+            self.deferred.push(Deferred::CancelBgSave);
+            "Background saving cancelled"
+        } else if self.disk.rdb.unschedule() {
+            "Scheduled background saving cancelled"
+        } else {
+            let why = "Background saving is currently not in progress or scheduled";
+            return Err(CommandError::err(why));
+        };
+        Ok(Outcome::Status(status.into()))
+    }
+
     pub fn rdb_path(&self) -> PathBuf {
         self.config.persistence.dir.join(&self.config.persistence.dbfilename)
     }

@@ -20,6 +20,12 @@ pub struct HostStats {
     pub loop_turns: u64,
     /// Microseconds that the turns took, without the waits between them.
     pub loop_us: u64,
+    /// The longest of them.
+    pub loop_max_us: u64,
+    /// Of these, what the timed work took.
+    pub cron_us: u64,
+    /// Commands of the turn that had most.
+    pub turn_commands_max: u64,
     pub evicted_clients: u64,
 }
 

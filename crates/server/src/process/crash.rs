@@ -163,7 +163,7 @@ unsafe fn report(number: c_int, info: &libc::siginfo_t, context: *const c_void) 
         writeln!(out, "\n=== TANDEM BUG REPORT END. Make sure to include from START to END. ===");
 }
 
-/// The default action of SIGALRM, which everything else in the process blocks, ends it.
+/// The default action of SIGALRM, which only the watchdog has another for, ends it.
 fn end_in_time() {
     // SAFETY: all of them are async-signal-safe.
     unsafe {

@@ -1,4 +1,5 @@
-//! Signals as readable events: blocked for the whole process and received through a signalfd.
+//! Signals as readable events: blocked for the whole process and received through a signalfd. Those of a crash
+//! and SIGALRM cannot wait for the loop, and are handled where they come (`crash`, `watchdog`).
 //!
 //! `SignalSource::install` must run before the first helper thread starts, because threads inherit
 //! the mask. What a signal leads to is decided by the loop.
@@ -11,7 +12,7 @@ use mio::{Interest, Registry, Token};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::process::crash;
+use crate::process::{crash, watchdog};
 
 /// A signal that means something to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,6 @@ pub enum Received {
     ReopenLog,
     /// SIGHUP: what can be reread is to be reread.
     Reload,
-    /// SIGALRM, with which operators of Redis ask for a sign of life.
-    Alarm,
 }
 
 pub struct SignalSource {
@@ -37,6 +36,7 @@ impl SignalSource {
     pub fn install(registry: &Registry, token: Token) -> io::Result<SignalSource> {
         ignore(Signal::SIGPIPE)?;
         crash::handle_signals()?;
+        watchdog::listen()?;
         let mask = handled();
         mask.thread_block()?;
         let fd = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
@@ -55,7 +55,6 @@ impl SignalSource {
                 Ok(Signal::SIGCHLD) => return Some(Received::ChildEnded),
                 Ok(Signal::SIGUSR1) => return Some(Received::ReopenLog),
                 Ok(Signal::SIGHUP) => return Some(Received::Reload),
-                Ok(Signal::SIGALRM) => return Some(Received::Alarm),
                 _ => {}
             }
         }
@@ -73,14 +72,9 @@ pub fn restore_in_child() {
 
 fn handled() -> SigSet {
     let mut set = SigSet::empty();
-    for signal in [
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGCHLD,
-        Signal::SIGUSR1,
-        Signal::SIGHUP,
-        Signal::SIGALRM,
-    ] {
+    for signal in
+        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGUSR1, Signal::SIGHUP]
+    {
         set.add(signal);
     }
     set

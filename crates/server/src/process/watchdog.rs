@@ -1,6 +1,7 @@
-//! The software watchdog (`watchdog-period`): a turn of the loop that takes too long leaves its stack in the
-//! log. It is the loop's own thread that is interrupted, wherever it is, so nothing here may take a lock,
-//! allocate or go by the log's buffers. The frames are told as addresses: `addr2line` knows their names.
+//! SIGALRM leaves the loop's stack in the log: from an operator who asks where the server stands, and from the
+//! software watchdog (`watchdog-period`), when a turn of the loop takes too long. It is the loop's own thread
+//! that is interrupted, wherever it is, so nothing here may take a lock, allocate or go by the log's buffers.
+//! The frames are told as addresses: `addr2line` knows their names.
 
 use std::ffi::{c_int, c_void};
 use std::fmt::Write;
@@ -22,19 +23,9 @@ pub struct Watchdog {
 impl Watchdog {
     /// From now on a turn of `period_ms` or more is told of; of 0 none is. `rewind` has to be called more often
     /// than that.
-    pub fn set_period(&mut self, period_ms: u32) -> io::Result<()> {
-        let was_on = std::mem::replace(&mut self.period_ms, period_ms) != 0;
-        if period_ms == 0 {
-            arm(0);
-            return if was_on { listen(false) } else { Ok(()) };
-        }
-        if !was_on {
-            // What the first call loads, no later one has to: the handler may be in the midst of anything.
-            frames(&mut [null_mut(); 1]);
-            listen(true)?;
-        }
-        self.rewind();
-        Ok(())
+    pub fn set_period(&mut self, period_ms: u32) {
+        self.period_ms = period_ms;
+        arm(period_ms);
     }
 
     /// The loop is alive.
@@ -45,23 +36,16 @@ impl Watchdog {
     }
 }
 
-/// SIGALRM otherwise waits, like the others, until the loop reads it. To be called by the loop's thread.
-fn listen(on: bool) -> io::Result<()> {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGALRM);
-    if on {
-        let handler = SigHandler::SigAction(on_expiry);
-        let action =
-            SigAction::new(handler, SaFlags::SA_SIGINFO | SaFlags::SA_RESTART, SigSet::empty());
-        // SAFETY: the handler keeps to async-signal-safe functions, and to `backtrace`, which is one once it
-        // has been called.
-        unsafe { sigaction(Signal::SIGALRM, &action) }?;
-        return Ok(set.thread_unblock()?);
-    }
-    set.thread_block()?;
-    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: no handler is installed.
-    unsafe { sigaction(Signal::SIGALRM, &action) }?;
+/// To be called by the process's first thread, which Linux hands a process's signals as long as it takes them:
+/// so it is the loop that is interrupted, whatever other threads there are.
+pub fn listen() -> io::Result<()> {
+    // What the first call loads, no later one has to: the handler may be in the midst of anything.
+    frames(&mut [null_mut(); 1]);
+    let handler = SigHandler::SigAction(on_alarm);
+    let flags = SaFlags::SA_SIGINFO | SaFlags::SA_RESTART;
+    // SAFETY: the handler keeps to async-signal-safe functions, and to `backtrace`, which is one once it has
+    // been called.
+    unsafe { sigaction(Signal::SIGALRM, &SigAction::new(handler, flags, SigSet::empty())) }?;
     Ok(())
 }
 
@@ -76,8 +60,13 @@ fn arm(period_ms: u32) {
     unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const once, null_mut()) };
 }
 
-extern "C" fn on_expiry(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+extern "C" fn on_alarm(_: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let mut log = RawLog::open();
+    // SAFETY: it is the description that the kernel has passed. What no process has sent is the timer's.
+    let why = match unsafe { (*info).si_code } {
+        ..=0 => "Received SIGALRM",
+        1.. => "--- WATCHDOG TIMER EXPIRED ---",
+    };
     // SAFETY: it is the context that the kernel has passed; both other calls always succeed.
     let (at, pid, now_s) =
         unsafe { (instruction(context), libc::getpid(), libc::time(null_mut())) };
@@ -85,7 +74,7 @@ extern "C" fn on_expiry(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     let depth = frames(&mut stack);
     // Nothing that is written can fail: it goes as far as it can.
     let head = format_args!("{pid}:signal-handler ({now_s})");
-    let _ = writeln!(log, "{head} \n--- WATCHDOG TIMER EXPIRED ---");
+    let _ = writeln!(log, "{head} \n{why}");
     let _ = writeln!(log, "Interrupted the instruction at: {at:#x}\n\n------ STACK TRACE ------");
     log.write_frames(&stack[..depth]);
     let _ = writeln!(log, "{head} --------\n");

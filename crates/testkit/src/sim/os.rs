@@ -373,6 +373,10 @@ impl Os for SimOs<'_> {
         self.me.settings.maxmemory_bytes
     }
 
+    fn traffic(&self, _: ClientId) -> [u64; 2] {
+        [0, 0]
+    }
+
     fn secret_hex(&self, _: usize) -> Option<String> {
         None
     }
