@@ -3,9 +3,10 @@
 
 use testkit::process::{cpu_time, run};
 use testkit::wait::LONG;
-use testkit::{Server, binaries};
+use testkit::{Server, ServerBuilder, binaries};
 
 use crate::Plan;
+use crate::peer;
 use crate::table::Table;
 
 /// Depth, requests of one measurement, and the ratio aimed at.
@@ -30,6 +31,9 @@ const COMMANDS: [&str; 8] = [
     "LRANGE few:l 0 99",
     "EVALSHA <sha> 1 key:__rand_int__ 0123456789abcdef",
 ];
+/// The expiry of a field, which Debian's server does not know, and what makes the fields.
+const HEXPIRE: [&str; 2] =
+    ["HSET h field:__rand_int__ 0123456789abcdef", "HEXPIRE h 100000 FIELDS 1 field:__rand_int__"];
 const SCRIPT: &str = "return redis.call('SET', KEYS[1], ARGV[1])";
 
 pub fn measure(plan: &Plan, table: &mut Table) {
@@ -58,6 +62,14 @@ pub fn measure_types(plan: &Plan, table: &mut Table) {
     for command in COMMANDS {
         let command = command.replace("<sha>", &shas[0]);
         row(plan, table, &servers, &command, (DEPTH, REQUESTS, TARGET));
+    }
+    match peer::sides_that_know(plan, "HEXPIRE") {
+        Ok(sides) => {
+            let servers = sides.map(ServerBuilder::start);
+            servers.iter().for_each(|server| load(server, HEXPIRE[0], 64, REQUESTS / plan.divisor));
+            row(plan, table, &servers, HEXPIRE[1], (DEPTH, REQUESTS, TARGET));
+        }
+        Err(why) => table.left_out("HEXPIRE", &why),
     }
 }
 
