@@ -5,9 +5,10 @@ use testkit::certificates::Certificates;
 use testkit::ports::Port;
 use testkit::process::{cpu_time, run};
 use testkit::wait::LONG;
-use testkit::{Kind, Server, binaries};
+use testkit::{Kind, Server, ServerBuilder, binaries};
 
 use crate::Plan;
+use crate::peer;
 use crate::table::Table;
 
 /// Depth, requests of one measurement, and the ratio aimed at.
@@ -34,6 +35,9 @@ const COMMANDS: [&str; 8] = [
     "LRANGE few:l 0 99",
     "EVALSHA <sha> 1 key:__rand_int__ 0123456789abcdef",
 ];
+/// The expiry of a field, which Debian's server does not know, and what makes the fields.
+const HEXPIRE: [&str; 2] =
+    ["HSET h field:__rand_int__ 0123456789abcdef", "HEXPIRE h 100000 FIELDS 1 field:__rand_int__"];
 const SCRIPT: &str = "return redis.call('SET', KEYS[1], ARGV[1])";
 
 /// A server, and how redis-benchmark gets there.
@@ -46,7 +50,11 @@ struct Loaded {
 
 impl Loaded {
     fn plain(kind: Kind) -> Loaded {
-        let server = Server::of(kind).start();
+        Loaded::started(Server::of(kind))
+    }
+
+    fn started(builder: ServerBuilder) -> Loaded {
+        let server = builder.start();
         let way = vec!["-p".into(), server.port().to_string()];
         Loaded { server, way, _tls: None }
     }
@@ -101,6 +109,14 @@ pub fn measure_types(plan: &Plan, table: &mut Table) {
     for command in COMMANDS {
         let command = command.replace("<sha>", &shas[0]);
         row(plan, table, &sides, &command, (DEPTH, REQUESTS, TARGET), "");
+    }
+    match peer::sides_that_know(plan, "HEXPIRE") {
+        Ok(sides) => {
+            let sides = sides.map(Loaded::started);
+            sides.iter().for_each(|side| load(side, HEXPIRE[0], 64, REQUESTS / plan.divisor));
+            row(plan, table, &sides, HEXPIRE[1], (DEPTH, REQUESTS, TARGET), "");
+        }
+        Err(why) => table.left_out("HEXPIRE", &why),
     }
 }
 

@@ -4,10 +4,12 @@
 //! Must not: assert anything about time. A busy machine makes figures worse, never a failure.
 //!
 //! Arguments: `--only cpu|types|tls|memory|elements|sync|load` (repeatable), `--runs N`, `--quick` (a tenth of the work),
-//! and `--self` (Debian's server on both sides: how far apart equal things come out).
+//! and `--self` (Debian's server on both sides: how far apart equal things come out). `TANDEM_PEER_SERVER` names a
+//! server of Redis 8 or later, for the rows about what Debian's does not know.
 
 mod cpu;
 mod elements;
+mod peer;
 mod snapshot;
 mod table;
 

@@ -55,6 +55,11 @@ impl Table {
         );
     }
 
+    /// Says of a row that it could not be measured.
+    pub fn left_out(&self, name: &str, why: &str) {
+        println!("{name:NAME_WIDTH$} left out: {why}");
+    }
+
     pub fn summary(&self) -> String {
         format!("\n{} of {} figures within their target", self.reached, self.lines)
     }

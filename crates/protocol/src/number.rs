@@ -82,16 +82,26 @@ pub fn format_f64_digits(value: f64) -> String {
 /// Appends `<kind><n>\r\n`: the head of a bulk or an aggregate.
 #[inline]
 pub(crate) fn push_header(out: &mut Vec<u8>, kind: u8, n: usize) {
-    if n < 10 {
-        out.extend_from_slice(&[kind, b'0' + n as u8, b'\r', b'\n']);
-    } else {
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(n);
-        out.reserve(digits.len() + 3);
-        out.push(kind);
-        out.extend_from_slice(digits.as_bytes());
-        out.extend_from_slice(b"\r\n");
+    // Most elements are short, and what has a known length is not copied by a call.
+    let digit = |n: usize| b'0' + (n % 10) as u8;
+    match n {
+        0..10 => out.extend_from_slice(&[kind, digit(n), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[kind, digit(n / 10), digit(n), b'\r', b'\n']),
+        100..1000 => {
+            let (hundreds, tens) = (digit(n / 100), digit(n / 10));
+            out.extend_from_slice(&[kind, hundreds, tens, digit(n), b'\r', b'\n']);
+        }
+        _ => push_long_header(out, kind, n),
     }
+}
+
+fn push_long_header(out: &mut Vec<u8>, kind: u8, n: usize) {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(n);
+    out.reserve(digits.len() + 3);
+    out.push(kind);
+    out.extend_from_slice(digits.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// How many decimal digits `n` has.
@@ -102,6 +112,15 @@ pub(crate) fn decimal_len(n: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heads_tell_every_length() {
+        for n in (0..1_100).chain([9_999, 10_000, usize::MAX]) {
+            let mut head = b"+OK\r\n".to_vec();
+            push_header(&mut head, b'*', n);
+            assert_eq!(head, format!("+OK\r\n*{n}\r\n").as_bytes());
+        }
+    }
 
     #[test]
     fn integers_are_read_strictly() {

@@ -6,6 +6,10 @@ use std::ptr::NonNull;
 
 use crate::size_class;
 
+/// Up to here the allocator has classes in slabs. A block that leaves its class leaves its slab, so that
+/// `realloc` can only do what we can, over a longer way.
+const SLAB_MAX_BYTES: usize = 14 << 10;
+
 /// What an allocation of `len` bytes really takes: the allocator's classes.
 ///
 /// A block's capacity is a pure function of its length, so it needs no field of its own, and a
@@ -38,14 +42,32 @@ pub(crate) unsafe fn free(block: NonNull<u8>, len: usize) {
 /// # Safety
 /// As `free`; the result is the block from then on.
 pub(crate) unsafe fn resize(block: NonNull<u8>, old_len: usize, new_len: usize) -> NonNull<u8> {
-    let new_layout = layout(new_len);
-    if size_class(old_len) == new_layout.size() {
+    let (old, new) = (layout(old_len), layout(new_len));
+    if old == new {
         return block;
     }
-    // SAFETY: the old layout is that of the allocation, the new size is not zero and was checked
-    // against isize::MAX by `layout`.
-    let moved = unsafe { realloc(block.as_ptr(), layout(old_len), new_layout.size()) };
-    NonNull::new(moved).unwrap_or_else(|| handle_alloc_error(new_layout))
+    // SAFETY: the old layout is that of the allocation, and both are of whole classes.
+    unsafe { reallocate(block, old, new) }
+}
+
+/// An allocation of another class in place of an old one; as many bytes survive as both hold.
+///
+/// # Safety
+/// The old one was allocated with the layout `old` and is not used again; `new` is of the same alignment, and
+/// neither is empty.
+pub(crate) unsafe fn reallocate(block: NonNull<u8>, old: Layout, new: Layout) -> NonNull<u8> {
+    let kept = old.size().min(new.size());
+    // SAFETY: the caller's promise; two allocations do not overlap, and each holds `kept` bytes.
+    let moved = unsafe {
+        if old.size().max(new.size()) <= SLAB_MAX_BYTES {
+            let moved = NonNull::new(alloc(new)).unwrap_or_else(|| handle_alloc_error(new));
+            moved.copy_from_nonoverlapping(block, kept);
+            dealloc(block.as_ptr(), old);
+            return moved;
+        }
+        realloc(block.as_ptr(), old, new.size())
+    };
+    NonNull::new(moved).unwrap_or_else(|| handle_alloc_error(new))
 }
 
 /// From here on a length takes nine bytes instead of one.
@@ -101,7 +123,7 @@ mod tests {
     fn a_block_keeps_its_bytes_from_class_to_class() {
         let mut block = allocate(3);
         let mut len = 3;
-        for new_len in [8, 9, 200, 70_000, 100, 1] {
+        for new_len in [8, 9, 200, 14_000, 70_000, 90_000, 100, 1] {
             // SAFETY: the block holds `len` bytes, of which the first is written.
             unsafe {
                 block.write(len as u8);

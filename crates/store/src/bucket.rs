@@ -13,9 +13,10 @@
 //! has no holes, and is allocated to the size class of its length, which therefore needs no
 //! capacity field.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
+use crate::block;
 use crate::element::{ADDRESS_MASK, OCCUPIED, TAG_BITS, TAG_MASK};
 use crate::size_class;
 
@@ -91,8 +92,7 @@ impl Overflow {
         let (old, new) = (Self::layout(self.len), Self::layout(len));
         if old != new {
             // SAFETY: `words` was allocated with the layout of `len`, as the file's head says.
-            let words = unsafe { realloc(self.words.as_ptr().cast(), old, new.size()) };
-            let Some(words) = NonNull::new(words) else { handle_alloc_error(new) };
+            let words = unsafe { block::reallocate(self.words.cast(), old, new) };
             self.words = words.cast();
         }
         self.len = len;

@@ -17,12 +17,13 @@
 //! The allocation is the size class of all that, plus `slack` classes: a text may become shorter
 //! in place and grow again. Nothing but the head says how large the allocation is.
 
-use std::alloc::{alloc, dealloc, handle_alloc_error, realloc};
+use std::alloc::{alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ptr::{self, NonNull};
 
 use bytes::Bytes;
 
+use crate::block;
 use crate::element::{Element, Tagged};
 use crate::hash::Hash;
 use crate::str::{Str, parse_int};
@@ -214,6 +215,16 @@ impl Entry {
                 Kind::Value => at.cast::<Value>().as_ref().as_ref(),
             }
         }
+    }
+
+    /// The value, unless it is a number or a text that lives in the entry: of these nothing but the head is read.
+    #[inline]
+    pub(crate) fn value_if_apart(&self) -> Option<&Value> {
+        if !shape::has_value(self.base()) {
+            return None;
+        }
+        // SAFETY: the head says that a value is there; it is borrowed with the entry.
+        Some(unsafe { self.base().add(self.shape().payload_at()).cast::<Value>().as_ref() })
     }
 
     /// The value for changing it in place; what only the entry can do to a string is done by
@@ -423,13 +434,9 @@ impl Entry {
         let slack = match new.slack_in(allocated) {
             Some(slack) => slack,
             None => {
+                let (old, new) = (shape::layout(allocated), shape::layout(new.allocated(0)));
                 // SAFETY: allocated with this layout; the content moves along as bytes.
-                let base = unsafe {
-                    realloc(self.base().as_ptr(), shape::layout(allocated), new.allocated(0))
-                };
-                let Some(base) = NonNull::new(base) else {
-                    handle_alloc_error(shape::layout(new.allocated(0)))
-                };
+                let base = unsafe { block::reallocate(self.base(), old, new) };
                 self.0.set_ptr(base);
                 0
             }

@@ -261,28 +261,23 @@ impl Hash {
 
     /// Sets or removes the expiry of a field; false when there is none of that name.
     pub fn set_expire_ms(&mut self, name: &[u8], expire_ms: Option<i64>) -> bool {
-        if !self.contains(name) {
-            return false;
-        }
-        if expire_ms.is_some() {
+        if matches!(self.repr, Repr::Packed(_) | Repr::Table(_)) {
+            if !self.contains(name) {
+                return false;
+            }
+            if expire_ms.is_none() {
+                return true;
+            }
             self.expect_expiries();
         }
         let expire_ms = expire_ms.map(clamped_ms);
-        match &mut self.repr {
-            Repr::Packed(_) | Repr::Table(_) => {}
-            Repr::PackedExpiring(entries) => {
-                let pos = packed::find(entries, TRIPLE, name).expect("it was found above");
-                let value = packed::field_at(entries, TRIPLE, pos).value.to_vec();
-                entries.remove_n(pos, TRIPLE);
-                let (name, value) = (listpack::classify(name), listpack::classify(&value));
-                packed::insert_triple(entries, name, value, expire_ms);
-            }
-            Repr::TableExpiring(table) => {
-                table.set_expire_ms(name, expire_ms);
-            }
-        }
+        let found = match &mut self.repr {
+            Repr::PackedExpiring(entries) => packed::set_expire_ms(entries, name, expire_ms),
+            Repr::TableExpiring(table) => table.set_expire_ms(name, expire_ms),
+            Repr::Packed(_) | Repr::Table(_) => unreachable!("made ready for expiries above"),
+        };
         self.settle();
-        true
+        found
     }
 
     /// A field is about to get an expiry.

@@ -284,31 +284,56 @@ impl Condition {
     }
 }
 
-fn set_expiries(ctx: &mut Ctx<'_>, args: Args<'_>, clock: Clock) -> Result<(), CommandError> {
-    check_type(ctx, args)?;
-    let key = args.at(1);
+/// What HEXPIRE and its kin ask for.
+struct Wish<'a, F: Iterator<Item = &'a [u8]> + Clone> {
+    at_ms: i64,
+    condition: Option<Condition>,
+    fields: F,
+}
+
+fn wish<'a>(
+    ctx: &Ctx<'_>,
+    args: Args<'a>,
+    clock: Clock,
+) -> Result<Wish<'a, impl Iterator<Item = &'a [u8]> + Clone + use<'a>>, CommandError> {
     let at_ms = clock.moment_ms(ctx, args.at(2))?;
     let condition = Condition::of(args.at(3));
     let at = if condition.is_some() { 4 } else { 3 };
     let fields = field_names(args, at, "Parameter `numFields` should be greater than 0")?;
+    Ok(Wish { at_ms, condition, fields })
+}
+
+fn set_expiries(ctx: &mut Ctx<'_>, args: Args<'_>, clock: Clock) -> Result<(), CommandError> {
+    let key = args.at(1);
+    let wish = wish(ctx, args, clock);
+    if wish.is_err() {
+        // That the key is of another type is said before what is wrong with the arguments.
+        check_type(ctx, args)?;
+    }
+    let Wish { at_ms, condition, fields } = wish?;
     let deletes = deletes_at_once(ctx, at_ms);
     let out = &mut ctx.client.out;
-    out.array(fields.clone().count());
-    let Some((mut hash, _)) = ctx.engine.write_hash(ctx.view, key)? else {
+    let found = ctx.engine.write_hash(ctx.view, key);
+    if found.is_ok() {
+        out.array(fields.clone().count());
+    }
+    let Some((mut hash, _)) = found? else {
         fields.for_each(|_| out.int(NO_FIELD));
         return Ok(());
     };
     let mut done = Vec::new();
     for name in fields {
         // Even one whose time is up, as long as it is there: as Redis has it.
-        let answer = match hash.find(name) {
-            None => NO_FIELD,
-            Some(field) if condition.is_some_and(|c| !c.holds(field.expire_ms, at_ms)) => NOT_MET,
-            Some(_) => {
-                done.push(name);
-                expire_or_delete(&mut hash, name, at_ms, deletes)
-            }
+        let is_refused = condition.is_some_and(|condition| {
+            hash.find(name).is_some_and(|field| !condition.holds(field.expire_ms, at_ms))
+        });
+        let answer = match is_refused {
+            true => NOT_MET,
+            false => expire_or_delete(&mut hash, name, at_ms, deletes),
         };
+        if matches!(answer, SET | DELETED) {
+            done.push(name);
+        }
         out.int(answer);
     }
     let empty = hash.is_empty();
@@ -320,18 +345,18 @@ fn set_expiries(ctx: &mut Ctx<'_>, args: Args<'_>, clock: Clock) -> Result<(), C
     Ok(())
 }
 
+/// Says what became of the field.
 pub(super) fn expire_or_delete(
     hash: &mut HashMut<'_>,
     name: &[u8],
     at_ms: i64,
     deletes: bool,
 ) -> i64 {
-    if deletes {
-        hash.remove(name);
-        return DELETED;
-    }
-    hash.set_expire_ms(name, Some(at_ms));
-    SET
+    let (is_there, done) = match deletes {
+        true => (hash.remove(name), DELETED),
+        false => (hash.set_expire_ms(name, Some(at_ms)), SET),
+    };
+    if is_there { done } else { NO_FIELD }
 }
 
 // ---- HTTL and its kin ----

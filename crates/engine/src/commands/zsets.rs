@@ -289,8 +289,8 @@ pub(super) fn add_pairs(
     pairs: &[(f64, &[u8])],
 ) -> Result<(), CommandError> {
     let db = ctx.view;
-    let exists = ctx.engine.peek_zset(db, key)?.is_some();
-    if !exists && conditions.xx {
+    // XX alone makes no key: the others need not ask before they do.
+    if conditions.xx && ctx.engine.peek_zset(db, key)?.is_none() {
         match conditions.incr {
             true => ctx.client.out.null(),
             false => ctx.client.out.int(0),

@@ -9,6 +9,7 @@ use std::ffi::c_int;
 
 use mlua::ffi::{self, lua_State, lua_upvalueindex};
 use mlua::{Function, Lua, Result, Table};
+use protocol::Args;
 
 /// What changing a protected table is answered.
 const READONLY: &std::ffi::CStr = c"Attempt to modify a readonly table";
@@ -25,6 +26,27 @@ pub(crate) fn raising(lua: &Lua, inner: Function) -> Result<Function> {
 /// `function(f, handler, ...)`: true and the first result of `f(...)`, or false and what `handler` made of the error.
 pub(crate) fn protected_call(lua: &Lua) -> Result<Function> {
     closure(lua, call_protected, ())
+}
+
+/// What a function of a script or a library is called with.
+pub(crate) struct Call<'a> {
+    /// Its number in the table of functions.
+    pub function: i64,
+    pub keys: Args<'a>,
+    pub argv: Args<'a>,
+    /// They are the globals KEYS and ARGV; otherwise it is given them.
+    pub as_globals: bool,
+}
+
+/// `function(call)`, where `call` leads to a [`Call`]: as [`protected_call`]. All that a call needs is done in
+/// the one step into the state that it takes anyhow.
+pub(crate) fn numbered_call(
+    lua: &Lua,
+    handler: &Function,
+    functions: &Table,
+    globals: &Table,
+) -> Result<Function> {
+    closure(lua, call_numbered, (handler, functions, globals, "KEYS", "ARGV"))
 }
 
 /// The C function `inner`, for all but the tables in `protected`, which it must not change.
@@ -113,6 +135,43 @@ unsafe extern "C-unwind" fn call_protected(state: *mut lua_State) -> c_int {
         ffi::lua_pushboolean(state, c_int::from(ended == ffi::LUA_OK));
         ffi::lua_insert(state, -2);
         2
+    }
+}
+
+unsafe extern "C-unwind" fn call_numbered(state: *mut lua_State) -> c_int {
+    // SAFETY: `Runner::call` alone has this function, and passes a `Call` that it borrows meanwhile. Nothing of it
+    // has to be dropped. The stack of a C function has room for twenty.
+    unsafe {
+        let call = &*ffi::lua_touserdata(state, 1).cast::<Call<'_>>();
+        ffi::lua_settop(state, 0);
+        ffi::lua_pushvalue(state, lua_upvalueindex(1));
+        ffi::lua_pushinteger(state, call.function as _);
+        ffi::lua_rawget(state, lua_upvalueindex(2));
+        for (list, name) in [(call.keys, lua_upvalueindex(4)), (call.argv, lua_upvalueindex(5))] {
+            if call.as_globals {
+                ffi::lua_pushvalue(state, name);
+            }
+            push_list(state, list);
+            if call.as_globals {
+                ffi::lua_rawset(state, lua_upvalueindex(3));
+            }
+        }
+        let ended = ffi::lua_pcall(state, if call.as_globals { 0 } else { 2 }, 1, 1);
+        ffi::lua_pushboolean(state, c_int::from(ended == ffi::LUA_OK));
+        ffi::lua_insert(state, -2);
+        2
+    }
+}
+
+/// Puts a list of these strings on top.
+unsafe fn push_list(state: *mut lua_State, list: Args<'_>) {
+    // SAFETY: the caller has seen to two free slots. Strings are copied.
+    unsafe {
+        ffi::lua_createtable(state, list.len() as c_int, 0);
+        for (number, text) in (1..).zip(list.iter()) {
+            ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len());
+            ffi::lua_rawseti(state, -2, number);
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::rc::Rc;
 
-use mlua::{Function, HookTriggers, Lua, MultiValue, Result, Table, Value, VmState};
+use mlua::{Function, HookTriggers, LightUserData, Lua, MultiValue, Result, Table, Value, VmState};
 use protocol::Args;
 
+use super::c_functions::Call;
 use super::sandbox::Sandbox;
 use super::slot::Frame;
 use super::{Shared, api, c_functions, debugger, raise};
@@ -69,8 +70,14 @@ impl Interpreter {
             None => Ok(VmState::Continue),
         })?;
         let (globals, functions) = (sandbox.globals.clone(), lua.create_table()?);
-        let runner =
-            Runner { lua: lua.clone(), shared: Rc::clone(&shared), protected_call, handler };
+        let numbered_call = c_functions::numbered_call(&lua, &handler, &functions, &globals)?;
+        let runner = Runner {
+            lua: lua.clone(),
+            shared: Rc::clone(&shared),
+            protected_call,
+            numbered_call,
+            handler,
+        };
         Ok(Interpreter {
             lua,
             shared,
@@ -103,10 +110,6 @@ impl Interpreter {
         let _ = self.functions.raw_set(id, Value::Nil);
     }
 
-    pub(crate) fn function(&self, id: i64) -> Result<Function> {
-        self.functions.raw_get(id)
-    }
-
     /// What of the state outlives a call that may replace it.
     pub(crate) fn runner(&self) -> Rc<Runner> {
         Rc::clone(&self.runner)
@@ -135,35 +138,34 @@ pub(crate) struct Runner {
     pub lua: Lua,
     pub shared: Rc<Shared>,
     protected_call: Function,
+    numbered_call: Function,
     handler: Function,
 }
 
 impl Runner {
-    /// Calls `function` for the command `args`, whose context is lent to it meanwhile.
+    /// Makes a call for the command `args`, whose context is lent to it meanwhile.
     pub(crate) fn call(
         &self,
         ctx: &mut Ctx<'_>,
         args: Args<'_>,
-        function: Function,
-        values: Option<(Table, Table)>,
+        call: &Call<'_>,
     ) -> std::result::Result<Value, Failure> {
-        let frame = Frame { ctx, args };
-        self.shared.slot.lend(frame, || self.call_bounded(function, values))
+        let call = LightUserData(std::ptr::from_ref(call).cast_mut().cast());
+        self.shared.slot.lend(Frame { ctx, args }, || {
+            self.outcome(|| self.numbered_call.call::<(bool, Value)>(call))
+        })
     }
 
-    /// The same where no command runs.
-    pub(crate) fn call_bounded(
+    /// Calls a function, with nothing, where no command runs.
+    pub(crate) fn call_plain(&self, function: Function) -> std::result::Result<Value, Failure> {
+        self.outcome(|| self.protected_call.call::<(bool, Value)>((function, &self.handler)))
+    }
+
+    fn outcome(
         &self,
-        function: Function,
-        values: Option<(Table, Table)>,
+        call: impl FnOnce() -> Result<(bool, Value)>,
     ) -> std::result::Result<Value, Failure> {
-        let called = self.shared.with_limit(|| match values {
-            None => self.protected_call.call::<(bool, Value)>((function, &self.handler)),
-            Some((keys, argv)) => {
-                self.protected_call.call::<(bool, Value)>((function, &self.handler, keys, argv))
-            }
-        });
-        match called {
+        match self.shared.with_limit(call) {
             Ok((true, value)) => Ok(value),
             Ok((false, value)) => Err(Failure::Raised(value)),
             Err(error) => Err(Failure::Broken(raise::message(&error))),

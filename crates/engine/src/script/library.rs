@@ -217,7 +217,7 @@ fn register(
     interpreter.show_globals(&interpreter.load_globals).map_err(broken)?;
     let steps_max = if is_obeyed { OBEYED_STEPS_MAX } else { LOAD_STEPS_MAX };
     limit_steps(lua, steps_max).map_err(broken)?;
-    let called = runner.call_bounded(chunk, None);
+    let called = runner.call_plain(chunk);
     super::interpreter::restore_hook(&runner).map_err(broken)?;
     interpreter.show_globals(&interpreter.globals).map_err(broken)?;
     let registered = lua.remove_app_data::<Loading>();

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use mlua::{Lua, LuaString, Table, Value};
+use mlua::Value;
 use protocol::{Args, OwnedArgs, Resp};
 
+use super::c_functions::Call;
 use super::flags::ScriptFlags;
-use super::interpreter::{Failure, Interpreter, Runner, restore_hook, set_debug_hook};
+use super::interpreter::{Failure, Runner, restore_hook, set_debug_hook};
 use super::reply::{self, ScriptError};
 use super::{Kill, Running, cache, rules};
 use crate::door::ctx::Ctx;
@@ -44,15 +45,11 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, args: Args<'_>, plan: Plan) -> Result<(), C
     };
     let interpreter = interpreter.ok_or(CommandError::NoScript)?;
     let runner = interpreter.runner();
-    let function = interpreter.function(plan.function).map_err(cache::broken)?;
-    let tables = (list(&runner.lua, args.slice(3..at)), list(&runner.lua, args.slice(at..words)));
-    let tables = (tables.0.map_err(cache::broken)?, tables.1.map_err(cache::broken)?);
-    let values = match plan.is_function {
-        true => Some(tables),
-        false => {
-            set_globals(interpreter, &tables).map_err(cache::broken)?;
-            None
-        }
+    let call = Call {
+        function: plan.function,
+        keys: args.slice(3..at),
+        argv: args.slice(at..words),
+        as_globals: !plan.is_function,
     };
     let (db, started_us) = (ctx.client.db, ctx.engine.last_command_end_us);
     let name = Rc::clone(&plan.name);
@@ -62,7 +59,7 @@ pub(crate) fn run(ctx: &mut Ctx<'_>, args: Args<'_>, plan: Plan) -> Result<(), C
     }
     // What it does travels command by command; the door makes one unit of them.
     ctx.propagate_nothing();
-    let result = runner.call(ctx, args, function, values);
+    let result = runner.call(ctx, args, &call);
     let running = ctx.engine.scripts.running.take();
     ctx.client.db = db;
     // Its commands were counted by themselves; all of it is this command's time.
@@ -82,15 +79,6 @@ pub(crate) fn key_count(args: Args<'_>, is_function: bool) -> Result<usize, Comm
         return Err(CommandError::err("Number of keys can't be greater than number of args"));
     }
     usize::try_from(count).map_err(|_| CommandError::err("Number of keys can't be negative"))
-}
-
-fn list(lua: &Lua, args: Args<'_>) -> mlua::Result<Table> {
-    lua.create_sequence_from(args.iter().map(LuaString::wrap))
-}
-
-fn set_globals(interpreter: &Interpreter, tables: &(Table, Table)) -> mlua::Result<()> {
-    interpreter.globals.raw_set("KEYS", &tables.0)?;
-    interpreter.globals.raw_set("ARGV", &tables.1)
 }
 
 fn running(ctx: &Ctx<'_>, plan: Plan) -> Running {

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 use crate::entry::Entry;
 use crate::hash::Hash;
-use crate::value::ValueRef;
+use crate::value::Value;
 
 /// An entry as the index sees it: where it is, not owned.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,8 +92,8 @@ impl FieldExpires {
 
 #[inline]
 fn soonest_ms(entry: &Entry) -> Option<i64> {
-    match entry.value() {
-        ValueRef::Hash(hash) => hash.soonest_expire_ms(),
+    match entry.value_if_apart()? {
+        Value::Hash(hash) => hash.soonest_expire_ms(),
         _ => None,
     }
 }

@@ -243,6 +243,12 @@ pub(super) fn read_expire_ms(base: NonNull<u8>) -> Option<i64> {
     Some(unsafe { base.add(key.at - EXPIRE).cast::<i64>().read_unaligned() })
 }
 
+/// Whether the payload is a [`Value`].
+#[inline]
+pub(super) fn has_value(base: NonNull<u8>) -> bool {
+    read_meta(base) & KIND_MASK == Kind::Value as u32
+}
+
 #[inline]
 pub(super) fn slack(base: NonNull<u8>) -> u32 {
     (read_meta(base) & SLACK_MASK) >> SLACK_SHIFT

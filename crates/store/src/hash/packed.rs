@@ -84,13 +84,25 @@ pub(super) fn insert_triple(
     let triple = [name, value, Item::Int(expire_ms.unwrap_or(NEVER))];
     let mut at = entries.first().filter(|_| expire_ms.is_some());
     while let Some(pos) = at {
-        let other = field_at(entries, TRIPLE, pos);
-        if other.expire_ms.is_none_or(|other_ms| Some(other_ms) >= expire_ms) {
+        // Names and values on the way are passed over, not read.
+        let value_pos = entries.next(pos).expect("every field has a value");
+        let expiry_pos = entries.next(value_pos).expect("every value has an expiry");
+        let other_ms = expiry_of(entries.at(expiry_pos));
+        if other_ms.is_none_or(|other_ms| Some(other_ms) >= expire_ms) {
             return entries.insert_items_before(pos, &triple);
         }
-        at = (0..TRIPLE).try_fold(pos, |pos, _| entries.next(pos));
+        at = entries.next(expiry_pos);
     }
     entries.push_back_items(&triple);
+}
+
+/// Gives a field this expiry, and the place that goes with it; false when there is none of that name.
+pub(super) fn set_expire_ms(entries: &mut Listpack, name: &[u8], expire_ms: Option<i64>) -> bool {
+    let Some(pos) = find(entries, TRIPLE, name) else { return false };
+    let value = field_at(entries, TRIPLE, pos).value.to_vec();
+    entries.remove_n(pos, TRIPLE);
+    insert_triple(entries, classify(name), classify(&value), expire_ms);
+    true
 }
 
 /// Replaces the value of the field at `pos`, which keeps its expiry and so its place.
