@@ -57,6 +57,15 @@ pub(crate) fn write(
     Writer { out, resp, failed }.value(value, 0)
 }
 
+/// What a table stands for.
+enum Shape {
+    /// One reply, which is written.
+    Whole,
+    Map(Table),
+    Set(Table),
+    Array,
+}
+
 struct Writer<'a> {
     out: &'a mut ReplyBuf,
     resp: Resp,
@@ -81,47 +90,63 @@ impl Writer<'_> {
     }
 
     fn table(&mut self, table: &Table, depth: usize) -> Result<()> {
+        match self.shape(table)? {
+            Shape::Whole => Ok(()),
+            Shape::Map(map) => self.map(&map, depth),
+            Shape::Set(set) => self.set(&set, depth),
+            Shape::Array => self.array(table, depth),
+        }
+    }
+
+    /// What the table stands for; what holds nothing else is written. Not a part of `table`, whose frame is on the
+    /// stack once for every level.
+    #[inline(never)]
+    fn shape(&mut self, table: &Table) -> Result<Shape> {
         if let Some(error) = ScriptError::of(table)? {
             self.out.error(&error.text);
             (self.failed)(&error);
-            return Ok(());
+            return Ok(Shape::Whole);
         }
         if let Value::String(text) = table.raw_get("ok")? {
             let text = text.as_bytes();
             self.out.raw(b"+");
             self.out.raw(&one_line(&text));
             self.out.raw(b"\r\n");
-            return Ok(());
+            return Ok(Shape::Whole);
         }
         match table.raw_get("double")? {
             Value::Number(number) => {
                 self.out.double(number);
-                return Ok(());
+                return Ok(Shape::Whole);
             }
             Value::Integer(number) => {
                 self.out.double(number as f64);
-                return Ok(());
+                return Ok(Shape::Whole);
             }
             _ => {}
         }
         if let Value::String(digits) = table.raw_get("big_number")? {
             let digits = digits.as_bytes();
             self.out.big_number(&one_line(&digits));
-            return Ok(());
+            return Ok(Shape::Whole);
         }
         if let Value::Table(verbatim) = table.raw_get("verbatim_string")?
             && let Value::String(format) = verbatim.raw_get("format")?
             && let Value::String(text) = verbatim.raw_get("string")?
         {
             self.verbatim(&format.as_bytes(), &text.as_bytes());
-            return Ok(());
+            return Ok(Shape::Whole);
         }
         if let Value::Table(map) = table.raw_get("map")? {
-            return self.map(&map, depth);
+            return Ok(Shape::Map(map));
         }
-        if let Value::Table(set) = table.raw_get("set")? {
-            return self.set(&set, depth);
+        match table.raw_get("set")? {
+            Value::Table(set) => Ok(Shape::Set(set)),
+            _ => Ok(Shape::Array),
         }
+    }
+
+    fn array(&mut self, table: &Table, depth: usize) -> Result<()> {
         let mark = self.out.defer_array();
         let mut count = 0;
         loop {
