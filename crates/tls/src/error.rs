@@ -100,6 +100,14 @@ pub(crate) fn is_no_tls(error: &Error) -> bool {
     )
 }
 
+/// What rustls says in its own words, in ours.
+pub(crate) fn worded(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(inner) => io::Error::new(error.kind(), words(inner)),
+        None => error,
+    }
+}
+
 /// The end of a connection that was not announced: whoever is between the peers may have cut it.
 pub(crate) fn truncated() -> io::Error {
     let why = "unexpected eof: the peer closed the connection without a word";

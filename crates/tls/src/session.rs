@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, Read, Write};
 
 use rustls::Connection;
 
-use crate::error::{is_no_tls, truncated, words};
+use crate::error::{is_no_tls, truncated, worded, words};
 
 /// One read of the socket. It holds four records of full size.
 const READ_BYTES: usize = 68 << 10;
@@ -159,10 +159,12 @@ impl Session {
         if self.is_handshaking() || !self.flush(socket)? {
             return Ok(None);
         }
+        // What went wrong with reading is said again.
         let n = match slices {
-            [one] => self.connection.writer().write(one)?,
-            many => self.connection.writer().write_vectored(many)?,
+            [one] => self.connection.writer().write(one),
+            many => self.connection.writer().write_vectored(many),
         };
+        let n = n.map_err(worded)?;
         self.flush(socket)?;
         Ok(Some(n))
     }
