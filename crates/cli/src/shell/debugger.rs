@@ -37,15 +37,15 @@ impl Debugger {
     }
 
     /// A reply of the debugger as people see it. The session may end with it.
-    pub(super) fn dress(&mut self, reply: Value) -> Value {
+    pub(super) fn dress(&mut self, reply: Value, is_raw: bool) -> Value {
         match reply {
             Value::Status(text) if text.starts_with(END) => {
                 (self.is_armed, self.is_active, self.has_ended) = (false, false, true);
                 Value::Status(Vec::new())
             }
-            Value::Status(text) => Value::Status(coloured(text)),
+            Value::Status(text) if is_raw => Value::Status(coloured(text)),
             Value::Array(lines) => {
-                Value::Array(lines.into_iter().map(|line| self.dress(line)).collect())
+                Value::Array(lines.into_iter().map(|line| self.dress(line, is_raw)).collect())
             }
             Value::Error(text) => {
                 // The debugger has none: it was refused.
@@ -119,7 +119,7 @@ mod tests {
             Some(vec![b"e".to_vec(), b"return 'a  b'".to_vec()])
         );
         let last = vec![Value::Status(b"<debug> x".to_vec()), Value::Status(END.to_vec())];
-        debugger.dress(Value::Array(last));
+        debugger.dress(Value::Array(last), true);
         assert!(debugger.has_ended && !debugger.is_active && !debugger.is_armed);
         assert_eq!(debugger.split(b"e 1").map(|words| words.len()), Some(2));
     }

@@ -183,12 +183,18 @@ const COMMANDS: &[Flag<Options>] = &[
     ),
     row(
         &["--ldb"],
-        Nothing(|o| o.debugger = o.debugger.or(Some(DebugMode::Forked))),
+        Nothing(|o| {
+            o.debugger = o.debugger.or(Some(DebugMode::Forked));
+            o.output = Output::Raw;
+        }),
         "Used with --eval: debugs the script, and what it changes is rolled back.",
     ),
     row(
         &["--ldb-sync-mode"],
-        Nothing(|o| o.debugger = Some(DebugMode::Sync)),
+        Nothing(|o| {
+            o.debugger = Some(DebugMode::Sync);
+            o.output = Output::Raw;
+        }),
         "Like --ldb, but the server is blocked meanwhile and what the script changes stays.",
     ),
     row(&["--verbose"], Nothing(|o| o.verbose = true), "With --test_hint_file, say every hint."),

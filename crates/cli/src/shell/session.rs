@@ -296,7 +296,8 @@ impl Session {
         let command = Command::of(args);
         self.shutting_down |= command.is("shutdown");
         self.monitor |= command.is("monitor");
-        if self.debugger.note(&command) {
+        // With --ldb it was said on the command line how replies look.
+        if self.debugger.note(&command) && self.options.debugger.is_none() {
             self.options.output = Output::Raw;
         }
         while repeat != 0 {
@@ -406,7 +407,7 @@ impl Session {
     }
 
     fn dress(&mut self, value: Value) -> Value {
-        let dressed = self.debugger.dress(value);
+        let dressed = self.debugger.dress(value, self.options.output == Output::Raw);
         if self.debugger.has_ended {
             self.options.output = Output::Typed;
         }
