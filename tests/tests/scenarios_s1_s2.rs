@@ -226,11 +226,11 @@ fn s2_2_info_replication_prints_its_fields_in_order(m: Kind, r: Kind) {
     );
     proxy.partition();
     replica.wait_link_down();
-    assert_eq!(
-        replica.info("replication").names(),
-        with_tail(&[&head[..], &down, &rest].concat()),
-        "link down"
-    );
+    let info = replica.info("replication");
+    let mut names = info.names();
+    // Tandem's own: why.
+    names.retain(|name| *name != "master_link_error");
+    assert_eq!(names, with_tail(&[&head[..], &down, &rest].concat()), "link down");
 }
 
 fn s2_3_slaveof_and_replicaof_on_a_running_server(m: Kind, r: Kind) {

@@ -202,7 +202,6 @@ const CASES: &[Case<'_>] = &[
     Case("--eval /nowhere/script.lua a , b", ""),
     Case("--eval script.lua str , b", ""),
     // The debugger of scripts.
-    Case("--ldb ping", ""),
     Case("--ldb --eval broken.lua", ""),
     Case("--ldb --eval script.lua str , b", "help\nn\np\ne 1 +  1\nr get num\nc\nget str\n"),
     Case("--ldb-sync-mode --eval script.lua str , b", "n\nc\nget str\n"),

@@ -18,7 +18,7 @@ const OF_SPECIAL_ROWS: [(&str, &[&str]); 16] = [
     ("notify-keyspace-events", &["j"]),
     ("oom-score-adj-values", &["0 200", "0 200 zzz", "0 200 2001"]),
     ("proc-title-template", &["{zzz}"]),
-    ("replicaof", &["zzz", "h 0", "h 65536", "h zzz"]),
+    ("replicaof", &["zzz", "h -1", "h 65536", "h zzz"]),
     ("save", &["1", "zzz 1", "1 zzz", "0 1", "60 -1"]),
     ("shutdown-on-sigint", &["zzz", "save zzz"]),
     ("shutdown-on-sigterm", &["zzz", "save zzz"]),
