@@ -15,7 +15,7 @@ use nix::unistd::Uid;
 use tandem_tests::each_server;
 use tempfile::TempDir;
 use testkit::ports::{self, Port};
-use testkit::process::{Finished, read_lossy, run_command};
+use testkit::process::{Finished, copy_program, read_lossy, run_command};
 use testkit::wait::{LONG, wait_until};
 use testkit::{Client, Kind, Server};
 
@@ -26,7 +26,7 @@ const NOBODY: u32 = 65534;
 fn folder() -> TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     mode(dir.path(), 0o755);
-    std::fs::copy(Kind::Tandem.program(), dir.path().join(SERVER)).expect("a copy");
+    copy_program(&Kind::Tandem.program(), &dir.path().join(SERVER));
     if Uid::effective().is_root() {
         std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).expect("it is given away");
     }

@@ -57,13 +57,15 @@ fn s5_1_sentinel_promotes_reconfigures_and_tells_clients(m: Kind, r: Kind) {
     };
     assert_eq!(new.info("replication").text("role"), "master");
     new.good("SET after yes");
-    wait_until(LONG, "the other follows the promoted", || {
-        other.info("replication").find("master_port") == Some(to) && other.link_is_up()
-    });
+    let follows = |server: &Server| {
+        let info = server.try_info("replication");
+        info.is_ok_and(|info| {
+            info.find("master_port") == Some(to) && info.find("master_link_status") == Some("up")
+        })
+    };
+    wait_until(LONG, "the other follows the promoted", || follows(other));
     master.start_again();
-    wait_until(LONG, "the old master follows, too", || {
-        master.info("replication").find("master_port") == Some(to) && master.link_is_up()
-    });
+    wait_until(LONG, "the old master follows, too", || follows(&master));
     for replica in [other, &master] {
         wait_equal(new, replica);
         assert_eq!(replica.good("MGET before after").texts(), ["yes", "yes"]);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::wait::wait_for;
+use crate::wait::{LONG, wait_for};
 
 /// What a program printed and how it ended.
 #[derive(Debug)]
@@ -40,6 +40,15 @@ pub fn run(program: &Path, args: &[&str], timeout: Duration) -> Finished {
     let mut command = Command::new(program);
     command.args(args);
     run_command(command, timeout)
+}
+
+/// Copies a program, by another process: a child that some other thread starts while we write has the file open for a
+/// moment, and what is open for writing cannot be executed.
+#[track_caller]
+pub fn copy_program(from: &Path, to: &Path) {
+    let mut cp = Command::new("cp");
+    cp.arg(from).arg(to);
+    run_command(cp, LONG).expect_success("cp");
 }
 
 /// Like [`run`], for a command with a working directory or an environment of its own.

@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -301,6 +302,12 @@ impl Server {
     #[track_caller]
     pub fn info(&self, section: &str) -> Info {
         Info::parse(&self.good(&format!("INFO {section}")).text())
+    }
+
+    /// The same, where a sentinel that reconfigures the server may cut the connection.
+    pub fn try_info(&self, section: &str) -> io::Result<Info> {
+        let mut client = Client::connect(("127.0.0.1", self.port()))?;
+        Ok(Info::parse(&client.try_args(&["INFO", section])?.text()))
     }
 
     /// The value of one CONFIG parameter.
