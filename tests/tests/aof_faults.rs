@@ -355,7 +355,9 @@ fn with_always_a_failed_fsync_holds_the_reply_until_a_rewrite_is_done(kind: Kind
 /// rewrites back after failures, for up to an hour, though the log had said that it begins one at once.
 fn a_rewrite_that_was_asked_for_does_not_wait_out_the_pause_after_failures(kind: Kind) {
     let faults = Faults::new();
-    let server = with_aof(kind, &faults, "everysec").start();
+    let server = with_aof(kind, &faults, "everysec").set("enable-debug-command yes").start();
+    // By itself it would try again as soon as forks succeed, and come before the snapshot.
+    server.good("DEBUG PAUSE-CRON 1");
     faults.set(&["fork EAGAIN"]);
     wait_until(LONG, "three have failed", || {
         server.run("BGREWRITEAOF");
@@ -365,6 +367,7 @@ fn a_rewrite_that_was_asked_for_does_not_wait_out_the_pause_after_failures(kind:
         server.good("BGSAVE");
     });
     assert!(server.good("BGREWRITEAOF").text().ends_with("scheduled"));
+    server.good("DEBUG PAUSE-CRON 0");
     faults.clear();
     let is_paused = || server.log().contains("will retry in");
     wait_until(LONG, "it begins or is put off", || {
