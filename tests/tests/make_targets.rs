@@ -233,6 +233,8 @@ fn make_run_without_a_terminal_ends_its_servers_on_any_signal(kind: Kind) {
         let mut command = Command::new("env");
         command
             .arg("--ignore-signal=INT")
+            // Whoever runs the tests under nohup ignores SIGHUP, and a shell cannot take that back.
+            .arg("--default-signal=HUP,TERM")
             .arg(script("run.sh"))
             .arg(bins.path())
             .env("TANDEM_DATA", data.path())
