@@ -1,7 +1,8 @@
 //! What memory a server says it uses, and what it does when that is too much.
 
 use tandem_tests::each_server;
-use testkit::wait::{SHORT, wait_until};
+use testkit::replication::wait_equal;
+use testkit::wait::{LONG, SHORT, wait_until};
 use testkit::{Kind, Server};
 
 fn used(server: &Server) -> i64 {
@@ -93,4 +94,70 @@ each_server! {
     a_lower_limit_evicts_by_itself,
     a_reply_beyond_the_hard_limit_is_not_sent,
     as_many_keys_fit_a_second_time,
+}
+
+/// Every second element of all types goes, and the pages that they were on stay: nothing is lost when the rest is
+/// moved together, while clients write and a replica follows, and the memory is given back.
+#[test]
+fn active_defragmentation_gives_memory_back_and_changes_nothing() {
+    let server = Server::of(Kind::Tandem).start();
+    let mut client = server.client();
+    let mut run = |commands: Vec<String>| {
+        let words = |line: &String| line.split(' ').map(str::to_string).collect::<Vec<_>>();
+        let replies = client.pipeline(&commands.iter().map(words).collect::<Vec<_>>());
+        assert!(replies.iter().all(|reply| !reply.is_error()), "{replies:?}");
+    };
+    let text = "x".repeat(150);
+    for begin in (0..200_000).step_by(10_000) {
+        let numbers = begin..begin + 10_000;
+        run(numbers.clone().map(|n| format!("SET key:{n} {text}{n} PX 100000000")).collect());
+        run(numbers.clone().map(|n| format!("HSET hash field:{n} {text}{n}")).collect());
+        run(numbers.clone().map(|n| format!("ZADD zset {n} member:{text}{n}")).collect());
+        run(numbers.clone().map(|n| format!("SADD set member:{text}{n}")).collect());
+        run(numbers.clone().map(|n| format!("RPUSH list:{} {text}{n}", n % 2)).collect());
+        run(numbers
+            .map(|n| format!("XADD stream:{} {}-1 field {text}{n}", n % 2, n + 1))
+            .collect());
+    }
+    run((0..200_000)
+        .step_by(100)
+        .map(|n| format!("HPEXPIRE hash 100000000 FIELDS 1 field:{n}"))
+        .collect());
+    for begin in (0..200_000).step_by(10_000) {
+        let numbers = (begin..begin + 10_000).step_by(2);
+        run(numbers.clone().map(|n| format!("DEL key:{}", n + 1)).collect());
+        run(numbers.clone().map(|n| format!("HDEL hash field:{}", n + 1)).collect());
+        run(numbers.clone().map(|n| format!("ZREM zset member:{text}{}", n + 1)).collect());
+        run(numbers.map(|n| format!("SREM set member:{text}{}", n + 1)).collect());
+    }
+    run(vec!["DEL list:1".into(), "DEL stream:1".into()]);
+    let ratio =
+        || server.info("memory").text("allocator_frag_ratio").parse::<f64>().expect("a ratio");
+    let before = ratio();
+    assert!(before > 1.4, "{before}");
+    let replica = Server::of(Kind::Tandem).replica_of(&server).start();
+    replica.wait_link_up();
+    let mut client = server.client();
+    client.good("CONFIG SET active-defrag-ignore-bytes 1mb active-defrag-threshold-lower 5 active-defrag-cycle-min 60 active-defrag-cycle-max 75 activedefrag yes");
+    wait_until(SHORT, "it has begun", || {
+        server.info("stats").text("active_defrag_hits").parse::<u64>().expect("a number") > 1000
+    });
+    for n in 0..2_000 {
+        client.good(&format!("SET key:{n} new"));
+        client.good(&format!("HSET hash field:{n} new"));
+        client.good(&format!("ZADD zset {} member:{text}{n}", n + 7));
+        client.good("LPOP list:0");
+    }
+    wait_until(LONG, "it is done", || {
+        server.info("memory").text("active_defrag_running") == "0" && ratio() < 1.15
+    });
+    wait_equal(&server, &replica);
+    assert_eq!(server.good("DBSIZE"), replica.good("DBSIZE"));
+    // What is looked up by its place is found, and so is what is found by its expiry.
+    client.good("CONFIG SET activedefrag no");
+    for n in (2_000..200_000).step_by(2) {
+        assert_eq!(client.good(&format!("PEXPIRE key:{n} 1 XX")).int(), 1);
+    }
+    wait_until(LONG, "they expire", || server.good("DBSIZE").int() < 3_000);
+    assert_eq!(client.good("HPERSIST hash FIELDS 1 field:100000").items()[0].int(), 1);
 }

@@ -21,6 +21,7 @@ use crate::monitor::service::Metrics;
 use crate::net::listener::{self, ListenSettings};
 use crate::net::tls::{self, Sides};
 use crate::net::token::Source;
+use crate::os::defrag::Defrag;
 use crate::os::host::{DiskState, Host, Identity, NetState, ProcessState, TurnState};
 use crate::os::start;
 use crate::process::clock;
@@ -152,6 +153,7 @@ impl Server {
                 signals,
                 identity,
                 memory: MemoryMeter::new(),
+                defrag: Defrag::new(),
                 supervision: process.supervision,
                 pidfile,
                 oom,

@@ -34,6 +34,7 @@ impl Server {
         host.aof_cron(node);
         host.loading_cron(node);
         host.metrics_cron(node);
+        host.defrag_cron(node);
         host.certificates_cron(now.mono_us);
     }
 

@@ -88,6 +88,9 @@ impl Server {
             self.cron();
             self.host.turn.stats.cron_us += clock::mono_us().saturating_sub(began_us);
         }
+        if self.host.defrag_due_us().is_some_and(|due_us| now_us >= due_us) {
+            self.host.defrag_cycle(&mut self.node);
+        }
     }
 
     /// What is done between the work of a turn and the wait for the next.
@@ -117,6 +120,7 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let deadline_us = earlier(host.accept_again_at_us(), node.next_deadline_us(host));
+        let deadline_us = earlier(deadline_us, host.defrag_due_us());
         let deadline_us = deadline_us.unwrap_or(u64::MAX).min(host.turn.next_cron_us);
         Some(Duration::from_micros(deadline_us.saturating_sub(end_us)))
     }

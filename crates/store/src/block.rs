@@ -4,6 +4,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
 
+use crate::relocate::Mover;
 use crate::size_class;
 
 /// Up to here the allocator has classes in slabs. A block that leaves its class leaves its slab, so that
@@ -18,7 +19,7 @@ pub(crate) const fn size_class(len: usize) -> usize {
     if len == 0 { 8 } else { size_class::round_up(len) }
 }
 
-fn layout(len: usize) -> Layout {
+pub(crate) fn layout(len: usize) -> Layout {
     // Every class is a multiple of 8, so headers and pointers in a block are aligned.
     Layout::from_size_align(size_class(len), 8).expect("a block is far smaller than isize::MAX")
 }
@@ -48,6 +49,19 @@ pub(crate) unsafe fn resize(block: NonNull<u8>, old_len: usize, new_len: usize) 
     }
     // SAFETY: the old layout is that of the allocation, and both are of whole classes.
     unsafe { reallocate(block, old, new) }
+}
+
+/// The block where it lies well: see [`Mover`].
+///
+/// # Safety
+/// As `free`; the result is the block from then on.
+pub(crate) unsafe fn relocate(
+    block: NonNull<u8>,
+    len: usize,
+    mover: &mut Mover<'_>,
+) -> NonNull<u8> {
+    // SAFETY: the layout is that of the allocation; the rest is the caller's promise.
+    unsafe { mover.block(block, layout(len)) }.unwrap_or(block)
 }
 
 /// An allocation of another class in place of an old one; as many bytes survive as both hold.

@@ -18,6 +18,7 @@ use std::ptr::{self, NonNull};
 
 use crate::block;
 use crate::element::{ADDRESS_MASK, OCCUPIED, TAG_BITS, TAG_MASK};
+use crate::relocate::Mover;
 use crate::size_class;
 
 /// A tagged pointer, a link, or null.
@@ -134,6 +135,17 @@ impl Bucket {
     #[inline]
     fn overflow(&self) -> Option<Overflow> {
         Overflow::from_link(self.words[LINK])
+    }
+
+    /// Moves the overflow array if it should.
+    pub(crate) fn relocate_overflow(&mut self, mover: &mut Mover<'_>) {
+        let Some(mut overflow) = self.overflow() else { return };
+        // SAFETY: allocated with this layout, and reached by this link alone.
+        let moved = unsafe { mover.block(overflow.words.cast(), Overflow::layout(overflow.len)) };
+        if let Some(moved) = moved {
+            overflow.words = moved.cast();
+            self.words[LINK] = overflow.to_link();
+        }
     }
 
     /// Elements in the line and its overflow; reads the line only.

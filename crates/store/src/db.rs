@@ -24,12 +24,14 @@ use crate::table::{self, Slot, Table, TableStats};
 use crate::value::Value;
 
 mod field_expires;
+mod relocate;
 mod slot;
 #[cfg(test)]
 mod tests;
 
 use field_expires::FieldExpires;
 pub use field_expires::HashMut;
+pub use relocate::{Place, Walked};
 pub use slot::{DbSlot, EntryMut, VacantEntry};
 
 /// A database.

@@ -26,6 +26,7 @@ use bytes::Bytes;
 use crate::block;
 use crate::element::{Element, Tagged};
 use crate::hash::Hash;
+use crate::relocate::Mover;
 use crate::str::{Str, parse_int};
 use crate::value::{Encoding, Type, Value, ValueMut, ValueRef};
 
@@ -298,6 +299,20 @@ impl Entry {
             Kind::Int | Kind::Text => 0,
         };
         self.allocated_bytes() + value
+    }
+
+    /// Moves the entry itself if it should; the value's own blocks stay.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover<'_>) {
+        let layout = shape::layout(self.allocated_bytes());
+        // SAFETY: allocated with this layout, and the entry's alone; who else knows where it is follows.
+        if let Some(moved) = unsafe { mover.block(self.base(), layout) } {
+            self.0.set_ptr(moved);
+        }
+    }
+
+    /// The value for moving its blocks. Nobody is told what becomes of it: it may not be changed otherwise.
+    pub(crate) fn value_to_relocate(&mut self) -> Option<&mut Value> {
+        self.value_field()
     }
 
     /// The same value, expiry and clock under another key; collections are not copied.

@@ -12,8 +12,9 @@ use crate::limits::Limits;
 use crate::list::scale;
 use crate::listpack::{self, Listpack};
 use crate::member::Field;
+use crate::relocate::{Mover, Relocate};
 use crate::sample;
-use crate::table::{self, Slot, Table, TableStats};
+use crate::table::{self, Cursor, Slot, Table, TableStats};
 use crate::value::{Encoding, Item};
 
 mod expiring;
@@ -68,6 +69,29 @@ impl<'a> From<&'a Field> for FieldRef<'a> {
     fn from(field: &'a Field) -> Self {
         let (name, value) = (Item::Bytes(field.name()), Item::Bytes(field.value()));
         FieldRef { name, value, expire_ms: field.expire_ms() }
+    }
+}
+
+impl Relocate for Hash {
+    fn relocate_from(&mut self, cursor: Cursor, mover: &mut Mover<'_>) -> Cursor {
+        match &mut self.repr {
+            Repr::Packed(entries) | Repr::PackedExpiring(entries) => {
+                entries.relocate(mover);
+                0
+            }
+            Repr::Table(fields) => {
+                if cursor == 0 {
+                    mover.boxed(fields);
+                }
+                fields.relocate_from(cursor, mover, Field::relocate)
+            }
+            Repr::TableExpiring(fields) => {
+                if cursor == 0 {
+                    mover.boxed(fields);
+                }
+                fields.relocate_from(cursor, mover)
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use crate::block;
+use crate::relocate::Mover;
 
 const HEADER_BYTES: usize = 8;
 
@@ -99,6 +100,11 @@ impl Intset {
     /// What this takes on the heap.
     pub fn allocated_bytes(&self) -> usize {
         block::size_class(self.byte_len())
+    }
+
+    pub(crate) fn relocate(&mut self, mover: &mut Mover<'_>) {
+        // SAFETY: the block was allocated, or last resized, for its byte length.
+        self.block = unsafe { block::relocate(self.block, self.byte_len(), mover) };
     }
 
     /// The integer at `index` in ascending order.

@@ -6,6 +6,8 @@ use std::collections::vec_deque;
 use crate::limits::{Limits, NodeLimit};
 use crate::listpack::{self, Listpack, Pos};
 use crate::quicklist::{self, Node, Quicklist};
+use crate::relocate::{Mover, Relocate};
+use crate::table::Cursor;
 use crate::value::{Encoding, Item};
 
 #[cfg(test)]
@@ -35,6 +37,23 @@ pub enum End {
 pub enum NodeRef<'a> {
     Packed(&'a Listpack),
     Plain(&'a [u8]),
+}
+
+impl Relocate for List {
+    fn relocate_from(&mut self, cursor: Cursor, mover: &mut Mover<'_>) -> Cursor {
+        match &mut self.repr {
+            Repr::Packed(entries) => {
+                entries.relocate(mover);
+                0
+            }
+            Repr::Quick(quick) => {
+                if cursor == 0 {
+                    mover.boxed(quick);
+                }
+                quick.relocate_from(cursor, mover)
+            }
+        }
+    }
 }
 
 impl List {

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use self::check::validate;
 use self::entry::*;
 use crate::block;
+use crate::relocate::Mover;
 use crate::value::Item;
 
 mod check;
@@ -146,6 +147,11 @@ impl Listpack {
     /// What this takes on the heap.
     pub fn allocated_bytes(&self) -> usize {
         block::size_class(self.byte_len())
+    }
+
+    pub(crate) fn relocate(&mut self, mover: &mut Mover<'_>) {
+        // SAFETY: the block was allocated, or last resized, for its byte length.
+        self.block = unsafe { block::relocate(self.block, self.byte_len(), mover) };
     }
 
     /// Whether `more` bytes can be added without outgrowing what a listpack may be.

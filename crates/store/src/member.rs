@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 
 use crate::block;
 use crate::element::{Element, Tagged};
+use crate::relocate::Mover;
 
 /// A set's member: length, bytes.
 #[repr(transparent)]
@@ -79,6 +80,12 @@ impl Member {
 
     pub fn allocated_bytes(&self) -> usize {
         block::size_class(text_len(self.as_bytes()))
+    }
+
+    pub fn relocate(&mut self, mover: &mut Mover<'_>) {
+        let len = text_len(self.as_bytes());
+        // SAFETY: the block was allocated for this length.
+        self.0.set_ptr(unsafe { block::relocate(self.0.ptr(), len, mover) });
     }
 }
 
@@ -186,6 +193,14 @@ impl Field {
 
     pub fn allocated_bytes(&self) -> usize {
         block::size_class(self.block_len())
+    }
+
+    /// Who knows the address of one with an expiry has to follow.
+    pub fn relocate(&mut self, mover: &mut Mover<'_>) {
+        let expires = self.expires();
+        // SAFETY: the block was allocated, or last resized, for this length.
+        let block = unsafe { block::relocate(self.block(), self.block_len(), mover) };
+        self.0.set_ptr(with_mark(block, expires));
     }
 }
 

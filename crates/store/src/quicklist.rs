@@ -6,6 +6,8 @@ use std::collections::{VecDeque, vec_deque};
 use crate::limits::NodeLimit;
 use crate::list::{End, remove_equal_packed, same};
 use crate::listpack::{self, Listpack};
+use crate::relocate::{Mover, Relocate};
+use crate::table::Cursor;
 use crate::value::Item;
 
 /// What an element may add to a listpack beyond its own bytes, overestimated.
@@ -13,6 +15,9 @@ const ENTRY_OVERHEAD_BYTES: usize = 8;
 
 /// When less than one in so many places for nodes is taken, some are given back.
 const SPARSE: usize = 8;
+
+/// Nodes that a walk looks at in one step.
+const RELOCATED_NODES: usize = 16;
 
 /// A run of elements.
 #[derive(Debug)]
@@ -130,6 +135,25 @@ impl Node {
             Node::Packed { entries, count } => (entries, count),
             Node::Plain(_) => unreachable!("plain nodes are never edited"),
         }
+    }
+}
+
+impl Relocate for Quicklist {
+    /// The cursor is the number of a node.
+    fn relocate_from(&mut self, cursor: Cursor, mover: &mut Mover<'_>) -> Cursor {
+        if cursor == 0 {
+            mover.deque(&mut self.nodes);
+        }
+        let from = (cursor as usize).min(self.nodes.len());
+        let to = (from + RELOCATED_NODES).min(self.nodes.len());
+        for node in self.nodes.range_mut(from..to) {
+            match node {
+                Node::Packed { entries, .. } => entries.relocate(mover),
+                // What is larger than a listpack is in no slab.
+                Node::Plain(text) => mover.boxed(text),
+            }
+        }
+        if to < self.nodes.len() { to as Cursor } else { 0 }
     }
 }
 

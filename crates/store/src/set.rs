@@ -11,9 +11,10 @@ use crate::limits::Limits;
 use crate::list::scale;
 use crate::listpack::{self, Listpack, classify};
 use crate::member::Member;
+use crate::relocate::{Mover, Relocate};
 use crate::sample;
 use crate::str::parse_int;
-use crate::table::{self, Slot, Table, TableStats};
+use crate::table::{self, Cursor, Slot, Table, TableStats};
 use crate::value::{Encoding, Item, ItemBuf};
 
 /// However the settings are, an intset stays below this.
@@ -33,6 +34,22 @@ enum Repr {
 impl Limits {
     fn intset_max_entries(&self) -> usize {
         self.set_max_intset_entries.min(INTSET_MAX_ENTRIES)
+    }
+}
+
+impl Relocate for Set {
+    fn relocate_from(&mut self, cursor: Cursor, mover: &mut Mover<'_>) -> Cursor {
+        match &mut self.repr {
+            Repr::Ints(ints) => ints.relocate(mover),
+            Repr::Packed(entries) => entries.relocate(mover),
+            Repr::Table(table) => {
+                if cursor == 0 {
+                    mover.boxed(table);
+                }
+                return table.relocate_from(cursor, mover, Member::relocate);
+            }
+        }
+        0
     }
 }
 

@@ -10,6 +10,7 @@ use fastrand::Rng;
 
 use crate::block;
 use crate::element::{Element, Tagged};
+use crate::relocate::Mover;
 
 #[cfg(test)]
 mod tests;
@@ -362,6 +363,38 @@ impl Skiplist {
         if !stays {
             self.link(link);
         }
+    }
+
+    /// Moves a node of this list if it should; `node` follows it.
+    pub fn relocate(&mut self, node: &mut NodePtr, mover: &mut Mover<'_>) {
+        let link: Link = node.0.ptr();
+        if !mover.is_sparse(link.cast()) {
+            return;
+        }
+        let path = self.path_to(node.node().score(), node.node().member());
+        // SAFETY: allocated for this length; all that leads to the node is found on its path and in its
+        // neighbours, and is set before anybody follows it.
+        let moved = unsafe { mover.move_sparse(link.cast(), block::layout(node_len(link))) };
+        let Some(moved) = moved.map(NonNull::cast::<Header>) else { return };
+        // SAFETY: the node is live at its new place.
+        let levels = usize::from(unsafe { (*moved.as_ptr()).levels });
+        for (level, before) in path.before.into_iter().enumerate().take(levels) {
+            debug_assert_eq!(forward(before, level), Some(link));
+            set_forward(before, level, Some(moved));
+        }
+        match forward(moved, 0) {
+            // SAFETY: the neighbour is live.
+            Some(next) => unsafe { (*next.as_ptr()).backward = moved.as_ptr() },
+            None => self.tail = Some(moved),
+        }
+        node.0.set_ptr(moved);
+    }
+
+    /// Moves what the list begins with, if it should: no node leads back to it.
+    pub fn relocate_head(&mut self, mover: &mut Mover<'_>) {
+        // SAFETY: allocated for this length.
+        let head = unsafe { block::relocate(self.head.cast(), node_len(self.head), mover) };
+        self.head = head.cast();
     }
 
     /// Removes the nodes with these indexes, each after `f` has seen it.

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::relocate::Mover;
 use crate::value::Encoding;
 
 /// The longest string that OBJECT ENCODING calls `embstr`.
@@ -63,6 +64,15 @@ impl Str {
 
     pub fn shared(bytes: Bytes) -> Self {
         Str::Shared(Box::new(bytes))
+    }
+
+    /// A buffer that others share stays where it is: it is large, and theirs as well.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover<'_>) {
+        match self {
+            Str::Int(_) => {}
+            Str::Owned(text) => mover.vec(text),
+            Str::Shared(text) => mover.boxed(text),
+        }
     }
 
     /// Length of the text in bytes.

@@ -20,6 +20,8 @@ use self::node::{MAX_NODE_BYTES, Node};
 use crate::limits::Limits;
 use crate::list::scale;
 use crate::listpack::Listpack;
+use crate::relocate::{Mover, Relocate};
+use crate::table::Cursor;
 
 mod build;
 mod group;
@@ -69,6 +71,20 @@ pub enum NewId {
     /// The next one of this millisecond.
     InMs(u64),
     Given(StreamId),
+}
+
+impl Relocate for Stream {
+    /// The cursor is the number of a leaf of nodes, and goes on with that of a group.
+    fn relocate_from(&mut self, cursor: Cursor, mover: &mut Mover<'_>) -> Cursor {
+        let number = cursor as usize;
+        let leaves = self.nodes.leaves();
+        if !self.nodes.relocate_leaf(number, mover, Listpack::relocate)
+            && let Some(group) = self.groups.values_mut().nth(number - leaves)
+        {
+            group.relocate(mover);
+        }
+        if number + 1 < leaves + self.groups.len() { cursor + 1 } else { 0 }
+    }
 }
 
 impl Stream {

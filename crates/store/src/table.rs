@@ -26,6 +26,7 @@ use std::ptr::NonNull;
 use crate::HashSeed;
 use crate::bucket::{self, Bucket, SLOTS, Word};
 use crate::element::{Element, TAG_MASK};
+use crate::relocate::Mover;
 
 mod iter;
 mod resize;
@@ -35,7 +36,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use iter::{IntoIter, Iter};
+pub use iter::{Cursor, IntoIter, Iter};
 pub use slot::{Occupied, Slot, Vacant};
 pub use stats::TableStats;
 
@@ -90,6 +91,14 @@ impl Generation {
             // SAFETY: allocated with this layout, and forgotten below.
             unsafe { dealloc(self.buckets.as_ptr().cast(), Self::layout(self.bits)) }
             *self = Self::none();
+        }
+    }
+
+    fn relocate(&mut self, mover: &mut Mover<'_>) {
+        if self.allocated {
+            // SAFETY: allocated with this layout, and the table's alone.
+            let moved = unsafe { mover.block(self.buckets.cast(), Self::layout(self.bits)) };
+            self.buckets = moved.map_or(self.buckets, NonNull::cast);
         }
     }
 

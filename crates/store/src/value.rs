@@ -5,9 +5,11 @@ use bytes::Bytes;
 
 use crate::hash::Hash;
 use crate::list::List;
+use crate::relocate::{Mover, Relocate};
 use crate::set::Set;
 use crate::str::{self, Str};
 use crate::stream::Stream;
+use crate::table::Cursor;
 use crate::zset::ZSet;
 
 /// A value that owns itself. At most 24 bytes, so that it fits beside a key in one allocation.
@@ -114,6 +116,27 @@ impl Encoding {
             Encoding::Hashtable => "hashtable",
             Encoding::Skiplist => "skiplist",
             Encoding::Stream => "stream",
+        }
+    }
+}
+
+impl Relocate for Value {
+    fn relocate_from(&mut self, cursor: Cursor, mover: &mut Mover<'_>) -> Cursor {
+        match self {
+            Value::Str(text) => {
+                text.relocate(mover);
+                0
+            }
+            Value::List(list) => list.relocate_from(cursor, mover),
+            Value::Set(set) => set.relocate_from(cursor, mover),
+            Value::Hash(hash) => hash.relocate_from(cursor, mover),
+            Value::ZSet(zset) => zset.relocate_from(cursor, mover),
+            Value::Stream(stream) => {
+                if cursor == 0 {
+                    mover.boxed(stream);
+                }
+                stream.relocate_from(cursor, mover)
+            }
         }
     }
 }

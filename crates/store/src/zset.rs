@@ -11,10 +11,11 @@ pub use self::bounds::{LexBound, ScoreRange};
 use crate::limits::Limits;
 use crate::list::scale;
 use crate::listpack::{self, Listpack, classify};
+use crate::relocate::{Mover, Relocate};
 use crate::sample;
 use crate::score::{Score, parse_score};
 use crate::skiplist::{self, NodePtr, NodeRef, Skiplist};
-use crate::table::{Slot, Table, TableStats};
+use crate::table::{Cursor, Slot, Table, TableStats};
 use crate::value::{Encoding, Item, ItemBuf};
 
 mod bounds;
@@ -35,6 +36,25 @@ enum Repr {
 struct Sorted {
     table: Table<NodePtr>,
     list: Skiplist,
+}
+
+impl Relocate for ZSet {
+    fn relocate_from(&mut self, cursor: Cursor, mover: &mut Mover<'_>) -> Cursor {
+        match &mut self.repr {
+            Repr::Packed(entries) => {
+                entries.relocate(mover);
+                0
+            }
+            Repr::Sorted(sorted) => {
+                if cursor == 0 {
+                    mover.boxed(sorted);
+                    sorted.list.relocate_head(mover);
+                }
+                let Sorted { table, list } = &mut **sorted;
+                table.relocate_from(cursor, mover, |node, mover| list.relocate(node, mover))
+            }
+        }
+    }
 }
 
 impl ZSet {

@@ -99,7 +99,6 @@ const IDLE: [Reason; 10] = [
     (
         "nothing here corresponds to it",
         &[
-            "active-defrag-cycle-us",
             "availability-zone",
             "debug-context",
             "enable-debug-assert",

@@ -96,9 +96,9 @@ fn a_pattern_lists_old_names_but_no_hidden_ones() {
     for name in ["key-load-delay", "watchdog-period", "user", "include"] {
         assert!(!names.contains(name), "{name}");
     }
-    // Redis 7.2.4 with TLS has 195; rdb-version, log-format and the three of metrics are ours, six of COMMANDLOG
-    // are Valkey's.
-    assert_eq!(names.len(), 206);
+    // Redis 7.2.4 with TLS has 195; rdb-version, log-format and the three of metrics are ours, six of COMMANDLOG and
+    // active-defrag-cycle-us are Valkey's.
+    assert_eq!(names.len(), 207);
 }
 
 /// `io-threads 4` was accepted and did nothing, and nobody was told.

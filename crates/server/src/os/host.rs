@@ -33,6 +33,7 @@ use crate::net::migration::Migrations;
 use crate::net::peers::Peers;
 use crate::net::resolver::Resolved;
 use crate::net::tls::Sides;
+use crate::os::defrag::Defrag;
 use crate::os::stats::{HostStats, Rates};
 use crate::process::daemon::{OomScore, PidFile};
 use crate::process::mailbox::Mailer;
@@ -113,6 +114,7 @@ pub struct ProcessState {
     pub signals: SignalSource,
     pub identity: Identity,
     pub memory: MemoryMeter,
+    pub defrag: Defrag,
     pub supervision: Supervision,
     pub pidfile: Option<PidFile>,
     pub oom: OomScore,

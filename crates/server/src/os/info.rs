@@ -204,7 +204,7 @@ pub fn memory_section(host: &Host, engine: EngineMemory, facts: Facts<'_>) -> In
         "mem_cluster_links" => 0,
         "mem_aof_buffer" => host.disk.aof.buffer_bytes(),
         "mem_allocator" => memory::ALLOCATOR_NAME,
-        "active_defrag_running" => 0,
+        "active_defrag_running" => host.process.defrag.running_percent(),
         "lazyfree_pending_objects" => lazy_pending,
         "lazyfreed_objects" => lazy_done,
     }
@@ -304,6 +304,8 @@ fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
     let stats = &host.turn.stats;
     let syncs = facts.repl.stats();
     let rates = &host.turn.rates;
+    let (defrag, now_us) = (&host.process.defrag, facts.now.mono_us);
+    let moves = defrag.stats();
     lines! {
         "total_connections_received" => stats.connections_received,
         "total_net_input_bytes" => stats.net_input_bytes,
@@ -323,6 +325,12 @@ fn stats(host: &Host, facts: Facts<'_>) -> InfoLines {
         "latest_fork_usec" => stats.last_fork_us,
         "total_forks" => stats.forks,
         "migrate_cached_sockets" => host.net.migrations.len(),
+        "active_defrag_hits" => moves.moved,
+        "active_defrag_misses" => moves.kept,
+        "active_defrag_key_hits" => moves.moved_keys,
+        "active_defrag_key_misses" => moves.kept_keys,
+        "total_active_defrag_time" => defrag.total_ms(now_us),
+        "current_active_defrag_time" => defrag.current_ms(now_us),
         "total_reads_processed" => stats.reads,
         "total_writes_processed" => stats.writes,
         "evicted_clients" => stats.evicted_clients,

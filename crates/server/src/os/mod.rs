@@ -19,6 +19,7 @@ mod snapshots_in;
 mod snapshots_out;
 mod upstream;
 
+pub mod defrag;
 pub mod host;
 pub mod loading;
 pub mod shutdown;

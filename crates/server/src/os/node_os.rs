@@ -46,6 +46,7 @@ impl Os for Host {
                 self.turn.stats = HostStats::default();
                 self.disk.rdb.reset_stats();
                 self.disk.aof.reset_stats();
+                self.process.defrag.reset_stats();
                 scene.repl.reset_stats();
                 Ok(Outcome::Done)
             }

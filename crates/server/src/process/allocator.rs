@@ -2,7 +2,10 @@
 //! asks of alignment; must not know what the memory is for.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::ffi::c_int;
+use std::ptr::NonNull;
 
+use tikv_jemalloc_sys::{MALLOCX_ALIGN, MALLOCX_TCACHE_NONE, mallocx, sdallocx};
 use tikv_jemallocator::Jemalloc;
 
 /// What every size class is aligned to: the quantum of `.cargo/config.toml`.
@@ -29,6 +32,29 @@ const fn aligned(layout: Layout) -> Layout {
     unsafe {
         Layout::from_size_align_unchecked(widened(layout.size(), layout.align()), layout.align())
     }
+}
+
+/// An allocation as [`Allocator`] makes it, from the class's current slab instead of the thread's cache.
+pub fn allocate_uncached(layout: Layout) -> Option<NonNull<u8>> {
+    let layout = aligned(layout);
+    debug_assert!(layout.size() > 0);
+    // SAFETY: not empty, as callers see to.
+    NonNull::new(unsafe { mallocx(layout.size(), uncached(layout)) }.cast())
+}
+
+/// Frees an allocation of [`Allocator`] past the thread's cache.
+///
+/// # Safety
+/// It was allocated with this layout, and is not used again.
+pub unsafe fn free_uncached(block: NonNull<u8>, layout: Layout) {
+    let layout = aligned(layout);
+    // SAFETY: the size of its class, and the alignment, are those of the allocation.
+    unsafe { sdallocx(block.as_ptr().cast(), layout.size(), uncached(layout)) }
+}
+
+fn uncached(layout: Layout) -> c_int {
+    let align = if layout.align() <= TRUSTED_ALIGN { 0 } else { MALLOCX_ALIGN(layout.align()) };
+    align | MALLOCX_TCACHE_NONE
 }
 
 // SAFETY: jemalloc's own promises, for sizes that are no smaller than asked and computed alike at

@@ -7,6 +7,7 @@ pub mod crash;
 pub mod daemon;
 pub mod entropy;
 pub mod fork;
+pub mod heap;
 pub mod lazy_free;
 pub mod log_line;
 pub mod logging;

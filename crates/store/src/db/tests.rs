@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::hash::Hash;
 use crate::limits::Limits;
+use crate::relocate::{Mover, Shaky};
 use crate::value::{ValueMut, ValueRef};
 
 const SEED: HashSeed = HashSeed::new(1, 2);
@@ -48,6 +49,7 @@ fn a_million_random_operations_match_a_plain_map() {
     let mut db = Db::new(SEED);
     let mut model: HashMap<Vec<u8>, (Vec<u8>, Option<i64>)> = HashMap::new();
     let mut now_ms = 0i64;
+    let (mut shaky, mut place) = (Shaky::new(), Place::default());
     for op in 0..operations {
         now_ms += 1;
         let growing = (op * 8 / operations).is_multiple_of(2);
@@ -103,6 +105,12 @@ fn a_million_random_operations_match_a_plain_map() {
             }
             13 => {
                 db.rehash_for(10);
+            }
+            14 => {
+                let mut mover = Mover::new(&mut shaky);
+                if db.relocate_from(&mut place, 1, &mut mover).is_at_end {
+                    place = Place::default();
+                }
             }
             _ => {
                 let found = db.get(&key).map(|entry| (text(entry), entry.expire_ms()));
@@ -236,5 +244,91 @@ fn the_index_follows_the_fields_of_hashes() {
             }
         }
         db.check();
+    }
+}
+
+/// Values of every type, with expiries of their own and of their fields, in a database that is written to while it
+/// is walked over; a second one has the same but never moves.
+#[test]
+fn a_walk_that_moves_everything_changes_nothing() {
+    let limits =
+        Limits { hash_max_listpack_entries: 4, zset_max_listpack_entries: 4, ..Limits::default() };
+    let mut rng = Rng::with_seed(21);
+    let (mut db, mut still) = (Db::new(SEED), Db::new(SEED));
+    let (mut shaky, mut place, mut walks) = (Shaky::new(), Place::default(), 0);
+    let mut in_steps = 0;
+    for op in 0..60_000 / SCALE {
+        let number = rng.usize(..400);
+        let key = format!("key:{number}").into_bytes();
+        let (member, expire_ms) =
+            (rng.u32(..3000).to_string(), rng.bool().then(|| rng.i64(1..1000)));
+        let (goes, write) = (rng.u8(..40) == 0, rng.u64(..));
+        for db in [&mut db, &mut still] {
+            if goes {
+                db.remove(&key);
+            } else {
+                apply_write(db, &key, number % 6, write, member.as_bytes(), expire_ms, &limits);
+            }
+        }
+        let mut mover = Mover::new(&mut shaky);
+        let walked = db.relocate_from(&mut place, 8, &mut mover);
+        in_steps += usize::from(!place.large.is_empty());
+        if walked.is_at_end {
+            (place, walks) = (Place::default(), walks + 1);
+        }
+        if op % 5000 == 0 {
+            db.check();
+        }
+    }
+    db.check();
+    assert!(SCALE > 1 || walks > 3 && in_steps > 100, "{walks} walks, {in_steps} steps");
+    assert_eq!((db.len(), db.expires_len()), (still.len(), still.expires_len()));
+    for entry in still.iter() {
+        let moved = db.get(entry.key()).expect("it is there");
+        let digest = |entry: &Entry| {
+            let has_expiry = entry.expire_ms().is_some();
+            crate::digest::of_value(entry.value(), has_expiry, crate::digest::Spelling::Shortest)
+        };
+        assert_eq!((moved.expire_ms(), digest(moved)), (entry.expire_ms(), digest(entry)));
+    }
+}
+
+fn apply_write(
+    db: &mut Db,
+    key: &[u8],
+    kind: usize,
+    write: u64,
+    member: &[u8],
+    expire_ms: Option<i64>,
+    limits: &Limits,
+) {
+    use crate::{End, List, Set, Stream, ZSet, stream::NewId};
+    if kind == 0 {
+        let text = vec![b't'; (write % 1500) as usize];
+        db.set(key, &text[..], expire_ms);
+        return;
+    }
+    let mut entry = db.get_or_insert_with(key, || match kind {
+        1 => Value::List(List::new()),
+        2 => Value::Set(Set::new()),
+        3 => Value::Hash(Hash::new()),
+        4 => Value::ZSet(ZSet::new()),
+        _ => Value::Stream(Box::new(Stream::new())),
+    });
+    if write.is_multiple_of(7) {
+        entry.set_expire_ms(expire_ms);
+    }
+    match entry.value_mut() {
+        ValueMut::List(list) => list.push(End::Tail, &member.repeat(60), limits),
+        ValueMut::Set(set) => _ = set.add(member, limits),
+        ValueMut::ZSet(zset) => _ = zset.insert(member, (write % 50) as f64, limits),
+        ValueMut::Stream(stream) => {
+            let id = stream.next_id(NewId::InMs(stream.last_id().ms + 1)).expect("it is free");
+            stream.append(id, [b"field", member].into_iter(), limits);
+        }
+        _ => {
+            let expire = expire_ms.map_or(SetExpire::Keep, SetExpire::At);
+            entry.into_hash().expect("it is one").set_with(member, b"value", expire, limits);
+        }
     }
 }

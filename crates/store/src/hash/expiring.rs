@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 
 use crate::expire::SetExpire;
 use crate::member::{Field, FieldAddr};
-use crate::table::{Slot, Table};
+use crate::relocate::{Mover, Relocate};
+use crate::table::{Cursor, Slot, Table};
 
 /// What a field costs in `order`: two words in leaves that are about two thirds full.
 const ORDER_BYTES: usize = size_of::<(i64, FieldAddr)>() * 3 / 2;
@@ -36,6 +37,17 @@ impl Order {
 pub(super) struct Expiring {
     fields: Table<Field>,
     order: Order,
+}
+
+impl Relocate for Expiring {
+    fn relocate_from(&mut self, cursor: Cursor, mover: &mut Mover<'_>) -> Cursor {
+        let order = &mut self.order;
+        self.fields.relocate_from(cursor, mover, |field, mover| {
+            order.take_out(field);
+            field.relocate(mover);
+            order.add(field);
+        })
+    }
 }
 
 impl Expiring {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::relocate::Shaky;
 
 fn contents(hash: &Hash) -> HashMap<Vec<u8>, Vec<u8>> {
     let pairs: Vec<_> = hash.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
@@ -76,7 +77,9 @@ proptest! {
     ) {
         let limits = Limits { hash_max_listpack_entries: max_entries, ..Limits::default() };
         let (mut hash, mut model) = (Hash::new(), HashMap::new());
+        let mut shaky = Shaky::new();
         for (kind, name, value) in edits {
+            shaky.shake(&mut hash);
             if kind < 7 {
                 let new = model.insert(name.clone(), value.clone()).is_none();
                 prop_assert_eq!(hash.set(&name, &value, &limits), new);
@@ -219,7 +222,9 @@ proptest! {
         let limits = Limits { hash_max_listpack_entries: max_entries, ..Limits::default() };
         let (mut hash, mut model) = (Hash::new(), Model::new());
         let mut now_ms = 0;
+        let mut shaky = Shaky::new();
         for (kind, name, value, at_ms) in edits {
+            shaky.shake(&mut hash);
             let old_ms = model.get(&name).and_then(|(_, expire_ms)| *expire_ms);
             let expire = [SetExpire::Clear, SetExpire::Keep, SetExpire::At(at_ms)];
             match kind {

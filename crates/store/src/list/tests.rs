@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::relocate::Shaky;
 
 fn limits(size: i32) -> Limits {
     Limits { list_max_listpack_size: size, ..Limits::default() }
@@ -167,8 +168,10 @@ proptest! {
     ) {
         let limits = limits(size);
         let (mut list, mut model) = (List::new(), Vec::new());
+        let mut shaky = Shaky::new();
         for edit in edits {
             apply(&mut list, &mut model, edit, &limits);
+            shaky.shake(&mut list);
             prop_assert_eq!(list.len(), model.len());
             prop_assert_eq!(texts(&list), &model[..]);
         }

@@ -1,6 +1,7 @@
 //! Skiplists, every pointer and span checked against the lowest level.
 
 use super::*;
+use crate::relocate::Shaky;
 
 impl Skiplist {
     fn levels_of(&self, link: Link) -> u8 {
@@ -42,6 +43,7 @@ fn spans_and_links_hold_through_every_edit() {
     let mut rng = Rng::with_seed(1);
     let mut list = Skiplist::new(2);
     let mut nodes = Vec::new();
+    let mut shaky = Shaky::new();
     // Miri is some thousand times slower.
     let steps = if cfg!(miri) { 150u32 } else { 3000 };
     for step in 0..steps {
@@ -49,6 +51,11 @@ fn spans_and_links_hold_through_every_edit() {
             0..4 => {
                 let score = f64::from(rng.i8(-5..5));
                 nodes.push(list.insert(score, &step.to_be_bytes()).to_ptr());
+            }
+            7 if !nodes.is_empty() && rng.bool() => {
+                let index = rng.usize(..nodes.len());
+                list.relocate_head(&mut Mover::new(&mut shaky));
+                list.relocate(&mut nodes[index], &mut Mover::new(&mut shaky));
             }
             4 | 5 if !nodes.is_empty() => list.remove(nodes.swap_remove(rng.usize(..nodes.len()))),
             6 if !nodes.is_empty() => {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::id::StreamId;
 use super::id_map::{self, IdMap};
+use crate::relocate::Mover;
 
 /// A consumer's number within its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +202,15 @@ impl Group {
     /// a stream leave out.
     pub fn tells_active_times(&self) -> bool {
         self.consumers().any(|(_, consumer)| consumer.active_ms != Some(consumer.seen_ms))
+    }
+
+    /// Moves what is pending; names and trees stay where they are.
+    pub(super) fn relocate(&mut self, mover: &mut Mover<'_>) {
+        self.pending.relocate(mover);
+        mover.vec(&mut self.consumers);
+        for consumer in self.consumers.iter_mut().flatten() {
+            consumer.pending.relocate(mover);
+        }
     }
 
     /// Bytes on the heap.

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 
 use super::id::StreamId;
+use crate::relocate::Mover;
 
 /// Elements of a leaf at most: what an insertion or a removal moves.
 const LEAF: usize = 64;
@@ -177,6 +178,31 @@ impl<V> IdMap<V> {
         let elements: usize = self.leaves.iter().map(Vec::capacity).sum();
         elements * size_of::<(StreamId, V)>()
             + self.leaves.capacity() * size_of::<Vec<(StreamId, V)>>()
+    }
+
+    /// Moves the blocks of a leaf, and has `value` move those of its values; false if there is none of this
+    /// number. With the first goes what they all hang on.
+    pub(crate) fn relocate_leaf(
+        &mut self,
+        number: usize,
+        mover: &mut Mover<'_>,
+        mut value: impl FnMut(&mut V, &mut Mover<'_>),
+    ) -> bool {
+        if number == 0 {
+            mover.deque(&mut self.leaves);
+        }
+        let Some(leaf) = self.leaves.get_mut(number) else { return false };
+        mover.vec(leaf);
+        leaf.iter_mut().for_each(|(_, it)| value(it, mover));
+        true
+    }
+
+    /// Moves the blocks of a map whose values have none.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover<'_>) {
+        let mut number = 0;
+        while self.relocate_leaf(number, mover, |_, _| {}) {
+            number += 1;
+        }
     }
 
     /// How many allocations the map is made of.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::relocate::{Mover, Shaky};
 
 type Words = Vec<Vec<u8>>;
 
@@ -93,6 +94,7 @@ fn trim(rng: &mut fastrand::Rng, stream: &mut Stream, model: &mut Model, near: S
 #[test]
 fn a_stream_equals_a_plain_list_after_any_operations() {
     let mut rng = fastrand::Rng::with_seed(5);
+    let mut shaky = Shaky::new();
     for round in 0..60 {
         let limits = Limits {
             stream_node_max_bytes: [4096, 0, 100, 1][round % 4],
@@ -101,6 +103,7 @@ fn a_stream_equals_a_plain_list_after_any_operations() {
         };
         let (mut stream, mut model) = (Stream::new(), Model::default());
         for _ in 0..600 {
+            shaky.shake(&mut stream);
             let near = StreamId::new(model.last_id.ms.saturating_sub(rng.u64(..60)), rng.u64(..3));
             match rng.u8(..20) {
                 0 => trim(&mut rng, &mut stream, &mut model, near),
@@ -395,9 +398,11 @@ fn rebuilt(group: &Group) -> Result<Group, &'static str> {
 #[test]
 fn what_is_pending_is_one_consumers_whatever_happens() {
     let mut rng = fastrand::Rng::with_seed(3);
+    let mut shaky = Shaky::new();
     for _ in 0..20 {
         let (mut group, mut owners) = (Group::default(), Owners::new());
         for step in 0..800 {
+            group.relocate(&mut Mover::new(&mut shaky));
             // Kept in order from here on, through all that happens.
             if step == 300 {
                 group.order_by_time();

@@ -6,6 +6,10 @@ use std::ptr::NonNull;
 use super::{Generation, Table, from_word};
 use crate::bucket::Bucket;
 use crate::element::Element;
+use crate::relocate::Mover;
+
+/// Where a walk in steps goes on; 0 where it begins and when it has ended.
+pub type Cursor = u64;
 
 /// Walks the elements in no order of meaning. Allocates nothing.
 pub struct Iter<'a, E: Element> {
@@ -137,10 +141,50 @@ impl<E: Element> Table<E> {
     ///
     /// The cursor counts with its bits reversed: the buckets that one bucket splits into, or that
     /// are merged into one, are then neighbours in the order, on the same side of the cursor.
-    pub fn scan(&self, cursor: u64, mut f: impl FnMut(&E)) -> u64 {
+    pub fn scan(&self, cursor: Cursor, mut f: impl FnMut(&E)) -> Cursor {
+        self.scan_buckets(cursor, |bucket| {
+            let mut from = 0;
+            // SAFETY: a bucket of the table, which is borrowed; what `next_from` names is an element.
+            while let Some(index) = unsafe { bucket.as_ref() }.next_from(from) {
+                f(unsafe { &*Bucket::word(bucket, index).cast::<E>() });
+                from = index + 1;
+            }
+        })
+    }
+
+    /// A step of the same walk that moves the table's own blocks where they should, and has `element` do
+    /// so with those of elements.
+    pub(crate) fn relocate_from(
+        &mut self,
+        cursor: Cursor,
+        mover: &mut Mover<'_>,
+        mut element: impl FnMut(&mut E, &mut Mover<'_>),
+    ) -> Cursor {
+        // What stands for the array of a table that has none must not be written to.
+        if self.is_empty() {
+            return 0;
+        }
+        if cursor == 0 {
+            self.main.relocate(mover);
+            self.old.relocate(mover);
+        }
+        self.scan_buckets(cursor, |bucket| {
+            // SAFETY: a bucket of the table, which is borrowed mutably, and the references end one by one.
+            unsafe { (*bucket.as_ptr()).relocate_overflow(mover) };
+            let mut from = 0;
+            // SAFETY: as above; what `next_from` names is an element.
+            while let Some(index) = unsafe { bucket.as_ref() }.next_from(from) {
+                element(unsafe { &mut *Bucket::word(bucket, index).cast::<E>() }, mover);
+                from = index + 1;
+            }
+        })
+    }
+
+    /// Calls `f` with the bucket of a cursor, and with those of a larger generation that it splits into.
+    fn scan_buckets(&self, cursor: Cursor, mut f: impl FnMut(NonNull<Bucket>)) -> Cursor {
         if !self.is_rehashing() {
             let mask = self.main.mask() as u64;
-            self.scan_bucket(&self.main, cursor & mask, &mut f);
+            f(self.main.at((cursor & mask) as usize));
             return next_cursor(cursor, mask);
         }
         let (small, large) = if self.old.bits < self.main.bits {
@@ -149,26 +193,15 @@ impl<E: Element> Table<E> {
             (&self.main, &self.old)
         };
         let (small_mask, large_mask) = (small.mask() as u64, large.mask() as u64);
-        self.scan_bucket(small, cursor & small_mask, &mut f);
+        f(small.at((cursor & small_mask) as usize));
         // And all of the larger that the smaller's bucket splits into.
         let mut cursor = cursor;
         loop {
-            self.scan_bucket(large, cursor & large_mask, &mut f);
+            f(large.at((cursor & large_mask) as usize));
             cursor = next_cursor(cursor, large_mask);
             if cursor & (small_mask ^ large_mask) == 0 {
                 return cursor;
             }
-        }
-    }
-
-    fn scan_bucket(&self, generation: &Generation, index: u64, f: &mut impl FnMut(&E)) {
-        let bucket = generation.at(index as usize);
-        let mut from = 0;
-        // SAFETY: a bucket of the table.
-        while let Some(index) = unsafe { bucket.as_ref() }.next_from(from) {
-            // SAFETY: what `next_from` names is an element, borrowed with the table.
-            f(unsafe { &*Bucket::word(bucket, index).cast::<E>() });
-            from = index + 1;
         }
     }
 }

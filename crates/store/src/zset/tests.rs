@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::relocate::Shaky;
 
 type Model = Vec<(f64, Vec<u8>)>;
 
@@ -110,8 +111,10 @@ proptest! {
     ) {
         let limits = Limits { zset_max_listpack_entries: max_entries, ..Limits::default() };
         let (mut zset, mut model) = (ZSet::new(), Model::new());
+        let mut shaky = Shaky::new();
         for edit in edits {
             apply(&mut zset, &mut model, edit, &limits);
+            shaky.shake(&mut zset);
             prop_assert_eq!(zset.len(), model.len());
         }
         prop_assert_eq!(&contents(&zset), &model);

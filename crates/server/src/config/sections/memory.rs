@@ -2,7 +2,7 @@
 
 use super::super::directive::section;
 use super::super::values::MaxmemoryPolicy;
-use super::{I32_MAX, I64_MAX, U64_MAX, no_defragmentation};
+use super::{I32_MAX, I64_MAX, U64_MAX};
 
 section! {
     /// Memory: its limit, eviction, expiry, lazy freeing, defragmentation.
@@ -51,25 +51,28 @@ section! {
         /// How many keys are remembered for client-side caching; 0 is no limit.
         tracking_table_max_keys: u64 = int(0, I64_MAX), "tracking-table-max-keys", "1000000";
 
-        /// Defragment memory while running. Not supported: yes is refused.
-        activedefrag: bool = bool(no_defragmentation), "activedefrag", "no", DEBUG, NO_EFFECT("there is no defragmentation");
+        /// Move what is left in sparse memory together while running, so that the rest can be given back.
+        activedefrag: bool = bool(), "activedefrag", "no", DEBUG;
 
         /// Waste in bytes below which defragmentation does not start.
-        active_defrag_ignore_bytes: u64 = memory(1, I64_MAX), "active-defrag-ignore-bytes", "100mb", NO_EFFECT("there is no defragmentation");
+        active_defrag_ignore_bytes: u64 = memory(1, I64_MAX), "active-defrag-ignore-bytes", "100mb";
 
         /// Percentage of waste at which defragmentation starts.
-        active_defrag_threshold_lower: u32 = int(0, 1000), "active-defrag-threshold-lower", "10", NO_EFFECT("there is no defragmentation");
+        active_defrag_threshold_lower: u32 = int(0, 1000), "active-defrag-threshold-lower", "10";
 
         /// Percentage of waste at which defragmentation does its utmost.
-        active_defrag_threshold_upper: u32 = int(0, 1000), "active-defrag-threshold-upper", "100", NO_EFFECT("there is no defragmentation");
+        active_defrag_threshold_upper: u32 = int(0, 1000), "active-defrag-threshold-upper", "100";
 
         /// The least percentage of CPU that defragmentation takes.
-        active_defrag_cycle_min: u32 = int(1, 99), "active-defrag-cycle-min", "1", NO_EFFECT("there is no defragmentation");
+        active_defrag_cycle_min: u32 = int(1, 99), "active-defrag-cycle-min", "1";
 
         /// The most percentage of CPU that defragmentation takes.
-        active_defrag_cycle_max: u32 = int(1, 99), "active-defrag-cycle-max", "25", NO_EFFECT("there is no defragmentation");
+        active_defrag_cycle_max: u32 = int(1, 99), "active-defrag-cycle-max", "25";
+
+        /// Microseconds that defragmentation takes at a time, at most about this many.
+        active_defrag_cycle_us: u32 = int(1, 100_000), "active-defrag-cycle-us", "500";
 
         /// Collections with more elements than this are defragmented in steps.
-        active_defrag_max_scan_fields: u64 = int(1, I64_MAX), "active-defrag-max-scan-fields", "1000", NO_EFFECT("there is no defragmentation");
+        active_defrag_max_scan_fields: u64 = int(1, I64_MAX), "active-defrag-max-scan-fields", "1000";
     }
 }

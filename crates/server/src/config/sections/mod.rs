@@ -95,17 +95,6 @@ fn announced_hostname(name: &str) -> Check {
     }
 }
 
-fn no_defragmentation(on: bool) -> Check {
-    if on {
-        return Err(
-            "Active defragmentation cannot be enabled: it requires a Redis server compiled with \
-             a modified Jemalloc like the one shipped by default with the Redis source \
-             distribution",
-        );
-    }
-    Ok(())
-}
-
 fn no_cluster(on: bool) -> Check {
     if on { Err("cluster mode is not supported") } else { Ok(()) }
 }
