@@ -144,8 +144,9 @@ impl<E: Element> Table<E> {
     pub fn scan(&self, cursor: Cursor, mut f: impl FnMut(&E)) -> Cursor {
         self.scan_buckets(cursor, |bucket| {
             let mut from = 0;
-            // SAFETY: a bucket of the table, which is borrowed; what `next_from` names is an element.
+            // SAFETY: a bucket of the table, which is borrowed.
             while let Some(index) = unsafe { bucket.as_ref() }.next_from(from) {
+                // SAFETY: what `next_from` names is an element.
                 f(unsafe { &*Bucket::word(bucket, index).cast::<E>() });
                 from = index + 1;
             }
@@ -172,8 +173,9 @@ impl<E: Element> Table<E> {
             // SAFETY: a bucket of the table, which is borrowed mutably, and the references end one by one.
             unsafe { (*bucket.as_ptr()).relocate_overflow(mover) };
             let mut from = 0;
-            // SAFETY: as above; what `next_from` names is an element.
+            // SAFETY: as above.
             while let Some(index) = unsafe { bucket.as_ref() }.next_from(from) {
+                // SAFETY: what `next_from` names is an element.
                 element(unsafe { &mut *Bucket::word(bucket, index).cast::<E>() }, mover);
                 from = index + 1;
             }
