@@ -12,9 +12,9 @@ use crate::limits::Limits;
 use crate::list::scale;
 use crate::listpack::{self, Listpack};
 use crate::member::Field;
-use crate::relocate::{Mover, Relocate};
+use crate::relocate::{Cursor, Mover, Relocate};
 use crate::sample;
-use crate::table::{self, Cursor, Slot, Table, TableStats};
+use crate::table::{self, Slot, Table, TableStats};
 use crate::value::{Encoding, Item};
 
 mod expiring;

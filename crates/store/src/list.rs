@@ -6,8 +6,7 @@ use std::collections::vec_deque;
 use crate::limits::{Limits, NodeLimit};
 use crate::listpack::{self, Listpack, Pos};
 use crate::quicklist::{self, Node, Quicklist};
-use crate::relocate::{Mover, Relocate};
-use crate::table::Cursor;
+use crate::relocate::{Cursor, Mover, Relocate};
 use crate::value::{Encoding, Item};
 
 #[cfg(test)]

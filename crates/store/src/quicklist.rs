@@ -6,8 +6,7 @@ use std::collections::{VecDeque, vec_deque};
 use crate::limits::NodeLimit;
 use crate::list::{End, remove_equal_packed, same};
 use crate::listpack::{self, Listpack};
-use crate::relocate::{Mover, Relocate};
-use crate::table::Cursor;
+use crate::relocate::{Cursor, Mover, Relocate};
 use crate::value::Item;
 
 /// What an element may add to a listpack beyond its own bytes, overestimated.

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
-use crate::table::Cursor;
+/// Where a walk in steps goes on; 0 where it begins and when it has ended.
+pub type Cursor = u64;
 
 /// The allocator behind a walk.
 pub trait Heap {

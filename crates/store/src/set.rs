@@ -11,10 +11,10 @@ use crate::limits::Limits;
 use crate::list::scale;
 use crate::listpack::{self, Listpack, classify};
 use crate::member::Member;
-use crate::relocate::{Mover, Relocate};
+use crate::relocate::{Cursor, Mover, Relocate};
 use crate::sample;
 use crate::str::parse_int;
-use crate::table::{self, Cursor, Slot, Table, TableStats};
+use crate::table::{self, Slot, Table, TableStats};
 use crate::value::{Encoding, Item, ItemBuf};
 
 /// However the settings are, an intset stays below this.

@@ -20,8 +20,7 @@ use self::node::{MAX_NODE_BYTES, Node};
 use crate::limits::Limits;
 use crate::list::scale;
 use crate::listpack::Listpack;
-use crate::relocate::{Mover, Relocate};
-use crate::table::Cursor;
+use crate::relocate::{Cursor, Mover, Relocate};
 
 mod build;
 mod group;

@@ -36,7 +36,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use iter::{Cursor, IntoIter, Iter};
+pub use iter::{IntoIter, Iter};
 pub use slot::{Occupied, Slot, Vacant};
 pub use stats::TableStats;
 

@@ -5,11 +5,10 @@ use bytes::Bytes;
 
 use crate::hash::Hash;
 use crate::list::List;
-use crate::relocate::{Mover, Relocate};
+use crate::relocate::{Cursor, Mover, Relocate};
 use crate::set::Set;
 use crate::str::{self, Str};
 use crate::stream::Stream;
-use crate::table::Cursor;
 use crate::zset::ZSet;
 
 /// A value that owns itself. At most 24 bytes, so that it fits beside a key in one allocation.

@@ -11,11 +11,11 @@ pub use self::bounds::{LexBound, ScoreRange};
 use crate::limits::Limits;
 use crate::list::scale;
 use crate::listpack::{self, Listpack, classify};
-use crate::relocate::{Mover, Relocate};
+use crate::relocate::{Cursor, Mover, Relocate};
 use crate::sample;
 use crate::score::{Score, parse_score};
 use crate::skiplist::{self, NodePtr, NodeRef, Skiplist};
-use crate::table::{Cursor, Slot, Table, TableStats};
+use crate::table::{Slot, Table, TableStats};
 use crate::value::{Encoding, Item, ItemBuf};
 
 mod bounds;

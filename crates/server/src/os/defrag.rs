@@ -5,20 +5,18 @@
 //! to have. So nobody waits longer for it than for one cycle, whatever the share.
 
 use log::{debug, warn};
-use node::Node;
-use store::Mover;
 use store::db::Place;
+use store::{Keyspace, Mover};
 
 use crate::config::Memory;
-use crate::os::host::Host;
 use crate::process::clock;
 use crate::process::heap::Jemalloc;
 use crate::process::memory::{AllocatorFigures, allocator_figures};
 
 /// How often it is looked whether there is something to do.
 const LOOK_EVERY_US: u64 = 1_000_000;
-/// While a child shares the memory, what moves would be copied.
-const CHILD_PAUSE_US: u64 = 100_000;
+/// While a child shares the memory, what moves would be copied, and it is looked again so often.
+const HELD_PAUSE_US: u64 = 100_000;
 /// A walk that has given back less than one part in so many of what was wasted was of no use.
 const USELESS: u64 = 20;
 /// After one, the next waits for so many times its length, within bounds.
@@ -31,7 +29,7 @@ pub struct DefragStats {
     pub kept: u64,
     pub moved_keys: u64,
     pub kept_keys: u64,
-    /// With a walk under way, of those that have ended.
+    /// Of the walks that have ended.
     total_us: u64,
 }
 
@@ -108,6 +106,96 @@ impl Defrag {
         self.stats = DefragStats::default();
     }
 
+    /// When the next cycle is due, if a walk is under way.
+    pub fn due_us(&self) -> Option<u64> {
+        self.walk.as_ref().map(|walk| walk.next_cycle_us)
+    }
+
+    /// Looks, now and then, whether a walk is to begin. `child`: one shares the memory.
+    pub fn cron(&mut self, config: &Memory, child: bool, now_us: u64) {
+        if !config.activedefrag {
+            if self.end(now_us).is_some() {
+                debug!("Active defrag was turned off");
+            }
+            self.look_us = 0;
+            return;
+        }
+        if now_us < self.look_us || child {
+            return;
+        }
+        if self.heap.is_none() {
+            warn!("activedefrag has no effect: this allocator does not tell what is sparse");
+            self.look_us = u64::MAX;
+            return;
+        }
+        self.look_us = now_us + LOOK_EVERY_US;
+        let waste = Waste::of(allocator_figures());
+        let Some(percent) = waste.effort(config) else { return };
+        match &mut self.walk {
+            // It becomes less while the walk goes on; what was begun is not slowed down for that.
+            Some(walk) => walk.percent = walk.percent.max(percent),
+            None => self.begin(percent, waste, now_us),
+        }
+    }
+
+    /// One cycle of the walk under way; how long it took. `held`: nothing is to move now.
+    pub fn cycle(&mut self, config: &Memory, keyspace: &mut Keyspace, held: bool) -> u64 {
+        let began_us = clock::mono_us();
+        let (Some(walk), Some(heap)) = (&mut self.walk, &mut self.heap) else { return 0 };
+        if held {
+            walk.next_cycle_us = began_us + HELD_PAUSE_US;
+            return 0;
+        }
+        let cycle_us = u64::from(config.active_defrag_cycle_us);
+        let max_elements =
+            usize::try_from(config.active_defrag_max_scan_fields).unwrap_or(usize::MAX);
+        let mut mover = Mover::new(heap);
+        let mut is_at_end = false;
+        // The clock is looked at after every step: a step looks at some tens of blocks.
+        while !is_at_end && clock::mono_us() < began_us + cycle_us {
+            let db = keyspace.db_mut(walk.db);
+            let walked = db.relocate_from(&mut walk.place, max_elements, &mut mover);
+            self.stats.moved_keys += walked.moved_keys;
+            self.stats.kept_keys += walked.kept_keys;
+            if walked.is_at_end {
+                (walk.db, walk.place) = (walk.db + 1, Place::default());
+                is_at_end = walk.db == keyspace.len();
+            }
+        }
+        self.stats.moved += mover.moved;
+        self.stats.kept += mover.kept;
+        walk.moved += mover.moved;
+        let now_us = clock::mono_us();
+        let took_us = now_us.saturating_sub(began_us);
+        let percent = u64::from(walk.percent);
+        walk.next_cycle_us = now_us + took_us * (100 - percent) / percent;
+        if is_at_end {
+            self.walk_ended(config, now_us);
+        }
+        took_us
+    }
+
+    fn walk_ended(&mut self, config: &Memory, now_us: u64) {
+        let Some(walk) = self.end(now_us) else { return };
+        let waste = Waste::of(allocator_figures());
+        let took_us = now_us.saturating_sub(walk.began_us);
+        debug!(
+            "Active defrag done in {}ms, reallocated={}, frag={:.0}%, frag_bytes={}",
+            took_us / 1000,
+            walk.moved,
+            waste.percent,
+            waste.bytes
+        );
+        let Some(percent) = waste.effort(config) else { return };
+        if waste.bytes + walk.wasted_bytes / USELESS < walk.wasted_bytes {
+            return self.begin(percent, waste, now_us);
+        }
+        // What is wasted is where nothing of the data set lies: another walk would do no better.
+        let rest_us = (took_us * REST).clamp(*REST_US.start(), *REST_US.end());
+        self.look_us = now_us + rest_us;
+        debug!("Active defrag gained too little, and rests for {} seconds", rest_us / 1_000_000);
+    }
+
     fn begin(&mut self, percent: u32, waste: Waste, now_us: u64) {
         debug!(
             "Starting active defrag, frag={:.0}%, frag_bytes={}, cpu={percent}%",
@@ -129,102 +217,6 @@ impl Defrag {
         let walk = self.walk.take()?;
         self.stats.total_us += now_us.saturating_sub(walk.began_us);
         Some(walk)
-    }
-}
-
-impl Host {
-    /// When the next cycle is due, if a walk is under way.
-    pub fn defrag_due_us(&self) -> Option<u64> {
-        self.process.defrag.walk.as_ref().map(|walk| walk.next_cycle_us)
-    }
-
-    pub fn defrag_cron(&mut self, node: &Node) {
-        let now_us = node.now().mono_us;
-        let (config, defrag) = (&self.config.memory, &mut self.process.defrag);
-        if !config.activedefrag {
-            if defrag.end(now_us).is_some() {
-                debug!("Active defrag was turned off");
-            }
-            defrag.look_us = 0;
-            return;
-        }
-        if now_us < defrag.look_us || self.disk.children.is_active() {
-            return;
-        }
-        if defrag.heap.is_none() {
-            warn!("activedefrag has no effect: this allocator does not tell what is sparse");
-            defrag.look_us = u64::MAX;
-            return;
-        }
-        defrag.look_us = now_us + LOOK_EVERY_US;
-        let waste = Waste::of(allocator_figures());
-        let Some(percent) = waste.effort(config) else { return };
-        match &mut defrag.walk {
-            // It becomes less while the walk goes on; what was begun is not slowed down for that.
-            Some(walk) => walk.percent = walk.percent.max(percent),
-            None => defrag.begin(percent, waste, now_us),
-        }
-    }
-
-    /// One cycle of the walk under way.
-    pub fn defrag_cycle(&mut self, node: &mut Node) {
-        let began_us = clock::mono_us();
-        let (config, defrag) = (&self.config.memory, &mut self.process.defrag);
-        let (Some(walk), Some(heap)) = (&mut defrag.walk, &mut defrag.heap) else { return };
-        if self.disk.children.is_active() || self.process.cron_paused {
-            walk.next_cycle_us = began_us + CHILD_PAUSE_US;
-            return;
-        }
-        let cycle_us = u64::from(config.active_defrag_cycle_us);
-        let max_elements =
-            usize::try_from(config.active_defrag_max_scan_fields).unwrap_or(usize::MAX);
-        let mut mover = Mover::new(heap);
-        let stats = &mut defrag.stats;
-        let mut is_at_end = false;
-        // The clock is looked at after every step: a step looks at some tens of blocks.
-        while !is_at_end && clock::mono_us() < began_us + cycle_us {
-            let db = node.engine.keyspace.db_mut(walk.db);
-            let walked = db.relocate_from(&mut walk.place, max_elements, &mut mover);
-            stats.moved_keys += walked.moved_keys;
-            stats.kept_keys += walked.kept_keys;
-            if walked.is_at_end {
-                (walk.db, walk.place) = (walk.db + 1, Place::default());
-                is_at_end = walk.db == node.engine.keyspace.len();
-            }
-        }
-        stats.moved += mover.moved;
-        stats.kept += mover.kept;
-        walk.moved += mover.moved;
-        let now_us = clock::mono_us();
-        let took_us = now_us.saturating_sub(began_us);
-        let percent = u64::from(walk.percent);
-        walk.next_cycle_us = now_us + took_us * (100 - percent) / percent;
-        node.engine.record_latency("active-defrag-cycle", took_us);
-        if is_at_end {
-            self.defrag_walk_ended(now_us);
-        }
-    }
-
-    fn defrag_walk_ended(&mut self, now_us: u64) {
-        let (config, defrag) = (&self.config.memory, &mut self.process.defrag);
-        let Some(walk) = defrag.end(now_us) else { return };
-        let waste = Waste::of(allocator_figures());
-        let took_us = now_us.saturating_sub(walk.began_us);
-        debug!(
-            "Active defrag done in {}ms, reallocated={}, frag={:.0}%, frag_bytes={}",
-            took_us / 1000,
-            walk.moved,
-            waste.percent,
-            waste.bytes
-        );
-        let Some(percent) = waste.effort(config) else { return };
-        if waste.bytes + walk.wasted_bytes / USELESS < walk.wasted_bytes {
-            return defrag.begin(percent, waste, now_us);
-        }
-        // What is wasted is where nothing of the data set lies: another walk would do no better.
-        let rest_us = (took_us * REST).clamp(*REST_US.start(), *REST_US.end());
-        defrag.look_us = now_us + rest_us;
-        debug!("Active defrag gained too little, and rests for {} seconds", rest_us / 1_000_000);
     }
 }
 

@@ -10,6 +10,7 @@ mod clients;
 mod config_set;
 mod debugging;
 mod deferred;
+mod defragging;
 mod downstream;
 mod info;
 mod metrics;

@@ -4,8 +4,7 @@
 use super::{Db, ExpireRef};
 use crate::element::Tagged;
 use crate::entry::Entry;
-use crate::relocate::{Mover, Relocate};
-use crate::table::Cursor;
+use crate::relocate::{Cursor, Mover, Relocate};
 
 /// Where a walk over a database goes on.
 #[derive(Debug, Default)]

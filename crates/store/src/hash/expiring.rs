@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use crate::expire::SetExpire;
 use crate::member::{Field, FieldAddr};
-use crate::relocate::{Mover, Relocate};
-use crate::table::{Cursor, Slot, Table};
+use crate::relocate::{Cursor, Mover, Relocate};
+use crate::table::{Slot, Table};
 
 /// What a field costs in `order`: two words in leaves that are about two thirds full.
 const ORDER_BYTES: usize = size_of::<(i64, FieldAddr)>() * 3 / 2;

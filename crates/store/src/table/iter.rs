@@ -6,10 +6,7 @@ use std::ptr::NonNull;
 use super::{Generation, Table, from_word};
 use crate::bucket::Bucket;
 use crate::element::Element;
-use crate::relocate::Mover;
-
-/// Where a walk in steps goes on; 0 where it begins and when it has ended.
-pub type Cursor = u64;
+use crate::relocate::{Cursor, Mover};
 
 /// Walks the elements in no order of meaning. Allocates nothing.
 pub struct Iter<'a, E: Element> {
