@@ -89,9 +89,38 @@ fn a_reply_beyond_the_hard_limit_is_not_sent(kind: Kind) {
     client.good("PING");
 }
 
+/// Every evicted key made what waits for the clients that cache it longer than the key had been, so
+/// that the next one had to go as well, until none was left.
+fn what_clients_are_told_of_evicted_keys_evicts_no_more(kind: Kind) {
+    const KEYS: i64 = 2_000;
+    let server = Server::of(kind).start();
+    let mut client = server.client();
+    client.good("CONFIG SET maxmemory-policy allkeys-lru maxmemory-eviction-tenacity 100");
+    let keys: Vec<String> = (0..KEYS).map(|n| format!("{n}:{}", "x".repeat(2_000))).collect();
+    let sets: Vec<Vec<&str>> = keys.iter().map(|key| vec!["SET", key, "v"]).collect();
+    client.pipeline(&sets);
+    let mut caching = [server.client(), server.client()];
+    for caching in &mut caching {
+        caching.good("HELLO 3");
+        caching.good("CLIENT TRACKING on");
+        for key in &keys {
+            caching.args(&["GET", key]);
+        }
+    }
+    // Buffers of clients may shrink meanwhile: then there is nothing to evict yet.
+    let mut left = KEYS;
+    wait_until(SHORT, "something is evicted", || {
+        client.good(&format!("CONFIG SET maxmemory {}", used(&server) - 60_000));
+        left = client.good("DBSIZE").int();
+        left < KEYS
+    });
+    assert!(left > 0, "all keys are gone");
+}
+
 each_server! {
     what_is_freed_elsewhere_is_not_counted_any_more,
     a_lower_limit_evicts_by_itself,
+    what_clients_are_told_of_evicted_keys_evicts_no_more,
     a_reply_beyond_the_hard_limit_is_not_sent,
     as_many_keys_fit_a_second_time,
 }

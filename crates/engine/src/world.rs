@@ -362,6 +362,11 @@ pub trait Machine {
     /// file; asked only where `maxmemory` is set.
     fn used_memory_bytes(&self) -> u64;
 
+    /// Bytes that the allocator has handed out, all of them: for differences. 0 where nobody counts.
+    fn allocated_bytes(&self) -> u64 {
+        0
+    }
+
     /// Bytes that have come from a client, and gone to it.
     fn traffic(&self, _: ClientId) -> [u64; 2] {
         [0, 0]

@@ -150,6 +150,36 @@ fn every_new_key_begins_with_the_clock_of_its_birth() {
     }
 }
 
+/// TOUCH of a client that leaves clocks alone with what it reads left them alone, too, so that there
+/// was nothing by which it could say that a key is in use.
+#[test]
+fn touch_is_a_use_for_clients_whose_reads_are_none() {
+    let mut db = Database::new();
+    let c = db.connect();
+    db.run(c, "SET k v");
+    db.run(c, "CLIENT NO-TOUCH on");
+    let touch_in_script: &[&[u8]] = &[b"EVAL", b"return redis.call('touch', 'k')", b"0"];
+    let read_in_script: &[&[u8]] = &[b"EVAL", b"return redis.call('get', 'k')", b"0"];
+    for (command, is_use) in [
+        (&[b"GET".as_slice(), b"k"] as &[&[u8]], false),
+        (&[b"TOUCH", b"k"], true),
+        (read_in_script, false),
+        (touch_in_script, true),
+    ] {
+        db.advance_ms(3_000);
+        let idle = db.run(c, "OBJECT IDLETIME k");
+        assert_ne!(idle, ":0\r\n");
+        db.run_args(c, command);
+        let expected = if is_use { ":0\r\n".to_string() } else { idle };
+        assert_eq!(db.run(c, "OBJECT IDLETIME k"), expected, "{command:?}");
+    }
+    // A child shares the pages: nobody's reads are a use then.
+    db.engine.spare_pages = true;
+    db.advance_ms(3_000);
+    db.run(c, "TOUCH k");
+    assert_eq!(db.run(c, "OBJECT IDLETIME k"), ":3\r\n");
+}
+
 #[test]
 fn the_counter_of_use_grows_and_decays() {
     let settings =

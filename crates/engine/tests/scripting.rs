@@ -4,6 +4,7 @@ mod common;
 
 use common::{Database, words};
 use engine::Settings;
+use sha1::{Digest, Sha1};
 
 fn eval(db: &mut Database, script: &str) -> String {
     let c = db.connect();
@@ -455,4 +456,26 @@ fn libraries_are_as_redis_has_them() {
         ),
         ("return bit.tohex(bit.bswap(0x12345678))", "$8\r\n78563412\r\n"),
     ]);
+}
+
+/// A script of EVAL that came when all that are kept had been used again was the first to be
+/// forgotten, before it ran: its client was told to use EVAL, who had.
+#[test]
+fn a_new_script_of_eval_runs_when_all_kept_ones_were_used_again() {
+    let mut db = Database::new();
+    let c = db.connect();
+    let eval = |db: &mut Database, n: u32| {
+        assert_eq!(db.run(c, &format!("EVAL return({n}) 0")), format!(":{n}\r\n"));
+    };
+    (0..500).for_each(|n| eval(&mut db, n));
+    // The later ones first: what was used least recently is 499 now.
+    (0..500).rev().for_each(|n| eval(&mut db, n));
+    eval(&mut db, 500);
+    let known = |db: &mut Database, n: u32| {
+        let digest = Sha1::digest(format!("return({n})"));
+        let sha: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        db.run(c, &format!("SCRIPT EXISTS {sha}")) == "*1\r\n:1\r\n"
+    };
+    let gone: Vec<u32> = (0..=500).filter(|n| !known(&mut db, *n)).collect();
+    assert_eq!(gone, [499]);
 }

@@ -251,6 +251,10 @@ impl<O: Os> Machine for Border<'_, O> {
         used.saturating_sub(in_log_buffers + self.repl.bytes_for_replicas())
     }
 
+    fn allocated_bytes(&self) -> u64 {
+        self.os.memory_bytes().0
+    }
+
     fn traffic(&self, client: ClientId) -> [u64; 2] {
         self.os.traffic(client)
     }

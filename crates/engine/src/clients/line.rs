@@ -81,11 +81,13 @@ pub(crate) fn describe(
     );
     let _ = write!(
         text,
-        "sub={} psub={} ssub={} multi={} ",
+        "sub={} psub={} ssub={} multi={} watch={} ",
         subscriptions.channels.len(),
         subscriptions.patterns.len(),
         subscriptions.shard_channels.len(),
         client.multi.as_ref().map_or(-1, |multi| multi.queue.len() as i64),
+        // As Redis 7.4 and Valkey 8 have it.
+        client.watched.len(),
     );
     let _ = write!(
         text,

@@ -133,10 +133,13 @@ impl Engine {
         }
         let until_us = world.mono_us().saturating_add(self.settings.eviction_time_limit_us());
         let mut enough = false;
+        // What is told of evicted keys, to clients that cache them above all, is gone when it has been sent. Were it
+        // counted here, long names that many clients cache would cost more memory with every key, until none is left.
+        let mut told_bytes = 0;
         for evicted in 1_u32.. {
             let Some((db, key)) = self.eviction_candidate(policy) else { break };
-            self.evict(db, &key);
-            enough = world.used_memory_bytes() <= limit_bytes;
+            told_bytes += self.evict(world, db, &key);
+            enough = world.used_memory_bytes().saturating_sub(told_bytes) <= limit_bytes;
             if enough {
                 break;
             }
@@ -150,14 +153,17 @@ impl Engine {
         enough
     }
 
-    fn evict(&mut self, db: usize, key: &[u8]) {
-        let Some(entry) = self.keyspace.db_mut(db).remove(key) else { return };
+    /// The bytes that it took to tell everybody.
+    fn evict(&mut self, world: &dyn World, db: usize, key: &[u8]) -> u64 {
+        let Some(entry) = self.keyspace.db_mut(db).remove(key) else { return 0 };
         let lazy = self.settings.lazyfree_lazy_eviction;
         self.drop_entry(entry, lazy);
         self.stats.evicted_keys += 1;
+        let before = world.allocated_bytes();
         let word: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
         self.propagation.command(db, [word, key]);
         self.touched(View::of_server(db), key, Classes::EVICTED, "evicted");
+        world.allocated_bytes().saturating_sub(before)
     }
 
     fn eviction_candidate(&mut self, policy: MaxmemoryPolicy) -> Option<(usize, Box<[u8]>)> {

@@ -20,6 +20,11 @@ impl View {
         View::new(db, false, false)
     }
 
+    /// The same database for who reads keys to use them.
+    pub(crate) fn touching(self, touches: bool) -> View {
+        View { touches, ..self }
+    }
+
     pub fn index(self) -> usize {
         self.db as usize
     }

@@ -31,7 +31,7 @@ pub(crate) struct Script {
 pub(crate) struct Cache {
     pub interpreter: Option<Interpreter>,
     scripts: HashMap<Sha, Script>,
-    /// Scripts of EVAL with their use at that time, the oldest first; those used since stand again further back.
+    /// Scripts of EVAL with their use at that time, the oldest first; those used since are put further back by `evict`.
     queue: VecDeque<(u64, Sha)>,
     eval_scripts: usize,
     uses: u64,
@@ -112,7 +112,11 @@ impl Cache {
         while self.eval_scripts > EVAL_SCRIPTS_MAX {
             let Some((noted, sha)) = self.queue.pop_front() else { return };
             match self.scripts.get(&sha).and_then(|script| script.used) {
-                Some(used) if used > noted => self.queue.push_back((used, sha)),
+                // In its place by use: at the end it would stand behind the script that is about to run.
+                Some(used) if used > noted => {
+                    let place = self.queue.partition_point(|(other, _)| *other < used);
+                    self.queue.insert(place, (used, sha));
+                }
                 Some(_) => {
                     if let Some(script) = self.scripts.remove(&sha) {
                         self.body_bytes -= script.body_len;

@@ -67,7 +67,13 @@ impl<'a> Zipmap<'a> {
                 let at = self.at;
                 let four = self.take(4)?;
                 let four = four.first_chunk().ok_or(malformed(at, "a cut length"))?;
-                Ok(u32::from_le_bytes(*four) as usize)
+                match u32::from_le_bytes(*four) as usize {
+                    // Nobody writes it, and readers have taken other bytes for the field's.
+                    short if short < usize::from(BIG) => {
+                        Err(malformed(at, "a length that is longer than need be"))
+                    }
+                    len => Ok(len),
+                }
             }
             END => Err(malformed(self.at - 1, "a field without a value")),
             short => Ok(usize::from(short)),
@@ -136,6 +142,9 @@ mod tests {
         assert!(all(b"\x01\x03foo\x03\x00ba").is_err());
         assert!(all(b"\x00\xff\xff").is_err());
         assert!(all(b"").is_err());
+        // As Redis since CVE-2026-25243.
+        assert!(all(b"\x01\xfe\x03\0\0\0foo\x03\x00bar\xff").is_err());
+        assert!(all(b"\x01\x03foo\xfe\x03\0\0\0\x00bar\xff").is_err());
     }
 
     proptest! {
