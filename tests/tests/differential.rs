@@ -86,9 +86,11 @@ fn tell(pair: &mut Pair, seed: u64, steps: &[Step], found: Difference) {
     let steps = &steps[..last.steps];
     let what = last.what.clone();
     // To make it shorter may take minutes, and is in vain where it does not come again.
-    eprintln!("\n# seed {seed}, {} steps, {what}\n# {}", steps.len(), commented(&last.text));
+    let end = steps[steps.len() - 1].shown();
+    eprintln!("\n# seed {seed}, {what}\n# {}", commented(&last.text));
+    eprintln!("# {} steps, to the end of {end}", steps.len());
     if pair.run(steps, &checks).is_none_or(|found| found.what != what) {
-        return eprintln!("# did not come again: {}", steps[steps.len() - 1].shown());
+        return eprintln!("# did not come again");
     }
     let short = shrink::shrink(steps, |steps| match pair.run(steps, &checks) {
         Some(found) if found.what == what => {

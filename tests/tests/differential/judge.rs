@@ -84,6 +84,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("object|freq", "access clocks"),
     ("object|idletime", "access clocks"),
     ("xadd/auto-id", "time"),
+    ("bitfield/fail", "Redis's replicas do not hear of a string that grew for steps that all fail"),
     ("sort/sorting", "equal weights have no order; ALPHA is among the extras"),
     ("sort_ro/sorting", "equal weights have no order; ALPHA is among the extras"),
     ("client|help", "texts differ by version"),
@@ -101,6 +102,9 @@ const NO_MULTI: &[&str] = &["multi", "watch"];
 /// Optional arguments that are always given, since the command is random without them.
 const ALWAYS_GIVEN: &[(&str, &str)] =
     &[("spop", "count"), ("command|getkeys", "arg"), ("command|getkeysandflags", "arg")];
+
+/// Below 7.2 HELLO gives the connection its name before it looks at the rest of its words.
+const BY_HALVES: &str = "hello";
 
 /// Commands of other arity below 7.2, which would spoil a transaction there alone.
 const OTHER_ARITY: &[&str] = &["zrank", "zrevrank", "command|getkeys", "command|getkeysandflags"];
@@ -173,13 +177,19 @@ pub fn is_left_out(name: &str, peer: Version) -> bool {
             .any(|(out, (from, below), _)| *out == name && *from <= peer && peer < *below)
 }
 
+/// Whether a command, as it was spoiled, has a stream's id made of the time.
+pub fn is_of_the_moment(name: &str, command: &Command) -> bool {
+    name == "xadd" && command.iter().any(|word| word == b"*")
+}
+
 pub fn ends_a_transaction(name: &str, peer: Version) -> bool {
     peer >= VALKEY && NO_MULTI.iter().any(|no_multi| name.eq_ignore_ascii_case(no_multi))
 }
 
 /// Whether a command is sent to this peer as its syntax has it, never in a script, never with an argument less.
 pub fn is_never_spoiled(name: &str, may_block: bool, peer: Version) -> bool {
-    name == "spop" || peer < (7, 2, 0) && (may_block || OTHER_ARITY.contains(&name))
+    name == "spop"
+        || peer < (7, 2, 0) && (may_block || name == BY_HALVES || OTHER_ARITY.contains(&name))
 }
 
 pub fn is_always_given(command: &str, argument: &str) -> bool {
@@ -307,6 +317,12 @@ const KNOWN: &[Known] = &[
     },
     Known {
         peers: (ANY, NO_END),
+        command: "geo*",
+        is: |ours, theirs| shape(ours).1 >= 7 && sorted(ours, 1) == sorted(theirs, 1),
+        why: "from seven on Redis's sort leaves places that are equally far in no order",
+    },
+    Known {
+        peers: (ANY, NO_END),
         command: "object|refcount",
         is: |ours, theirs| *ours == Reply::Int(1) && matches!(theirs, Reply::Int(2..=9)),
         why: "Redis's transaction holds what its commands have set until it ends",
@@ -322,6 +338,12 @@ const KNOWN: &[Known] = &[
         command: "object|encoding",
         is: |ours, theirs| is_bulk(ours, "skiplist") && is_bulk(theirs, "listpack"),
         why: "from 7.2 on ZADD converts by the number of its members before it looks at them",
+    },
+    Known {
+        peers: (ANY, (7, 2, 0)),
+        command: "object|encoding",
+        is: |ours, theirs| is_bulk(ours, "hashtable") && is_bulk(theirs, "listpack"),
+        why: "from 7.2 on HSET converts by the number of its fields before it looks at them",
     },
     Known {
         peers: (ANY, (7, 2, 0)),

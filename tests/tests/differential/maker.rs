@@ -125,7 +125,11 @@ impl Maker {
         self.values.may_block = on_second;
         let mut command = self.command(at);
         if is_spoiled && self.one_in(16) {
+            let whole = command.clone();
             self.spoil(&mut command);
+            if judge::is_of_the_moment(&self.rows[at].name, &command) {
+                command = whole;
+            }
         }
         if is_spoiled && !on_second && self.one_in(25) {
             command = self.in_script(command);
