@@ -34,6 +34,8 @@ const RUN: usize = 4000;
 const COUNT: usize = 20_000;
 /// In a long test files and replicas are looked at once in so many runs.
 const RUNS_A_CHECK: u64 = 10;
+/// In a long test it is told how far it has come once in so many runs.
+const RUNS_A_WORD: u64 = 25;
 /// Then the rest may be the same defect.
 const MOST_DIFFERENCES: usize = 25;
 
@@ -67,6 +69,10 @@ fn random_commands_are_answered_as_by_redis() {
             // Without that one, the others may be equal.
             steps.remove(at);
         }
+        let ended = seed - first + 1;
+        if ended.is_multiple_of(RUNS_A_WORD) {
+            eprintln!("{} of {count} commands, {} differences", ended as usize * RUN, told.len());
+        }
     }
     let names = maker.names().count();
     eprintln!("{} commands of {names} rows, from seed {first} on", runs as usize * RUN.min(count));
@@ -79,6 +85,13 @@ fn tell(pair: &mut Pair, seed: u64, steps: &[Step], found: Difference) {
     let mut last = found;
     let steps = &steps[..last.steps];
     let what = last.what.clone();
+    // To make it shorter may take minutes, and is in vain where it does not come again.
+    let end = steps[steps.len() - 1].shown();
+    eprintln!("\n# seed {seed}, {what}\n# {}", commented(&last.text));
+    eprintln!("# {} steps, to the end of {end}", steps.len());
+    if pair.run(steps, &checks).is_none_or(|found| found.what != what) {
+        return eprintln!("# did not come again");
+    }
     let short = shrink::shrink(steps, |steps| match pair.run(steps, &checks) {
         Some(found) if found.what == what => {
             last = found;
@@ -86,8 +99,12 @@ fn tell(pair: &mut Pair, seed: u64, steps: &[Step], found: Difference) {
         }
         _ => false,
     });
-    eprintln!("\n# seed {seed}, {}\n# {}", last.what, last.text.replace('\n', "\n# "));
+    eprintln!("# in short: {}", commented(&last.text));
     short.iter().for_each(|step| eprintln!("{}", step.shown()));
+}
+
+fn commented(text: &str) -> String {
+    text.replace('\n', "\n# ")
 }
 
 /// What was once answered otherwise. Sequences stand between empty lines, with the reason before them.

@@ -65,6 +65,8 @@ pub enum NewValue<'a> {
     Bytes(&'a [u8]),
     /// A string that stays one, whatever it spells: what was computed as a text is told as one.
     Text(&'a [u8]),
+    /// The same in a buffer of its own, which is kept when it is large.
+    OwnText(Vec<u8>),
     /// A string already in a buffer of its own, which is kept when it is large.
     Shared(Bytes),
     /// The decimal text of a number.
@@ -116,6 +118,8 @@ impl<'a> Payload<'a> {
         match value {
             NewValue::Bytes(text) => then(Payload::of_text(key_len, text)),
             NewValue::Text(text) => then(Payload::of_any_text(key_len, text)),
+            NewValue::OwnText(text) if embeds(key_len, text.len()) => then(Payload::Text(&text)),
+            NewValue::OwnText(text) => then(Payload::Value(Value::Str(Str::Owned(text)))),
             NewValue::Int(number) => then(Payload::Int(number)),
             NewValue::Value(Value::Str(Str::Int(number))) => then(Payload::Int(number)),
             NewValue::Value(Value::Str(Str::Owned(text))) if embeds(key_len, text.len()) => {

@@ -84,23 +84,51 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("object|freq", "access clocks"),
     ("object|idletime", "access clocks"),
     ("xadd/auto-id", "time"),
+    ("zrange/bylex", "unequal scores have no order by name; equal ones are among the extras"),
+    ("zrangestore/bylex", "unequal scores have no order by name; equal ones are among the extras"),
+    ("bitfield/fail", "Redis's replicas do not hear of a string that grew for steps that all fail"),
     ("sort/sorting", "equal weights have no order; ALPHA is among the extras"),
     ("sort_ro/sorting", "equal weights have no order; ALPHA is among the extras"),
     ("client|help", "texts differ by version"),
 ];
 
-/// The same for peers from a version on and below another.
+const WEIGHTS: &str =
+    "Valkey takes neither nothing nor a zero for a weight, and stores nothing then";
+const BELOW_ZERO: &str = "Valkey takes an offset below zero for none";
+
+/// The same for peers from a version on and below another; lines of `extras.txt`, too.
 const LEFT_OUT_FOR: &[(&str, (Version, Version), &str)] = &[
     ("auth", ((7, 4, 0), VALKEY), "8.2.3 does not answer the second refusal of a connection"),
     ("hello/auth", ((7, 4, 0), VALKEY), "8.2.3 does not answer the second refusal of a connection"),
+    ("xadd/approximately", ((7, 4, 0), VALKEY), "with DELREF and ACKED 8.2.3 takes no nodes"),
+    ("xtrim/approximately", ((7, 4, 0), VALKEY), "with DELREF and ACKED 8.2.3 takes no nodes"),
+    ("sort/destination", (VALKEY, NO_END), WEIGHTS),
+    ("SORT l1 LIMIT 1 2 STORE l2", (VALKEY, NO_END), WEIGHTS),
+    ("zrange/limit", (VALKEY, NO_END), BELOW_ZERO),
+    ("zrangestore/limit", (VALKEY, NO_END), BELOW_ZERO),
+    ("zrangebylex/limit", (VALKEY, NO_END), BELOW_ZERO),
+    ("zrangebyscore/limit", (VALKEY, NO_END), BELOW_ZERO),
+    ("zrevrangebylex/limit", (VALKEY, NO_END), BELOW_ZERO),
+    ("zrevrangebyscore/limit", (VALKEY, NO_END), BELOW_ZERO),
 ];
 
 /// What Valkey refuses between MULTI and EXEC with all that was queued; 7.2 leaves the transaction as it was.
 const NO_MULTI: &[&str] = &["multi", "watch"];
 
-/// Optional arguments that are always given, since the command is random without them.
-const ALWAYS_GIVEN: &[(&str, &str)] =
-    &[("spop", "count"), ("command|getkeys", "arg"), ("command|getkeysandflags", "arg")];
+/// Optional arguments that are always given, since the command is random without them, or lets users at
+/// keys that are not theirs (Redis's PFMERGE of one key).
+const ALWAYS_GIVEN: &[(&str, &str)] = &[
+    ("spop", "count"),
+    ("pfmerge", "sourcekey"),
+    ("command|getkeys", "arg"),
+    ("command|getkeysandflags", "arg"),
+];
+
+/// Below 7.2 HELLO gives the connection its name before it looks at the rest of its words.
+const BY_HALVES: &str = "hello";
+
+/// From 7.4 on a name may have anything behind a zero.
+const NAMES: &[&str] = &["hello", "client|setname", "client|setinfo"];
 
 /// Commands of other arity below 7.2, which would spoil a transaction there alone.
 const OTHER_ARITY: &[&str] = &["zrank", "zrevrank", "command|getkeys", "command|getkeysandflags"];
@@ -173,13 +201,35 @@ pub fn is_left_out(name: &str, peer: Version) -> bool {
             .any(|(out, (from, below), _)| *out == name && *from <= peer && peer < *below)
 }
 
+/// Whether a command, as it was spoiled, has a stream's id made of the time.
+pub fn is_of_the_moment(name: &str, command: &Command) -> bool {
+    name == "xadd" && command.iter().any(|word| word == b"*")
+}
+
 pub fn ends_a_transaction(name: &str, peer: Version) -> bool {
     peer >= VALKEY && NO_MULTI.iter().any(|no_multi| name.eq_ignore_ascii_case(no_multi))
 }
 
 /// Whether a command is sent to this peer as its syntax has it, never in a script, never with an argument less.
 pub fn is_never_spoiled(name: &str, may_block: bool, peer: Version) -> bool {
-    name == "spop" || peer < (7, 2, 0) && (may_block || OTHER_ARITY.contains(&name))
+    let is_older = may_block || name == BY_HALVES || OTHER_ARITY.contains(&name);
+    name == "spop" || peer < (7, 2, 0) && is_older || peer >= (7, 4, 0) && NAMES.contains(&name)
+}
+
+/// Newer servers take no scores in hexadecimal digits.
+pub fn reads_hexadecimal(peer: Version) -> bool {
+    peer < (7, 4, 0)
+}
+
+/// Valkey reads expiries of fields from its own version of the RDB alone.
+pub fn rdb_version(peer: Version) -> Option<u32> {
+    (peer >= VALKEY).then_some(80)
+}
+
+/// Whether who waits for several keys may be served although another of them has a wrong type meanwhile: from
+/// 7.2 on the command runs again, and is refused.
+pub fn serves_despite_others(peer: Version) -> bool {
+    peer < (7, 2, 0)
 }
 
 pub fn is_always_given(command: &str, argument: &str) -> bool {
@@ -288,6 +338,36 @@ const KNOWN: &[Known] = &[
         why: "newer servers refuse a type that they do not know",
     },
     Known {
+        peers: ((7, 4, 0), NO_END),
+        command: "object|encoding",
+        is: |ours, theirs| is_bulk(ours, "listpack") && is_bulk(theirs, "listpackex"),
+        why: "a listpack with expiries has a name of its own from 7.4 on",
+    },
+    Known {
+        peers: ((7, 4, 0), NO_END),
+        command: "xinfo|*",
+        is: |ours, theirs| ours.is_error() == theirs.is_error(),
+        why: "newer servers bound what a group has read by what was added",
+    },
+    Known {
+        peers: (VALKEY, NO_END),
+        command: "sort*",
+        is: |_, theirs| is_error(theirs, "can't be converted into double"),
+        why: "Valkey takes neither nothing nor a zero for a weight",
+    },
+    Known {
+        peers: (VALKEY, NO_END),
+        command: "h*",
+        is: |ours, _| is_error(ours, "invalid expire time"),
+        why: "Valkey lets fields expire later than Redis can say",
+    },
+    Known {
+        peers: (VALKEY, NO_END),
+        command: "object|encoding",
+        is: |ours, theirs| is_bulk(ours, "raw") && is_bulk(theirs, "embstr"),
+        why: "Valkey embeds longer texts",
+    },
+    Known {
         peers: (VALKEY, NO_END),
         command: "bitcount",
         is: |ours, _| is_error(ours, "syntax error"),
@@ -304,6 +384,12 @@ const KNOWN: &[Known] = &[
         command: "getex",
         is: |ours, theirs| *ours == Reply::Null && is_error(theirs, "invalid expire time"),
         why: "Valkey looks at the time before it looks for the key",
+    },
+    Known {
+        peers: (ANY, NO_END),
+        command: "geo*",
+        is: |ours, theirs| shape(ours).1 >= 7 && sorted(ours, 1) == sorted(theirs, 1),
+        why: "from seven on Redis's sort leaves places that are equally far in no order",
     },
     Known {
         peers: (ANY, NO_END),
@@ -325,9 +411,27 @@ const KNOWN: &[Known] = &[
     },
     Known {
         peers: (ANY, (7, 2, 0)),
+        command: "object|encoding",
+        is: |ours, theirs| is_bulk(ours, "hashtable") && is_bulk(theirs, "listpack"),
+        why: "from 7.2 on HSET converts by the number of its fields before it looks at them",
+    },
+    Known {
+        peers: (ANY, (7, 2, 0)),
         command: "*",
-        is: |ours, theirs| is_error(ours, "NOPERM User") && is_error(theirs, "NOPERM this user"),
-        why: "errors name the user from 7.2 on",
+        is: |ours, theirs| {
+            let is_ours = is_error(ours, "NOPERM User") || is_error(ours, "NOPERM No permissions");
+            is_ours && is_error(theirs, "NOPERM this user")
+        },
+        why: "errors name the user from 7.2 on, or nobody",
+    },
+    Known {
+        peers: (ANY, (7, 2, 0)),
+        command: "*",
+        is: |ours, theirs| {
+            is_error(ours, "ACL failure in script")
+                && is_error(theirs, "executing the script can't")
+        },
+        why: "errors in scripts tell what failed from 7.2 on",
     },
     Known {
         peers: (ANY, (7, 2, 0)),

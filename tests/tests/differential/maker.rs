@@ -81,6 +81,8 @@ impl Maker {
                 (weight.parse().expect("a weight is a number"), line)
             })
             .collect();
+        let is_left_out = |line: &&(u32, &str)| judge::is_left_out(line.1, peer);
+        let extras: Vec<_> = extras.into_iter().filter(|line| !is_left_out(&line)).collect();
         let of_row = |row: &Row| WEIGHTS.iter().find(|(name, _)| *name == row.name);
         let weights = rows.iter().map(|row| of_row(row).map_or(10, |(_, weight)| *weight));
         let weights = weights.chain(extras.iter().map(|(weight, _)| *weight));
@@ -125,7 +127,11 @@ impl Maker {
         self.values.may_block = on_second;
         let mut command = self.command(at);
         if is_spoiled && self.one_in(16) {
+            let whole = command.clone();
             self.spoil(&mut command);
+            if judge::is_of_the_moment(&self.rows[at].name, &command) {
+                command = whole;
+            }
         }
         if is_spoiled && !on_second && self.one_in(25) {
             command = self.in_script(command);
@@ -197,7 +203,10 @@ impl Maker {
         ];
         match self.one_in(10) {
             true => vec![b'h'; 5000],
-            false => TEXTS[self.rng.usize(..TEXTS.len())].as_bytes().to_vec(),
+            false => match TEXTS[self.rng.usize(..TEXTS.len())] {
+                "0x10" if !judge::reads_hexadecimal(self.peer) => b"0".to_vec(),
+                text => text.as_bytes().to_vec(),
+            },
         }
     }
 
@@ -246,6 +255,7 @@ impl Arguments<'_> {
             .any(|(command, name)| *name == argument.name && self.name.starts_with(command));
         let times = match argument.is_multiple {
             false => 1,
+            _ if argument.kind == "key" && self.waits_for_one_key() => 1,
             _ if follows || argument.kind == "key" && self.name_has_count() => self.maker.keys,
             _ if self.name == "msetex" => self.maker.keys,
             true => [1, 1, 1, 2, 2, 3, 5][self.maker.rng.usize(..7)],
@@ -269,6 +279,10 @@ impl Arguments<'_> {
             .any(counted)
     }
 
+    fn waits_for_one_key(&self) -> bool {
+        self.maker.values.may_block && judge::serves_despite_others(self.maker.peer)
+    }
+
     fn add_once(&mut self, argument: &Argument) {
         match (argument.kind.as_str(), argument.name.as_str()) {
             ("pure-token", _) => {}
@@ -287,7 +301,8 @@ impl Arguments<'_> {
                 }
             }
             (_, "numkeys") => {
-                self.maker.keys = 1 + self.maker.rng.usize(..3);
+                let keys = 1 + self.maker.rng.usize(..3);
+                self.maker.keys = if self.waits_for_one_key() { 1 } else { keys };
                 self.out.push(self.maker.keys.to_string().into_bytes());
             }
             ("key", _) => {

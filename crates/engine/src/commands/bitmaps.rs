@@ -2,8 +2,7 @@
 //! a file of its own.
 
 use protocol::Args;
-use store::str::Str;
-use store::{DbSlot, NewValue, SetExpire, Value};
+use store::{DbSlot, NewValue, SetExpire};
 
 use super::args::{int, is};
 use super::bitfield::{self, bitfield, bitfield_ro};
@@ -386,8 +385,7 @@ fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         if !op.is_old {
             ctx.propagate(&[b"SET", dest, &result]);
         }
-        let value = NewValue::Value(Value::Str(Str::Owned(result)));
-        ctx.engine.put(db, dest, value, SetExpire::Clear);
+        ctx.engine.put(db, dest, NewValue::OwnText(result), SetExpire::Clear);
         ctx.engine.make_raw(db, dest);
         ctx.engine.changed(db, dest, Classes::STRING, "set");
     }

@@ -4,7 +4,7 @@
 use persist::rdb;
 use protocol::{Args, parse_i64};
 use store::str::Str;
-use store::{Encoding, Entry, Limits, Value, ValueRef, glob, lfu};
+use store::{Encoding, Entry, Limits, NewValue, Value, ValueRef, glob, lfu};
 
 use super::args::{db_index, is};
 use super::pubsub::container;
@@ -429,6 +429,11 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     }
     // A key of its own, not the old one with another value.
     ctx.engine.delete_silently(to_db, to);
+    let value = match value {
+        // It was computed or edited, or would be an integer already.
+        Value::Str(Str::Owned(text)) => NewValue::OwnText(text),
+        value => NewValue::Value(value),
+    };
     ctx.engine.put(to_db, to, value, expire_ms);
     if is_raw {
         ctx.engine.make_raw(to_db, to);
