@@ -5,7 +5,14 @@
 # from the Makefile, which may be called again at any time.
 #
 # A running server keeps its old binary. A file of /etc that was edited is never overwritten: the new one comes
-# beside it as FILE.new. What was installed is listed in PREFIX/share/redis/installed, for `make uninstall`.
+# beside it as FILE.new. What was installed is listed in PREFIX/share/redis/installed, for `make uninstall`, before
+# anything is put there: an installation that is interrupted can be taken back, or made again. A line of the list is
+# a checksum, a kind and a path:
+#     file    ours, whatever is in it
+#     conf    ours unless it was edited
+#     new     to be put there: ours if it is, and somebody else's before
+#     part    what a file is copied to before it has its name
+#     dir     a folder that was made
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,59 +30,78 @@ esac
 manifest=$share/redis/installed
 
 # Whoever forgot to be root hears of that, not of the first file.
-for folder in "$dest$prefix" "$dest$confdir" "$dest$units"; do
-    while [ ! -e "$folder" ]; do folder=$(dirname "$folder"); done
-    [ -w "$folder" ] || {
-        echo "install.sh: $folder is not writable: try again as root (sudo make install), or with another PREFIX and CONFDIR" >&2
-        exit 1
-    }
-done
+expect_writable() { # FOLDER...
+    local folder
+    for folder; do
+        folder=$dest$folder
+        while [ ! -e "$folder" ]; do folder=$(dirname "$folder"); done
+        [ -d "$folder" ] || {
+            echo "install.sh: $folder is not a directory" >&2
+            exit 1
+        }
+        [ -w "$folder" ] || {
+            echo "install.sh: $folder is not writable: try again as root (sudo make install), or with another PREFIX and CONFDIR" >&2
+            exit 1
+        }
+    done
+}
+expect_writable "$prefix" "$confdir" "$units"
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-: >"$work/manifest"
-installed=0 unchanged=0 kept=()
+placing='' begun=''
+clean_up() {
+    status=$?
+    trap - EXIT
+    set +e
+    [ -z "$placing" ] || rm -f "$placing"
+    if [ -z "$begun" ] && [ -e "$work/made" ]; then
+        sort -r "$work/made" | while read -r _ _ folder; do rmdir "$dest$folder" 2>/dev/null; done
+    fi
+    rm -rf "$work"
+    if [ -n "$begun" ]; then
+        echo "install.sh: not everything is in place: make install again, or make uninstall, which takes away what is" >&2
+    fi
+    exit $status
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 
 sum() { sha256sum <"$1" | cut -d' ' -f1; }
 
-# What an earlier installation put there.
-sum_before() { # TARGET
-    [ ! -f "$dest$manifest" ] || awk -v path="$1" '$3 == path { print $1 }' "$dest$manifest"
+touch "$work/before"
+[ ! -f "$dest$manifest" ] || cp "$dest$manifest" "$work/before"
+# What an earlier installation put there, or was about to.
+was_put() { # SUM TARGET
+    awk -v sum="$1" -v path="$2" '$1 == sum && $3 == path { found = 1 } END { exit !found }' "$work/before"
 }
 
-# Each file is whole at its place or not there: copied beside it, then renamed.
-place() { # SOURCE TARGET MODE
-    install -d "$(dirname "$dest$2")"
-    install -m "$3" "$1" "$dest$2.tmp.$$"
-    mv -f "$dest$2.tmp.$$" "$dest$2"
-    installed=$((installed + 1))
-    echo "installed $dest$2"
-}
+# ---- what goes where ----
 
-put() { # SOURCE TARGET MODE
-    if cmp -s "$1" "$dest$2"; then
-        unchanged=$((unchanged + 1))
-    else
-        place "$1" "$2" "$3"
-    fi
-    echo "$(sum "$1") file $2" >>"$work/manifest"
+# Nothing is put anywhere before all of it is known: TARGETS[i] is to be SOURCES[i].
+sources=() targets=() modes=()
+kept=() obsolete=()
+: >"$work/manifest"
+
+put() { # SOURCE TARGET MODE [KIND]
+    sources+=("$1") targets+=("$2") modes+=("$3")
+    echo "$(sum "$1") ${4:-file} $2" >>"$work/manifest"
 }
 
 # For what people edit.
 put_conf() { # SOURCE TARGET MODE
-    local before
-    before=$(sum_before "$2")
-    if [ ! -e "$dest$2" ] || cmp -s "$1" "$dest$2" || [ "$(sum "$dest$2")" = "$before" ]; then
-        put "$@"
-        sed -i "\$s/ file / conf /" "$work/manifest"
-        rm -f "$dest$2.new"
+    local is
+    if [ -e "$dest$2" ]; then is=$(sum "$dest$2"); fi
+    if [ ! -e "$dest$2" ] || cmp -s "$1" "$dest$2" || was_put "$is" "$2"; then
+        put "$@" conf
+        obsolete+=("$dest$2.new")
         return
     fi
-    place "$1" "$2.new" "$3"
-    kept+=("$dest$2")
     # The edited file is not ours to remove, and the new one beside it is.
-    echo "${before:-none} conf $2" >>"$work/manifest"
-    echo "$(sum "$1") file $2.new" >>"$work/manifest"
+    awk -v path="$2" '$3 == path { print $1, "conf", $3; found = 1 } END { if (!found) print "none conf", path }' \
+        "$work/before" >>"$work/manifest"
+    put "$1" "$2.new" "$3"
+    kept+=("$dest$2")
 }
 
 fill() { # SOURCE: with the folders of this installation
@@ -129,8 +155,69 @@ for name in redis-server redis-master redis-replica redis-install-server; do
 done
 put "$work/completions/zsh" "$share/zsh/site-functions/_redis-server" 644
 
+# ---- putting it there ----
+
+folders=("$share/redis")
+for target in "${targets[@]}"; do folders+=("$(dirname "$target")"); done
+mapfile -t folders < <(printf '%s\n' "${folders[@]}" | sort -u)
+expect_writable "${folders[@]}"
+
+# Only the rename gives a file its name: it is whole at its place or not there.
+place() { # SOURCE TARGET MODE
+    placing=$dest$2.tmp.$$
+    install -m "$3" "$1" "$placing"
+    mv -f "$placing" "$dest$2"
+    placing=''
+}
+
+place_manifest() { # LINES
+    awk '!seen[$0]++' "$1" >"$work/lines"
+    place "$work/lines" "$manifest" 644
+}
+
+# Of what earlier installations listed, the copies are of no use, and the rest is still theirs.
+while read -r _ kind path; do
+    if [ "$kind" = part ]; then rm -f "$dest$path"; fi
+done <"$work/before"
+for folder in "${folders[@]}"; do
+    while [ ${#folder} -gt 1 ] && [ ! -e "$dest$folder" ]; do
+        echo "- dir $folder"
+        folder=$(dirname "$folder")
+    done
+done | sort -u >"$work/made"
+{
+    grep -v ' part ' "$work/before" || true
+    sed -E 's/^([^ ]+) (file|conf) /\1 new /' "$work/manifest"
+    cat "$work/made"
+    for target in "${targets[@]}"; do echo "- part $target.tmp.$$"; done
+} >"$work/begun"
 install -d "$dest$share/redis"
-install -m 644 "$work/manifest" "$dest$manifest"
+place_manifest "$work/begun"
+begun=yes
+
+installed=0 unchanged=0
+for i in "${!targets[@]}"; do
+    target=${targets[i]}
+    if cmp -s "${sources[i]}" "$dest$target"; then
+        unchanged=$((unchanged + 1))
+        continue
+    fi
+    install -d "$(dirname "$dest$target")"
+    place "${sources[i]}" "$target" "${modes[i]}"
+    installed=$((installed + 1))
+    echo "installed $dest$target"
+done
+for path in ${obsolete[@]+"${obsolete[@]}"}; do rm -f "$path"; done
+
+# All of this installation is there; what only an earlier one had is to be found by `make uninstall` as before.
+{
+    cat "$work/manifest" "$work/made"
+    while read -r sum kind path; do
+        if [ -e "$dest$path" ]; then echo "$sum $kind $path"; fi
+    done < <(awk 'NR == FNR { ours[$3]; next } $2 != "part" && !($3 in ours)' "$work/manifest" "$work/before")
+} >"$work/done"
+place_manifest "$work/done"
+begun='' && rm "$work/made"
 
 echo
 echo "$installed files installed, $unchanged were there already."

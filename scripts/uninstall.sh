@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# uninstall.sh: removes what install.sh has listed. Files of /etc that were edited stay, as do instances'
-# configurations, data and logs.
+# uninstall.sh: removes what install.sh has listed, which says what the lines mean, whether it came to its end or
+# not. Files of /etc that were edited stay, as do instances' configurations, data and logs.
 set -euo pipefail
 
 prefix=${PREFIX%/} dest=${DESTDIR:-}
@@ -8,6 +8,8 @@ dest=${dest%/}
 manifest=$dest$prefix/share/redis/installed
 
 if [ ! -f "$manifest" ]; then
+    # An installation that was killed before it had put anything anywhere.
+    rm -f "$manifest".tmp.*
     echo "nothing to uninstall: $manifest is not there" >&2
     exit 1
 fi
@@ -23,25 +25,32 @@ if [ -z "$dest" ] && [ -d /run/systemd/system ]; then
     fi
 fi
 
-removed=0 folders=()
+removed=0 folders=() left=()
 while read -r sum kind path; do
-    folders+=("$(dirname "$dest$path")")
-    [ -e "$dest$path" ] || continue
-    if [ "$kind" = conf ] && [ "$(sha256sum <"$dest$path" | cut -d' ' -f1)" != "$sum" ]; then
-        echo "left $dest$path, which was edited"
-        continue
-    fi
-    rm -f "$dest$path"
+    path=$dest$path
+    if [ "$kind" = dir ]; then folders+=("$path"); fi
+    [ -f "$path" ] || [ -L "$path" ] || continue
+    case $kind in
+        file | part) ;;
+        # What install.sh came to or did not, and what is edited.
+        *)
+            if [ "$(sha256sum <"$path" | cut -d' ' -f1)" != "$sum" ]; then
+                if [ "$kind" = conf ]; then left+=("$path"); fi
+                continue
+            fi
+            ;;
+    esac
+    rm -f "$path"
     removed=$((removed + 1))
 done <"$manifest"
-rm -f "$manifest"
-folders+=("$(dirname "$manifest")")
+for path in ${left[@]+"${left[@]}"}; do
+    if [ -e "$path" ]; then echo "left $path, which was edited"; fi
+done
+rm -f "$manifest" "$manifest".tmp.*
 
-# Empty folders of ours, and those above them that were made for them.
-printf '%s\n' "${folders[@]}" | sort -ru | while read -r folder; do
-    while [ "$folder" != "$dest" ] && [ "$folder" != "/" ] && rmdir "$folder" 2>/dev/null; do
-        folder=$(dirname "$folder")
-    done
+# Folders that were made for all this, innermost first, unless somebody else has something there by now.
+printf '%s\n' ${folders[@]+"${folders[@]}"} | sort -ru | while read -r folder; do
+    rmdir "$folder" 2>/dev/null || true
 done
 
 if [ -z "$dest" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi

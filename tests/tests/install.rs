@@ -73,6 +73,38 @@ impl Root {
         run_command(command, LONG).expect_success("install.sh").output()
     }
 
+    /// An installation during whose `nth` call of `tool` this happens: `kill` and `kill-after` end it as the kernel
+    /// would, `term` as somebody who is impatient, and `full` is a disk on which there is no more room.
+    fn install_interrupted(&self, tool: &str, nth: u32, what: &str) -> Finished {
+        let shims = tempfile::tempdir().expect("a folder");
+        let shim = shims.path().join(tool);
+        let count = shims.path().join("count");
+        let text = format!(
+            r#"#!/bin/bash
+real() {{ PATH=${{PATH#*:}} {tool} "$@"; }}
+[ "$1" != -d ] || {{ real "$@"; exit; }}
+echo >>{count}
+[ "$(wc -l <{count})" = {nth} ] || {{ real "$@"; exit; }}
+half() {{ head -c 40 "${{@: -2:1}}" >"${{@: -1}}"; }}
+case {what} in
+    kill-after) real "$@"; kill -KILL $PPID ;;
+    kill) [ {tool} = mv ] || half "$@"; kill -KILL $PPID ;;
+    term) kill -TERM $PPID; real "$@" ;;
+    full) half "$@"; echo 'No space left on device' >&2; exit 1 ;;
+esac
+"#,
+            count = count.display(),
+        );
+        std::fs::write(&shim, text).expect("written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&shim, mode).expect("a mode");
+        let path = std::env::var("PATH").expect("a path");
+        let mut command = self.script("install.sh");
+        command.arg(self.bins.path()).args(PROGRAMS);
+        command.env("PATH", format!("{}:{path}", shims.path().display()));
+        run_command(command, LONG)
+    }
+
     fn uninstall(&self) -> String {
         run_command(self.script("uninstall.sh"), LONG).expect_success("uninstall.sh").output()
     }
@@ -176,6 +208,83 @@ fn install_again_and_uninstall_leave_edited_files_and_data_alone() {
     assert!(!root.path("usr").exists(), "no empty folder is left");
     let again = run_command(root.script("uninstall.sh"), LONG);
     assert!(!again.status.success() && again.output().contains("nothing to uninstall"));
+}
+
+/// The list of what was installed was written last, so that nothing could take away what an installation had put
+/// there that was killed or had no room. What it had not come to is not its own, nor are folders that were there.
+#[test]
+fn an_interrupted_installation_is_taken_back_or_made_again() {
+    let points = [
+        ("mv", 1, "kill-after"),
+        ("install", 2, "full"),
+        ("mv", 10, "kill"),
+        ("mv", 12, "term"),
+        ("install", 20, "kill"),
+        ("mv", 30, "kill-after"),
+    ];
+    for (tool, nth, what) in points {
+        let root = Root::new();
+        let at = format!("{tool} {nth} {what}");
+        // Somebody else's, where ours comes last; a folder without anything in it; a file that is edited.
+        let last = "usr/share/zsh/site-functions/_redis-server";
+        root.write(last, "# another's\n");
+        root.write("etc/redis/master.conf.template", "# mine\n");
+        std::fs::create_dir_all(root.path("usr/share/man/man1")).expect("a folder");
+        let mut before = root.files();
+        let finished = root.install_interrupted(tool, nth, what);
+        assert!(!finished.status.success(), "{at}: {}", finished.output());
+        let told = finished.output().contains("not everything is in place");
+        assert!(told || what.starts_with("kill"), "{at}: {}", finished.output());
+        root.uninstall();
+        let left = root.files();
+        assert!(left == before, "{at}: {:?}, not {:?}", left.keys(), before.keys());
+
+        // Even the second one, which has less to do.
+        for _ in 0..2 {
+            root.install_interrupted(tool, nth, what);
+        }
+        let said = root.install();
+        assert!(said.contains("master.conf.template was edited"), "{at}: {said}");
+        assert!(!root.files().keys().any(|name| name.contains(".tmp.")), "{at}");
+        assert!(!root.read("usr/share/redis/installed").contains(" new "), "{at}");
+        root.uninstall();
+        before.remove(last);
+        let left = root.files();
+        assert!(left == before, "{at}: {:?}, not {:?}", left.keys(), before.keys());
+    }
+    // One that replaces an older one, which was there as a whole.
+    for (tool, nth, what) in [("mv", 1, "kill"), ("mv", 4, "kill-after"), ("install", 5, "full")] {
+        let root = Root::new();
+        let before = root.files();
+        root.install();
+        let older = root.read("usr/share/redis/installed");
+        let extra = "- file /usr/bin/redis-old\n- dir /usr/lib/old\n";
+        root.write("usr/share/redis/installed", &(older + extra));
+        root.write("usr/bin/redis-old", "of the older one alone");
+        std::fs::create_dir_all(root.path("usr/lib/old")).expect("a folder");
+        for name in PROGRAMS {
+            std::fs::copy("/bin/false", root.bins.path().join(name)).expect("a copy");
+        }
+        root.install_interrupted(tool, nth, what);
+        if what != "full" {
+            root.install();
+        }
+        root.uninstall();
+        let left = root.files();
+        assert!(left == before, "{tool} {nth} {what}: {:?}", left.keys());
+    }
+    // And one that cannot have all its places, or not even its list, has none.
+    let root = Root::new();
+    let before = root.files();
+    assert!(!root.install_interrupted("install", 1, "full").status.success());
+    assert!(root.files() == before, "{:?}", root.files().keys());
+    root.write("usr/share/fish", "no folder\n");
+    let before = root.files();
+    let mut command = root.script("install.sh");
+    command.arg(root.bins.path()).args(PROGRAMS);
+    let finished = run_command(command, LONG);
+    assert!(!finished.status.success() && finished.output().contains("is not a directory"));
+    assert!(root.files() == before, "something was put there");
 }
 
 /// systemd's own checks: no unknown setting, no program that is not there, and little that a server that is

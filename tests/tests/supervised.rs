@@ -155,6 +155,39 @@ fn a_stop_that_is_called_off_was_not_announced() {
     replica.signal(Signal::SIGCONT);
 }
 
+/// systemd killed a replica that was stopped right after a full sync: SIGTERM was refused while its first append-only
+/// file was written, and then forgotten.
+#[test]
+fn a_stop_amidst_the_first_rewrite_ends_the_server_after_it() {
+    let mut manager = Manager::new();
+    let mut server = manager.supervises(Server::of(Kind::Tandem)).start();
+    server.good("SET k v");
+    // The child is at its first key until somebody ends it.
+    server.good("CONFIG SET rdb-key-save-delay 1000000000");
+    server.good("CONFIG SET appendonly yes");
+    wait_until(LONG, "the first rewrite is under way", || {
+        server.info("persistence").text("aof_rewrite_in_progress") == "1"
+    });
+    server.good("CONFIG SET rdb-key-save-delay 0");
+    server.signal(Signal::SIGTERM);
+    manager.hear_status(&["Stopping: the first append-only file is written"]);
+    manager.hear("patience", |line| line.starts_with("EXTEND_TIMEOUT_USEC="));
+    server.wait_log("Writing initial AOF, can't exit.");
+    server.good("SET k w");
+    server.good("SHUTDOWN ABORT");
+    manager.hear_status(&["Master, no replicas online"]);
+
+    server.signal(Signal::SIGTERM);
+    let lines = manager.hear("asked again", |line| line.starts_with("STATUS=Stopping: the first"));
+    assert!(!says(&lines, STOPPING), "{lines:#?}");
+    let log = server.log();
+    let (_, child) = log.rsplit_once("file rewriting started by pid ").expect("a child");
+    let child = child.lines().next().and_then(|pid| pid.trim().parse().ok()).expect("a pid");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), Signal::SIGKILL).expect("it runs");
+    manager.hear("stopping", |line| line == STOPPING);
+    assert!(server.wait_exit().success());
+}
+
 /// A SAVE of minutes is no reason for the watchdog to kill a server.
 #[test]
 fn the_watchdog_is_fed_by_the_loop_and_amidst_a_long_save() {

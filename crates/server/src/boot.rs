@@ -161,6 +161,7 @@ impl Server {
                 told_idle: BTreeSet::new(),
                 cron_paused: false,
                 postponed_end: None,
+                asked_to_end: None,
                 exit_code: None,
                 metrics: Metrics::default(),
                 sessions: Sessions::default(),

@@ -18,7 +18,9 @@ impl Server {
         if self.host.process.cron_paused {
             return;
         }
-        if let Some(interrupt) = self.host.process.postponed_end.take() {
+        if !self.host.is_writing_first_base()
+            && let Some(interrupt) = self.host.process.postponed_end.take()
+        {
             self.terminate(interrupt);
         }
         let Server { node, host, .. } = self;
@@ -52,7 +54,8 @@ impl Server {
 
     fn handle_termination(&mut self, interrupt: bool) {
         let Server { node, host, .. } = self;
-        if interrupt && node.is_shutting_down() {
+        let is_postponed = host.process.postponed_end.is_some() && host.is_writing_first_base();
+        if interrupt && (node.is_shutting_down() || is_postponed) {
             warn!("You insist... exiting now.");
             host.kill_child(node);
             host.process.exit_code = Some(1);
@@ -74,6 +77,7 @@ impl Server {
         let ShutdownFlags { save, nosave, now, force } = flags;
         let save = if save { Some(true) } else { nosave.then_some(false) };
         let flags = Flags { save, now, force, abort: false };
+        self.host.process.asked_to_end = Some(interrupt);
         self.host.begin_shutdown(&mut self.node, None, flags);
     }
 

@@ -124,8 +124,10 @@ pub struct ProcessState {
     pub told_idle: BTreeSet<&'static str>,
     /// DEBUG PAUSE-CRON.
     pub cron_paused: bool,
-    /// A signal to end that came meanwhile; whether it was SIGINT.
+    /// A signal to end that came meanwhile, or during the first rewrite of the AOF; whether it was SIGINT.
     pub postponed_end: Option<bool>,
+    /// The same of an end that has begun.
+    pub asked_to_end: Option<bool>,
     pub exit_code: Option<i32>,
     /// Of the debugger of scripts.
     pub sessions: Sessions,

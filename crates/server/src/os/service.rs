@@ -50,6 +50,9 @@ impl Host {
             let left_s = deadline_us.saturating_sub(node.now().mono_us).div_ceil(1_000_000);
             return (Stage::AskedToEnd, stop_text(node.replicas_awaited(), left_s));
         }
+        if self.process.postponed_end.is_some() && self.is_writing_first_base() {
+            return (Stage::AskedToEnd, "Stopping: the first append-only file is written".into());
+        }
         let loading = Some(self.disk.loading.figures()).filter(|loading| loading.active);
         let now_s = node.now().unix_us / 1_000_000;
         let load = loading.map(|l| load_text(&l, now_s.saturating_sub(l.started_unix_s)));

@@ -14,6 +14,7 @@ use node::{Node, Scene};
 use crate::os::host::{Deferred, Host};
 
 const REFUSED: &str = "Errors trying to SHUTDOWN. Check logs.";
+const WRITING_BASE: &str = "Writing initial AOF, can't exit.";
 
 impl Host {
     pub fn request_shutdown(
@@ -45,6 +46,7 @@ impl Host {
     }
 
     fn abort_shutdown(&mut self, node: &mut Node) {
+        self.process.asked_to_end = None;
         if self.process.postponed_end.take().is_some() || node.is_shutting_down() {
             info!("Shutdown manually aborted.");
         }
@@ -57,8 +59,17 @@ impl Host {
             return Ok(());
         }
         self.tell_supervisor(node);
+        let asked = self.process.asked_to_end.take();
         if let Err(why) = self.make_durable(node, flags) {
             warn!("{why}");
+            // A signal is not sent again: whoever has sent it waits, and kills in the end.
+            if let (WRITING_BASE, Some(_)) = (why, asked) {
+                warn!(
+                    "The server ends when the first rewrite has ended, or at once by SHUTDOWN FORCE."
+                );
+                self.process.postponed_end = asked;
+                return Err(CommandError::err(REFUSED));
+            }
             warn!("Errors trying to shut down the server. Check the logs for more information.");
             return Err(CommandError::err(REFUSED));
         }
@@ -75,6 +86,13 @@ impl Host {
         Ok(())
     }
 
+    /// Without it the append-only file is none.
+    pub fn is_writing_first_base(&self) -> bool {
+        self.disk.aof.is_on()
+            && self.disk.aof.waits_for_base()
+            && self.disk.children.is_rewriting_aof()
+    }
+
     fn make_durable(&mut self, node: &mut Node, flags: Flags) -> Result<(), &'static str> {
         if self.disk.children.is_saving_rdb() {
             warn!("There is a child saving an .rdb. Killing it!");
@@ -82,12 +100,12 @@ impl Host {
         }
         if self.disk.aof.is_on() {
             if self.disk.children.is_rewriting_aof() {
-                if self.disk.aof.waits_for_base() && !flags.force {
+                if self.is_writing_first_base() && !flags.force {
                     warn!(
                         "Try again when the first rewrite has ended (aof_rewrite_in_progress in \
                          INFO), or say SHUTDOWN FORCE to leave without the AOF."
                     );
-                    return Err("Writing initial AOF, can't exit.");
+                    return Err(WRITING_BASE);
                 }
                 warn!("There is a child rewriting the AOF. Killing it!");
                 self.kill_child(node);
