@@ -453,6 +453,26 @@ fn a_certificate_that_cannot_serve_is_refused_before_anything_is_written() {
     assert!(said.contains(&format!("port {taken_port} is in use")), "{said}");
 }
 
+/// Without systemd nobody read tmpfiles.d: CONFIG REWRITE failed, and the outcome of a failover was lost at a restart.
+#[test]
+fn the_server_may_rewrite_what_the_installer_wrote() {
+    let root = Root::installed();
+    let is_root = std::fs::metadata(root.dir.path()).is_ok_and(|made| made.uid() == 0);
+    root.write("etc/passwd", "redis:x:54321:54322::/:/bin/false\n");
+    root.allow("etc/redis", 0o755);
+    root.allow("etc", 0o755);
+    root.installer(&["--yes", "--no-start"], &[], "").expect_success("the installer");
+    let config = ["--yes", "--no-start", "--port", "7000", "--config", "/etc/7000.conf"];
+    root.installer(&config, &[], "").expect_success("another");
+    let of = |name: &str| std::fs::metadata(root.path(name)).expect("it is there");
+    assert_eq!(of("etc/redis").mode() & 0o7777, 0o2770);
+    assert_eq!(of("etc").mode() & 0o7777, 0o755, "a folder of others stays as it is");
+    if is_root {
+        assert_eq!((of("etc/redis").uid(), of("etc/redis").gid()), (54321, 54322));
+        assert_eq!(of("etc").uid(), 0);
+    }
+}
+
 /// An installer that stops half-way leaves a host that is neither with nor without the service.
 #[test]
 fn what_is_wrong_is_said_before_anything_is_written() {
