@@ -34,6 +34,7 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 : >"$work/manifest"
+if [ -f "$dest$manifest" ]; then awk '$2 == "dir"' "$dest$manifest"; fi >"$work/folders"
 installed=0 unchanged=0 kept=()
 
 sum() { sha256sum <"$1" | cut -d' ' -f1; }
@@ -43,9 +44,19 @@ sum_before() { # TARGET
     [ ! -f "$dest$manifest" ] || awk -v path="$1" '$3 == path { print $1 }' "$dest$manifest"
 }
 
+# A folder that is not there yet is ours to remove again; those of the system may be as empty.
+folder_for() { # DIR
+    local folder=$1
+    while [ ! -d "$dest$folder" ] && [ "$folder" != / ]; do
+        echo "- dir $folder" >>"$work/folders"
+        folder=$(dirname "$folder")
+    done
+    install -d "$dest$1"
+}
+
 # Each file is whole at its place or not there: copied beside it, then renamed.
 place() { # SOURCE TARGET MODE
-    install -d "$(dirname "$dest$2")"
+    folder_for "$(dirname "$2")"
     install -m "$3" "$1" "$dest$2.tmp.$$"
     mv -f "$dest$2.tmp.$$" "$dest$2"
     installed=$((installed + 1))
@@ -129,7 +140,8 @@ for name in redis-server redis-master redis-replica redis-install-server; do
 done
 put "$work/completions/zsh" "$share/zsh/site-functions/_redis-server" 644
 
-install -d "$dest$share/redis"
+folder_for "$share/redis"
+sort -u "$work/folders" >>"$work/manifest"
 install -m 644 "$work/manifest" "$dest$manifest"
 
 echo

@@ -25,7 +25,10 @@ fi
 
 removed=0 folders=()
 while read -r sum kind path; do
-    folders+=("$(dirname "$dest$path")")
+    if [ "$kind" = dir ]; then
+        folders+=("$dest$path")
+        continue
+    fi
     [ -e "$dest$path" ] || continue
     if [ "$kind" = conf ] && [ "$(sha256sum <"$dest$path" | cut -d' ' -f1)" != "$sum" ]; then
         echo "left $dest$path, which was edited"
@@ -35,13 +38,10 @@ while read -r sum kind path; do
     removed=$((removed + 1))
 done <"$manifest"
 rm -f "$manifest"
-folders+=("$(dirname "$manifest")")
 
-# Empty folders of ours, and those above them that were made for them.
-printf '%s\n' "${folders[@]}" | sort -ru | while read -r folder; do
-    while [ "$folder" != "$dest" ] && [ "$folder" != "/" ] && rmdir "$folder" 2>/dev/null; do
-        folder=$(dirname "$folder")
-    done
+# Folders that were made for these files, where nothing else is in them: the lower ones first.
+printf '%s\n' ${folders[@]+"${folders[@]}"} | sort -ru | while read -r folder; do
+    rmdir "$folder" 2>/dev/null || true
 done
 
 if [ -z "$dest" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi

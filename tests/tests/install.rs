@@ -183,6 +183,21 @@ fn install_again_and_uninstall_leave_edited_files_and_data_alone() {
     assert!(!again.status.success() && again.output().contains("nothing to uninstall"));
 }
 
+/// On a host where nothing else was installed, /usr/local/bin and others that are the system's went, too.
+#[test]
+fn uninstall_took_folders_of_the_system_with_it() {
+    let root = Root::new();
+    let systems = ["usr/bin", "usr/share/man"];
+    systems.iter().for_each(|name| std::fs::create_dir_all(root.path(name)).expect("made"));
+    // The second one finds folders that the first has made.
+    root.install();
+    root.install();
+    root.uninstall();
+    systems.iter().for_each(|name| assert!(root.path(name).is_dir(), "{name} is gone"));
+    let left: Vec<String> = root.files().into_keys().collect();
+    assert_eq!(left, ["usr/", "usr/bin/", "usr/share/", "usr/share/man/"]);
+}
+
 /// systemd's own checks: no unknown setting, no program that is not there, and little that a server that is
 /// broken into could do.
 #[test]
