@@ -40,7 +40,8 @@ _redis_install_server() {
     COMPREPLY=()
     case \$before in
         --role) COMPREPLY=(\$(compgen -W 'master replica' -- "\$word")) ;;
-        --config | --log | --data | --executable | --root) COMPREPLY=(\$(compgen -f -- "\$word")) ;;
+        --tls-replication) COMPREPLY=(\$(compgen -W 'yes no' -- "\$word")) ;;
+        --config | --log | --data | --executable | --root | --tls-*-file) COMPREPLY=(\$(compgen -f -- "\$word")) ;;
         *) COMPREPLY=(\$(compgen -W '--help --purge --remove $(join <<<"$installer")' -- "\$word")) ;;
     esac
 }
@@ -56,8 +57,9 @@ END
     for option in --help --purge --remove $installer; do
         case $option in
             --role) echo "        '--role:role:(master replica)' \\" ;;
-            --help | --purge | --yes | --no-start) echo "        '$option' \\" ;;
-            --config | --log | --executable) echo "        '$option:file:_files' \\" ;;
+            --tls-replication) echo "        '--tls-replication:value:(yes no)' \\" ;;
+            --help | --purge | --yes | --no-start | --tls) echo "        '$option' \\" ;;
+            --config | --log | --executable | --tls-*-file) echo "        '$option:file:_files' \\" ;;
             --data | --root) echo "        '$option:folder:_files -/' \\" ;;
             *) echo "        '$option:value:' \\" ;;
         esac
@@ -92,8 +94,9 @@ done
     echo "# Completions for redis-install-server."
     for option in --help --purge --remove $installer; do
         case $option in
+            --tls-replication) echo "complete -c redis-install-server -l tls-replication -x -a 'yes no'" ;;
             --role) echo "complete -c redis-install-server -l role -x -a 'master replica'" ;;
-            --help | --purge | --yes | --no-start) echo "complete -c redis-install-server -f -l ${option#--}" ;;
+            --help | --purge | --yes | --no-start | --tls) echo "complete -c redis-install-server -f -l ${option#--}" ;;
             *) echo "complete -c redis-install-server -l ${option#--} -r" ;;
         esac
     done

@@ -140,6 +140,56 @@ fn links_lead_somewhere() {
     assert_eq!(broken_links(&page, &read), ["docs/a.md: b.md has no heading two-words"]);
 }
 
+/// The page about TLS was there, and the README's list of pages did not have it.
+#[test]
+fn the_readme_lists_every_page() {
+    let readme = read(&workspace_root().join("README.md"));
+    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| [")).collect();
+    let is_listed = |path: &str| rows.iter().any(|row| row.contains(&format!("]({path}) | ")));
+    let pages = pages().into_iter().map(|page| page.path).filter(|path| path != "README.md");
+    let missing = pages.filter(|path| !is_listed(path));
+    hold(missing.map(|path| format!("README.md does not list {path}")).collect());
+}
+
+// Figures.
+
+/// What the rows of `make bench` are called, `{...}` standing for what differs.
+fn bench_rows(source: &str) -> Vec<String> {
+    let calls = source.split("table.line(").skip(1);
+    let strings = calls.map(|call| call.split('"').skip(1).step_by(2).take(2));
+    strings.map(|mut s| s.by_ref().collect::<Vec<_>>().join(" [") + "]").collect()
+}
+
+fn fits(name: &str, pattern: &str) -> bool {
+    match pattern.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?.1))) {
+        None => name == pattern,
+        Some((head, rest)) => name.strip_prefix(head).is_some_and(|after| {
+            (0..=after.len()).any(|at| after.get(at..).is_some_and(|tail| fits(tail, rest)))
+        }),
+    }
+}
+
+/// Figures of the README that nobody could print again, under names of their own.
+#[test]
+fn figures_in_the_readme_are_rows_of_the_bench() {
+    let folder = workspace_root().join("benches/src");
+    let sources = std::fs::read_dir(folder).expect("benches/").flatten();
+    let known: Vec<String> = sources.flat_map(|file| bench_rows(&read(&file.path()))).collect();
+    let readme = read(&workspace_root().join("README.md"));
+    let rows = readme.lines().skip_while(|line| !line.starts_with("| medians of")).skip(2);
+    let names: Vec<&str> =
+        rows.map_while(|row| row.strip_prefix("| ")?.split(" | ").next()).collect();
+    assert!(names.len() > 5, "the figures are found: {names:?}");
+    let unknown = names.iter().filter(|name| !known.iter().any(|row| fits(name, row)));
+    hold(unknown.map(|name| format!("make bench prints no {name}")).collect());
+
+    let rows =
+        bench_rows("table.line(&format!(\"sync of {keys} keys{over}\"), \"s\", medians, 0.6);");
+    assert_eq!(rows, ["sync of {keys} keys{over} [s]"]);
+    assert!(fits("sync of 5 keys [s]", &rows[0]) && fits("sync of 5 keys over TLS [s]", &rows[0]));
+    assert!(!fits("sync of 5 keys [ms]", &rows[0]) && !fits("load of 5 keys [s]", &rows[0]));
+}
+
 /// Words that begin with a folder of the repository.
 fn missing_paths(page: &Page, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
     let folders = ["conf/", "crates/", "docs/", "monitoring/", "scripts/", "systemd/", "tests/"];

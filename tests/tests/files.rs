@@ -56,6 +56,33 @@ fn a_dump_of_one_loads_in_the_other(w: Kind, r: Kind) {
     }
 }
 
+/// A migration by files ended with an empty server, and without a word: the dump was copied to an instance that has
+/// an append-only file.
+#[test]
+fn a_dump_beside_a_new_append_only_file_is_not_loaded_and_the_log_says_so() {
+    let writer = Server::of(Kind::Redis).start();
+    writer.good("SET k v");
+    writer.good("SAVE");
+    let files = [("dump.rdb".to_string(), writer.read_file("dump.rdb"))];
+    let mut server = started_with(Server::of(Kind::Tandem).set("appendonly yes"), &files);
+    let said = "dump.rdb, which is there, is not loaded";
+    assert_eq!(server.good("DBSIZE").int(), 0);
+    assert_eq!(server.log().matches(said).count(), 1, "{}", server.log());
+    // It is the first start that means something: later there is a file, and the dump is its own.
+    server.stop();
+    server.start_again();
+    assert_eq!(server.log().matches(said).count(), 1, "{}", server.log());
+
+    // What the log says helps.
+    let server = started_with(Server::of(Kind::Tandem).set("appendonly no"), &files);
+    server.good("CONFIG SET appendonly yes");
+    server.wait_no_child();
+    assert_eq!(server.good("GET k").text(), "v");
+    assert!(!server.log().contains(said), "{}", server.log());
+    let reader = started_with(Server::of(Kind::Redis).set("appendonly yes"), &aof_files(&server));
+    assert_eq!(reader.good("GET k").text(), "v");
+}
+
 fn a_dump_without_compression_or_checksum_loads_in_the_other(w: Kind, r: Kind) {
     let writer =
         Server::of(w).name("writer").set("rdbcompression no").set("rdbchecksum no").start();

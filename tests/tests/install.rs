@@ -9,10 +9,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tandem_tests::encrypted::Encrypted;
 use tempfile::TempDir;
+use testkit::binaries::tandem;
+use testkit::certificates::Certificates;
 use testkit::ports::Port;
-use testkit::process::{Finished, run_command};
-use testkit::wait::LONG;
+use testkit::process::{Finished, run, run_command};
+use testkit::wait::{LONG, wait_until};
 use testkit::{Client, Kind, Server};
 
 const PROGRAMS: [&str; 3] = ["redis-server", "redis-master", "redis-replica"];
@@ -140,7 +143,8 @@ esac
     fn start(&self, kind: Kind, config: &str, port: u16) -> (Server, Client) {
         let data = self.path("data");
         std::fs::create_dir_all(&data).expect("a folder");
-        let text = self.read(config);
+        let tls = self.path("etc/redis/tls").display().to_string();
+        let text = self.read(config).replace("/etc/redis/tls", &tls);
         let mut builder = Server::of(kind).without_base_config();
         for line in text.lines().filter(|l| !l.trim_start().starts_with('#')) {
             let name = line.split(' ').next().unwrap_or_default();
@@ -149,7 +153,8 @@ esac
             }
         }
         let server = builder.start();
-        assert!(text.contains(&format!("\nport {port}\n")), "{text}");
+        let ports = ["port", "tls-port"].map(|name| format!("\n{name} {port}\n"));
+        assert!(ports.iter().any(|line| text.contains(line)), "{text}");
         let client = server.client();
         (server, client)
     }
@@ -287,6 +292,21 @@ fn an_interrupted_installation_is_taken_back_or_made_again() {
     assert!(root.files() == before, "something was put there");
 }
 
+/// On a host where nothing else was installed, /usr/local/bin and others that are the system's went, too.
+#[test]
+fn uninstall_took_folders_of_the_system_with_it() {
+    let root = Root::new();
+    let systems = ["usr/bin", "usr/share/man"];
+    systems.iter().for_each(|name| std::fs::create_dir_all(root.path(name)).expect("made"));
+    // The second one finds folders that the first has made.
+    root.install();
+    root.install();
+    root.uninstall();
+    systems.iter().for_each(|name| assert!(root.path(name).is_dir(), "{name} is gone"));
+    let left: Vec<String> = root.files().into_keys().collect();
+    assert_eq!(left, ["usr/", "usr/bin/", "usr/share/", "usr/share/man/"]);
+}
+
 /// systemd's own checks: no unknown setting, no program that is not there, and little that a server that is
 /// broken into could do.
 #[test]
@@ -399,6 +419,182 @@ fn flags_and_variables_answer_the_questions() {
     let dropin = root.read("etc/systemd/system/redis-master@7001.service.d/instance.conf");
     let start = "\nExecStart=/usr/bin/redis-server /etc/redis/cache.conf --supervised systemd\n";
     assert!(dropin.contains(start), "{dropin}");
+}
+
+impl Root {
+    /// Where the installer looks for certificates, these, under the names that it expects.
+    fn certify(&self) {
+        let names = ["server.crt redis.crt", "server.key redis.key", "ca.crt ca.crt"];
+        let others = ["locked.key locked.key", "stranger.key other.key", "expired.crt old.crt"];
+        for pair in names.iter().chain(&others).chain(&["expired.key old.key"]) {
+            let (from, to) = pair.split_once(' ').expect("two names");
+            let text = std::fs::read_to_string(Certificates::shared().path(from)).expect("made");
+            self.write(&format!("etc/redis/tls/{to}"), &text);
+            self.allow(&format!("etc/redis/tls/{to}"), 0o644);
+        }
+    }
+
+    fn allow(&self, name: &str, mode: u32) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(self.path(name), mode).expect("a mode");
+    }
+}
+
+/// Whoever wanted TLS had to write its directives into what the installer had made, and restart.
+#[test]
+fn an_instance_is_encrypted_from_its_first_start() {
+    let root = Root::installed();
+    root.certify();
+    let args = ["--tls", "--no-start"];
+    let said = root.installer(&args, &[], &"\n".repeat(18)).expect_success("by Enter").output();
+    for line in [
+        "    TLS              port 6379, nothing unencrypted",
+        "    Certificate      /etc/redis/tls/redis.crt",
+        "    Key              /etc/redis/tls/redis.key",
+        "    Authority        /etc/redis/tls/ca.crt",
+        "    Replication      encrypted",
+    ] {
+        assert!(said.lines().any(|l| l == line), "{line} in {said}");
+    }
+    let typed = "redis-cli -p 6379 --tls --cacert /etc/redis/tls/ca.crt --cert ";
+    assert!(said.contains(typed), "{said}");
+    let config = root.read("etc/redis/6379.conf");
+    for line in ["port 0", "tls-port 6379", "tls-replication yes"] {
+        assert!(config.lines().any(|l| l == line), "{line} in {config}");
+    }
+
+    // Both ways in, a key under a password, and a master that speaks TLS.
+    let (plain, tls, of_master) = (Port::reserve(), Port::reserve(), Port::reserve());
+    let directives = Certificates::shared().directives(of_master.number(), "server");
+    let master = Server::of(Kind::Redis).set(&directives).start();
+    master.good("SET k v");
+    let number = |port: &Port| port.number().to_string();
+    let args = ["--yes", "--no-start", "--role", "replica", "--master-host", "127.0.0.1"];
+    let ports = ["--master-port", &number(&of_master), "--port", &number(&plain)];
+    let tls_args = ["--tls-port", &number(&tls), "--tls-key-file", "/etc/redis/tls/locked.key"];
+    let env = [("REDIS_TLS_KEY_FILE_PASS", "1234")];
+    let args = [&args[..], &ports, &tls_args].concat();
+    let said = root.installer(&args, &env, "").expect_success("by flags").output();
+    assert!(!said.contains("1234"), "a password is not shown: {said}");
+    let config = format!("etc/redis/{}.conf", plain.number());
+    let (replica, _) = root.start(Kind::TandemReplica, &config, plain.number());
+    wait_until(LONG, "the link is up", || {
+        replica.info("replication").text("master_link_status") == "up"
+    });
+    assert_eq!(replica.good("GET k").text(), "v");
+    let mut client = Encrypted::connect(tls.number(), Some("client")).expect("it is let in");
+    assert_eq!(client.ask("PING").expect("an answer"), "+PONG");
+}
+
+/// The page told where certificates belong, and not how to come by any.
+#[test]
+fn certificates_that_are_made_as_the_page_says_serve() {
+    let root = Root::installed();
+    let page =
+        testkit::process::read_lossy(&testkit::binaries::workspace_root().join("docs/tls.md"));
+    let (_, section) = page.split_once("## Make certificates").expect("the section");
+    let mut blocks =
+        section.split("```sh\n").skip(1).map(|b| b.split("```").next().expect("its end"));
+    let folder = root.path("etc/redis/tls").display().to_string();
+    // There is no such user here.
+    let install = blocks.clone().nth(1).expect("a block").replace(" -o redis -g redis", "");
+    let typed =
+        [blocks.next().expect("a block"), &install.replace("/etc/redis/tls", &folder)].concat();
+    let mut command = Command::new("sh");
+    command.args(["-ec", &typed]).current_dir(root.bins.path());
+    run_command(command, LONG).expect_success(&typed);
+
+    let (plain, tls) = (Port::reserve(), Port::reserve());
+    let (plain_port, tls_port) = (plain.number().to_string(), tls.number().to_string());
+    let args = ["--yes", "--no-start", "--port", &plain_port, "--tls-port", &tls_port];
+    root.installer(&args, &[], "").expect_success("the installer");
+    let config = format!("etc/redis/{plain_port}.conf");
+    let (_server, _) = root.start(Kind::TandemMaster, &config, plain.number());
+    let file = |name: &str| root.bins.path().join(name).display().to_string();
+    let (ca, cert, key) = (file("ca.crt"), file("client.crt"), file("client.key"));
+    let args = ["-p", &tls_port, "--tls", "--cacert", &ca, "--cert", &cert, "--key", &key, "PING"];
+    let said = run(&tandem("redis-cli"), &args, LONG).expect_success("redis-cli").stdout;
+    assert_eq!(said.trim(), "PONG");
+}
+
+/// A server that could not read its key, or whose key was another's, was installed, enabled, and did not start.
+#[test]
+fn a_certificate_that_cannot_serve_is_refused_before_anything_is_written() {
+    let root = Root::installed();
+    root.certify();
+    // Neither the owner of these files nor of their group.
+    root.write("etc/passwd", "redis:x:54321:54321::/:/bin/false\n");
+    root.allow("", 0o755);
+    for name in ["etc", "etc/redis", "etc/redis/tls"] {
+        root.allow(name, 0o755);
+    }
+    let before = root.files();
+    let refused = |args: &[&str], why: &str| {
+        let finished = root.installer(&[&["--yes", "--no-start", "--tls"], args].concat(), &[], "");
+        let said = finished.output();
+        assert!(!finished.status.success() && said.contains(why), "{args:?}: {said}");
+        assert!(root.files() == before, "{args:?} has written something: {said}");
+    };
+    let tls = |name: &str| format!("/etc/redis/tls/{name}");
+    let (none, crt, key) = (tls("none"), tls("redis.crt"), tls("redis.key"));
+    let taken = Server::of(Kind::Tandem).start();
+    let taken_port = taken.port().to_string();
+    refused(&["--tls-cert-file", &none], "the certificate /etc/redis/tls/none is not there");
+    refused(&["--tls-key-file", &none], "the key /etc/redis/tls/none is not there");
+    refused(&["--tls-ca-cert-file", &none], "of the authority /etc/redis/tls/none is not there");
+    refused(&["--tls-cert-file", "redis.crt"], "absolute");
+    refused(&["--tls-cert-file", &key], "redis.key holds no certificate");
+    refused(&["--tls-key-file", &crt], "redis.crt holds no key");
+    refused(&["--tls-key-file", &tls("locked.key")], "or its password");
+    let other = "the key /etc/redis/tls/other.key does not belong to the certificate";
+    refused(&["--tls-key-file", &tls("other.key")], other);
+    let old = ["--tls-cert-file", &tls("old.crt"), "--tls-key-file", &tls("old.key")];
+    refused(&old, "has ended");
+    refused(&["--tls-port", "0"], "'0' is no port");
+    refused(&["--tls-replication", "perhaps"], "'perhaps'");
+
+    root.allow("etc/redis/tls/redis.key", 0o600);
+    refused(&[], "/etc/redis/tls/redis.key cannot be read by redis");
+    root.allow("etc/redis/tls/redis.key", 0o644);
+    root.allow("etc/redis/tls", 0o700);
+    refused(&[], "it is in /etc/redis/tls, which redis may not enter");
+    root.allow("etc/redis/tls", 0o755);
+    // Below these folders the unit shows other ones.
+    std::fs::create_dir_all(root.path("home/me")).expect("made");
+    std::fs::copy(root.path("etc/redis/tls/ca.crt"), root.path("home/me/ca.crt")).expect("a copy");
+    let before = root.files();
+    let args = ["--yes", "--no-start", "--tls-ca-cert-file", "/home/me/ca.crt"];
+    let said = root.installer(&args, &[], "").output();
+    assert!(said.contains("the unit hides /home/me/ca.crt") && root.files() == before, "{said}");
+    // An operator's template, from before there was TLS: the server would have been without it.
+    let template = root.read("etc/redis/master.conf.template").replace("@TLS_LINES@\n", "");
+    root.write("etc/redis/master.conf.template", &template);
+    let said = root.installer(&["--yes", "--no-start", "--tls"], &[], "").output();
+    assert!(said.contains("has no line '@TLS_LINES@'"), "{said}");
+
+    let start = ["--yes", "--tls-port", &taken_port, "--role", "replica", "--master-host", "h"];
+    let said = root.installer(&start, &[], "").output();
+    assert!(said.contains(&format!("port {taken_port} is in use")), "{said}");
+}
+
+/// Without systemd nobody read tmpfiles.d: CONFIG REWRITE failed, and the outcome of a failover was lost at a restart.
+#[test]
+fn the_server_may_rewrite_what_the_installer_wrote() {
+    let root = Root::installed();
+    let is_root = std::fs::metadata(root.dir.path()).is_ok_and(|made| made.uid() == 0);
+    root.write("etc/passwd", "redis:x:54321:54322::/:/bin/false\n");
+    root.allow("etc/redis", 0o755);
+    root.allow("etc", 0o755);
+    root.installer(&["--yes", "--no-start"], &[], "").expect_success("the installer");
+    let config = ["--yes", "--no-start", "--port", "7000", "--config", "/etc/7000.conf"];
+    root.installer(&config, &[], "").expect_success("another");
+    let of = |name: &str| std::fs::metadata(root.path(name)).expect("it is there");
+    assert_eq!(of("etc/redis").mode() & 0o7777, 0o2770);
+    assert_eq!(of("etc").mode() & 0o7777, 0o755, "a folder of others stays as it is");
+    if is_root {
+        assert_eq!((of("etc/redis").uid(), of("etc/redis").gid()), (54321, 54322));
+        assert_eq!(of("etc").uid(), 0);
+    }
 }
 
 /// An installer that stops half-way leaves a host that is neither with nor without the service.
@@ -516,5 +712,7 @@ fn bash_completes_directives_their_values_and_the_installers_options() {
     assert_eq!(complete("_redis_server", "--replicao", ""), "--replicaof");
     assert_eq!(complete("_redis_server", "y", "--appendonly"), "yes");
     assert_eq!(complete("_redis_install_server", "rep", "--role"), "replica");
+    assert_eq!(complete("_redis_install_server", "--tls-r", ""), "--tls-replication");
+    assert_eq!(complete("_redis_install_server", "y", "--tls-replication"), "yes");
     assert!(Path::new(&root.path("usr/share/zsh/site-functions/_redis-server")).is_file());
 }

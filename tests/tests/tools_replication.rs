@@ -97,6 +97,21 @@ fn a_promotion_loses_no_acknowledged_write(m: Kind, r: Kind) {
     });
 }
 
+/// That there is no link is told by INFO as well; what is to be mended was in the replica's log alone.
+#[test]
+fn a_promotion_that_finds_no_link_tells_the_reason() {
+    let master = Server::of(Kind::Redis).start();
+    let replica = Server::of(Kind::Tandem).set("masterauth secret").replica_of(&master).start();
+    wait_until(LONG, "the replica knows why", || {
+        replica.info("replication").find("master_link_error").is_some()
+    });
+    let heir = format!("127.0.0.1:{}", replica.port());
+    let done = run(&binaries::tandem("redis-cli"), &["--promote", &heir], LONG);
+    let said = done.output();
+    let (begin, why) = ("has no link to its master 127.0.0.1:", "AUTH");
+    assert!(!done.status.success() && said.contains(begin) && said.contains(why), "{said}");
+}
+
 pairings! {
     the_tree_is_the_same_from_any_of_its_servers,
     a_promotion_without_yes_changes_nothing,

@@ -64,7 +64,8 @@ impl Change {
             return Err(format!("{name} is a master already"));
         };
         if !heir_before.link_up {
-            return Err(format!("{name} has no link to its master {host}:{port}"));
+            let why = heir_before.link_error.map(|why| format!(": {why}")).unwrap_or_default();
+            return Err(format!("{name} has no link to its master {host}:{port}{why}"));
         }
         let master = beside(target, host, *port);
         let before = survey(&master);

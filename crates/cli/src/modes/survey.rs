@@ -25,6 +25,8 @@ pub(super) struct Node {
     /// Of a replica: whom it follows.
     pub master: Option<(String, i64)>,
     pub link_up: bool,
+    /// Why it has none, where it says so.
+    pub link_error: Option<String>,
     /// Behind its master: bytes, and seconds since it was last heard.
     pub lag_bytes: i64,
     pub lag_s: Option<i64>,
@@ -133,6 +135,7 @@ fn parse(place: Node, info: &str) -> (Node, Vec<Listed>) {
         offset: number(if is_master { "master_repl_offset" } else { "slave_repl_offset" }),
         master: (!is_master).then(|| (field("master_host").into(), number("master_port"))),
         link_up: field("master_link_status") == "up",
+        link_error: Some(field("master_link_error")).filter(|s| !s.is_empty()).map(Into::into),
         sync: syncing
             .then(|| (number("master_sync_read_bytes"), number("master_sync_total_bytes"))),
         ..place

@@ -110,7 +110,18 @@ impl Host {
             header.save(&node.engine.keyspace, &mut out, &mut ())?;
         }
         out.finish()?;
-        self.disk.aof.install_first_base(temp, format)
+        self.disk.aof.install_first_base(temp, format)?;
+        // Who has copied a snapshot here meant it to be read.
+        if self.rdb_path().exists() {
+            let name = self.rdb_name();
+            warn!(
+                "The append-only file is new and empty, and {name}, which is there, is not loaded."
+            );
+            warn!(
+                "To load it: SHUTDOWN NOSAVE, start with 'appendonly no', CONFIG SET appendonly yes."
+            );
+        }
+        Ok(())
     }
 
     // ---- loading ----
