@@ -81,13 +81,11 @@ pub(crate) fn describe(
     );
     let _ = write!(
         text,
-        "sub={} psub={} ssub={} multi={} watch={} ",
+        "sub={} psub={} ssub={} multi={} ",
         subscriptions.channels.len(),
         subscriptions.patterns.len(),
         subscriptions.shard_channels.len(),
         client.multi.as_ref().map_or(-1, |multi| multi.queue.len() as i64),
-        // As Redis 7.4 and Valkey 8 have it.
-        client.watched.len(),
     );
     let _ = write!(
         text,
