@@ -215,81 +215,92 @@ fn install_again_and_uninstall_leave_edited_files_and_data_alone() {
     assert!(!again.status.success() && again.output().contains("nothing to uninstall"));
 }
 
+/// A root with what is not ours: a file of somebody else's where our last one comes, a folder without anything in
+/// it, and a file that is edited.
+fn root_of_others() -> Root {
+    let root = Root::new();
+    root.write("usr/share/zsh/site-functions/_redis-server", "# another's\n");
+    root.write("etc/redis/master.conf.template", "# mine\n");
+    std::fs::create_dir_all(root.path("usr/share/man/man1")).expect("a folder");
+    root
+}
+
+#[track_caller]
+fn expect_files(root: &Root, before: &BTreeMap<String, Vec<u8>>, at: &str) {
+    let left = root.files();
+    assert!(left == *before, "{at}: {:?}, not {:?}", left.keys(), before.keys());
+}
+
 /// The list of what was installed was written last, so that nothing could take away what an installation had put
 /// there that was killed or had no room. What it had not come to is not its own, nor are folders that were there.
 #[test]
-fn an_interrupted_installation_is_taken_back_or_made_again() {
-    let points = [
+fn an_interrupted_installation_is_taken_back() {
+    for (tool, nth, what) in [
         ("mv", 1, "kill-after"),
-        ("install", 2, "full"),
-        ("mv", 10, "kill"),
-        ("mv", 12, "term"),
+        ("install", 11, "full"),
         ("install", 20, "kill"),
-        ("mv", 30, "kill-after"),
-    ];
-    for (tool, nth, what) in points {
-        let root = Root::new();
+        ("mv", 12, "term"),
+    ] {
+        let root = root_of_others();
+        let before = root.files();
         let at = format!("{tool} {nth} {what}");
-        // Somebody else's, where ours comes last; a folder without anything in it; a file that is edited.
-        let last = "usr/share/zsh/site-functions/_redis-server";
-        root.write(last, "# another's\n");
-        root.write("etc/redis/master.conf.template", "# mine\n");
-        std::fs::create_dir_all(root.path("usr/share/man/man1")).expect("a folder");
-        let mut before = root.files();
         let finished = root.install_interrupted(tool, nth, what);
         assert!(!finished.status.success(), "{at}: {}", finished.output());
         let told = finished.output().contains("not everything is in place");
         assert!(told || what.starts_with("kill"), "{at}: {}", finished.output());
         root.uninstall();
-        let left = root.files();
-        assert!(left == before, "{at}: {:?}, not {:?}", left.keys(), before.keys());
+        expect_files(&root, &before, &at);
+    }
+}
 
-        // Even the second one, which has less to do.
-        for _ in 0..2 {
-            root.install_interrupted(tool, nth, what);
-        }
-        let said = root.install();
-        assert!(said.contains("master.conf.template was edited"), "{at}: {said}");
-        assert!(!root.files().keys().any(|name| name.contains(".tmp.")), "{at}");
-        assert!(!root.read("usr/share/redis/installed").contains(" new "), "{at}");
-        root.uninstall();
-        before.remove(last);
-        let left = root.files();
-        assert!(left == before, "{at}: {:?}, not {:?}", left.keys(), before.keys());
-    }
-    // One that replaces an older one, which was there as a whole.
-    for (tool, nth, what) in [("mv", 1, "kill"), ("mv", 4, "kill-after"), ("install", 5, "full")] {
-        let root = Root::new();
-        let before = root.files();
-        root.install();
-        let older = root.read("usr/share/redis/installed");
-        let extra = "- file /usr/bin/redis-old\n- dir /usr/lib/old\n";
-        root.write("usr/share/redis/installed", &(older + extra));
-        root.write("usr/bin/redis-old", "of the older one alone");
-        std::fs::create_dir_all(root.path("usr/lib/old")).expect("a folder");
-        for name in PROGRAMS {
-            std::fs::copy("/bin/false", root.bins.path().join(name)).expect("a copy");
-        }
+#[test]
+fn an_interrupted_installation_is_made_again() {
+    let root = root_of_others();
+    let mut before = root.files();
+    for (tool, nth, what) in [("install", 14, "kill"), ("mv", 9, "kill")] {
         root.install_interrupted(tool, nth, what);
-        if what != "full" {
-            root.install();
-        }
-        root.uninstall();
-        let left = root.files();
-        assert!(left == before, "{tool} {nth} {what}: {:?}", left.keys());
     }
-    // And one that cannot have all its places, or not even its list, has none.
+    let said = root.install();
+    assert!(said.contains("master.conf.template was edited"), "{said}");
+    assert!(!root.files().keys().any(|name| name.contains(".tmp.")), "{:?}", root.files().keys());
+    assert!(!root.read("usr/share/redis/installed").contains(" new "));
+    root.uninstall();
+    before.remove("usr/share/zsh/site-functions/_redis-server");
+    expect_files(&root, &before, "uninstalled");
+}
+
+/// One that replaces an older one, which was there as a whole and had more.
+#[test]
+fn an_interrupted_upgrade_is_taken_back_with_what_was_there_before_it() {
+    let root = Root::new();
+    let before = root.files();
+    root.install();
+    let older = root.read("usr/share/redis/installed");
+    let extra = "- file /usr/bin/redis-old\n- dir /usr/lib/old\n";
+    root.write("usr/share/redis/installed", &(older + extra));
+    root.write("usr/bin/redis-old", "of the older one alone");
+    std::fs::create_dir_all(root.path("usr/lib/old")).expect("a folder");
+    for name in PROGRAMS {
+        std::fs::copy("/bin/false", root.bins.path().join(name)).expect("a copy");
+    }
+    root.install_interrupted("mv", 4, "kill-after");
+    root.uninstall();
+    expect_files(&root, &before, "uninstalled");
+}
+
+#[test]
+fn an_installation_that_cannot_have_all_its_places_or_its_list_has_none() {
     let root = Root::new();
     let before = root.files();
     assert!(!root.install_interrupted("install", 1, "full").status.success());
-    assert!(root.files() == before, "{:?}", root.files().keys());
+    expect_files(&root, &before, "no room for the list");
     root.write("usr/share/fish", "no folder\n");
     let before = root.files();
     let mut command = root.script("install.sh");
     command.arg(root.bins.path()).args(PROGRAMS);
     let finished = run_command(command, LONG);
     assert!(!finished.status.success() && finished.output().contains("is not a directory"));
-    assert!(root.files() == before, "something was put there");
+    expect_files(&root, &before, "a file where a folder is to be");
 }
 
 /// On a host where nothing else was installed, /usr/local/bin and others that are the system's went, too.

@@ -252,7 +252,7 @@ impl<O: Os> Machine for Border<'_, O> {
     }
 
     fn allocated_bytes(&self) -> u64 {
-        self.os.memory_bytes().0
+        self.os.allocated_bytes()
     }
 
     fn traffic(&self, client: ClientId) -> [u64; 2] {

@@ -114,6 +114,11 @@ pub trait Os: Configuration + Persistence + Sized {
     /// Bytes in use, and how many of them stand in buffers of the append-only file.
     fn memory_bytes(&self) -> (u64, u64);
 
+    /// Bytes that are allocated, for differences: see [`Machine::allocated_bytes`](engine::world::Machine).
+    fn allocated_bytes(&self) -> u64 {
+        0
+    }
+
     fn maxmemory_bytes(&self) -> u64;
 
     /// Bytes that have come from a client, and gone to it.

@@ -382,7 +382,10 @@ const KNOWN: &[Known] = &[
     Known {
         peers: (VALKEY, NO_END),
         command: "getex",
-        is: |ours, theirs| *ours == Reply::Null && is_error(theirs, "invalid expire time"),
+        is: |ours, theirs| {
+            let is_of_time = is_error(theirs, "invalid expire") || is_error(theirs, "not an int");
+            *ours == Reply::Null && is_of_time
+        },
         why: "Valkey looks at the time before it looks for the key",
     },
     Known {

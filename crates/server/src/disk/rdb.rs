@@ -122,11 +122,7 @@ impl Rdb {
 
     /// The version that a snapshot of the data set is written in, `rdb-version` being as it is.
     pub fn version(&self, rdb_version: u32) -> Version {
-        match rdb_version {
-            9 => Version::V9,
-            _ if self.needs_v11 => Version::V11,
-            number => Version::readable_by(number).unwrap_or_default(),
-        }
+        version(rdb_version, self.needs_v11)
     }
 
     // ---- saving ----
@@ -427,6 +423,12 @@ pub struct ChildHook<'a> {
     delay: SlowSave,
 }
 
+fn version(rdb_version: u32, needs_v11: bool) -> Version {
+    let version = Version::readable_by(rdb_version).unwrap_or_default();
+    // Who asks for 9 has servers that read nothing newer.
+    if needs_v11 && version != Version::V9 { version.max(Version::V11) } else { version }
+}
+
 impl<'a> ChildHook<'a> {
     pub fn new(header: &SnapshotHeader, reporter: &'a mut Reporter) -> ChildHook<'a> {
         ChildHook { reporter, delay: header.slow_save() }
@@ -453,5 +455,28 @@ impl SaveHook for ChildHook<'_> {
             // exit, never reads again; the parent has its own mapping of them.
             unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After a snapshot of Redis 7.2 had been loaded, `rdb-version 80` was of no effect: what should have gone
+    /// to Valkey was written in version 11, and with fields that expire in 12, which it refuses.
+    #[test]
+    fn what_was_loaded_makes_no_snapshot_older_than_was_asked_for() {
+        let versions =
+            [9, 10, 11, 12, 80].map(|number| [false, true].map(|v11| version(number, v11)));
+        assert_eq!(
+            versions,
+            [
+                [Version::V9, Version::V9],
+                [Version::V10, Version::V11],
+                [Version::V11, Version::V11],
+                [Version::V12, Version::V12],
+                [Version::Valkey80, Version::Valkey80],
+            ]
+        );
     }
 }

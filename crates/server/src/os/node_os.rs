@@ -144,6 +144,10 @@ impl Os for Host {
         (self.process.memory.used_bytes(), self.disk.aof.buffer_bytes())
     }
 
+    fn allocated_bytes(&self) -> u64 {
+        self.process.memory.used_bytes()
+    }
+
     fn maxmemory_bytes(&self) -> u64 {
         self.config.memory.maxmemory_bytes
     }
