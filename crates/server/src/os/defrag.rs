@@ -19,9 +19,11 @@ const LOOK_EVERY_US: u64 = 1_000_000;
 const HELD_PAUSE_US: u64 = 100_000;
 /// A walk that has given back less than one part in so many of what was wasted was of no use.
 const USELESS: u64 = 20;
-/// After one, the next waits for so many times its length, within bounds.
+/// After one, the next waits for so many times its length, within bounds,
 const REST: u64 = 10;
 const REST_US: std::ops::RangeInclusive<u64> = 10_000_000..=600_000_000;
+/// or until there is one part in so many more to gain.
+const GROWN: u64 = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefragStats {
@@ -45,9 +47,24 @@ struct Walk {
     moved: u64,
 }
 
+/// After a walk that was of no use.
+struct Rest {
+    until_us: u64,
+    /// The least that was wasted since: only what has come on top of it can be worth a walk.
+    wasted_bytes: u64,
+}
+
+impl Rest {
+    fn is_over(&mut self, waste: Waste, now_us: u64) -> bool {
+        self.wasted_bytes = self.wasted_bytes.min(waste.bytes);
+        now_us >= self.until_us || waste.bytes > self.wasted_bytes + self.wasted_bytes / GROWN
+    }
+}
+
 pub struct Defrag {
     heap: Option<Jemalloc>,
     walk: Option<Walk>,
+    rest: Option<Rest>,
     look_us: u64,
     stats: DefragStats,
 }
@@ -81,7 +98,13 @@ impl Waste {
 
 impl Defrag {
     pub fn new() -> Defrag {
-        Defrag { heap: Jemalloc::new(), walk: None, look_us: 0, stats: DefragStats::default() }
+        Defrag {
+            heap: Jemalloc::new(),
+            walk: None,
+            rest: None,
+            look_us: 0,
+            stats: DefragStats::default(),
+        }
     }
 
     /// 0 while there is no walk.
@@ -117,7 +140,7 @@ impl Defrag {
             if self.end(now_us).is_some() {
                 debug!("Active defrag was turned off");
             }
-            self.look_us = 0;
+            (self.look_us, self.rest) = (0, None);
             return;
         }
         if now_us < self.look_us || child {
@@ -130,6 +153,10 @@ impl Defrag {
         }
         self.look_us = now_us + LOOK_EVERY_US;
         let waste = Waste::of(allocator_figures());
+        if self.rest.as_mut().is_some_and(|rest| !rest.is_over(waste, now_us)) {
+            return;
+        }
+        self.rest = None;
         let Some(percent) = waste.effort(config) else { return };
         match &mut self.walk {
             // It becomes less while the walk goes on; what was begun is not slowed down for that.
@@ -192,7 +219,7 @@ impl Defrag {
         }
         // What is wasted is where nothing of the data set lies: another walk would do no better.
         let rest_us = (took_us * REST).clamp(*REST_US.start(), *REST_US.end());
-        self.look_us = now_us + rest_us;
+        self.rest = Some(Rest { until_us: now_us + rest_us, wasted_bytes: waste.bytes });
         debug!("Active defrag gained too little, and rests for {} seconds", rest_us / 1_000_000);
     }
 
@@ -228,6 +255,19 @@ mod tests {
         let mut config = crate::config::Config::default().memory;
         change(&mut config);
         Waste::of(AllocatorFigures { allocated, active, resident: active }).effort(&config)
+    }
+
+    #[test]
+    fn a_rest_ends_in_time_or_when_there_is_more_to_gain() {
+        let waste = |bytes| Waste { bytes, percent: 50.0 };
+        let mut rest = Rest { until_us: 1000, wasted_bytes: 400 };
+        assert!(!rest.is_over(waste(400), 0));
+        assert!(!rest.is_over(waste(500), 999));
+        assert!(rest.is_over(waste(400), 1000));
+        assert!(rest.is_over(waste(501), 0));
+        // What had gone has come back: it is not where nothing of the data set lies.
+        assert!(!rest.is_over(waste(200), 0));
+        assert!(rest.is_over(waste(251), 0));
     }
 
     #[test]
