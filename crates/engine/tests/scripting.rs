@@ -30,6 +30,17 @@ fn values_become_replies_and_back() {
         ("return {err='My Err'}", "-My Err\r\n"),
         ("return {double=1.5}", "$3\r\n1.5\r\n"),
         ("return {map={a=1}}", "*2\r\n$1\r\na\r\n:1\r\n"),
+        ("return {set={x=true}}", "*1\r\n$1\r\nx\r\n"),
+        ("return {big_number='123'}", "$3\r\n123\r\n"),
+        ("return {verbatim_string={format='txt', string='hi'}}", "$2\r\nhi\r\n"),
+        ("return {verbatim_string={format='txt'}}", "*0\r\n"),
+        ("return tostring", "$-1\r\n"),
+        // Each within others, and followed by others.
+        (
+            "return {{map={a={1, {ok='x'}, {map={b=false}}}}}, {set={[{2}]=true}}, {err='E x'}, 3}",
+            "*4\r\n*2\r\n$1\r\na\r\n*3\r\n:1\r\n+x\r\n*2\r\n$1\r\nb\r\n$-1\r\n*1\r\n*1\r\n:2\r\n-E x\r\n:3\r\n",
+        ),
+        ("return {map={[{1, {2}}]={3}}}", "*2\r\n*2\r\n:1\r\n*1\r\n:2\r\n*1\r\n:3\r\n"),
         ("return {KEYS[1], ARGV[1], #KEYS, #ARGV}", "*4\r\n$1\r\nk\r\n$1\r\nv\r\n:1\r\n:1\r\n"),
         ("return redis.call('set', 'n', 10.5) and redis.call('get', 'n')", "$4\r\n10.5\r\n"),
         ("return redis.call('set', 'n', 3) and redis.call('get', 'n')", "$1\r\n3\r\n"),
@@ -147,9 +158,16 @@ fn too_much_of_anything_is_an_error() {
     }
     // CVE-2024-31449: the least of all numbers has no opposite.
     assert_eq!(eval(&mut db, "return bit.tohex(1, -2147483648)"), "$8\r\n00000001\r\n");
-    // A table within itself as a reply.
-    let reply = eval(&mut db, "local t = {} t[1] = t return t");
-    assert!(reply.contains("-ERR reached lua stack limit"));
+    // A table within itself as a reply: as an element, a value, a key, a member.
+    for script in [
+        "local t = {} t[1] = t return t",
+        "local t = {map={}} t.map.a = t return t",
+        "local t = {map={}} t.map[t] = 1 return t",
+        "local t = {set={}} t.set[t] = true return t",
+    ] {
+        let reply = eval(&mut db, script);
+        assert!(reply.contains("-ERR reached lua stack limit"), "{script}");
+    }
     assert_eq!(eval(&mut db, "return 'still here'"), "$10\r\nstill here\r\n");
 }
 

@@ -169,7 +169,7 @@ unsafe fn push_list(state: *mut lua_State, list: Args<'_>) {
     unsafe {
         ffi::lua_createtable(state, list.len() as c_int, 0);
         for (number, text) in (1..).zip(list.iter()) {
-            ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len());
+            ffi::lua_pushlstring_(state, text.as_ptr().cast(), text.len());
             ffi::lua_rawseti(state, -2, number);
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
+use rustc_hash::FxBuildHasher;
 use sha1::{Digest, Sha1};
 
 use super::flags::{self, ScriptFlags};
@@ -30,7 +31,8 @@ pub(crate) struct Script {
 #[derive(Default)]
 pub(crate) struct Cache {
     pub interpreter: Option<Interpreter>,
-    scripts: HashMap<Sha, Script>,
+    /// Hashed quickly: who wants many of them in one place has to try out texts by the million for each.
+    scripts: HashMap<Sha, Script, FxBuildHasher>,
     /// Scripts of EVAL with their use at that time, the oldest first; those used since are put further back by `evict`.
     queue: VecDeque<(u64, Sha)>,
     eval_scripts: usize,

@@ -184,7 +184,7 @@ unsafe fn push_error(state: *mut lua_State, text: &[u8], is_counted: bool) {
 unsafe fn set_string(state: *mut lua_State, field: &std::ffi::CStr, text: &[u8]) {
     // SAFETY: a table is on top, and there is a slot for the value.
     unsafe {
-        ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len());
+        ffi::lua_pushlstring_(state, text.as_ptr().cast(), text.len());
         ffi::lua_setfield(state, -2, field.as_ptr());
     }
 }
@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
                 b'$' | b'*' if number < 0 => ffi::lua_pushboolean(state, 0),
                 b'$' => {
                     let bytes = self.bytes(number as usize);
-                    ffi::lua_pushlstring(state, bytes.as_ptr().cast(), bytes.len());
+                    ffi::lua_pushlstring_(state, bytes.as_ptr().cast(), bytes.len());
                 }
                 b'+' => {
                     ffi::lua_createtable(state, 0, 1);

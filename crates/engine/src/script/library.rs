@@ -225,7 +225,7 @@ fn register(
         Ok(_) => return Ok(registered.map_or_else(Vec::new, |loading| loading.0.into_inner())),
         Err(Failure::Broken(why)) => why,
         Err(Failure::Raised(Value::Table(table))) => {
-            let error = super::reply::ScriptError::of_raised(&table).map_err(broken)?;
+            let error = super::reply::ScriptError::of_raised(lua, &table).map_err(broken)?;
             String::from_utf8_lossy(&error.text).into_owned()
         }
         Err(Failure::Raised(value)) => value.to_string().unwrap_or_default(),

@@ -1,9 +1,19 @@
 //! A script's result as a reply.
+//!
+//! It is read on the stack of Lua, where nothing here raises an error, so that no protected call is needed: what is
+//! looked up is looked up raw, the state's memory is not limited any more, and room on the stack is made sure of before
+//! anything is pushed.
 
-use mlua::{Result, Table, Value};
+use std::ffi::{CStr, c_int};
+
+use mlua::ffi::{self, lua_State};
+use mlua::{Lua, Result, Table, Value};
 use protocol::{ReplyBuf, Resp};
 
 use super::libs::DEPTH_MAX;
+
+/// Slots that looking into a table takes beside what is handed on to the next level.
+const SLOTS: c_int = 8;
 
 /// An error that a script has made or passed on.
 #[derive(Debug, Default)]
@@ -17,52 +27,134 @@ pub(crate) struct ScriptError {
 
 impl ScriptError {
     /// What was raised as a table: an error, whatever it says.
-    pub(crate) fn of_raised(table: &Table) -> Result<ScriptError> {
-        let place = || ScriptError::place(table);
-        match ScriptError::of(table)? {
-            Some(error) => Ok(error),
-            None => Ok(ScriptError { text: b"ERR unknown error".to_vec(), ..place() }),
+    pub(crate) fn of_raised(lua: &Lua, table: &Table) -> Result<ScriptError> {
+        let read = |state| {
+            // SAFETY: `on_top` has put the table there and made room.
+            unsafe {
+                let unknown = || ScriptError {
+                    text: b"ERR unknown error".to_vec(),
+                    ..ScriptError::place(state)
+                };
+                ScriptError::at_top(state).unwrap_or_else(unknown)
+            }
+        };
+        on_top(lua, table, read)
+    }
+
+    /// What the table on top of the stack says, if it is an error.
+    unsafe fn at_top(state: *mut lua_State) -> Option<ScriptError> {
+        // SAFETY: a table is on top, and `SLOTS` are free.
+        unsafe {
+            push_field(state, c"err");
+            let text = top_text(state).map(<[u8]>::to_vec);
+            ffi::lua_pop(state, 1);
+            let text = text?;
+            push_field(state, c"ignore_error_stats_update");
+            let is_counted =
+                ffi::lua_isboolean(state, -1) != 0 && ffi::lua_toboolean(state, -1) != 0;
+            ffi::lua_pop(state, 1);
+            Some(ScriptError { text, is_counted, ..ScriptError::place(state) })
         }
     }
 
-    fn place(table: &Table) -> ScriptError {
-        let source: Option<mlua::LuaString> = table.raw_get("source").ok();
-        let line: Option<f64> = table.raw_get("line").ok();
-        ScriptError {
-            source: source.map(|source| source.to_string_lossy()),
-            line: line.map(|line| line as i64),
-            ..ScriptError::default()
+    /// Where the error that is the table on top of the stack comes from.
+    unsafe fn place(state: *mut lua_State) -> ScriptError {
+        // SAFETY: a table is on top, and `SLOTS` are free.
+        unsafe {
+            push_field(state, c"source");
+            let source = top_text(state).map(|text| String::from_utf8_lossy(text).into_owned());
+            push_field_of(state, -2, c"line");
+            let line = top_number(state).map(|line| line as i64);
+            ffi::lua_pop(state, 2);
+            ScriptError { source, line, ..ScriptError::default() }
         }
-    }
-
-    /// What a table says, if it is an error.
-    pub(crate) fn of(table: &Table) -> Result<Option<ScriptError>> {
-        let Value::String(text) = table.raw_get("err")? else { return Ok(None) };
-        let is_counted: Value = table.raw_get("ignore_error_stats_update")?;
-        Ok(Some(ScriptError {
-            text: text.as_bytes().to_vec(),
-            is_counted: matches!(is_counted, Value::Boolean(true)),
-            ..ScriptError::place(table)
-        }))
     }
 }
 
 /// Writes `value` for a client; `resp` is the protocol that the script speaks. Errors within are told to `failed`.
 pub(crate) fn write(
+    lua: &Lua,
     out: &mut ReplyBuf,
     resp: Resp,
     value: &Value,
     failed: &mut dyn FnMut(&ScriptError),
 ) -> Result<()> {
-    Writer { out, resp, failed }.value(value, 0)
+    let mut writer = Writer { out, resp, failed };
+    match value {
+        Value::Table(table) => {
+            // SAFETY: `on_top` has put the table there and made room.
+            on_top(lua, table, |state| unsafe { writer.top(state, 0) })?;
+        }
+        Value::String(text) => writer.out.bulk(&text.as_bytes()),
+        Value::Boolean(truth) => writer.boolean(*truth),
+        Value::Integer(n) => writer.out.int(*n),
+        Value::Number(n) => writer.out.int(truncated(*n)),
+        _ => writer.out.null(),
+    }
+    Ok(())
+}
+
+/// Has `work` done with the table on top of the stack and `SLOTS` free, and puts the stack back as it was.
+fn on_top<R>(lua: &Lua, table: &Table, work: impl FnOnce(*mut lua_State) -> R) -> Result<R> {
+    lua.exec_raw_lua(|raw| {
+        let state = raw.state();
+        // SAFETY: what is taken away at the end was put there meanwhile.
+        unsafe {
+            let base = ffi::lua_gettop(state);
+            if ffi::lua_checkstack(state, SLOTS + 1) == 0 {
+                return Err(mlua::Error::StackError);
+            }
+            raw.push(table)?;
+            let result = work(state);
+            ffi::lua_settop(state, base);
+            Ok(result)
+        }
+    })
+}
+
+/// The field of the table on top of the stack, which the field is put on.
+unsafe fn push_field(state: *mut lua_State, name: &CStr) {
+    // SAFETY: as of the function called.
+    unsafe { push_field_of(state, -1, name) }
+}
+
+/// The field of the table at `at`, counted from the top.
+unsafe fn push_field_of(state: *mut lua_State, at: c_int, name: &CStr) {
+    // SAFETY: a table is there, and a slot is free.
+    unsafe {
+        ffi::lua_pushlstring_(state, name.as_ptr(), name.count_bytes());
+        ffi::lua_rawget_(state, at - 1);
+    }
+}
+
+/// A string on top of the stack; good while it stays there.
+unsafe fn top_text<'a>(state: *mut lua_State) -> Option<&'a [u8]> {
+    // SAFETY: something is on top. What a string points to lasts as long as the string.
+    unsafe {
+        if ffi::lua_type(state, -1) != ffi::LUA_TSTRING {
+            return None;
+        }
+        let mut len = 0;
+        let start = ffi::lua_tolstring(state, -1, &mut len);
+        Some(std::slice::from_raw_parts(start.cast(), len))
+    }
+}
+
+unsafe fn top_number(state: *mut lua_State) -> Option<f64> {
+    // SAFETY: something is on top.
+    unsafe {
+        let is_number = ffi::lua_type(state, -1) == ffi::LUA_TNUMBER;
+        is_number.then(|| ffi::lua_tonumber(state, -1))
+    }
 }
 
 /// What a table stands for.
 enum Shape {
     /// One reply, which is written.
     Whole,
-    Map(Table),
-    Set(Table),
+    /// A map or a set, whose table was put on top of the stack.
+    Map,
+    Set,
     Array,
 }
 
@@ -73,96 +165,117 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn value(&mut self, value: &Value, depth: usize) -> Result<()> {
-        match value {
-            Value::String(text) => self.out.bulk(&text.as_bytes()),
-            Value::Boolean(truth) if self.resp == Resp::V3 => self.out.bool(*truth),
-            Value::Boolean(true) => self.out.int(1),
-            Value::Integer(n) => self.out.int(*n),
-            Value::Number(n) => self.out.int(truncated(*n)),
-            Value::Table(_) if depth > DEPTH_MAX => {
-                self.out.error("ERR reached lua stack limit");
+    fn boolean(&mut self, truth: bool) {
+        match (self.resp, truth) {
+            (Resp::V3, truth) => self.out.bool(truth),
+            (_, true) => self.out.int(1),
+            (_, false) => self.out.null(),
+        }
+    }
+
+    /// Writes what is on top of the stack, and leaves it there.
+    unsafe fn top(&mut self, state: *mut lua_State, depth: usize) {
+        // SAFETY: something is on top, and room is made before more is pushed.
+        unsafe {
+            match ffi::lua_type(state, -1) {
+                ffi::LUA_TSTRING => self.out.bulk(top_text(state).unwrap_or_default()),
+                ffi::LUA_TBOOLEAN => self.boolean(ffi::lua_toboolean(state, -1) != 0),
+                ffi::LUA_TNUMBER => self.out.int(truncated(ffi::lua_tonumber(state, -1))),
+                ffi::LUA_TTABLE if depth > DEPTH_MAX || ffi::lua_checkstack(state, SLOTS) == 0 => {
+                    self.out.error("ERR reached lua stack limit");
+                }
+                ffi::LUA_TTABLE => match self.shape(state) {
+                    Shape::Whole => {}
+                    Shape::Map => self.pairs(state, depth, true),
+                    Shape::Set => self.pairs(state, depth, false),
+                    Shape::Array => self.array(state, depth),
+                },
+                _ => self.out.null(),
             }
-            Value::Table(table) => return self.table(table, depth),
-            _ => self.out.null(),
-        }
-        Ok(())
-    }
-
-    fn table(&mut self, table: &Table, depth: usize) -> Result<()> {
-        match self.shape(table)? {
-            Shape::Whole => Ok(()),
-            Shape::Map(map) => self.map(&map, depth),
-            Shape::Set(set) => self.set(&set, depth),
-            Shape::Array => self.array(table, depth),
         }
     }
 
-    /// What the table stands for; what holds nothing else is written. Not a part of `table`, whose frame is on the
-    /// stack once for every level.
+    /// What the table on top stands for; what holds nothing else is written. Not a part of `top`, whose frame is on
+    /// the stack once for every level.
     #[inline(never)]
-    fn shape(&mut self, table: &Table) -> Result<Shape> {
-        if let Some(error) = ScriptError::of(table)? {
-            self.out.error(&error.text);
-            (self.failed)(&error);
-            return Ok(Shape::Whole);
-        }
-        if let Value::String(text) = table.raw_get("ok")? {
-            let text = text.as_bytes();
-            self.out.raw(b"+");
-            self.out.raw(&one_line(&text));
-            self.out.raw(b"\r\n");
-            return Ok(Shape::Whole);
-        }
-        match table.raw_get("double")? {
-            Value::Number(number) => {
+    unsafe fn shape(&mut self, state: *mut lua_State) -> Shape {
+        // SAFETY: a table is on top, and `SLOTS` are free.
+        unsafe {
+            if let Some(error) = ScriptError::at_top(state) {
+                self.out.error(&error.text);
+                (self.failed)(&error);
+                return Shape::Whole;
+            }
+            let base = ffi::lua_gettop(state);
+            push_field(state, c"ok");
+            if let Some(text) = top_text(state) {
+                self.out.raw(b"+");
+                self.out.raw(&one_line(text));
+                self.out.raw(b"\r\n");
+                ffi::lua_settop(state, base);
+                return Shape::Whole;
+            }
+            push_field_of(state, -2, c"double");
+            if let Some(number) = top_number(state) {
                 self.out.double(number);
-                return Ok(Shape::Whole);
+                ffi::lua_settop(state, base);
+                return Shape::Whole;
             }
-            Value::Integer(number) => {
-                self.out.double(number as f64);
-                return Ok(Shape::Whole);
+            ffi::lua_settop(state, base);
+            push_field(state, c"big_number");
+            if let Some(digits) = top_text(state) {
+                self.out.big_number(&one_line(digits));
+                ffi::lua_settop(state, base);
+                return Shape::Whole;
             }
-            _ => {}
-        }
-        if let Value::String(digits) = table.raw_get("big_number")? {
-            let digits = digits.as_bytes();
-            self.out.big_number(&one_line(&digits));
-            return Ok(Shape::Whole);
-        }
-        if let Value::Table(verbatim) = table.raw_get("verbatim_string")?
-            && let Value::String(format) = verbatim.raw_get("format")?
-            && let Value::String(text) = verbatim.raw_get("string")?
-        {
-            self.verbatim(&format.as_bytes(), &text.as_bytes());
-            return Ok(Shape::Whole);
-        }
-        if let Value::Table(map) = table.raw_get("map")? {
-            return Ok(Shape::Map(map));
-        }
-        match table.raw_get("set")? {
-            Value::Table(set) => Ok(Shape::Set(set)),
-            _ => Ok(Shape::Array),
+            push_field_of(state, -2, c"verbatim_string");
+            if ffi::lua_istable(state, -1) != 0 && self.verbatim(state) {
+                ffi::lua_settop(state, base);
+                return Shape::Whole;
+            }
+            ffi::lua_settop(state, base);
+            for (name, shape) in [(c"map", Shape::Map), (c"set", Shape::Set)] {
+                push_field(state, name);
+                if ffi::lua_istable(state, -1) != 0 {
+                    return shape;
+                }
+                ffi::lua_pop(state, 1);
+            }
+            Shape::Array
         }
     }
 
-    fn array(&mut self, table: &Table, depth: usize) -> Result<()> {
+    unsafe fn array(&mut self, state: *mut lua_State, depth: usize) {
         let mark = self.out.defer_array();
         let mut count = 0;
-        loop {
-            let value: Value = table.raw_get(count as i64 + 1)?;
-            if value.is_nil() {
-                break;
+        // SAFETY: a table is on top, and `SLOTS` are free.
+        unsafe {
+            // A table has no more elements than an index can say.
+            while let Ok(index) = c_int::try_from(count + 1) {
+                ffi::lua_rawgeti_(state, -1, index);
+                if ffi::lua_isnil(state, -1) != 0 {
+                    ffi::lua_pop(state, 1);
+                    break;
+                }
+                self.top(state, depth + 1);
+                ffi::lua_pop(state, 1);
+                count += 1;
             }
-            self.value(&value, depth + 1)?;
-            count += 1;
         }
         self.out.finish_array(mark, count);
-        Ok(())
     }
 
-    /// A format has three letters: what is missing are blanks.
-    fn verbatim(&mut self, format: &[u8], text: &[u8]) {
+    /// Whether the table on top is a verbatim string, which is written then. A format has three letters: what is
+    /// missing are blanks.
+    unsafe fn verbatim(&mut self, state: *mut lua_State) -> bool {
+        // SAFETY: a table is on top, and two slots are free; the caller takes away what is left on the stack.
+        let (format, text) = unsafe {
+            push_field(state, c"format");
+            let Some(format) = top_text(state) else { return false };
+            push_field_of(state, -2, c"string");
+            let Some(text) = top_text(state) else { return false };
+            (format, text)
+        };
         let mut letters = [b' '; 3];
         for (letter, given) in letters.iter_mut().zip(format) {
             *letter = *given;
@@ -172,31 +285,33 @@ impl Writer<'_> {
             3 => self.out.verbatim(&format, text),
             _ => self.out.verbatim("   ", text),
         }
+        true
     }
 
-    fn map(&mut self, map: &Table, depth: usize) -> Result<()> {
+    /// Writes the keys of the table on top, with their values if it is a map, and takes the table away.
+    unsafe fn pairs(&mut self, state: *mut lua_State, depth: usize, is_map: bool) {
         let mark = self.out.defer_array();
         let mut count = 0;
-        for pair in map.pairs::<Value, Value>() {
-            let (key, value) = pair?;
-            count += 1;
-            self.value(&key, depth + 1)?;
-            self.value(&value, depth + 1)?;
+        // SAFETY: a table is on top, and `SLOTS` are free.
+        unsafe {
+            ffi::lua_pushnil(state);
+            while ffi::lua_next(state, -2) != 0 {
+                count += 1;
+                // The key is below its value, and has to be left as it is.
+                ffi::lua_pushvalue(state, -2);
+                self.top(state, depth + 1);
+                ffi::lua_pop(state, 1);
+                if is_map {
+                    self.top(state, depth + 1);
+                }
+                ffi::lua_pop(state, 1);
+            }
+            ffi::lua_pop(state, 1);
         }
-        self.out.finish_map(mark, count);
-        Ok(())
-    }
-
-    fn set(&mut self, set: &Table, depth: usize) -> Result<()> {
-        let mark = self.out.defer_array();
-        let mut count = 0;
-        for pair in set.pairs::<Value, Value>() {
-            let (member, _) = pair?;
-            count += 1;
-            self.value(&member, depth + 1)?;
+        match is_map {
+            true => self.out.finish_map(mark, count),
+            false => self.out.finish_set(mark, count),
         }
-        self.out.finish_set(mark, count);
-        Ok(())
     }
 }
 

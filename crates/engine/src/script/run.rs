@@ -137,7 +137,7 @@ fn answer(
                     stats.record_error(code_of(&error.text));
                 }
             };
-            let written = reply::write(&mut ctx.client.out, resp, &value, &mut failed);
+            let written = reply::write(&runner.lua, &mut ctx.client.out, resp, &value, &mut failed);
             drop(value);
             written.map_err(cache::broken)
         }
@@ -145,8 +145,7 @@ fn answer(
             Err(CommandError::err(format_args!("Error running script {name}, {}", first(&why))))
         }
         Err(Failure::Raised(Value::Table(table))) => {
-            let _keep = &runner.lua;
-            let error = ScriptError::of_raised(&table).map_err(cache::broken)?;
+            let error = ScriptError::of_raised(&runner.lua, &table).map_err(cache::broken)?;
             answer_error(ctx, name, error)
         }
         Err(Failure::Raised(Value::String(text))) => {
