@@ -325,6 +325,8 @@ pub struct EngineMemory {
     pub clients_bytes: u64,
     /// The tables of all databases, without the entries in them.
     pub tables_bytes: u64,
+    /// Of these, what goes when the resizes under way have ended.
+    pub rehashing_bytes: u64,
     pub scripts: ScriptMemory,
 }
 

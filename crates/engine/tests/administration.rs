@@ -19,7 +19,7 @@ fn memory_usage_grows_with_the_value_and_is_null_without_one() {
     assert_eq!(db.run(c, "MEMORY USAGE absent"), "$-1\r\n");
     assert_eq!(db.run(c, "MEMORY USAGE small x"), "-ERR syntax error\r\n");
     assert_eq!(db.run(c, "MEMORY USAGE small SAMPLES -1"), "-ERR syntax error\r\n");
-    assert!(db.run(c, "MEMORY STATS").starts_with("*56\r\n$14\r\npeak.allocated\r\n:0\r\n"));
+    assert!(db.run(c, "MEMORY STATS").starts_with("*64\r\n$14\r\npeak.allocated\r\n:0\r\n"));
     assert!(db.run(c, "MEMORY DOCTOR").contains("Hi Sam, this instance is empty"));
 }
 

@@ -316,6 +316,13 @@ impl Db {
         (self.entries.memory_bytes(), self.expires.memory_bytes())
     }
 
+    /// Of the tables that are being resized: how many, and the bytes of what they leave.
+    pub fn rehashing(&self) -> (usize, usize) {
+        let tables =
+            usize::from(self.entries.is_rehashing()) + usize::from(self.expires.is_rehashing());
+        (tables, self.entries.rehashing_bytes() + self.expires.rehashing_bytes())
+    }
+
     #[inline]
     pub fn is_rehashing(&self) -> bool {
         self.entries.is_rehashing() || self.expires.is_rehashing()

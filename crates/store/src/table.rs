@@ -371,6 +371,11 @@ impl<E: Element> Table<E> {
             + self.overflow_bytes
     }
 
+    /// Of these, what goes when the resize under way has ended.
+    pub fn rehashing_bytes(&self) -> usize {
+        self.old.count() * size_of::<Bucket>()
+    }
+
     /// Asks the CPU for the line of the bucket that a lookup of `hash` will read.
     #[inline]
     pub fn prefetch_bucket(&self, hash: u64) {

@@ -165,8 +165,16 @@ fn stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
         ("lua.caches", int("used_memory_scripts_eval")),
         ("functions.caches", int("used_memory_functions")),
     ];
+    let databases = || (0..keyspace.len()).map(|db| keyspace.db(db));
+    let tables = databases().map(|db| db.overhead_bytes()).map(|(main, expires)| main + expires);
+    let left = databases().map(|db| db.rehashing());
+    let (rehashing, left) =
+        left.fold((0, 0), |(n, sum), (tables, bytes)| (n + tables, sum + bytes));
     let after = [
+        ("overhead.db.hashtable.lut", Int(tables.sum::<usize>() as i64)),
+        ("overhead.db.hashtable.rehashing", Int(left as i64)),
         ("overhead.total", int("used_memory_overhead")),
+        ("db.dict.rehashing.count", Int(rehashing as i64)),
         ("keys.count", Int(keys)),
         ("keys.bytes-per-key", Int(if keys > 0 { data.max(0) / keys } else { 0 })),
         ("dataset.bytes", int("used_memory_dataset")),
@@ -175,6 +183,7 @@ fn stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
         ("allocator.allocated", int("allocator_allocated")),
         ("allocator.active", int("allocator_active")),
         ("allocator.resident", int("allocator_resident")),
+        ("allocator.muzzy", int("allocator_muzzy")),
         ("allocator-fragmentation.ratio", double("allocator_frag_ratio")),
         ("allocator-fragmentation.bytes", int("allocator_frag_bytes")),
         ("allocator-rss.ratio", double("allocator_rss_ratio")),

@@ -44,7 +44,7 @@ const CLIENT_FIELDS: [&str; 13] = [
     "total_blocking_keys_on_nokey",
 ];
 
-const STAT_FIELDS: [&str; 64] = [
+const STAT_FIELDS: [&str; 66] = [
     "total_connections_received",
     "total_commands_processed",
     "instantaneous_ops_per_sec",
@@ -95,6 +95,8 @@ const STAT_FIELDS: [&str; 64] = [
     "total_writes_processed",
     "io_threaded_reads_processed",
     "io_threaded_writes_processed",
+    "io_threaded_total_prefetch_batches",
+    "io_threaded_total_prefetch_entries",
     "client_query_buffer_limit_disconnections",
     "client_output_buffer_limit_disconnections",
     "reply_buffer_shrinks",
@@ -169,8 +171,13 @@ impl Engine {
             let (entries, expires) = self.keyspace.db(db).overhead_bytes();
             (entries + expires) as u64
         });
-        let scripts = self.script_memory();
-        EngineMemory { clients_bytes, tables_bytes: tables.sum(), scripts }
+        let left = (0..self.keyspace.len()).map(|db| self.keyspace.db(db).rehashing().1 as u64);
+        EngineMemory {
+            clients_bytes,
+            tables_bytes: tables.sum(),
+            rehashing_bytes: left.sum(),
+            scripts: self.script_memory(),
+        }
     }
 
     /// Fields in Redis's order, from whoever knows them; what does not exist here is a true zero.

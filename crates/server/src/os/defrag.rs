@@ -254,7 +254,8 @@ mod tests {
     fn effort(active: u64, allocated: u64, change: impl FnOnce(&mut Memory)) -> Option<u32> {
         let mut config = crate::config::Config::default().memory;
         change(&mut config);
-        Waste::of(AllocatorFigures { allocated, active, resident: active }).effort(&config)
+        Waste::of(AllocatorFigures { allocated, active, resident: active, muzzy: 0 })
+            .effort(&config)
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub struct AllocatorFigures {
     pub allocated: u64,
     pub active: u64,
     pub resident: u64,
+    /// Of the resident, pages that the kernel may take when it likes.
+    pub muzzy: u64,
 }
 
 impl MemoryMeter {
@@ -121,7 +123,14 @@ pub fn allocator_figures() -> AllocatorFigures {
         allocated: stats::allocated::read().unwrap_or(0) as u64,
         active: stats::active::read().unwrap_or(0) as u64,
         resident: stats::resident::read().unwrap_or(0) as u64,
+        muzzy: muzzy_pages().unwrap_or(0) as u64 * page_bytes(),
     }
+}
+
+/// Of all arenas.
+fn muzzy_pages() -> Option<usize> {
+    // SAFETY: the value under this name is a size_t, by jemalloc's manual; 4096 stands for all arenas.
+    unsafe { tikv_jemalloc_ctl::raw::read(b"stats.arenas.4096.pmuzzy\0").ok() }
 }
 
 /// What INFO calls the allocator.

@@ -31,6 +31,21 @@ impl Db {
     }
 }
 
+#[test]
+fn what_a_resize_leaves_is_counted_until_it_has_ended() {
+    let mut db = Db::new(SEED);
+    assert_eq!(db.rehashing(), (0, 0));
+    let mut number = 0;
+    while db.rehashing().0 == 0 {
+        db.set(format!("key:{number}").as_bytes(), &b"v"[..], None);
+        number += 1;
+    }
+    let (tables, bytes) = db.rehashing();
+    assert!(tables == 1 && bytes > 0 && bytes < db.overhead_bytes().0, "{bytes}");
+    while db.rehash_for(1) {}
+    assert_eq!(db.rehashing(), (0, 0));
+}
+
 fn text(entry: &Entry) -> Vec<u8> {
     match entry.value() {
         ValueRef::Int(number) => number.to_string().into_bytes(),
