@@ -232,6 +232,23 @@ fn a_snapshot_that_nobody_wants_any_more_is_cancelled() {
     assert_eq!(server.run("BGSAVE CANCEL").error(), nothing);
 }
 
+/// Who waits for the end of a save must not take for it that it has not begun yet: the child before it is on its way out.
+#[test]
+fn a_save_behind_a_cancelled_one_is_under_way_until_it_is_done() {
+    let server = Server::of(Kind::Tandem).set("rdb-key-save-delay 10000000").start();
+    server.good("SET k v");
+    server.good("BGSAVE");
+    let at_once =
+        ["BGSAVE CANCEL", "CONFIG SET rdb-key-save-delay 0", "BGSAVE", "INFO persistence"];
+    let words = |line: &&str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let replies = server.client().pipeline(&at_once.iter().map(words).collect::<Vec<_>>());
+    assert_eq!(replies[2].text(), "Background saving scheduled");
+    assert!(replies[3].text().contains("rdb_bgsave_in_progress:1\r\n"), "{}", replies[3].text());
+    wait_until(SHORT, "the save is done", || status(&server, "rdb_bgsave_in_progress") == "0");
+    assert_eq!(status(&server, "rdb_changes_since_last_save"), "0");
+    assert!(server.file("dump.rdb").exists());
+}
+
 /// The increment is a device that is always full; a rewrite begins another, and the writes that could
 /// not be written go there.
 fn a_full_disk_refuses_writes_until_there_is_room(fsync: &str) {

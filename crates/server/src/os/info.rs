@@ -229,7 +229,9 @@ fn persistence(host: &Host, facts: Facts<'_>) -> InfoLines {
         Some(elapsed_us) if wanted => (elapsed_us / 1_000_000) as i64,
         _ => -1,
     };
-    let saving = host.disk.children.is_saving_rdb();
+    // What only waits for the file's name is a save for who asked for it.
+    let is_about_to = host.disk.rdb.is_scheduled() && host.disk.rdb.is_unsettled();
+    let saving = host.disk.children.is_saving_rdb() || is_about_to;
     let rewriting = host.disk.children.is_rewriting_aof() || aof.is_settling;
     let fork_percent = match child.keys_total {
         0 => 0.0,
