@@ -321,6 +321,8 @@ fn scripts_are_known_by_their_digest() {
         db.run_args(c, &[b"EVAL", format!("return {n}").as_bytes(), b"0"]);
     }
     assert!(db.run(c, "INFO stats").contains("evicted_scripts:99\r\n"));
+    db.run(c, "CONFIG RESETSTAT");
+    assert!(db.run(c, "INFO stats").contains("evicted_scripts:0\r\n"), "counted from then on");
     assert_eq!(db.run(c, "EVALSHA 1fa00e76656cc152ad327c13fe365858fd7be306 0"), ":42\r\n");
 }
 

@@ -205,6 +205,7 @@ fn config_rewrite(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
 
 fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ctx.engine.stats.reset();
+    ctx.engine.scripts.cache.evicted = 0;
     ctx.perform_and_reply(Action::ConfigResetStat)
 }
 
