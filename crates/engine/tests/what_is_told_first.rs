@@ -102,6 +102,18 @@ fn a_range_of_zrange_is_said_once() {
 }
 
 #[test]
+fn zincrby_reads_the_options_of_zadd_and_misses_a_member_then() {
+    check(
+        "ZINCRBY z NX a => -ERR syntax error
+         ZINCRBY z incr ch => -ERR syntax error
+         ZINCRBY z nxx a => -ERR value is not a valid float
+         SET s v => +OK
+         ZINCRBY s GT a => -ERR syntax error
+         ZINCRBY z 1 nx => 1",
+    );
+}
+
+#[test]
 fn counts_of_random_elements_are_read_before_what_follows_them() {
     check(
         "HRANDFIELD h abc bogus => -ERR value is not an integer or out of range

@@ -239,7 +239,9 @@ fn zadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 }
 
 fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    add(ctx, args, Conditions { incr: true, ..Conditions::default() }, 2)
+    // Redis reads ZADD's options here as well: behind one there is no room for an increment with its member.
+    let (conditions, first) = Conditions::parse(args)?;
+    add(ctx, args, Conditions { incr: true, ..conditions }, first)
 }
 
 fn add(
