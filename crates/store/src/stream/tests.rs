@@ -395,6 +395,29 @@ fn rebuilt(group: &Group) -> Result<Group, &'static str> {
     builder.finish()
 }
 
+/// Each step passes over the groups before its own: with one group a step, that was the square of their number.
+#[test]
+fn a_walk_looks_at_all_groups_in_few_steps() {
+    let mut stream = Stream::new();
+    for n in 0..10_000 {
+        let mut group = Group::default();
+        group.create(b"consumer", 0).unwrap();
+        stream.groups.insert(format!("g{n}").into_bytes().into(), group);
+    }
+    let mut shaky = Shaky::new();
+    let mut mover = Mover::new(&mut shaky);
+    let (mut cursor, mut steps) = (0, 0);
+    loop {
+        cursor = stream.relocate_from(cursor, &mut mover);
+        steps += 1;
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert_eq!(mover.moved + mover.kept, 10_000, "the consumers of each group");
+    assert!(steps < 1000, "{steps} steps");
+}
+
 #[test]
 fn what_is_pending_is_one_consumers_whatever_happens() {
     let mut rng = fastrand::Rng::with_seed(3);
