@@ -16,6 +16,10 @@ fn elements_are_ordered_by_number_text_and_pattern() {
          SORT l LIMIT 2 9223372036854775807 => *2 3 10
          SORT l BY nosort => *4 3 10 1 2
          SORT l BY nosort LIMIT 1 2 => *2 10 1
+         SORT l BY nosort DESC => *4 2 1 10 3
+         SORT l BY nosort DESC LIMIT 1 2 => *2 1 10
+         SORT l BY nosort DESC LIMIT 3 9 => *1 3
+         SORT l BY nosort DESC LIMIT 4 1 => *0
          MSET w1 4 w2 3 w3 2 => +OK
          SORT l BY w* => *4 10 3 2 1
          SORT l BY w* ALPHA DESC => *4 1 2 3 10

@@ -179,7 +179,14 @@ fn elements(source: ValueRef<'_>, options: &Options<'_>, keeps_order: bool) -> V
     match source {
         ValueRef::List(list) => {
             let (offset, count) = window(list.len());
-            list.iter().skip(offset).take(count).map(|item| item.to_vec()).collect()
+            let backwards = keeps_order && options.descending;
+            let start = if backwards { list.len() - offset - count } else { offset };
+            let items = list.iter().skip(start).take(count).map(|item| item.to_vec());
+            let mut items: Vec<_> = items.collect();
+            if backwards {
+                items.reverse();
+            }
+            items
         }
         ValueRef::Set(set) => {
             let (offset, count) = window(set.len());
