@@ -30,6 +30,9 @@ fn entries_are_answered_as_redis_does() {
          XTRIM s MAXLEN 1 => :1
          XTRIM s => -ERR wrong number of arguments for 'xtrim' command
          XTRIM s LIMIT 3 => -ERR syntax error, LIMIT cannot be used without specifying a trimming strategy
+         XTRIM s LIMIT 0 => -ERR syntax error, XTRIM must be called with a trimming strategy
+         XADD s LIMIT 3 * a b => -ERR syntax error, LIMIT cannot be used without specifying a trimming strategy
+         XADD s LIMIT 0 * a b => -ERR syntax error, LIMIT cannot be used without the special ~ option
          XSETID s 6 => -ERR The ID specified in XSETID is smaller than the target stream top item
          XSETID s 9 => +OK
          XADD s 9-0 a b => -ERR The ID specified in XADD is equal or smaller than the target stream top item

@@ -196,6 +196,10 @@ fn trim_option(args: Args<'_>, at: usize, is_maxlen: bool) -> Result<TrimOption,
     Ok(TrimOption { trim: Trim { keep, approximate, limit: 0, references: References::Keep }, at })
 }
 
+fn limit_of_exact_trim() -> CommandError {
+    CommandError::err("syntax error, LIMIT cannot be used without the special ~ option")
+}
+
 fn check_limit(
     options: &mut Options,
     limit: Option<u64>,
@@ -210,6 +214,7 @@ fn check_limit(
             ));
         }
         return match is_add {
+            true if limit.is_some() && !is_applied => Err(limit_of_exact_trim()),
             true => Ok(()),
             false => Err(CommandError::err(
                 "syntax error, XTRIM must be called with a trimming strategy",
@@ -221,11 +226,7 @@ fn check_limit(
         return Ok(());
     }
     trim.limit = match limit {
-        Some(_) if !trim.approximate => {
-            return Err(CommandError::err(
-                "syntax error, LIMIT cannot be used without the special ~ option",
-            ));
-        }
+        Some(_) if !trim.approximate => return Err(limit_of_exact_trim()),
         Some(limit) => limit,
         None if trim.approximate => match node_max_entries.saturating_mul(MAX_NODES) {
             0 => DEFAULT_LIMIT,
