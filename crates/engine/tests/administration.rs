@@ -155,7 +155,7 @@ fn every_container_helps_with_all_it_has_and_no_more() {
         let help = db.run(c, &format!("{name} HELP"));
         let head = format!("+{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n");
         assert!(help.contains(&head), "{help}");
-        assert!(help.ends_with("+HELP\r\n+    Prints this help.\r\n"), "{help}");
+        assert!(help.ends_with("+HELP\r\n+    Print this help.\r\n"), "{help}");
         let listed = db.run(c, &format!("COMMAND LIST FILTERBY PATTERN {name}|*"));
         for sub in listed.split("\r\n").filter_map(|word| word.split_once('|')) {
             let line = format!("\r\n+{}", sub.1.to_ascii_uppercase());

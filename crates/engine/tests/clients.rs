@@ -315,7 +315,7 @@ fn names_and_library_names_are_checked() {
     assert_eq!(db.run(c, "CLIENT SETINFO x y"), "-ERR Unrecognized option 'x'\r\n");
     let help = db.run(c, "CLIENT HELP");
     assert!(help.contains("+CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"));
-    assert!(help.ends_with("+HELP\r\n+    Prints this help.\r\n"));
+    assert!(help.ends_with("+HELP\r\n+    Print this help.\r\n"));
 }
 
 #[test]

@@ -293,7 +293,7 @@ fn help(ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
     let head = "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:";
     let rows = SUBCOMMANDS.iter().flat_map(|(.., lines)| lines.iter().copied());
     let lines: Vec<&str> =
-        std::iter::once(head).chain(rows).chain(["HELP", "    Prints this help."]).collect();
+        std::iter::once(head).chain(rows).chain(["HELP", "    Print this help."]).collect();
     ctx.client.out.array(lines.len());
     lines.iter().for_each(|line| ctx.client.out.status(line));
     Ok(())

@@ -32,7 +32,7 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     out.status(&format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
     lines.iter().for_each(|line| out.status(line));
     out.status("HELP");
-    out.status("    Prints this help.");
+    out.status("    Print this help.");
     Ok(())
 }
 
