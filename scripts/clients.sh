@@ -16,7 +16,7 @@ base=${CLIENTS_PORT:-17500}
 mkdir -p "$target"
 if [ ! -e "$target/venv/ready" ]; then
     python3 -m venv "$target/venv"
-    "$target/venv/bin/pip" install -q rq celery redis
+    "$target/venv/bin/pip" install -q rq "celery[redis]"
     touch "$target/venv/ready"
 fi
 [ -e "$target/node_modules/ioredis" ] ||
