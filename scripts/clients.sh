@@ -56,9 +56,10 @@ says() { redis-cli -p "$1" "${@:3}" 2>/dev/null | grep -q "$2"; }
 done_jobs() { sort -u "$DONE" 2>/dev/null | wc -l; }
 are_done() { [ "$(done_jobs)" -ge "$1" ]; }
 
+# In place of the shell that calls it, so that who ends that one ends the client.
 run_client() { # NAME
     case $1 in
-    rq | celery) (cd "$here" && exec env PYTHONDONTWRITEBYTECODE=1 "$target/venv/bin/python" "$1_jobs.py" "${@:2}") ;;
+    rq | celery) cd "$here" && exec env PYTHONDONTWRITEBYTECODE=1 "$target/venv/bin/python" "$1_jobs.py" "${@:2}" ;;
     bullmq) MODULES=$target exec node "$here/bullmq_jobs.mjs" "${@:2}" ;;
     sessions) MODULES=$target exec node "$here/sessions.mjs" "${@:2}" ;;
     esac
