@@ -33,11 +33,19 @@ def main():
     queue = Queue("jobs", connection=redis)
     if sys.argv[1] == "enqueue":
         for number in range(int(sys.argv[2])):
-            queue.enqueue(rq_jobs.run_job, number, retry=JobRetry(max=3))
+            queue.enqueue(rq_jobs.run_job, number, retry=JobRetry(max=3), job_timeout=10)
         # What is not at the replica when the master dies is nobody's to keep.
         assert redis.wait(1, 10_000) == 1
     else:
-        SimpleWorker([queue], connection=redis).work(logging_level="WARNING")
+        # RQ looks every so often for what a worker took and never began or ended, and puts it back a minute later.
+        often = {"maintenance_interval": 5, "worker_ttl": 20}
+        # A worker that the failover meets between two commands of a job quits: who supervises it starts another.
+        while True:
+            try:
+                SimpleWorker([queue], connection=redis, **often).work(logging_level="WARNING")
+            except (ConnectionError, TimeoutError) as error:
+                print(f"the worker ended: {error}", file=sys.stderr)
+            time.sleep(0.5)
 
 
 if __name__ == "__main__":
