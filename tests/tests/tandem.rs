@@ -59,6 +59,10 @@ fn info_has_every_field_of_redis_in_its_order() {
         "evicted_scripts",
         "expired_subkeys",
         "tls_handshake_errors",
+        "allocator_muzzy",
+        "mem_overhead_db_hashtable_rehashing",
+        "io_threaded_total_prefetch_batches",
+        "io_threaded_total_prefetch_entries",
     ];
     let (ours, theirs) = (Server::of(Kind::Tandem).start(), Server::of(Kind::Redis).start());
     for server in [&ours, &theirs] {
