@@ -42,7 +42,8 @@ fn as_many_keys_fit_a_second_time(kind: Kind) {
             .collect();
         client.pipeline(&sets);
         *fits = client.good("DBSIZE").int();
-        assert!(used(&server) < limit + 20_000);
+        // Redis counts what it has read ahead of the pipeline until its cron makes that smaller.
+        wait_until(SHORT, "no more is used than the limit says", || used(&server) < limit + 20_000);
     }
     assert!(fits[0] > 1_000 && fits[0].abs_diff(fits[1]) < fits[0] as u64 / 4, "{fits:?}");
 }
