@@ -167,12 +167,10 @@ fn stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result<(), CommandError> {
     ];
     let databases = || (0..keyspace.len()).map(|db| keyspace.db(db));
     let tables = databases().map(|db| db.overhead_bytes()).map(|(main, expires)| main + expires);
-    let left = databases().map(|db| db.rehashing());
-    let (rehashing, left) =
-        left.fold((0, 0), |(n, sum), (tables, bytes)| (n + tables, sum + bytes));
+    let rehashing: usize = databases().map(|db| db.rehashing().0).sum();
     let after = [
         ("overhead.db.hashtable.lut", Int(tables.sum::<usize>() as i64)),
-        ("overhead.db.hashtable.rehashing", Int(left as i64)),
+        ("overhead.db.hashtable.rehashing", int("mem_overhead_db_hashtable_rehashing")),
         ("overhead.total", int("used_memory_overhead")),
         ("db.dict.rehashing.count", Int(rehashing as i64)),
         ("keys.count", Int(keys)),

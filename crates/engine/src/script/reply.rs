@@ -7,7 +7,7 @@
 use std::ffi::{CStr, c_int};
 
 use mlua::ffi::{self, lua_State};
-use mlua::{Lua, Result, Table, Value};
+use mlua::{IntoLua, Lua, Result, Table, Value};
 use protocol::{ReplyBuf, Resp};
 
 use super::libs::DEPTH_MAX;
@@ -80,22 +80,12 @@ pub(crate) fn write(
     failed: &mut dyn FnMut(&ScriptError),
 ) -> Result<()> {
     let mut writer = Writer { out, resp, failed };
-    match value {
-        Value::Table(table) => {
-            // SAFETY: `on_top` has put the table there and made room.
-            on_top(lua, table, |state| unsafe { writer.top(state, 0) })?;
-        }
-        Value::String(text) => writer.out.bulk(&text.as_bytes()),
-        Value::Boolean(truth) => writer.boolean(*truth),
-        Value::Integer(n) => writer.out.int(*n),
-        Value::Number(n) => writer.out.int(truncated(*n)),
-        _ => writer.out.null(),
-    }
-    Ok(())
+    // SAFETY: `on_top` has put the value there.
+    on_top(lua, value, |state| unsafe { writer.top(state, 0) })
 }
 
-/// Has `work` done with the table on top of the stack and `SLOTS` free, and puts the stack back as it was.
-fn on_top<R>(lua: &Lua, table: &Table, work: impl FnOnce(*mut lua_State) -> R) -> Result<R> {
+/// Has `work` done with `value` on top of the stack and `SLOTS` free, and puts the stack back as it was.
+fn on_top<R>(lua: &Lua, value: impl IntoLua, work: impl FnOnce(*mut lua_State) -> R) -> Result<R> {
     lua.exec_raw_lua(|raw| {
         let state = raw.state();
         // SAFETY: what is taken away at the end was put there meanwhile.
@@ -104,7 +94,7 @@ fn on_top<R>(lua: &Lua, table: &Table, work: impl FnOnce(*mut lua_State) -> R) -
             if ffi::lua_checkstack(state, SLOTS + 1) == 0 {
                 return Err(mlua::Error::StackError);
             }
-            raw.push(table)?;
+            raw.push(value)?;
             let result = work(state);
             ffi::lua_settop(state, base);
             Ok(result)
