@@ -23,6 +23,7 @@ pub mod limits;
 pub mod list;
 pub mod listpack;
 mod member;
+mod ordered;
 pub mod quicklist;
 pub mod relocate;
 mod sample;

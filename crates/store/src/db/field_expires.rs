@@ -1,12 +1,12 @@
 //! The hashes of a database some of whose fields have an expiry, by when the first of these goes. Owns that
 //! order, and lends hashes for changing, so that none can change unseen by it.
 
-use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use crate::entry::Entry;
 use crate::hash::Hash;
+use crate::ordered::OrderedSet;
 use crate::value::Value;
 
 /// An entry as the index sees it: where it is, not owned.
@@ -20,7 +20,7 @@ unsafe impl Send for EntryAddr {}
 /// expiring field, by the soonest expiry.
 #[derive(Default)]
 pub(super) struct FieldExpires {
-    order: BTreeSet<(i64, EntryAddr)>,
+    order: OrderedSet<(i64, EntryAddr)>,
     /// There was one, whatever has become of it.
     was_any: bool,
 }
@@ -35,7 +35,7 @@ pub struct HashMut<'a> {
 
 impl FieldExpires {
     pub const fn new() -> Self {
-        FieldExpires { order: BTreeSet::new(), was_any: false }
+        FieldExpires { order: OrderedSet::new(), was_any: false }
     }
 
     pub fn len(&self) -> usize {

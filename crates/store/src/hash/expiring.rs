@@ -6,18 +6,14 @@
 //! `order` has exactly the fields that have an expiry, each by its expiry and its address. So a field that
 //! changes is taken out before, and put back after.
 
-use std::collections::BTreeSet;
-
 use crate::expire::SetExpire;
 use crate::member::{Field, FieldAddr};
+use crate::ordered::OrderedSet;
 use crate::relocate::{Cursor, Mover, Relocate};
 use crate::table::{Slot, Table};
 
-/// What a field costs in `order`: two words in leaves that are about two thirds full.
-const ORDER_BYTES: usize = size_of::<(i64, FieldAddr)>() * 3 / 2;
-
 #[derive(Default)]
-struct Order(BTreeSet<(i64, FieldAddr)>);
+struct Order(OrderedSet<(i64, FieldAddr)>);
 
 impl Order {
     fn add(&mut self, field: &Field) {
@@ -125,6 +121,6 @@ impl Expiring {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Order>() + self.fields.memory_bytes() + self.order.0.len() * ORDER_BYTES
+        size_of::<Order>() + self.fields.memory_bytes() + self.order.0.memory_bytes()
     }
 }

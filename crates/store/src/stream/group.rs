@@ -6,11 +6,12 @@
 //! the other way round; a consumer's number leads to it for as long as it is there; the order by time, where
 //! there is one, has exactly the pending ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::id::StreamId;
 use super::id_map::{self, IdMap};
+use crate::ordered::OrderedSet;
 use crate::relocate::Mover;
 
 /// A consumer's number within its group.
@@ -58,7 +59,7 @@ pub struct Group {
     pending: IdMap<Pending>,
     /// What is pending by the time of its delivery, from the first time on that somebody asks for it: most
     /// groups never pay for it.
-    by_time: Option<BTreeSet<(i64, StreamId)>>,
+    by_time: Option<OrderedSet<(i64, StreamId)>>,
     consumers: Vec<Option<Consumer>>,
     /// Numbers of consumers that were deleted.
     free: Vec<ConsumerKey>,
@@ -158,7 +159,9 @@ impl Group {
         if let Some(before) = before {
             by_time.remove(&(before.delivery_ms, id));
         }
-        by_time.extend(after.map(|after| (after.delivery_ms, id)));
+        if let Some(after) = after {
+            by_time.insert((after.delivery_ms, id));
+        }
     }
 
     /// An entry is pending for this consumer from now on, whoever had it before.
@@ -221,9 +224,9 @@ impl Group {
             .sum();
         // A name stands behind two counters, and beside its number in the tree.
         let named = size_of::<(Arc<[u8]>, ConsumerKey)>() + 2 * size_of::<usize>();
-        let ordered = self.by_time.as_ref().map_or(0, |by_time| by_time.len());
+        let ordered = self.by_time.as_ref().map_or(0, OrderedSet::memory_bytes);
         self.pending.allocated_bytes()
-            + ordered * size_of::<(i64, StreamId)>()
+            + ordered
             + self.consumers.capacity() * size_of::<Option<Consumer>>()
             + self.by_name.len() * named
             + consumers
