@@ -74,16 +74,21 @@ pub struct NodeLimit {
 impl NodeLimit {
     /// Whether a node of `bytes` and `count` elements would be too much.
     pub fn exceeded_by(self, bytes: usize, count: usize) -> bool {
-        if self.bytes != usize::MAX {
+        if self.is_by_size() {
             bytes > self.bytes
         } else {
             bytes > LIST_NODE_SAFETY_BYTES || count > self.count
         }
     }
 
+    /// Whether it is bytes that count, and not elements.
+    pub fn is_by_size(self) -> bool {
+        self.bytes != usize::MAX
+    }
+
     /// Elements of more than this many bytes get a node of their own.
     pub fn large_element_bytes(self) -> usize {
-        if self.bytes != usize::MAX { self.bytes } else { LIST_NODE_SAFETY_BYTES }
+        if self.is_by_size() { self.bytes } else { LIST_NODE_SAFETY_BYTES }
     }
 }
 

@@ -97,12 +97,16 @@ impl List {
     /// Back to a listpack when few elements are left: below half of what would make a quicklist,
     /// so that a list around the limit does not go back and forth.
     fn shrink(&mut self, limits: &Limits) {
-        let NodeLimit { bytes, count } = limits.list_node();
-        self.pack_if_within(bytes / 2, count / 2);
+        self.pack_if_within(limits.list_node(), 2);
     }
 
-    fn pack_if_within(&mut self, max_bytes: usize, max_count: usize) {
+    /// Back to a listpack, if it is within one in `share` of the limit of a node.
+    fn pack_if_within(&mut self, limit: NodeLimit, share: usize) {
         let Repr::Quick(quick) = &mut self.repr else { return };
+        let (max_bytes, max_count) = (limit.bytes / share, limit.count / share);
+        if limit.is_by_size() {
+            quick.join_head(max_bytes);
+        }
         if quick.nodes().len() == 1
             && let Some(Node::Packed { entries, count }) = quick.nodes().front()
             && entries.byte_len() <= max_bytes
@@ -170,7 +174,7 @@ impl List {
                 Some(result)
             }
             Repr::Quick(quick) => {
-                let result = quick.pop(end, f);
+                let result = quick.pop(end, limits.list_node(), f);
                 self.shrink(limits);
                 result
             }
@@ -420,8 +424,7 @@ impl ListBuilder {
     /// The list, in the encoding that its size calls for.
     pub fn finish(self, limits: &Limits) -> List {
         let mut list = List { repr: Repr::Quick(Box::new(self.quick)) };
-        let NodeLimit { bytes, count } = limits.list_node();
-        list.pack_if_within(bytes, count);
+        list.pack_if_within(limits.list_node(), 1);
         list
     }
 }

@@ -20,7 +20,7 @@ mod tests;
 pub(crate) use self::check::has_duplicates;
 pub use self::entry::classify;
 
-const HEADER_BYTES: usize = 6;
+pub(crate) const HEADER_BYTES: usize = 6;
 const EMPTY_BYTES: usize = HEADER_BYTES + 1;
 const END: u8 = 0xFF;
 const COUNT_UNKNOWN: u16 = u16::MAX;
@@ -231,6 +231,17 @@ impl Listpack {
             }
             Some(pos)
         }
+    }
+
+    /// The first element that begins at the byte `from` or behind it, and its index.
+    pub fn seek_byte(&self, from: usize) -> Option<(Pos, usize)> {
+        let bytes = self.as_bytes();
+        let (mut at, mut index) = (HEADER_BYTES, 0);
+        while at < from && at < bytes.len() - 1 {
+            at += whole_entry_len(bytes, at);
+            index += 1;
+        }
+        Some((self.some_unless_end(Pos(at as u32))?, index))
     }
 
     /// How many elements come before `pos`.

@@ -15,6 +15,10 @@ const ENTRY_OVERHEAD_BYTES: usize = 8;
 /// When less than one in so many places for nodes is taken, some are given back.
 const SPARSE: usize = 8;
 
+/// The first node is kept this small where nodes are limited by their size: what comes or goes at the head
+/// moves all of its node. What it holds joins the next node when it is full.
+const HEAD_BYTES: usize = 1024;
+
 /// Nodes that a walk looks at in one step.
 const RELOCATED_NODES: usize = 16;
 
@@ -137,6 +141,14 @@ impl Node {
     }
 }
 
+/// What the first node may hold.
+fn head_limit(limit: NodeLimit) -> NodeLimit {
+    match limit.is_by_size() {
+        true => NodeLimit { bytes: HEAD_BYTES, ..limit },
+        false => limit,
+    }
+}
+
 impl Relocate for Quicklist {
     /// The cursor is the number of a node.
     fn relocate_from(&mut self, cursor: Cursor, mover: &mut Mover<'_>) -> Cursor {
@@ -205,8 +217,14 @@ impl Quicklist {
 
     pub fn push_front(&mut self, text: &[u8], limit: NodeLimit) {
         self.len += 1;
+        let head_limit = head_limit(limit);
+        if limit.is_by_size()
+            && self.nodes.front().is_some_and(|head| !head.has_room_for(text, head_limit))
+        {
+            self.pour_head(limit);
+        }
         match self.nodes.front_mut() {
-            Some(node) if node.has_room_for(text, limit) => {
+            Some(node) if node.has_room_for(text, head_limit) => {
                 let (entries, count) = node.parts();
                 entries.push_front(text);
                 *count += 1;
@@ -215,7 +233,55 @@ impl Quicklist {
         }
     }
 
-    pub fn pop<R>(&mut self, end: End, f: impl FnOnce(Item<'_>) -> R) -> Option<R> {
+    /// Moves elements from the end of the first node into the next: as many as have room there.
+    fn pour_head(&mut self, limit: NodeLimit) {
+        let (Some(Node::Packed { entries: head, .. }), Some(Node::Packed { entries: next, .. })) =
+            (self.nodes.front(), self.nodes.get(1))
+        else {
+            return;
+        };
+        let room = limit.bytes.saturating_sub(next.byte_len());
+        if head.byte_len() <= room {
+            self.merge_with_next(0, limit);
+        } else if let Some((_, index)) =
+            head.seek_byte(head.byte_len() + listpack::HEADER_BYTES - room)
+        {
+            self.split(Place { node: 0, index });
+            self.merge_with_next(1, limit);
+        }
+    }
+
+    /// Cuts a large first node in two, so that the elements that go from its start move little.
+    fn cut_head(&mut self) {
+        if let Some(Node::Packed { entries, .. }) = self.nodes.front()
+            && entries.byte_len() > 2 * HEAD_BYTES
+            // Half full: the next to come must not make it join again at once.
+            && let Some((_, index)) = entries.seek_byte(HEAD_BYTES / 2)
+        {
+            self.split(Place { node: 0, index });
+        }
+    }
+
+    /// Makes one node of two, if that has no more than `max_bytes` and the first is one of those that the
+    /// head has only for its own sake.
+    pub fn join_head(&mut self, max_bytes: usize) {
+        if self.nodes.len() == 2
+            && let Some(Node::Packed { entries, .. }) = self.nodes.front()
+            && entries.byte_len() <= HEAD_BYTES
+        {
+            self.merge_with_next(0, NodeLimit { bytes: max_bytes, count: usize::MAX });
+        }
+    }
+
+    pub fn pop<R>(
+        &mut self,
+        end: End,
+        limit: NodeLimit,
+        f: impl FnOnce(Item<'_>) -> R,
+    ) -> Option<R> {
+        if end == End::Head && limit.is_by_size() {
+            self.cut_head();
+        }
         let node = match end {
             End::Head => self.nodes.front_mut()?,
             End::Tail => self.nodes.back_mut()?,

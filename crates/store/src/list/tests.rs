@@ -60,6 +60,62 @@ fn a_list_that_was_long_gives_its_room_back() {
     assert!(list.memory_usage(1) < full / 100);
 }
 
+/// The bytes of the nodes.
+fn node_bytes(list: &List) -> Vec<usize> {
+    list.nodes()
+        .map(|node| match node {
+            NodeRef::Packed(entries) => entries.byte_len(),
+            NodeRef::Plain(text) => text.len(),
+        })
+        .collect()
+}
+
+#[test]
+fn a_list_that_grows_at_its_head_has_a_small_node_there_and_full_ones_behind_it() {
+    let limits = limits(-2);
+    for text in [&b"0123456789"[..], &[b'x'; 300], &[b'x'; 1500]] {
+        let (mut list, rounds) = (List::new(), 300_000 / text.len());
+        for n in 0..rounds {
+            list.push(End::Head, text, &limits);
+            // The last node was full before there was another.
+            let nodes = node_bytes(&list);
+            assert!(n < 20_000 / text.len() || nodes[0] <= 1024.max(text.len() + 20));
+        }
+        let full = 8192 - text.len() - 20;
+        let nodes = node_bytes(&list);
+        assert!(nodes[2..].iter().all(|bytes| (full..=8192).contains(bytes)), "{nodes:?}");
+        while list.encoding() == Encoding::Quicklist {
+            let before = node_bytes(&list)[0];
+            list.pop(End::Head, &limits, |_| ());
+            // Either nothing but the element has gone from a small node, or a large one was cut.
+            assert!(before <= 2048 || node_bytes(&list)[0] != before - text.len() - 2);
+        }
+        assert!(list.len() > 1);
+    }
+}
+
+#[test]
+fn a_small_node_at_the_head_does_not_keep_a_short_list_from_being_a_listpack() {
+    let limits = limits(-2);
+    // Twelve bytes an element: half a node from the head, what is not in the last node from the tail.
+    for (end, left) in [(End::Head, (4096 - 7) / 12), (End::Tail, 900 - (8192 - 7) / 12)] {
+        let mut list = List::new();
+        (0..900).for_each(|_| list.push(End::Head, b"0123456789", &limits));
+        assert_eq!(list.encoding(), Encoding::Quicklist);
+        while list.encoding() == Encoding::Quicklist {
+            list.pop(end, &limits, |_| ());
+        }
+        assert_eq!(list.len(), left);
+    }
+    let mut list = List::new();
+    (0..690).for_each(|_| list.push(End::Head, b"0123456789", &limits));
+    for _ in 0..8 {
+        list.pop(End::Head, &limits, |_| ());
+    }
+    assert_eq!(list.encoding(), Encoding::Quicklist);
+    assert_eq!(rebuilt(&list, &limits).encoding(), Encoding::Listpack);
+}
+
 #[derive(Clone, Debug)]
 enum Edit {
     Push(bool, Vec<Vec<u8>>),
