@@ -66,6 +66,8 @@ pub struct Defrag {
     walk: Option<Walk>,
     rest: Option<Rest>,
     look_us: u64,
+    /// The share of the last walk, from its beginning to the first look behind its end.
+    shown_percent: u32,
     stats: DefragStats,
 }
 
@@ -103,13 +105,15 @@ impl Defrag {
             walk: None,
             rest: None,
             look_us: 0,
+            shown_percent: 0,
             stats: DefragStats::default(),
         }
     }
 
-    /// 0 while there is no walk.
+    /// The share of the processor that a walk takes; 0 while there is none. It is told until the next look, however
+    /// soon the walk has ended: who asks ten times a second misses most of them otherwise.
     pub fn running_percent(&self) -> u32 {
-        self.walk.as_ref().map_or(0, |walk| walk.percent)
+        self.shown_percent
     }
 
     pub fn stats(&self) -> DefragStats {
@@ -140,10 +144,14 @@ impl Defrag {
             if self.end(now_us).is_some() {
                 debug!("Active defrag was turned off");
             }
-            (self.look_us, self.rest) = (0, None);
+            (self.look_us, self.rest, self.shown_percent) = (0, None, 0);
             return;
         }
-        if now_us < self.look_us || child {
+        if now_us < self.look_us {
+            return;
+        }
+        self.shown_percent = self.walk.as_ref().map_or(0, |walk| walk.percent);
+        if child {
             return;
         }
         if self.heap.is_none() {
@@ -160,7 +168,10 @@ impl Defrag {
         let Some(percent) = waste.effort(config) else { return };
         match &mut self.walk {
             // It becomes less while the walk goes on; what was begun is not slowed down for that.
-            Some(walk) => walk.percent = walk.percent.max(percent),
+            Some(walk) => {
+                walk.percent = walk.percent.max(percent);
+                self.shown_percent = walk.percent;
+            }
             None => self.begin(percent, waste, now_us),
         }
     }
@@ -228,6 +239,7 @@ impl Defrag {
             "Starting active defrag, frag={:.0}%, frag_bytes={}, cpu={percent}%",
             waste.percent, waste.bytes
         );
+        self.shown_percent = percent;
         self.walk = Some(Walk {
             percent,
             began_us: now_us,
@@ -269,6 +281,24 @@ mod tests {
         // What had gone has come back: it is not where nothing of the data set lies.
         assert!(!rest.is_over(waste(200), 0));
         assert!(rest.is_over(waste(251), 0));
+    }
+
+    #[test]
+    fn a_short_walk_is_told_of_until_the_next_look() {
+        let config = Memory { activedefrag: true, ..crate::config::Config::default().memory };
+        let mut defrag = Defrag::new();
+        defrag.cron(&config, false, 0);
+        defrag.look_us = LOOK_EVERY_US;
+        defrag.begin(30, Waste { bytes: 1, percent: 50.0 }, 10);
+        defrag.end(20);
+        defrag.cron(&config, false, LOOK_EVERY_US - 1);
+        assert_eq!(defrag.running_percent(), 30);
+        // While a child is there no walk begins, but none is told of either.
+        defrag.cron(&config, true, LOOK_EVERY_US);
+        assert_eq!(defrag.running_percent(), 0);
+        defrag.begin(40, Waste { bytes: 1, percent: 50.0 }, 10);
+        defrag.cron(&Memory { activedefrag: false, ..config }, false, 20);
+        assert_eq!(defrag.running_percent(), 0);
     }
 
     #[test]
