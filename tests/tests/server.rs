@@ -7,12 +7,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tandem_tests::each_server;
 use testkit::replication::wait_equal;
 use testkit::wait::{LONG, SHORT, wait_until};
-use testkit::{Client, Kind, Reply, Server};
+use testkit::{Client, Faults, Kind, Reply, Server};
 
 fn connect(server: &Server) -> Client {
     Client::connect(("127.0.0.1", server.port())).expect("the server accepts")
@@ -247,6 +248,34 @@ fn a_save_behind_a_cancelled_one_is_under_way_until_it_is_done() {
     wait_until(SHORT, "the save is done", || status(&server, "rdb_bgsave_in_progress") == "0");
     assert_eq!(status(&server, "rdb_changes_since_last_save"), "0");
     assert!(server.file("dump.rdb").exists());
+}
+
+/// Who sees the server go looks at its folder next: what it removes is removed by then.
+#[test]
+fn a_server_that_ends_is_there_until_the_file_of_its_child_is_gone() {
+    let faults = Faults::new();
+    let mut server =
+        Server::of(Kind::Tandem).faults(&faults).set("rdb-key-save-delay 10000000").start();
+    let mut client = server.client();
+    client.good("SET k v");
+    client.good("BGSAVE");
+    let temp_files = |server: &Server| {
+        let names = std::fs::read_dir(server.dir()).unwrap().map(|e| e.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("temp-")).count()
+    };
+    wait_until(SHORT, "the child writes", || temp_files(&server) == 1);
+    faults.wait_hit_of(&["unlink stall temp-"], "unlink stall", || {
+        client.send(&["SHUTDOWN", "NOSAVE"]).unwrap();
+    });
+    client.set_read_timeout(Duration::from_millis(500)).unwrap();
+    let waiting = client.read_reply().unwrap_err().kind();
+    assert!(matches!(waiting, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{waiting:?}");
+    assert!(testkit::ports::is_listened_on(server.port()));
+    faults.clear();
+    client.set_read_timeout(SHORT).unwrap();
+    assert!(is_closed(&mut client));
+    assert_eq!(temp_files(&server), 0);
+    server.wait_exit();
 }
 
 /// The increment is a device that is always full; a rewrite begins another, and the writes that could

@@ -167,18 +167,30 @@ impl DiskWorker {
         let _ = told.recv();
     }
 
+    /// The same for an end that must come: gives up after some time. False then.
+    pub fn wait_for_end(&self) -> bool {
+        self.0.wait_for_end()
+    }
+
     fn send(&self, message: Message) {
         // The thread lives as long as this handle; had it panicked, the process would have ended.
         let _ = self.0.orders.send(message);
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
+impl Inner {
+    fn wait_for_end(&self) -> bool {
         let (tell, told) = sync_channel(1);
         let _ = self.orders.send(Message::Barrier(tell));
+        told.recv_timeout(END_WAIT) != Err(RecvTimeoutError::Timeout)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let is_done = self.wait_for_end();
         let _ = self.orders.send(Message::Stop);
-        if told.recv_timeout(END_WAIT) == Err(RecvTimeoutError::Timeout) {
+        if !is_done {
             // The thread ends with the process.
             return;
         }

@@ -1,7 +1,7 @@
 //! The end of the process: SHUTDOWN and the signals that mean it.
 //!
 //! Order: wait for replicas to catch up (unless told otherwise), end children, make the append-only
-//! file durable, save, remove what the process owns, leave. An error before the point of no return
+//! file durable, save, wait for the disk, remove what the process owns, leave. An error before the point of no return
 //! keeps the server running.
 
 use std::fs;
@@ -77,6 +77,10 @@ impl Host {
             return Ok(());
         }
         self.process.sessions.kill();
+        // Whoever sees us gone finds the files as they will be, none of an unfinished snapshot among them.
+        if !self.disk.worker.wait_for_end() {
+            warn!("The disk has not done yet what it was asked for. Exit anyway.");
+        }
         self.remove_own_files();
         // Nobody is to connect to a process that is gone before it answers.
         self.net.listeners.close(&self.net.registry);
