@@ -20,6 +20,12 @@ fn acknowledged(client: &mut Client, prefix: &str) -> Vec<String> {
     keys
 }
 
+/// Whether some file of the append-only file has the word.
+fn is_in_the_file(server: &Server, word: &str) -> bool {
+    let files = std::fs::read_dir(server.file("appendonlydir")).expect("there is one");
+    files.flatten().any(|file| testkit::process::read_lossy(&file.path()).contains(word))
+}
+
 fn assert_has(server: &Server, keys: &[String], when: &str) {
     let mut client = server.client();
     let lost: Vec<_> =
@@ -161,6 +167,10 @@ fn a_new_data_set_s_file_keeps_nobody_waiting_and_is_whole_whenever_the_server_d
             });
         }
         assert_eq!(server.run("PING").text(), "PONG", "{phase}");
+        if is_begun {
+            // What is applied need not be written yet: nobody was told that it is.
+            wait_until(LONG, "the stream is in the file", || is_in_the_file(&server, &later));
+        }
         server.kill();
         faults.clear();
         server.start_again();
