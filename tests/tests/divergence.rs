@@ -114,7 +114,7 @@ fn an_unknown_command_in_a_transaction_of_the_stream_stops_the_replica_before_mu
 #[test]
 fn a_command_of_the_stream_with_arguments_of_tomorrow_stops_the_replica_before_it() {
     stops_before_and_goes_on(&["SELECT 0"], &["INCR a b"], &["INCRBY a 1"], "incr");
-    stops_before_and_goes_on(&["SELECT 0"], &["SET a b XXX"], &["APPEND a b"], "set");
+    stops_before_and_goes_on(&["SELECT 0"], &["SET a b TOMORROW"], &["APPEND a b"], "set");
 }
 
 /// What a command of the stream says of settings, roles and the end of the process was obeyed.

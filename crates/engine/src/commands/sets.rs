@@ -396,9 +396,7 @@ impl Engine {
             }
         }
     }
-}
 
-impl Engine {
     /// Whether taking the members of the others out of the first set looks at fewer members than asking all of
     /// them for each of the first. Counted as Redis does: what a stored result is encoded as follows from it.
     fn is_less_to_subtract(&self, db: View, keys: Args<'_>) -> bool {

@@ -168,10 +168,7 @@ impl Defrag {
         let Some(percent) = waste.effort(config) else { return };
         match &mut self.walk {
             // It becomes less while the walk goes on; what was begun is not slowed down for that.
-            Some(walk) => {
-                walk.percent = walk.percent.max(percent);
-                self.shown_percent = walk.percent;
-            }
+            Some(walk) => walk.percent = walk.percent.max(percent),
             None => self.begin(percent, waste, now_us),
         }
     }
