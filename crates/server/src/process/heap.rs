@@ -121,4 +121,17 @@ mod tests {
         assert!(!Utilization { places: 1, ..Utilization::default() }.is_sparse(elsewhere));
         assert!(!Utilization::default().is_sparse(elsewhere));
     }
+
+    #[test]
+    fn blocks_of_whole_pages_share_their_slabs() {
+        let mut heap = Jemalloc::new().expect("jemalloc answers");
+        for bytes in [4096, 8192, 12288] {
+            let layout = Layout::from_size_align(bytes, 8).unwrap();
+            let block = heap.allocate(layout).expect("memory");
+            let places = heap.utilization(block).places;
+            // SAFETY: allocated above, with this layout.
+            unsafe { heap.free(block, layout) };
+            assert!(places > 1, "{places} of {bytes} bytes");
+        }
+    }
 }
