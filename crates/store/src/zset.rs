@@ -1,4 +1,4 @@
-//! Sorted sets: a listpack of members and scores while small, a skiplist with a hash table over
+//! Sorted sets: a listpack of members and scores while small, a B+ tree with a hash table over
 //! its nodes when large. Owns the conversion, the order and ranges; must not know how commands
 //! spell scores and bounds.
 
@@ -11,10 +11,10 @@ pub use self::bounds::{LexBound, ScoreRange};
 use crate::limits::Limits;
 use crate::list::scale;
 use crate::listpack::{self, Listpack, classify};
+use crate::order_tree::{self, NodePtr, NodeRef, OrderTree};
 use crate::relocate::{Cursor, Mover, Relocate};
 use crate::sample;
 use crate::score::{Score, parse_score};
-use crate::skiplist::{self, NodePtr, NodeRef, Skiplist};
 use crate::table::{Slot, Table, TableStats};
 use crate::value::{Encoding, Item, ItemBuf};
 
@@ -35,8 +35,12 @@ enum Repr {
 
 struct Sorted {
     table: Table<NodePtr>,
-    list: Skiplist,
+    order: OrderTree,
 }
+
+/// Set in the cursor of a walk that is past the table, whose own cursors are no larger than its buckets are many,
+/// and goes from leaf to leaf of the order.
+const ORDER_PHASE: Cursor = 1 << 63;
 
 impl Relocate for ZSet {
     fn relocate_from(&mut self, cursor: Cursor, mover: &mut Mover<'_>) -> Cursor {
@@ -48,10 +52,15 @@ impl Relocate for ZSet {
             Repr::Sorted(sorted) => {
                 if cursor == 0 {
                     mover.boxed(sorted);
-                    sorted.list.relocate_head(mover);
                 }
-                let Sorted { table, list } = &mut **sorted;
-                table.relocate_from(cursor, mover, |node, mover| list.relocate(node, mover))
+                let Sorted { table, order } = &mut **sorted;
+                if cursor & ORDER_PHASE == 0 {
+                    let next = table
+                        .relocate_from(cursor, mover, |node, mover| order.relocate(node, mover));
+                    return if next == 0 { ORDER_PHASE } else { next };
+                }
+                let index = (cursor & !ORDER_PHASE) as usize;
+                order.relocate_leaf(index, mover).map_or(0, |next| ORDER_PHASE | next as Cursor)
             }
         }
     }
@@ -109,14 +118,14 @@ impl ZSet {
     pub fn len(&self) -> usize {
         match &self.repr {
             Repr::Packed(entries) => entries.len() / 2,
-            Repr::Sorted(sorted) => sorted.list.len(),
+            Repr::Sorted(sorted) => sorted.order.len(),
         }
     }
 
     pub fn is_empty(&self) -> bool {
         match &self.repr {
             Repr::Packed(entries) => entries.is_empty(),
-            Repr::Sorted(sorted) => sorted.list.len() == 0,
+            Repr::Sorted(sorted) => sorted.order.len() == 0,
         }
     }
 
@@ -155,7 +164,7 @@ impl ZSet {
         let Repr::Packed(entries) = &self.repr else { return };
         let mut sorted = Box::new(Sorted {
             table: Table::with_capacity(limits.hash_seed, entries.len() / 2 + more),
-            list: Skiplist::new(limits.hash_seed.hash(b"skiplist")),
+            order: OrderTree::new(),
         });
         let mut buf = ItemBuf::new();
         for (member, score) in self.iter() {
@@ -164,18 +173,18 @@ impl ZSet {
         self.repr = Repr::Sorted(sorted);
     }
 
-    /// A skiplist becomes a listpack where the settings allow it: what Redis does with results of
+    /// A tree becomes a listpack where the settings allow it: what Redis does with results of
     /// unions and the like.
     pub fn pack(&mut self, limits: &Limits) {
         let Repr::Sorted(sorted) = &self.repr else { return };
-        let longest = sorted.list.iter().map(|node| node.member().len()).max().unwrap_or(0);
-        if sorted.list.len() > limits.zset_max_listpack_entries
+        let longest = sorted.order.iter().map(|node| node.member().len()).max().unwrap_or(0);
+        if sorted.order.len() > limits.zset_max_listpack_entries
             || longest > limits.zset_max_listpack_value
         {
             return;
         }
         let mut entries = Listpack::new();
-        for node in sorted.list.iter() {
+        for node in sorted.order.iter() {
             entries.push_back_items(&[classify(node.member()), Score::new(node.score()).as_item()]);
         }
         self.repr = Repr::Packed(entries);
@@ -240,14 +249,14 @@ impl ZSet {
             return (old, Some(new));
         }
         let Repr::Sorted(sorted) = &mut self.repr else { unreachable!("packed is above") };
-        let Sorted { table, list } = &mut **sorted;
+        let Sorted { table, order } = &mut **sorted;
         match table.slot(member) {
             Slot::Occupied(slot) => {
                 let old = slot.element().node().score();
                 match decide(Some(old)) {
                     Some(new) if new != old => {
                         debug_assert!(!new.is_nan());
-                        list.set_score(slot.element(), new);
+                        order.set_score(slot.element(), new);
                         (Some(old), Some(new))
                     }
                     _ => (Some(old), Some(old)),
@@ -256,7 +265,7 @@ impl ZSet {
             Slot::Vacant(slot) => {
                 let Some(new) = decide(None) else { return (None, None) };
                 debug_assert!(!new.is_nan());
-                slot.insert(list.insert(new, member).to_ptr());
+                slot.insert(order.insert(new, member).to_ptr());
                 (None, Some(new))
             }
         }
@@ -274,7 +283,7 @@ impl ZSet {
             Repr::Sorted(sorted) => {
                 let node = sorted.table.remove(member)?;
                 let score = node.node().score();
-                sorted.list.remove(node);
+                sorted.order.remove(node);
                 Some(score)
             }
         }
@@ -289,7 +298,7 @@ impl ZSet {
             }
             Repr::Sorted(sorted) => {
                 let score = sorted.table.find(member)?.node().score();
-                Some((sorted.list.rank(score, member), score))
+                Some((sorted.order.rank(score, member), score))
             }
         }
     }
@@ -306,7 +315,7 @@ impl ZSet {
             }
             Repr::Sorted(sorted) => {
                 let count = |passes: &dyn Fn(f64) -> bool| {
-                    sorted.list.partition_point(|node| passes(node.score()))
+                    sorted.order.partition_point(|node| passes(node.score()))
                 };
                 ranks_between(range, len, count)
             }
@@ -349,9 +358,9 @@ impl ZSet {
                 start..start + count
             }
             Repr::Sorted(sorted) => {
-                let list = &sorted.list;
-                let start = list.partition_point(|node| min.starts_after(node.member()));
-                let end = list.partition_point(|node| !max.ends_before(node.member()));
+                let order = &sorted.order;
+                let start = order.partition_point(|node| min.starts_after(node.member()));
+                let end = order.partition_point(|node| !max.ends_before(node.member()));
                 start..end.max(start)
             }
         }
@@ -361,7 +370,7 @@ impl ZSet {
     pub fn iter(&self) -> Iter<'_> {
         Iter(match &self.repr {
             Repr::Packed(entries) => IterRepr::Packed(entries.iter()),
-            Repr::Sorted(sorted) => IterRepr::Sorted(sorted.list.iter()),
+            Repr::Sorted(sorted) => IterRepr::Sorted(sorted.order.iter()),
         })
     }
 
@@ -373,7 +382,7 @@ impl ZSet {
                 IterRepr::Packed(entries.iter_range(2 * below, entries.len() - 2 * below))
             }
             Repr::Sorted(sorted) => {
-                IterRepr::Sorted(sorted.list.iter_from(|node| node.score() < min))
+                IterRepr::Sorted(sorted.order.iter_from(|node| node.score() < min))
             }
         })
     }
@@ -384,7 +393,7 @@ impl ZSet {
             Repr::Packed(entries) => IterRepr::Packed(
                 entries.iter_range(ranks.start.saturating_mul(2), ranks.len().saturating_mul(2)),
             ),
-            Repr::Sorted(sorted) => IterRepr::Sorted(sorted.list.range(ranks)),
+            Repr::Sorted(sorted) => IterRepr::Sorted(sorted.order.range(ranks)),
         })
     }
 
@@ -402,8 +411,8 @@ impl ZSet {
         match &mut self.repr {
             Repr::Packed(entries) => entries.remove_range(2 * ranks.start, 2 * count),
             Repr::Sorted(sorted) => {
-                let Sorted { table, list } = &mut **sorted;
-                list.remove_range(ranks, |node| {
+                let Sorted { table, order } = &mut **sorted;
+                order.remove_range(ranks, |node| {
                     f(Item::Bytes(node.member()), node.score());
                     table.remove(node.member());
                 });
@@ -454,7 +463,7 @@ impl ZSet {
     pub fn free_effort(&self) -> usize {
         match &self.repr {
             Repr::Packed(_) => 1,
-            Repr::Sorted(sorted) => sorted.list.len(),
+            Repr::Sorted(sorted) => sorted.order.len(),
         }
     }
 
@@ -462,12 +471,12 @@ impl ZSet {
         match &self.repr {
             Repr::Packed(entries) => entries.allocated_bytes(),
             Repr::Sorted(sorted) => {
-                let len = sorted.list.len();
+                let len = sorted.order.len();
                 let sampled = if samples == 0 { len } else { samples.min(len) };
-                let nodes = sorted.list.iter().take(sampled);
+                let nodes = sorted.order.iter().take(sampled);
                 let bytes = nodes.map(NodeRef::allocated_bytes).sum();
-                size_of::<Skiplist>()
-                    + sorted.list.head_bytes()
+                size_of::<OrderTree>()
+                    + sorted.order.allocated_bytes()
                     + sorted.table.memory_bytes()
                     + scale(bytes, sampled, len)
             }
@@ -477,7 +486,7 @@ impl ZSet {
 
 impl Sorted {
     fn insert_new(&mut self, member: &[u8], score: f64) {
-        let node = self.list.insert(score, member).to_ptr();
+        let node = self.order.insert(score, member).to_ptr();
         self.table.insert(node);
     }
 }
@@ -514,7 +523,7 @@ pub struct Iter<'a>(IterRepr<'a>);
 
 enum IterRepr<'a> {
     Packed(listpack::Iter<'a>),
-    Sorted(skiplist::Iter<'a>),
+    Sorted(order_tree::Iter<'a>),
 }
 
 fn with_score<'a>(member: Item<'a>, score: Item<'a>) -> (Item<'a>, f64) {

@@ -119,7 +119,7 @@ proptest! {
         }
         prop_assert_eq!(&contents(&zset), &model);
         if let Repr::Sorted(sorted) = &zset.repr {
-            sorted.list.check();
+            sorted.order.check();
             prop_assert_eq!(sorted.table.len(), model.len());
         }
         for (rank, (score, member)) in model.iter().enumerate() {
