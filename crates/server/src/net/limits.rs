@@ -34,7 +34,8 @@ pub fn input_buffer(parser: &RequestParser) -> InputBuffer {
     }
 }
 
-/// Whether `waiting` bytes are too many, minding since when the soft limit has been exceeded.
+/// Whether `waiting` bytes are too many, minding since when the soft limit has been exceeded: in whole seconds of
+/// the clock, as Redis counts, so that a client has up to one second more than it is granted.
 pub fn over_limit(waiting: u64, limit: &BufferLimit, since_us: &mut u64, now_us: u64) -> bool {
     if limit.hard_bytes > 0 && waiting >= limit.hard_bytes {
         return true;
@@ -47,7 +48,7 @@ pub fn over_limit(waiting: u64, limit: &BufferLimit, since_us: &mut u64, now_us:
         *since_us = now_us;
         return false;
     }
-    now_us - *since_us > limit.soft_seconds * 1_000_000
+    now_us / 1_000_000 - *since_us / 1_000_000 > limit.soft_seconds
 }
 
 #[cfg(test)]
@@ -63,6 +64,10 @@ mod tests {
         assert!(!over_limit(10, &limit, &mut since, 3 * s));
         assert!(!over_limit(9, &limit, &mut since, 4 * s), "a break");
         assert!(!over_limit(10, &limit, &mut since, 5 * s));
+        assert!(
+            !over_limit(10, &limit, &mut since, 8 * s - 1),
+            "not a second has passed since the last"
+        );
         assert!(over_limit(10, &limit, &mut since, 8 * s));
     }
 
