@@ -152,6 +152,10 @@ start replica redis-replica --port "$replica_port" \
     --replicaof "127.0.0.1 $master_port"
 replica_pid=$!
 
+# What never has anything to read, to wait at. A shell that waits for a child, such as `sleep`, may be reached by
+# Ctrl-C in a moment in which bash sends the signal to itself for ever.
+exec {never}<> <(:) || exit 1
+
 in_sync='' ended=''
 while [ -z "$interrupted" ]; do
     alive "$master_pid" || ended=master
@@ -166,7 +170,7 @@ while [ -z "$interrupted" ]; do
         show_logs
         say_what_is_next
     fi
-    sleep 0.2
+    read -r -t 0.2 -u "$never"
 done
 
 if [ -n "$ended" ]; then
